@@ -64,7 +64,7 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
         } else if let Err(failure) = print_help(error, colour) {
             return fail(&failure, colour);
         }
-    } else if !failure.is_said() {
+    } else if !failure.is_reported() {
         let has_colour = colour.on(io::stderr().is_terminal());
         let word = match has_colour {
             true => "\u{1b}[31mError:\u{1b}[0m",

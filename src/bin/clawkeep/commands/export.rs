@@ -44,7 +44,7 @@ impl Export {
                 let mode = context.mode_for(&vault, &agent)?;
                 let loaded =
                     context.with_engine(&mut vault, |engine| engine.rewrite(&agent, mode))?;
-                context.tell(&loaded);
+                context.report_load(&loaded);
                 let path = context.layout.shorten_home(place.path());
                 if let Some(openclaw) = place.openclaw_dir() {
                     return Err(Failure::Refused {

@@ -160,23 +160,23 @@ impl Import {
     ) -> Result<(), Failure> {
         let now = context.clock.now();
         let before = context.load(vault, agent)?;
-        let said = file.join(&before.doc, now); // the edit below joins with what is there by then
+        let joined_file = file.join(&before.doc, now); // the edit below joins with what is there by then
         let known = &before.borrowed;
         let lent = match self.own {
-            true => lent_elsewhere(vault, &said)?,
+            true => lent_elsewhere(vault, &joined_file)?,
             false => Vec::new(),
         };
         let loaded = edit::edit_store(context, vault, agent, |doc| {
             let joined = file.join(doc, now);
             let marks = marks(file, &joined, known, &lent);
-            let is_news = joined.doc != *doc || !marks.is_empty();
+            let is_changed = joined.doc != *doc || !marks.is_empty();
             let lent = joined.taken().filter_map(|id| file.lent(id)).collect();
-            let events = events(path, file, &joined, is_news);
+            let events = events(path, file, &joined, is_changed);
             Ok(Edited::to(joined.doc, events)
                 .lending(marks, lent)
                 .by("import", Origin::ImportedFile))
         })?;
-        for id in said.unreadable() {
+        for id in joined_file.unreadable() {
             context.ui.note(&format!(
                 "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
                 shown_id(id)
@@ -194,29 +194,29 @@ impl Import {
                 shown_id(name)
             ));
         }
-        for (id, why) in &said.unusable {
+        for (id, why) in &joined_file.unusable {
             context.ui.note(&format!(
                 "Warning: the file's entry for {} {}; what is stored stays.",
                 shown_id(id),
                 one_line(why)
             ));
         }
-        self.tell_whose(context, file, &said);
-        tell_unlisted(context, &said)?;
+        self.report_ownership(context, file, &joined_file);
+        note_unlisted(context, &joined_file)?;
         context.ui.answer(&format!(
             "{}: {} ({}): {}\n",
             shown_id(agent.name.as_str()),
             context.layout.shorten_home(path),
             file.kind().as_str(),
-            outcome(&said)
+            outcome(&joined_file)
         ))?;
         context.verdict(loaded)
     }
 
     /// Says who refreshes what was imported.
-    fn tell_whose(&self, context: &Context, file: &ImportFile, said: &Imported) {
-        let (logins, others): (Vec<&str>, Vec<&str>) = said.taken().partition(|id| {
-            let credential = said.doc.credential(id);
+    fn report_ownership(&self, context: &Context, file: &ImportFile, joined_file: &Imported) {
+        let (logins, others): (Vec<&str>, Vec<&str>) = joined_file.taken().partition(|id| {
+            let credential = joined_file.doc.credential(id);
             let expires =
                 |one: &Credential<'_>| one.kind != CredentialType::ApiKey && one.expiry().is_some();
             file.lent(id).is_some() || credential.as_ref().is_some_and(expires)
@@ -247,10 +247,10 @@ impl Import {
             }
         } else if self.own && file.has_refresh_token() {
             let is_login = |id: &&str| {
-                let credential = said.doc.credential(id);
+                let credential = joined_file.doc.credential(id);
                 credential.is_some_and(|credential| credential.expose_refresh().is_some())
             };
-            let logins: Vec<&str> = said.taken().filter(is_login).collect();
+            let logins: Vec<&str> = joined_file.taken().filter(is_login).collect();
             if logins.is_empty() {
                 return;
             }
@@ -277,10 +277,10 @@ fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
 }
 
 /// The logins among these whose refresh token counts as another program's, whichever profile held it.
-fn lent_elsewhere(vault: &UnlockedVault, said: &Imported) -> Result<Vec<String>, Failure> {
+fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<String>, Failure> {
     let mut lent = Vec::new();
-    for id in said.taken() {
-        let credential = said.doc.credential(id);
+    for id in joined_file.taken() {
+        let credential = joined_file.doc.credential(id);
         let refresh = credential.and_then(|credential| credential.expose_refresh());
         if let Some(refresh) = refresh
             && vault.grant(vault.fingerprint(refresh))?.state == GrantState::Borrowed
@@ -349,10 +349,10 @@ fn has_login_in_keyring(path: &Path) -> bool {
 }
 
 /// Where the configuration names a provider's profiles, the gateway tries no others.
-fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
+fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failure> {
     let settings = context.settings()?;
-    for id in &said.added {
-        let Some(credential) = said.doc.credential(id) else {
+    for id in &joined_file.added {
+        let Some(credential) = joined_file.doc.credential(id) else {
             continue;
         };
         let provider = ProviderId::new(credential.provider);
@@ -370,17 +370,17 @@ fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
 }
 
 /// What came of it, in a line.
-fn outcome(said: &Imported) -> String {
-    let is_unusable = |id: &String| said.unusable.iter().any(|(other, _)| other == id);
+fn outcome(joined_file: &Imported) -> String {
+    let is_unusable = |id: &String| joined_file.unusable.iter().any(|(other, _)| other == id);
     let (unusable, kept): (Vec<String>, Vec<String>) =
-        said.kept.iter().cloned().partition(is_unusable);
+        joined_file.kept.iter().cloned().partition(is_unusable);
     let parts = [
-        ("added", &said.added, ""),
-        ("replaced", &said.replaced, ""),
+        ("added", &joined_file.added, ""),
+        ("replaced", &joined_file.replaced, ""),
         ("kept", &kept, " (what is stored lasts longer)"),
         ("kept", &unusable, " (what the file has cannot be used)"),
-        ("already there:", &said.same, ""),
-        ("order imported for", &said.orders, ""),
+        ("already there:", &joined_file.same, ""),
+        ("order imported for", &joined_file.orders, ""),
     ];
     let parts: Vec<String> = parts
         .into_iter()

@@ -105,8 +105,8 @@ impl Context {
     /// The head kept by the last command that wrote. None where the record says that it went on
     /// from an earlier event: the restore that did so was cut off before it kept the new one.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
-        let kept_then = *self.kept_then.borrow();
-        let kept = match kept_then.filter(|_| vault.read_only().is_some()) {
+        let kept_at_opening = *self.kept_at_opening.borrow();
+        let kept = match kept_at_opening.filter(|_| vault.read_only().is_some()) {
             Some(kept) => kept,
             None => self.head_kept_of(vault.id())?,
         };

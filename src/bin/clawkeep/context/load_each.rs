@@ -13,20 +13,20 @@ use super::Context;
 use crate::failure::Failure;
 
 /// An agent that is to be loaded, or why it cannot be.
-pub(crate) type Wanted<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
+pub(crate) type AgentToLoad<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
 
 /// What is called with each agent that was loaded; it may end that.
 pub(crate) type Each<'e> = dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()> + 'e;
 
 /// How agents are loaded.
-pub(crate) struct How<'h> {
+pub(crate) struct LoadOptions<'h> {
     /// See [`Engine::patience`].
     pub(crate) patience: Option<Duration>,
     /// Called again and again between groups of agents; whether to go on.
     pub(crate) goes_on: &'h dyn Fn() -> bool,
 }
 
-impl How<'_> {
+impl LoadOptions<'_> {
     /// As a command does it that somebody waits for.
     pub(crate) fn for_a_command() -> Self {
         Self {
@@ -54,15 +54,15 @@ impl Context {
     pub(crate) fn load_each(
         &self,
         vault: &mut UnlockedVault,
-        mut agents: Vec<Wanted<'_>>,
-        how: &How<'_>,
+        mut agents: Vec<AgentToLoad<'_>>,
+        options: &LoadOptions<'_>,
         each: &mut Each<'_>,
     ) -> usize {
         let mut copies = 0_usize;
         agents.sort_by_key(|(agent, _)| agent.name != AgentName::default());
         let mut length = 1;
-        while !agents.is_empty() && (how.goes_on)() {
-            let some: Vec<Wanted<'_>> = agents.drain(..length.min(agents.len())).collect();
+        while !agents.is_empty() && (options.goes_on)() {
+            let some: Vec<AgentToLoad<'_>> = agents.drain(..length.min(agents.len())).collect();
             length = usize::MAX;
             let known = some.iter().filter_map(|(agent, mode)| {
                 let mode = mode.as_ref().ok()?;
@@ -70,8 +70,8 @@ impl Context {
             });
             let known: Vec<(&AgentRef, SyncMode)> = known.collect();
             let load = |engine: &mut Engine<'_>| -> Result<_, Infallible> {
-                engine.patience = how.patience;
-                let all = engine.load_all(&known, how.goes_on);
+                engine.patience = options.patience;
+                let all = engine.load_all(&known, options.goes_on);
                 for ((agent, _), loaded) in known.iter().zip(&all) {
                     if let Ok(loaded) = loaded {
                         let _ = engine.note_touched(agent, loaded);

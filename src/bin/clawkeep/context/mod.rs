@@ -71,7 +71,7 @@ pub(crate) struct Context {
     /// OpenClaw's directories of which this run has said that nothing is written there.
     withheld: RefCell<BTreeSet<PathBuf>>,
     /// The head that was kept when a vault was opened that can only be read.
-    kept_then: RefCell<Option<Option<Head>>>,
+    kept_at_opening: RefCell<Option<Option<Head>>>,
     /// Whether this run has said that the vault is on storage that other systems may write.
     is_storage_reported: Cell<bool>,
 }
@@ -125,7 +125,7 @@ impl Context {
             keychain: keychain(&env),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
-            kept_then: RefCell::default(),
+            kept_at_opening: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             heads: heads(&layout),
@@ -166,13 +166,13 @@ impl Context {
     }
 
     /// Reads the settings anew: they have changed. What makes no sense changes nothing; nor do settings that say nothing any more,
-    /// unless that `is_meant`: they may be about to be written. Whether they were taken.
-    pub(crate) fn reread(&mut self, is_meant: bool) -> Result<bool, Failure> {
+    /// unless that `is_confirmed`: they may be about to be written. Whether they were taken.
+    pub(crate) fn reread(&mut self, is_confirmed: bool) -> Result<bool, Failure> {
         let settings = Settings::load(&self.layout.config_file)?;
         let own = OwnSettings::load(&self.layout.settings_file)?;
         let nothing = OwnSettings::default();
-        let said_something = self.own.get().is_some_and(|before| *before != nothing);
-        if own == nothing && said_something && !is_meant {
+        let had_settings = self.own.get().is_some_and(|before| *before != nothing);
+        if own == nothing && had_settings && !is_confirmed {
             return Ok(false);
         }
         self.settings = OnceCell::from(settings);
@@ -212,7 +212,7 @@ impl Context {
             keychain: keychain(&self.env),
             mask: self.mask,
             withheld: RefCell::default(),
-            kept_then: RefCell::default(),
+            kept_at_opening: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
             heads: heads(&self.layout),
@@ -316,8 +316,8 @@ impl Context {
             runtime_dir: self.layout.runtime_dir.as_deref(),
         });
         let done = work(&mut engine);
-        let told = engine.take_told();
-        told.iter().for_each(|notice| self.ui.notice(notice));
+        let notices = engine.take_told();
+        notices.iter().for_each(|notice| self.ui.notice(notice));
         if vault.head().ok().flatten() != before {
             self.keep_head(vault);
         }
@@ -347,7 +347,7 @@ impl Context {
     ) -> Result<Loaded, Failure> {
         let mode = self.mode_for(vault, agent)?;
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
-        self.tell(&loaded);
+        self.report_load(&loaded);
         Ok(loaded)
     }
 
@@ -444,16 +444,16 @@ impl Context {
     }
 
     /// Says what a load has to tell.
-    pub(crate) fn tell(&self, loaded: &Loaded) {
+    pub(crate) fn report_load(&self, loaded: &Loaded) {
         for notice in &loaded.notices {
             // Agents of one directory have the same to tell of it.
-            let is_news = match notice {
+            let is_new = match notice {
                 Notice::Withheld { openclaw } => {
                     self.withheld.borrow_mut().insert(openclaw.root.clone())
                 }
                 _ => true,
             };
-            if let Some(words) = notices::words_for(&self.layout, notice).filter(|_| is_news) {
+            if let Some(words) = notices::words_for(&self.layout, notice).filter(|_| is_new) {
                 self.ui.note(&words);
             }
         }

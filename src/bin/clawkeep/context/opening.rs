@@ -50,7 +50,7 @@ impl Context {
         let Ok(kept) = self.kept_head(&vault) else {
             return Ok(vault); // what needs the head runs into it
         };
-        self.kept_then.replace(Some(kept));
+        self.kept_at_opening.replace(Some(kept));
         let is_behind = kept.is_some_and(|kept| !vault.has_event_of(&kept).unwrap_or(true));
         Ok(match is_behind {
             true => Vault::open(&self.layout.vault_file)?,
@@ -77,12 +77,12 @@ impl Context {
     /// As [`Context::locked`], for an answer to people that nothing proves.
     pub(crate) fn unverified(&self) -> Result<Vault, Failure> {
         let vault = self.locked()?;
-        self.tell_unverified();
+        self.note_unverified();
         Ok(vault)
     }
 
     /// Marks an answer to people that nothing proves.
-    pub(crate) fn tell_unverified(&self) {
+    pub(crate) fn note_unverified(&self) {
         self.ui.note("Unverified; see: clawkeep audit verify");
     }
 
@@ -185,7 +185,7 @@ impl Context {
             let path = path.clone();
             return Err(VaultError::MovedAway { path }.into());
         }
-        let had_one = self.lock_dir().exists();
+        let existed_before = self.lock_dir().exists();
         let _progress = self.ui.progress("Making the vault");
         let made = create(
             &self.layout.vault_file,
@@ -195,7 +195,7 @@ impl Context {
             self.clock,
         )?;
         if let Some(created) = &made {
-            if had_one {
+            if existed_before {
                 let path = self.layout.shorten_home(&self.layout.vault_file);
                 self.ui.warn(&format!(
                     "Warning: there was a vault at {path} before. It is gone, and its record with it; this one begins anew."

@@ -38,7 +38,7 @@ pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
     /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the
     /// service manager.
-    standing: Vec<PathBuf>,
+    default_files: Vec<PathBuf>,
     /// What the person is asked for.
     vault: String,
     tries: Cell<u32>,
@@ -53,10 +53,10 @@ impl Passphrases {
         let credential = layout
             .credential_passphrase_file()
             .filter(|path| exists(path));
-        let standing = own.into_iter().chain(credential).collect();
+        let default_files = own.into_iter().chain(credential).collect();
         Self {
             named,
-            standing,
+            default_files,
             vault: layout.shorten_home(&layout.vault_file),
             tries: Cell::new(0),
             prompts: Cell::new(0),
@@ -71,17 +71,17 @@ impl Passphrases {
     /// When it cannot be read, or is none: another key in its place would open the vault where it
     /// was made, and nowhere else.
     pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
-        let read = match (&self.named, self.standing.first()) {
+        let read = match (&self.named, self.default_files.first()) {
             (Some(named), _) => named.read(),
             (None, Some(path)) => read_file(path),
             (None, None) => return Ok(None),
         };
-        let given = read.map_err(|problem| match problem {
+        let candidate = read.map_err(|problem| match problem {
             KeyProblem::File(error) => error.into(),
             problem => self.not_for_new_vault(&problem.to_string()),
         })?;
-        match check_passphrase(&given) {
-            Ok(()) => Ok(Some(given)),
+        match check_passphrase(&candidate) {
+            Ok(()) => Ok(Some(candidate)),
             Err(fault) => Err(self.not_for_new_vault(&fault.to_string())),
         }
     }
@@ -103,7 +103,7 @@ impl Passphrases {
         match &self.named {
             Some(named @ Named::File(path)) => Some(&**path).filter(|_| !named.is_stdin()),
             Some(Named::Descriptor(_)) => None,
-            None => self.standing.first().map(PathBuf::as_path),
+            None => self.default_files.first().map(PathBuf::as_path),
         }
     }
 }
@@ -122,10 +122,10 @@ impl SecretSource for Passphrases {
         if let Some(named) = &self.named {
             return (attempt == 0).then(|| named.read()).transpose();
         }
-        let standing = usize::try_from(attempt)
+        let default_files = usize::try_from(attempt)
             .ok()
-            .and_then(|at| self.standing.get(at));
-        if let Some(path) = standing {
+            .and_then(|at| self.default_files.get(at));
+        if let Some(path) = default_files {
             return read_file(path).map(Some);
         }
         if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
@@ -248,8 +248,8 @@ pub(crate) fn new_passphrase(
     option: &str,
 ) -> Result<SecretString, Failure> {
     let unread = |problem| unread(problem, option);
-    let checked = |given: SecretString| match check_passphrase(&given) {
-        Ok(()) => Ok(given),
+    let checked = |candidate: SecretString| match check_passphrase(&candidate) {
+        Ok(()) => Ok(candidate),
         Err(fault) => Err(Failure::BadArgument(fault.to_string())),
     };
     if let Some(named) = named {
@@ -259,13 +259,13 @@ pub(crate) fn new_passphrase(
         return checked(Named::File("-".into()).read().map_err(unread)?);
     }
     loop {
-        let given = prompt::hidden(question)?;
-        if let Err(fault) = check_passphrase(&given) {
+        let candidate = prompt::hidden(question)?;
+        if let Err(fault) = check_passphrase(&candidate) {
             person::say(&format!("That is not taken: {fault}. Once more."));
             continue;
         }
-        if prompt::is_repeated(&given)? {
-            return Ok(given);
+        if prompt::is_repeated(&candidate)? {
+            return Ok(candidate);
         }
         person::say("The two differ. Once more.");
     }

@@ -130,7 +130,7 @@ pub(crate) enum Failure {
     Check(u8),
     /// The command has printed its finding as its answer.
     #[error("damaged")]
-    SaidDamaged,
+    ReportedDamaged,
 }
 
 impl From<BackupError> for Failure {
@@ -141,16 +141,16 @@ impl From<BackupError> for Failure {
 
 /// An error and what caused it, each once: some say their cause themselves.
 pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
-    let mut told: Vec<String> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     let mut next = error;
     while let Some(error) = next {
         next = error.source();
-        let said = error.to_string();
-        if !told.iter().any(|earlier| earlier.contains(&said)) {
-            told.push(said);
+        let text = error.to_string();
+        if !lines.iter().any(|earlier| earlier.contains(&text)) {
+            lines.push(text);
         }
     }
-    told
+    lines
 }
 
 impl Failure {
@@ -190,7 +190,7 @@ impl Failure {
             | Self::TwoVaults { .. }
             | Self::ExportDiffers { .. }
             | Self::Import { .. }
-            | Self::SaidDamaged => DAMAGED,
+            | Self::ReportedDamaged => DAMAGED,
             Self::Config(ConfigError::File(error))
             | Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => of_file(error),
@@ -231,8 +231,8 @@ impl Failure {
     }
 
     /// Whether stdout has said it already.
-    pub(crate) fn is_said(&self) -> bool {
-        matches!(self, Self::Check(_) | Self::SaidDamaged)
+    pub(crate) fn is_reported(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::ReportedDamaged)
     }
 
     /// What failed, and why, a line each: at most two.

@@ -7,7 +7,7 @@ use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
 use clawkeep::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::vault::{Vault, VaultError};
 
-use super::notes::{tell_of_pruning, tell_of_unknown_names};
+use super::notes::{note_pruning, note_unknown_names};
 use super::shape::{Rows, Shape, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use crate::options::time_arg::{self, TimeArg};
 
 /// Whose events, from where.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Whose {
+pub(crate) struct SubjectArgs {
     /// Only this profile
     #[arg(long, value_name = "ID")]
     profile: Option<String>,
@@ -29,18 +29,18 @@ pub(crate) struct Whose {
 
 /// Events of some kinds, from some place, that ended somehow.
 #[derive(Debug, Default, Args)]
-pub(crate) struct What {
+pub(crate) struct KindArgs {
     /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint, expiry, export, import, key,
     /// order, profile, refresh, session, store, sync, vault); may be given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
     #[command(flatten)]
-    how: How,
+    how: OutcomeArgs,
 }
 
 /// Where news came from and how it ended.
 #[derive(Debug, Default, Args)]
-pub(crate) struct How {
+pub(crate) struct OutcomeArgs {
     /// Only what came from there
     #[arg(long, value_name = "ORIGIN", value_parser = origins())]
     origin: Option<Origin>,
@@ -51,7 +51,7 @@ pub(crate) struct How {
 
 /// Events of some time.
 #[derive(Debug, Default, Args)]
-pub(crate) struct When {
+pub(crate) struct TimeArgs {
     /// Only since then: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
@@ -70,7 +70,7 @@ fn outcomes() -> impl clap::builder::TypedValueParser<Value = Outcome> {
     PossibleValuesParser::new(names).try_map(|name| Outcome::from_name(&name).ok_or("no outcome"))
 }
 
-impl Whose {
+impl SubjectArgs {
     /// The filter that asks for these and nothing else.
     pub(crate) fn filter(self) -> Filter {
         let provider = self.provider.as_deref().map(ProviderId::new);
@@ -90,7 +90,7 @@ impl Whose {
     }
 }
 
-impl What {
+impl KindArgs {
     /// Narrows a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Result<Filter, Failure> {
         let kinds = self.kind.iter().map(|kind| KindFilter::parse(kind));
@@ -102,7 +102,7 @@ impl What {
     }
 }
 
-impl How {
+impl OutcomeArgs {
     /// Narrows a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Filter {
         Filter {
@@ -113,7 +113,7 @@ impl How {
     }
 }
 
-impl When {
+impl TimeArgs {
     /// Narrows a filter.
     pub(crate) fn narrow(self, filter: Filter, now: UnixMs) -> Result<Filter, Failure> {
         let since = self.since.map(|time| time.resolve(now));
@@ -137,11 +137,11 @@ impl When {
 #[derive(Debug, Args)]
 pub(crate) struct Sums {
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     #[command(flatten)]
-    how: How,
+    how: OutcomeArgs,
     #[command(flatten)]
-    when: When,
+    when: TimeArgs,
     /// At most so many profiles [default: all; 0 means all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -161,7 +161,7 @@ impl Sums {
         count: impl FnOnce(&Vault, &Filter) -> Result<Vec<T>, VaultError>,
         rows: &Rows<'_, T, N, M>,
     ) -> Result<(), Failure> {
-        let filter = self.how.narrow(self.whose.filter());
+        let filter = self.how.narrow(self.subject.filter());
         let filter = self.when.narrow(filter, context.clock.now())?;
         let mut found = count(vault, &filter)?;
         if self.reverse {
@@ -169,13 +169,13 @@ impl Sums {
         }
         found.truncate(self.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
         if self.shape.shape() == Shape::Table {
-            context.tell_unverified();
+            context.note_unverified();
         }
         if found.is_empty() {
             context.ui.note(rows.nothing);
-            tell_of_unknown_names(context, vault, &filter)?;
+            note_unknown_names(context, vault, &filter)?;
         }
-        tell_of_pruning(context, vault, filter.since)?;
+        note_pruning(context, vault, filter.since)?;
         rows.show(context, self.shape.shape(), &found)
     }
 }

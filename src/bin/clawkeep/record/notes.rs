@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::terminal::text::{local_minute, shown_id};
 
 /// A gateway's uses come into the record when its store is looked at, which needs the key that asking does not ask for.
-pub(crate) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
+pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
     for (path, known) in vault.known_stores()? {
         let changed = StorePlace::of_file(&path)?.modified();
         if let Some(at) = changed.filter(|at| *at > known) {
@@ -25,7 +25,7 @@ pub(crate) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result
 }
 
 /// What was pruned is not there to be told: that is not the same as that nothing was. `since`: from when on it was asked for.
-pub(crate) fn tell_of_pruning(
+pub(crate) fn note_pruning(
     context: &Context,
     vault: &Vault,
     since: Option<UnixMs>,
@@ -44,7 +44,7 @@ pub(crate) fn tell_of_pruning(
 }
 
 /// Where nothing matches: a name that the record does not know is most likely mistyped.
-pub(crate) fn tell_of_unknown_names(
+pub(crate) fn note_unknown_names(
     context: &Context,
     vault: &Vault,
     filter: &Filter,
@@ -67,13 +67,13 @@ pub(crate) fn tell_of_unknown_names(
             .max_by(|a, b| a.0.total_cmp(&b.0));
         /// As much alike as that, from 0 to 1, one is most likely the other mistyped. Source: clap takes the same.
         const ALIKE: f64 = 0.7;
-        let meant = nearest
+        let suggestion = nearest
             .filter(|(alike, _)| *alike > ALIKE)
             .map(|(_, known)| format!("; did you mean {}?", shown_id(known)));
         context.ui.note(&format!(
             "Note: the record knows of no {what} {}{}",
             shown_id(asked),
-            meant.unwrap_or_else(|| ".".to_owned())
+            suggestion.unwrap_or_else(|| ".".to_owned())
         ));
     }
     Ok(())

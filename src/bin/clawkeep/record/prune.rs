@@ -11,7 +11,7 @@ use crate::terminal::text::local_minute;
 /// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a day.
 const SLACK: i64 = 24 * 3_600_000;
 /// How far the record must have gone on after a time for that to be believed, in milliseconds: 7 days.
-const BELIEVED: i64 = 7 * 24 * 3_600_000;
+const CONFIRMATION_MS: i64 = 7 * 24 * 3_600_000;
 
 /// So many events, in words.
 pub(crate) fn counted(events: u64) -> String {
@@ -60,8 +60,8 @@ pub(crate) fn when_due(context: &Context, vault: &mut UnlockedVault) -> Result<(
     };
     let last = newest(None)?.map(|last| last.min(context.clock.now()));
     let Some(last) = last else { return Ok(()) };
-    let believed = newest(Some(UnixMs(last.0.saturating_sub(BELIEVED))))?;
-    let Some(before) = believed.and_then(|believed| own.prune_before(believed)) else {
+    let confirmed = newest(Some(UnixMs(last.0.saturating_sub(CONFIRMATION_MS))))?;
+    let Some(before) = confirmed.and_then(|confirmed| own.prune_before(confirmed)) else {
         return Ok(());
     };
     let oldest = vault.oldest_unpruned()?;

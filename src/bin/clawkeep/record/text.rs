@@ -108,10 +108,10 @@ pub(crate) fn what(event: &Event) -> String {
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    let told = detail
+    let shown = detail
         .into_iter()
         .filter(|(key, _)| !PROOFS.contains(&key.as_str()));
-    for (key, value) in told {
+    for (key, value) in shown {
         parts.push(match value {
             Value::Number(ms) if TIMES.contains(&key.as_str()) => {
                 let ms = ms.as_i64().unwrap_or_default();

@@ -43,12 +43,12 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             place,
             why,
         } => {
-            let whose = match *why {
+            let change = match *why {
                 "other-account" => "is another account's login now",
                 _ => "is another login now; whether it is of the same account cannot be known",
             };
             format!(
-                "Warning: {profile} {whose}. It came from {place}. To keep both, see: clawkeep doctor"
+                "Warning: {profile} {change}. It came from {place}. To keep both, see: clawkeep doctor"
             )
         }
         Notice::SetAside {

@@ -15,11 +15,11 @@ pub(crate) fn contain(run: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
 fn say_where(panic: &PanicHookInfo<'_>) {
     use std::io::Write as _;
     // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(std::io::stderr().lock(), "{}", said(panic.location()));
+    let _ = writeln!(std::io::stderr().lock(), "{}", message(panic.location()));
 }
 
 /// What is said of a panic: where it was. Its message may quote what it stumbled over.
-fn said(at: Option<&Location<'_>>) -> String {
+fn message(at: Option<&Location<'_>>) -> String {
     let place = at.map_or(String::new(), |at| {
         format!(" at {}:{}", at.file(), at.line())
     });
@@ -37,7 +37,7 @@ mod tests {
         let status = contain(|| std::panic::panic_any("sk-secret"));
         let failed = ExitCode::from(FAILED);
         assert_eq!(format!("{status:?}"), format!("{failed:?}"));
-        let text = said(Some(Location::caller()));
+        let text = message(Some(Location::caller()));
         assert!(
             text.contains("panics.rs:") && text.lines().count() == 2,
             "{text}"

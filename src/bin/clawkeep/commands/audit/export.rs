@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};
-use crate::record::ask::When;
+use crate::record::ask::TimeArgs;
 use crate::record::json;
 use crate::terminal::text::json_line;
 
@@ -20,7 +20,7 @@ use crate::terminal::text::json_line;
 )]
 pub(crate) struct AuditExport {
     #[command(flatten)]
-    when: When,
+    when: TimeArgs,
     /// The file to write, or - for stdout
     #[arg(long, value_name = "FILE")]
     to: PathBuf,

@@ -70,7 +70,7 @@ impl AuditPrune {
             return context.ui.json(&answer);
         }
         let before = local_minute(before.0);
-        let said = match pruned {
+        let answer = match pruned {
             Some(pruned) => format!(
                 "Removed {} before {before}, up to event {}; kept {} that clawkeep still needs.\n",
                 counted(pruned.removed),
@@ -79,6 +79,6 @@ impl AuditPrune {
             ),
             None => format!("Nothing to remove: the record has no event before {before}.\n"),
         };
-        context.ui.answer(&said)
+        context.ui.answer(&answer)
     }
 }

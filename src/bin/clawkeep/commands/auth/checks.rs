@@ -71,12 +71,12 @@ pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
 /// How to see an agent's ids.
 pub(crate) fn list_hint(agent: &AgentRef) -> String {
     // One that no id leads to is known by its directory, which CLAWDBOT_AGENT_DIR names.
-    let whose = if agent.name.is_path() {
+    let agent_option = if agent.name.is_path() {
         String::new()
     } else {
         format!(" --agent {}", agent.name)
     };
-    format!("See the ids with: clawkeep models auth list{whose}")
+    format!("See the ids with: clawkeep models auth list{agent_option}")
 }
 
 /// An entry that refers to a secret elsewhere is not replaced by a secret: the person who wrote it would miss it.

@@ -13,7 +13,7 @@ use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::shown_id;
 
 /// Says which agent a credential was stored for. The gateway's own program says nothing of it, so under its name nothing is said.
-pub(crate) fn tell_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
+pub(crate) fn note_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
     if is_called_as_gateway() {
         return Ok(());
     }
@@ -40,7 +40,7 @@ pub(crate) fn edit_store(
 ) -> Result<Loaded, Failure> {
     let mode = context.mode_for(vault, agent)?;
     let loaded = context.with_engine(vault, |engine| engine.edit(agent, mode, change))?;
-    context.tell(&loaded);
+    context.report_load(&loaded);
     Ok(loaded)
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn conclude(
         Ok(line) => (line, None),
         Err(failure) => (String::new(), Some(failure)),
     };
-    let told = context.ui.answer(&answer(&line));
+    let answered = context.ui.answer(&answer(&line));
     context.verdict(loaded)?;
-    trouble.map_or(told, Err)
+    trouble.map_or(answered, Err)
 }

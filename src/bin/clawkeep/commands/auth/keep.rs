@@ -74,7 +74,7 @@ impl Adopt {
             engine.adopts = Some(id.to_owned());
             engine.load(&agent, mode)
         })?;
-        context.tell(&loaded);
+        context.report_load(&loaded);
         let here = |report: &&LoginReport| report.profile == id && !report.is_elsewhere;
         let report = loaded.logins.iter().find(here);
         let usable = report

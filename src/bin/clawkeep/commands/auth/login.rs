@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use super::paste::profile_id;
 use super::{checks, edit};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -125,7 +125,7 @@ impl Login {
         }
         let loaded = stored?;
         login.say(context, loaded.before.as_ref());
-        edit::tell_agent(context, &agent)?;
+        edit::note_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
             provider: provider.id.clone(),
@@ -225,7 +225,7 @@ impl NotLoggedIn {
             {
                 format!(
                     "Check client_id and scopes in [providers.{}] of {}.",
-                    renewal::quoted(provider),
+                    refresh_failure::quoted(provider),
                     settings(context)
                 )
             }
@@ -496,7 +496,7 @@ fn settings(context: &Context) -> String {
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     let set = format!(
         "set {lacking} in [providers.{}] of {}.",
-        renewal::quoted(provider),
+        refresh_failure::quoted(provider),
         settings(context)
     );
     let next = match provider.as_str() {

@@ -26,14 +26,14 @@ pub(crate) struct Mark {
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    what: What,
+    result: UseResult,
     #[command(flatten)]
     agent: AgentOption,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct What {
+struct UseResult {
     /// It worked
     #[arg(long)]
     used: bool,
@@ -83,7 +83,7 @@ impl Mark {
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let id = ids::id_in(doc, &self.id);
             checks::existing(doc, &agent, id)?;
-            Ok(self.what.marked(doc, id, rules, now))
+            Ok(self.result.marked(doc, id, rules, now))
         })?;
         let id = ids::id_in(&loaded.doc, &self.id);
         let state = rest(&loaded.doc, id, now)
@@ -93,7 +93,7 @@ impl Mark {
     }
 }
 
-impl What {
+impl UseResult {
     fn marked(&self, doc: &StoreDoc, id: &str, rules: &CooldownRules, now: UnixMs) -> Edited {
         let provider = doc
             .credential(id)
@@ -120,11 +120,11 @@ impl What {
             );
             after.set(Section::Usage, id, failed.usage);
         } else if self.used {
-            let rested = rest(doc, id, now).is_some();
+            let was_in_cooldown = rest(doc, id, now).is_some();
             after.set(Section::Usage, id, after_use(usage, now));
             after.set(Section::LastGood, &last_good_key(doc, &provider), json!(id));
             events.push(event(EventKind::CredentialUsed));
-            if rested {
+            if was_in_cooldown {
                 events.push(event(EventKind::CooldownCleared).detail("by", "use"));
             }
         } else if let Some(cleared) = after_clearing(usage) {

@@ -180,7 +180,7 @@ impl Paste<'_> {
                 self.id
             ));
         }
-        edit::tell_agent(context, self.agent)?;
+        edit::note_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
             id: self.id.clone(),
             provider: self.provider.clone(),

@@ -78,7 +78,7 @@ impl SetupToken {
             mode: CredentialType::OAuth, // as the reference records it; `oauth` accepts a token
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
-        edit::tell_agent(context, &agent)?;
+        edit::note_agent(context, &agent)?;
         edit::conclude(context, loaded, recorded, |updated| {
             format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n")
         })

@@ -6,7 +6,7 @@ use clawkeep::domain::{ProfileId, ProviderId, from_outside};
 use clawkeep::sync::{Edited, NotRenewed};
 
 use super::{checks, edit};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -35,8 +35,8 @@ impl Trust {
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = checks::existing_of(&loaded, &agent, id)?;
         let refused = |why: &NotRenewed| Failure::Refused {
-            what: renewal::why_not(id, why),
-            next: renewal::what_next(context, (&agent.name, &loaded.doc), id, why),
+            what: refresh_failure::why_not(id, why),
+            next: refresh_failure::what_next(context, (&agent.name, &loaded.doc), id, why),
         };
         if credential.expose_refresh().is_none() {
             return Err(refused(&NotRenewed::NoRefreshToken));
@@ -67,7 +67,7 @@ impl Trust {
         }
         let before = pinned.as_ref().map_or_else(
             || "It is not pinned yet.".to_owned(),
-            |pinned| format!("Of {shown}: {}.", renewal::changed(pinned, &now)),
+            |pinned| format!("Of {shown}: {}.", refresh_failure::changed(pinned, &now)),
         );
         context.ui.note(&before);
         let question = format!(

@@ -8,7 +8,7 @@ use clawkeep::vault::{
     BackupError, Insistence, Renewal, Restored, UnlockedVault, Vault, VaultError, restore,
 };
 
-use crate::commands::key::log_warning::tell_of_log;
+use crate::commands::key::log_warning::warn_of_log;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::absolute;
@@ -69,8 +69,8 @@ impl Restore {
         };
         drop(progress);
         context.replace_head(&vault);
-        context.ui.answer(&said(context, &done))?;
-        tell_of_log(context, done.log);
+        context.ui.answer(&summary(context, &done))?;
+        warn_of_log(context, done.log);
         self.note(context, &done);
         if !done.is_rekeyed {
             renew_key(context, &mut vault);
@@ -119,7 +119,7 @@ impl Restore {
     }
 }
 
-fn said(context: &Context, done: &Restored) -> String {
+fn summary(context: &Context, done: &Restored) -> String {
     let as_of = done
         .backup
         .as_of
@@ -162,7 +162,7 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
 /// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
 fn renew_key(context: &Context, vault: &mut UnlockedVault) {
     match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
-        Ok(rotated) => tell_of_log(context, rotated.log),
+        Ok(rotated) => warn_of_log(context, rotated.log),
         Err(error) => context.ui.warn(&format!(
             "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"
         )),

@@ -108,7 +108,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let settings = match Settings::load(&context.layout.config_file) {
         Ok(settings) => Some(settings),
         Err(error) => {
-            let finding = in_trouble(FindingId::ConfigUnreadable, &error.into());
+            let finding = finding_of(FindingId::ConfigUnreadable, &error.into());
             trouble.push(finding.path(&context.layout.config_file));
             None
         }
@@ -118,7 +118,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
         None => Ok(()),
     });
     if let Err(failure) = own {
-        let finding = in_trouble(FindingId::ConfigSettings, &failure);
+        let finding = finding_of(FindingId::ConfigSettings, &failure);
         trouble.push(finding.path(&context.layout.settings_file));
     }
     let mut vault = open(context, &mut trouble);
@@ -128,7 +128,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
             Ok(head) => head,
             Err(failure) => {
                 let path = context.layout.head_file(vault.id());
-                let finding = in_trouble(FindingId::RecordHead, &failure).path(&path);
+                let finding = finding_of(FindingId::RecordHead, &failure).path(&path);
                 let remove = format!("{REMOVE_COMMAND} {}", shell_path(&context.layout, &path));
                 let verify = "clawkeep audit verify --head FILE";
                 trouble.push(finding.advice(match cfg!(windows) {
@@ -163,7 +163,7 @@ fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
     let failure = match context.vault_to_read() {
         Ok(vault) => {
             if let Err(error) = vault.require_writable() {
-                let finding = in_trouble(FindingId::VaultUnusable, &error.into());
+                let finding = finding_of(FindingId::VaultUnusable, &error.into());
                 trouble.push(finding.path(vault.path()));
             }
             return OpenVault::Unlocked(Box::new(vault));
@@ -176,7 +176,7 @@ fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
     } else {
         FindingId::VaultUnusable
     };
-    trouble.push(in_trouble(id, &failure).path(&context.layout.vault_file));
+    trouble.push(finding_of(id, &failure).path(&context.layout.vault_file));
     // What needs no key, or does not ask whose the state directory is, can be told all the same.
     context
         .locked()
@@ -198,7 +198,7 @@ fn agents(
     };
     let mut agents = listed.unwrap_or_else(|failure| {
         let agents = context.layout.state_dir.join("agents");
-        trouble.push(in_trouble(FindingId::StoreUnusable, &failure).path(agents));
+        trouble.push(finding_of(FindingId::StoreUnusable, &failure).path(agents));
         Vec::new()
     });
     let main = main_agent(context, settings);
@@ -227,12 +227,12 @@ fn load(
             context.announce_plain_copies(&loaded);
             if let Some(error) = loaded.not_written {
                 let failure = Failure::NotWritten(error);
-                let finding = in_trouble(FindingId::StoreUnwritten, &failure);
+                let finding = finding_of(FindingId::StoreUnwritten, &failure);
                 trouble.push(finding.agent(&agent.name).path(&store));
             }
             if let Some(error) = loaded.not_removed {
                 let failure = Failure::NotRemoved(error);
-                let finding = in_trouble(FindingId::StoreUnwritten, &failure);
+                let finding = finding_of(FindingId::StoreUnwritten, &failure);
                 trouble.push(finding.agent(&agent.name).path(&store));
             }
             ExaminedAgent {
@@ -268,7 +268,7 @@ fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding
         Failure::Sync(SyncError::Vault(_)) | Failure::Vault(_) => FindingId::VaultUnusable,
         _ => FindingId::StoreUnusable,
     };
-    let finding = in_trouble(id, failure);
+    let finding = finding_of(id, failure);
     match id.group() {
         "vault" => finding.path(&context.layout.vault_file),
         _ => finding.agent(&agent.name).path(agent.store_file()),
@@ -295,7 +295,7 @@ fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
 }
 
 /// A failure as a finding: what and why, and the remedy it has everywhere.
-fn in_trouble(id: FindingId, failure: &Failure) -> Finding {
+fn finding_of(id: FindingId, failure: &Failure) -> Finding {
     let lines = failure.lines();
     let why = lines
         .iter()

@@ -65,12 +65,12 @@ impl Doctor {
             () if self.non_interactive || !prompt::is_possible() => Consent::Never,
             () => Consent::Ask,
         };
-        let told = diagnose_and_repair(context, consent)?;
-        let is_ok = !told
+        let reported = diagnose_and_repair(context, consent)?;
+        let is_ok = !reported
             .iter()
-            .any(|told| !told.repaired && told.finding.id.level() == Level::Error);
+            .any(|reported| !reported.repaired && reported.finding.id.level() == Level::Error);
         if self.json {
-            let findings: Vec<Value> = told.iter().map(|told| told.to_json(context)).collect();
+            let findings: Vec<Value> = reported.iter().map(|reported| reported.to_json(context)).collect();
             context.ui.json(&json!({
                 "ok": is_ok,
                 "vault": path_text(&context.layout.vault_file),
@@ -83,7 +83,7 @@ impl Doctor {
             } else {
                 Colour::Off
             };
-            context.ui.answer(&text::report(context, &told, colour))?;
+            context.ui.answer(&text::report(context, &reported, colour))?;
         }
         // Its answer for programs is one document: ours.
         let theirs = match program_name::is_called_as_gateway() && !self.json {
@@ -125,7 +125,7 @@ fn diagnose_and_repair(
     context: &mut Context,
     consent: Consent,
 ) -> Result<Vec<ReportedFinding>, Failure> {
-    let mut mended: Vec<(Finding, Vec<String>)> = Vec::new();
+    let mut repaired: Vec<(Finding, Vec<String>)> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
     let mut rounds = 0;
@@ -144,26 +144,26 @@ fn diagnose_and_repair(
                 .filter(|finding| is_passing(finding.id))
                 .cloned(),
         );
-        let mut news = Vec::new();
+        let mut repaired_now = Vec::new();
         if rounds < ROUNDS_MAX {
             for finding in &found {
                 let Some(repair) = finding.offered() else {
                     continue;
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
-                    news.extend(mend(context, &mut diagnosis, finding, repair));
+                    repaired_now.extend(repair_and_record(context, &mut diagnosis, finding, repair));
                 }
                 if context.layout.vault_file != vault_file {
                     break; // what was found is of the place before
                 }
             }
         }
-        if news.is_empty() {
+        if repaired_now.is_empty() {
             let mut left = found;
             left.extend(passing);
-            return Ok(in_told_order(left, &mended));
+            return Ok(in_report_order(left, &repaired));
         }
-        mended.extend(news);
+        repaired.extend(repaired_now);
     }
 }
 
@@ -178,23 +178,23 @@ fn is_passing(id: FindingId) -> bool {
     )
 }
 
-fn in_told_order(left: Vec<Finding>, mended: &[(Finding, Vec<String>)]) -> Vec<ReportedFinding> {
+fn in_report_order(left: Vec<Finding>, repaired: &[(Finding, Vec<String>)]) -> Vec<ReportedFinding> {
     let left = in_order(left).into_iter().map(|finding| ReportedFinding {
         finding,
         repaired: false,
         difference: Vec::new(),
     });
     let mut all: Vec<ReportedFinding> = left.collect();
-    let findings = mended.iter().map(|(finding, _)| finding.clone()).collect();
+    let findings = repaired.iter().map(|(finding, _)| finding.clone()).collect();
     for finding in in_order(findings) {
-        let known = mended.iter().find(|(known, _)| *known == finding);
+        let known = repaired.iter().find(|(known, _)| *known == finding);
         all.push(ReportedFinding {
             difference: known.map_or_else(Vec::new, |(_, difference)| difference.clone()),
             finding,
             repaired: true,
         });
     }
-    all.sort_by_key(|told| told.finding.id);
+    all.sort_by_key(|reported| reported.finding.id);
     all
 }
 
@@ -222,7 +222,7 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
 
 /// Makes a repair and records it; the finding and what is different, if it was made. One that fails is reported, and its
 /// finding stays.
-fn mend(
+fn repair_and_record(
     context: &mut Context,
     diagnosis: &mut Diagnosis,
     finding: &Finding,

@@ -252,7 +252,7 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     if !other.started_refreshes()?.is_empty() {
         return Err(VaultError::RefreshUnderWay.into());
     }
-    let Some(seen) = other.head()? else {
+    let Some(head) = other.head()? else {
         return Ok(Repaired::NotNeeded);
     };
     // What the other's settings say of stores holds before anything is written.
@@ -306,7 +306,7 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
         context.verdict(loaded)?;
     }
     let id = other.id().to_string();
-    let aside = other.set_aside(&seen, context.clock.now())?;
+    let aside = other.set_aside(&head, context.clock.now())?;
     record(
         context,
         &mut vault,
@@ -350,8 +350,8 @@ fn carry_grants(
         let theirs = other.grant(other.fingerprint(refresh))?;
         let print = vault.fingerprint(refresh);
         let ours = vault.grant(print)?;
-        let is_news = ours.state == GrantState::Free && theirs.state != GrantState::Free;
-        if is_news && theirs.state != GrantState::Spent {
+        let is_newly_restricted = ours.state == GrantState::Free && theirs.state != GrantState::Free;
+        if is_newly_restricted && theirs.state != GrantState::Spent {
             let state = theirs.state;
             let failed = theirs.failed;
             carried.push((

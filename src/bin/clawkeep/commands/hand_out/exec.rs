@@ -9,8 +9,8 @@ use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
-use super::pick::request::Wanted;
-use super::pick::{How, Picked};
+use super::pick::request::Request;
+use super::pick::{SelectionArgs, Picked};
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;
@@ -38,7 +38,7 @@ pub(crate) struct Exec {
     #[arg(long)]
     pass_key_variables: bool,
     #[command(flatten)]
-    how: How,
+    selection: SelectionArgs,
     /// The program and its arguments
     #[arg(
         value_name = "CMD",
@@ -56,20 +56,20 @@ impl Exec {
     }
 
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut wanted: Vec<Wanted> = self.profile.into_iter().map(Wanted::Profile).collect();
+        let mut wanted: Vec<Request> = self.profile.into_iter().map(Request::Profile).collect();
         for provider in self.provider {
-            let of = Wanted::Of(provider);
+            let of = Request::Of(provider);
             if !wanted.contains(&of) {
                 wanted.push(of);
             }
         }
         if wanted.is_empty() {
-            wanted.push(Wanted::Of(
+            wanted.push(Request::Of(
                 context.settings()?.models.default_ref().provider,
             ));
         }
         for wanted in &wanted {
-            if let Wanted::Of(provider) = wanted {
+            if let Request::Of(provider) = wanted {
                 check_variable(context, provider)?; // before a vault is opened for it
             }
         }
@@ -78,7 +78,7 @@ impl Exec {
         let program = words.next().unwrap_or_default();
         let command = program_command(&program, |name| context.env.raw(name));
         let mut command = command.map_err(|error| not_run(&program, error))?; // before a use is recorded
-        let picked = self.how.pick(context, &wanted, "exec", takes)?;
+        let picked = self.selection.pick(context, &wanted, "exec", takes)?;
         command.args(words);
         if !self.pass_key_variables {
             withhold_key_variables(&mut command, context.layout.credentials_dir());
@@ -96,7 +96,7 @@ impl Exec {
             set_variable(&mut command, picked, &variables(context, &picked.provider)?);
         }
         for picked in &picked {
-            tell_of_base(context, &picked.provider);
+            note_base_url(context, &picked.provider);
         }
         drop(picked);
         let become_it = || signals::become_program(command);
@@ -106,7 +106,7 @@ impl Exec {
 
 /// Further variables in which clients of a provider look for a secret, before or beside those above. Sources: Claude Code's settings;
 /// Google's, OpenAI's client libraries. They are taken out, so that no other account's is used.
-const ALSO_LOOKED_AT: [(&str, &[&str]); 3] = [
+const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
     (
         "anthropic",
         &["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
@@ -137,7 +137,7 @@ fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failur
 }
 
 /// A variable that sends a provider's requests, and the secret with them, elsewhere is the caller's to set; that it is set is said.
-fn tell_of_base(context: &Context, provider: &ProviderId) {
+fn note_base_url(context: &Context, provider: &ProviderId) {
     let name = provider.as_str().to_uppercase().replace('-', "_");
     let name = format!("{name}_BASE_URL");
     if context.env.path(&name).is_some() {
@@ -149,7 +149,7 @@ fn tell_of_base(context: &Context, provider: &ProviderId) {
 
 /// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
 fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
-    let also = ALSO_LOOKED_AT
+    let also = OTHER_VARIABLES
         .iter()
         .find(|(id, _)| *id == picked.provider.as_str());
     let also = also.map_or(&[][..], |(_, names)| names);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_windows_does_not_run_by_itself_is_named_with_what_runs_it() {
-        for (program, kind, want) in [
+        for (program, kind, expected) in [
             ("Echo", ErrorKind::NotFound, Some("cmd /c echo")),
             (
                 r".\a.PS1",
@@ -229,11 +229,11 @@ mod tests {
             let remedy = windows_remedy(program, kind);
             // The quotes are those of the system that this runs on.
             let remedy = remedy.map(|text| text.replace('\'', ""));
-            let is_wanted = match (&remedy, want) {
-                (Some(remedy), Some(want)) => remedy.ends_with(want),
-                (remedy, want) => remedy.is_none() && want.is_none(),
+            let is_expected = match (&remedy, expected) {
+                (Some(remedy), Some(expected)) => remedy.ends_with(expected),
+                (remedy, expected) => remedy.is_none() && expected.is_none(),
             };
-            assert!(is_wanted, "{program}: {remedy:?}");
+            assert!(is_expected, "{program}: {remedy:?}");
         }
     }
 }

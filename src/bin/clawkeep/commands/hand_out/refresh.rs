@@ -8,7 +8,7 @@ use clawkeep::sync::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
-use super::renewal;
+use super::refresh_failure;
 use crate::commands::auth::checks;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -76,7 +76,7 @@ impl Refresh {
             let known = done.iter().find(|(known, _)| Some(*known) == grant);
             if let Some((_, not_renewed)) = known.cloned() {
                 let result = not_renewed.map_or(Renewal::Lasts, Renewal::Not);
-                outcomes.push(look(context, &mut vault, agent, &id, Ok(result)));
+                outcomes.push(read_outcome(context, &mut vault, agent, &id, Ok(result)));
                 continue;
             }
             let outcome = renew(context, &mut vault, &agents, (agent, id), when);
@@ -143,7 +143,7 @@ impl Refresh {
             };
             let is_wanted = |id: &str, credential: &Credential<'_>| {
                 is_due(credential, now, self.least_ms())
-                    && renewal::is_refreshed_here(context, id, credential)
+                    && refresh_failure::is_refreshed_here(context, id, credential)
             };
             for (id, credential) in loaded.doc.credentials() {
                 if is_wanted(id, &credential) {
@@ -177,11 +177,11 @@ fn renew(
         };
         Ok(context.with_engine(vault, renew)?)
     });
-    look(context, vault, agent, &id, result)
+    read_outcome(context, vault, agent, &id, result)
 }
 
 /// How a login stands after it was tried.
-fn look(
+fn read_outcome(
     context: &Context,
     vault: &mut UnlockedVault,
     agent: AgentRef,
@@ -195,7 +195,7 @@ fn look(
         .credential(id.as_str())
         .and_then(|credential| credential.expiry());
     let next = match &result {
-        Ok(Renewal::Not(why)) => renewal::what_next(context, (&agent.name, &doc), id.as_str(), why),
+        Ok(Renewal::Not(why)) => refresh_failure::what_next(context, (&agent.name, &doc), id.as_str(), why),
         _ => String::new(),
     };
     Outcome {
@@ -247,7 +247,7 @@ fn conclude(
     let mut text = String::new();
     for outcome in outcomes {
         let id = shown_id(&outcome.id);
-        let whose = if outcome.agent.name == clawkeep::domain::AgentName::default() {
+        let of_agent = if outcome.agent.name == clawkeep::domain::AgentName::default() {
             String::new()
         } else {
             format!(" of agent {}", shown_id(outcome.agent.name.as_str()))
@@ -257,14 +257,14 @@ fn conclude(
         });
         match outcome.result {
             Ok(Renewal::Renewed(trouble)) => {
-                text.push_str(&format!("Refreshed {id}{whose}{lasts}.\n"));
+                text.push_str(&format!("Refreshed {id}{of_agent}{lasts}.\n"));
                 not_written = not_written.or(trouble.into_iter().next());
             }
             Ok(Renewal::Not(why)) => failures.push(Failure::Refused {
-                what: format!("{}{whose}", renewal::why_not(&outcome.id, &why)),
+                what: format!("{}{of_agent}", refresh_failure::why_not(&outcome.id, &why)),
                 next: outcome.next,
             }),
-            Ok(_) => text.push_str(&format!("{id}{whose} has been refreshed already{lasts}.\n")),
+            Ok(_) => text.push_str(&format!("{id}{of_agent} has been refreshed already{lasts}.\n")),
             Err(failure) => failures.push(failure),
         }
     }

@@ -146,7 +146,7 @@ impl SecretRef {
                 Ok(clawkeep::sync::Renewal::Lasts)
             })
         })?;
-        context.tell(&loaded);
+        context.report_load(&loaded);
         let mut answer = Answer::default();
         for (id, outcome) in ids.iter().zip(outcomes) {
             match outcome {

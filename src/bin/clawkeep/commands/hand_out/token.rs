@@ -6,8 +6,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::pick::request::Wanted;
-use super::pick::{How, Picked};
+use super::pick::request::Request;
+use super::pick::{SelectionArgs, Picked};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
@@ -26,7 +26,7 @@ pub(crate) struct Token {
     #[arg(long, value_name = "ID", value_parser = ids::profile)]
     profile: Option<String>,
     #[command(flatten)]
-    how: How,
+    selection: SelectionArgs,
     /// Print JSON, with profile, provider, type and end
     #[arg(long)]
     json: bool,
@@ -35,11 +35,11 @@ pub(crate) struct Token {
 impl Token {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let wanted = match (self.profile, self.provider) {
-            (Some(profile), _) => Wanted::Profile(profile),
-            (None, Some(provider)) => Wanted::Of(provider),
-            (None, None) => Wanted::Of(context.settings()?.models.default_ref().provider),
+            (Some(profile), _) => Request::Profile(profile),
+            (None, Some(provider)) => Request::Of(provider),
+            (None, None) => Request::Of(context.settings()?.models.default_ref().provider),
         };
-        let picked = self.how.pick(context, &[wanted], "token", |_| Ok(()))?;
+        let picked = self.selection.pick(context, &[wanted], "token", |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
                 as_json(&picked)

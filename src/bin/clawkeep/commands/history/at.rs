@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
-use crate::record::ask::Whose;
+use crate::record::ask::SubjectArgs;
 use crate::record::names::name;
-use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
+use crate::record::notes::{note_pruning, note_unknown_names};
 use crate::record::{json as shown, text};
 use crate::terminal::table::table;
 use crate::terminal::text::local_minute;
@@ -25,7 +25,7 @@ pub(crate) struct HistoryAt {
     #[arg(value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     at: TimeArg,
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,16 +38,16 @@ impl HistoryAt {
             true => context.locked()?,
             false => context.unverified()?,
         };
-        let filter = self.whose.filter();
+        let filter = self.subject.filter();
         let found = vault.in_force(at, &filter)?;
         if at > context.clock.now() {
             context
                 .ui
                 .note("Note: that is still to come; this is how things stand now.");
         }
-        tell_of_pruning(context, &vault, Some(at))?;
+        note_pruning(context, &vault, Some(at))?;
         if found.is_empty() {
-            tell_of_unknown_names(context, &vault, &filter)?;
+            note_unknown_names(context, &vault, &filter)?;
         }
         let last = last_used(&found);
         if self.json {

@@ -14,9 +14,9 @@ use clawkeep::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::ask::{What, When, Whose, direction};
+use crate::record::ask::{KindArgs, TimeArgs, SubjectArgs, direction};
 use crate::record::axis::equal_parts;
-use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unknown_names};
+use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{csv, json, text};
 use crate::terminal::table::{Columns, fitting};
@@ -62,11 +62,11 @@ pub(crate) enum Summary {
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     #[command(flatten)]
-    what: What,
+    kinds: KindArgs,
     #[command(flatten)]
-    when: When,
+    when: TimeArgs,
     /// At most so many [default: 50 in the table, all in JSON and CSV; 0 means all]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
@@ -94,7 +94,7 @@ impl History {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         if self.chart {
-            let filter = self.when.narrow(self.whose.filter(), context.clock.now())?;
+            let filter = self.when.narrow(self.subject.filter(), context.clock.now())?;
             return draw(context, &filter);
         }
         let shape = self.shape.shape();
@@ -104,7 +104,7 @@ impl List {
             (None, Shape::Table) => Some(TABLE_ROWS),
             (None, _) => None,
         };
-        let filter = self.what.narrow(self.whose.filter())?;
+        let filter = self.kinds.narrow(self.subject.filter())?;
         let filter = Filter {
             // One more tells whether there is more.
             limit: limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table))),
@@ -115,7 +115,7 @@ impl List {
             Shape::Table => context.unverified()?,
             _ => context.locked()?,
         };
-        tell_of_changed_stores(context, &vault)?;
+        note_changed_stores(context, &vault)?;
         if shape == Shape::Table {
             return show_table(context, &vault, &filter, limit);
         }
@@ -170,8 +170,8 @@ fn show_table(
         .collect::<Result<Vec<Event>, _>>()?;
     if first.is_empty() {
         context.ui.note("No event matches.");
-        tell_of_unknown_names(context, vault, filter)?;
-        return tell_of_pruning(context, vault, filter.since);
+        note_unknown_names(context, vault, filter)?;
+        return note_pruning(context, vault, filter.since);
     }
     let layout = Layout::of(context.ui.width(), &first);
     let mut room = limit.unwrap_or(u64::MAX);
@@ -193,7 +193,7 @@ fn show_table(
         context.ui.note("There is more; see it with --limit 0.");
         return Ok(());
     }
-    tell_of_pruning(context, vault, filter.since)
+    note_pruning(context, vault, filter.since)
 }
 
 /// Draws what happened to each credential.
@@ -209,16 +209,16 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         ));
     }
     let vault = context.unverified()?;
-    tell_of_changed_stores(context, &vault)?;
-    let whose = vault.timeline(filter, &[since, until])?.lanes;
-    tell_of_pruning(context, &vault, Some(since))?;
-    if whose.is_empty() {
+    note_changed_stores(context, &vault)?;
+    let lanes = vault.timeline(filter, &[since, until])?.lanes;
+    note_pruning(context, &vault, Some(since))?;
+    if lanes.is_empty() {
         let nothing = "Nothing is recorded of a credential that matches.";
         context.ui.note(nothing);
-        return tell_of_unknown_names(context, &vault, filter);
+        return note_unknown_names(context, &vault, filter);
     }
     let width = context.ui.width().unwrap_or(CHART_WIDTH);
-    let columns = chart::lane_columns(whose.iter().map(|lane| &lane.whose), width);
+    let columns = chart::lane_columns(lanes.iter().map(|lane| &lane.whose), width);
     let timeline = vault.timeline(filter, &equal_parts(since, until, columns))?;
     let palette = chart::Palette {
         unicode: context.env.is_utf8(),

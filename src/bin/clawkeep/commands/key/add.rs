@@ -45,27 +45,27 @@ enum Kind {
 
 impl Add {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let given = self.new_passphrase_file.map(Named::File);
-        if given.is_some() && self.kind != Kind::Passphrase {
+        let source = self.new_passphrase_file.map(Named::File);
+        if source.is_some() && self.kind != Kind::Passphrase {
             let what = "--new-passphrase-file goes with: key add passphrase".to_owned();
             return Err(Failure::BadArgument(what));
         }
         // Where nothing is opened with a passphrase, the one that was given is the new one.
         let named = context.passphrases().named.clone();
         let is_new =
-            self.kind == Kind::Passphrase && given.is_none() && !takes_one(&context.locked()?)?;
+            self.kind == Kind::Passphrase && source.is_none() && !takes_one(&context.locked()?)?;
         let mut vault = if is_new && named.is_some() {
             context.unlocked_without_passphrase()?
         } else {
             context.unlocked()?
         };
-        let given = given.or(named.filter(|_| is_new));
+        let source = source.or(named.filter(|_| is_new));
         let new = match self.kind {
             Kind::Keychain => NewKey::Keychain,
             Kind::Keyfile => NewKey::Keyfile,
             Kind::Recovery => NewKey::Recovery,
             Kind::Passphrase => {
-                NewKey::Passphrase(new_passphrase(given.as_ref(), "New passphrase", NEW_FILE)?)
+                NewKey::Passphrase(new_passphrase(source.as_ref(), "New passphrase", NEW_FILE)?)
             }
         };
         add(context, &mut vault, &new)
@@ -95,12 +95,12 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
         vault.add_key(new, &context.key_sources(), &context.actor, context.clock)
     })?;
     drop(progress);
-    super::log_warning::tell_of_log(context, added.log);
-    let said = said(context, &added);
+    super::log_warning::warn_of_log(context, added.log);
+    let summary = summary(context, &added);
     if added.code.is_none() {
-        return context.ui.answer(&said);
+        return context.ui.answer(&summary);
     }
-    if context.ui.show_once(&said).is_err() {
+    if context.ui.show_once(&summary).is_err() {
         // A code that nobody saw opens nothing for anybody.
         context.with_new_head(vault, |vault| {
             vault.remove_key(added.slot, &context.actor, context.clock)
@@ -113,7 +113,7 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
     Ok(())
 }
 
-fn said(context: &Context, added: &AddedKey) -> String {
+fn summary(context: &Context, added: &AddedKey) -> String {
     let place = added.keyfile.as_deref();
     let place = place.map(|path| format!(", {}", context.layout.shorten_home(path)));
     let line = format!(

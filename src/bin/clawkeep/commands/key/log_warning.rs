@@ -5,7 +5,7 @@ use clawkeep::vault::LogState;
 use crate::context::Context;
 
 /// Says what remains where the log could not be emptied after a change of keys.
-pub(crate) fn tell_of_log(context: &Context, log: LogState) {
+pub(crate) fn warn_of_log(context: &Context, log: LogState) {
     if log == LogState::Emptied {
         return;
     }

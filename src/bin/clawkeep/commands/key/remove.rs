@@ -54,7 +54,7 @@ impl Remove {
         let kind = removed.kind.map_or("of a later kind", SlotKind::as_str);
         let line = format!("Removed key slot {}: {kind}.\n", removed.slot);
         context.ui.answer(&line)?;
-        super::log_warning::tell_of_log(context, removed.log);
+        super::log_warning::warn_of_log(context, removed.log);
         context.ui.note(&left(&removed, keyfile.as_deref()));
         Ok(())
     }

@@ -10,7 +10,7 @@ use clawkeep::vault::{Renewal, Rotated, UnlockedVault};
 use secrecy::SecretString;
 
 use super::add::in_lines;
-use super::log_warning::tell_of_log;
+use super::log_warning::warn_of_log;
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
@@ -64,9 +64,9 @@ impl Rotate {
 
     /// The new passphrases of the slots that have one.
     fn passphrases(&self, vault: &UnlockedVault) -> Result<BTreeMap<i64, SecretString>, Failure> {
-        let mut given = BTreeMap::new();
+        let mut passphrases = BTreeMap::new();
         if !self.compromised {
-            return Ok(given);
+            return Ok(passphrases);
         }
         let slots = vault.slots()?;
         let is_passphrase = |kind: &str| kind == SlotKind::Passphrase.as_str();
@@ -91,9 +91,9 @@ impl Rotate {
         }
         for slot in slots {
             let question = format!("New passphrase for key slot {slot}");
-            given.insert(slot, new_passphrase(named.as_ref(), &question, NEW_FILE)?);
+            passphrases.insert(slot, new_passphrase(named.as_ref(), &question, NEW_FILE)?);
         }
-        Ok(given)
+        Ok(passphrases)
     }
 
     fn say(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
@@ -112,7 +112,7 @@ impl Rotate {
             ));
         }
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
-        tell_of_log(context, rotated.log);
+        warn_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
             "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
         } else {

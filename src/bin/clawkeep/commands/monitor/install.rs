@@ -11,7 +11,7 @@ use clawkeep::platform::user_sid;
 
 use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
 use super::unattended::job::{Job, Pace};
-use super::unattended::own_file::{There, look, put, remove};
+use super::unattended::own_file::{FileState, read_own_file, put, remove};
 use super::unattended::program::{doubt, this_program};
 use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
 use super::unattended::{cron, launchd, systemd, task};
@@ -194,12 +194,12 @@ impl Install {
                 .map(|(name, text)| (dir.join(name), text.as_str()));
             return context.ui.answer(&as_printed(files));
         }
-        check_looked_at(&dir)?;
+        check_unit_path(&dir)?;
         for (name, _) in &units {
             self.check_ours(&dir.join(name))?;
         }
         let unit = systemd::enabled_unit(job.pace);
-        if let Some(before) = InstalledFiles::look(context)
+        if let Some(before) = InstalledFiles::find(context)
             .pace()
             .filter(|before| *before != job.pace)
         {
@@ -208,25 +208,25 @@ impl Install {
                 remove(&dir.join(systemd::TIMER))?;
             }
         }
-        let mut said = String::new();
+        let mut answer = String::new();
         for (name, text) in &units {
             let path = dir.join(name);
-            if look(&path).ours() != Some(text) {
+            if read_own_file(&path).ours() != Some(text) {
                 put(&path, text)?;
-                said.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
+                answer.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
             }
         }
-        let start = if said.is_empty() { "start" } else { "restart" };
-        if said.is_empty() {
-            said.push_str("Nothing to write: it is installed as it would be now.\n");
+        let start = if answer.is_empty() { "start" } else { "restart" };
+        if answer.is_empty() {
+            answer.push_str("Nothing to write: it is installed as it would be now.\n");
         }
         ordered(&["daemon-reload"])?; // also where an earlier call got no further than the files
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
-        said.push_str(&format!(
+        answer.push_str(&format!(
             "{unit} runs now, and from each login on.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
         ));
-        context.ui.answer(&said)?;
+        context.ui.answer(&answer)?;
         if is_lingering(context.actor.uid) == Some(false) {
             context.ui.note("Next: it ends when you log out, as all your services do. To have it run from the start of the machine: loginctl enable-linger");
         }
@@ -249,7 +249,7 @@ impl Install {
                 .answer(&as_printed([(path, plist.as_str())].into_iter()));
         }
         self.check_ours(&path)?;
-        let is_new = look(&path).ours() != Some(&plist);
+        let is_new = read_own_file(&path).ours() != Some(&plist);
         if !is_new && launchd::state(uid).is_some() {
             return context
                 .ui
@@ -299,7 +299,7 @@ impl Install {
         }
         self.check_ours(&path)?;
         let before = scheduler.state();
-        if look(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
+        if read_own_file(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
             return context
                 .ui
                 .answer("Nothing to do: it is installed as it would be now.\n");
@@ -345,7 +345,7 @@ impl Install {
 
     /// What something else wrote stays, unless it was said that it need not.
     fn check_ours(&self, path: &Path) -> Result<(), Failure> {
-        if self.force || look(path) != There::Anothers {
+        if self.force || read_own_file(path) != FileState::Anothers {
             return Ok(());
         }
         Err(Failure::Refused {
@@ -375,7 +375,7 @@ fn origin(address: &str) -> &str {
 }
 
 /// A unit that is not looked for where it would be written would do nothing.
-fn check_looked_at(dir: &Path) -> Result<(), Failure> {
+fn check_unit_path(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
         what: why.to_string(),
         next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"

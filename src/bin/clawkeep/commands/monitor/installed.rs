@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clawkeep::platform::{FileLock, exists, user_sid};
 
 use super::unattended::job::Pace;
-use super::unattended::own_file::{There, look};
+use super::unattended::own_file::{FileState, read_own_file};
 use super::unattended::task::{self, Scheduler};
 use super::unattended::{launchd, systemd};
 use crate::context::Context;
@@ -42,18 +42,18 @@ pub(crate) fn watcher(context: &Context) -> Option<String> {
 
 /// What is at the places of our files.
 pub(crate) struct InstalledFiles {
-    pub(crate) service: (PathBuf, There),
-    pub(crate) timer: (PathBuf, There),
-    pub(crate) agent: (PathBuf, There),
-    pub(crate) task: (PathBuf, There),
+    pub(crate) service: (PathBuf, FileState),
+    pub(crate) timer: (PathBuf, FileState),
+    pub(crate) agent: (PathBuf, FileState),
+    pub(crate) task: (PathBuf, FileState),
 }
 
 impl InstalledFiles {
-    pub(crate) fn look(context: &Context) -> Self {
+    pub(crate) fn find(context: &Context) -> Self {
         let units = context.layout.user_unit_dir();
         let agents = context.layout.launch_agents_dir();
         let at = |path: PathBuf| {
-            let there = look(&path);
+            let there = read_own_file(&path);
             (path, there)
         };
         Self {

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};
 use crate::options::time_arg::{self, TimeArg};
 use crate::record::axis::equal_parts;
-use crate::record::notes::{tell_of_changed_stores, tell_of_pruning};
+use crate::record::notes::{note_changed_stores, note_pruning};
 
 /// What the page covers unless `--since` says otherwise, in milliseconds: 30 days.
 const PERIOD: TimeArg = TimeArg::Ago(30 * 86_400_000);
@@ -56,8 +56,8 @@ impl Report {
             ));
         }
         let vault = context.locked()?;
-        tell_of_changed_stores(context, &vault)?;
-        tell_of_pruning(context, &vault, Some(since))?;
+        note_changed_stores(context, &vault)?;
+        note_pruning(context, &vault, Some(since))?;
         let progress = context.ui.progress("Reading the record");
         let made = made(context, &vault, (since, until), now)?;
         let text = page(&made);
@@ -145,7 +145,7 @@ fn row(held: &Held, now: UnixMs) -> HealthRow {
         },
         status: assess_plain(held.kind, held.expires, now).status,
         expires: held.expires.map(|expires| UnixMs(expires.floor_ms())),
-        rests_until: held.rests_until.filter(|until| *until > now),
+        cooldown_until: held.rests_until.filter(|until| *until > now),
         last_used: held.last_used,
     }
 }

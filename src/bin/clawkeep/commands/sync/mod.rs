@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::changes::Changes;
 use crate::context::Context;
-use crate::context::load_each::{How, words_for_copies};
+use crate::context::load_each::{LoadOptions, words_for_copies};
 use crate::failure::Failure;
 use crate::record::prune;
 use crate::terminal::text::shown_id;
@@ -40,10 +40,10 @@ impl Sync {
         let wanted = agents
             .iter()
             .map(|agent| (agent, context.mode_for(&vault, agent)));
-        let (wanted, how) = (wanted.collect(), How::for_a_command());
-        let copies = context.load_each(&mut vault, wanted, &how, &mut |agent, loaded| {
+        let (wanted, options) = (wanted.collect(), LoadOptions::for_a_command());
+        let copies = context.load_each(&mut vault, wanted, &options, &mut |agent, loaded| {
             // One agent's trouble is not the others'.
-            let taken = loaded.and_then(|loaded| tally.take_in(context, agent, loaded));
+            let taken = loaded.and_then(|loaded| tally.record(context, agent, loaded));
             if let Err(failure) = taken {
                 let error = failure.lines().join(" ");
                 tally
@@ -108,13 +108,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn take_in(
+    fn record(
         &mut self,
         context: &Context,
         agent: &AgentRef,
         loaded: Loaded,
     ) -> Result<(), Failure> {
-        context.tell(&loaded);
+        context.report_load(&loaded);
         let changes = Changes::of(&loaded);
         // What every command tells, the load has told.
         let quiet = loaded.logins.iter().filter(|report| !report.is_urgent());

@@ -240,14 +240,14 @@ impl Alerting {
         let mut out = std::io::stdout().lock();
         let mut all_arrived = true;
         for (name, result) in self.alerts.test() {
-            let said = match result {
+            let outcome = match result {
                 Ok(()) => "sent".to_owned(),
                 Err(failed) => {
                     all_arrived = false;
                     format!("failed: {}", one_line(&failed.why))
                 }
             };
-            writeln!(out, "{}: {said}", one_line(&name)).map_err(Failure::Output)?;
+            writeln!(out, "{}: {outcome}", one_line(&name)).map_err(Failure::Output)?;
         }
         if all_arrived {
             Ok(())

@@ -58,9 +58,9 @@ impl Watch {
         }
         let watched = self.watch(context);
         if let Err(failure) = &watched
-            && unopened::is_it(failure)
+            && unopened::is_vault_unusable(failure)
         {
-            unopened::tell(context, &self.notify, failure);
+            unopened::notify_unopened(context, &self.notify, failure);
         }
         watched
     }

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 const FILE_MAX: u64 = 16 << 10;
 
 /// Whether nothing can be done for this vault, whoever tries: not that it is busy, or that the command makes no sense.
-pub(crate) fn is_it(failure: &Failure) -> bool {
+pub(crate) fn is_vault_unusable(failure: &Failure) -> bool {
     let is_vaults = matches!(
         failure,
         Failure::Vault(_) | Failure::File(_) | Failure::Sync(_)
@@ -23,7 +23,7 @@ pub(crate) fn is_it(failure: &Failure) -> bool {
 }
 
 /// Tells everybody who is to be told, unless they were for the same reason within the time after which one is reminded.
-pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
+pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: &Failure) {
     let Ok(mut alerting) = Alerting::new(context, notify, || {}) else {
         return; // its own failure is told where it is met
     };
@@ -32,11 +32,11 @@ pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
     }
     let why = in_a_line(failure);
     let now = context.clock.now();
-    let told = told(context).filter(|(_, known)| *known == why);
+    let last_notice = last_notice(context).filter(|(_, known)| *known == why);
     let repeat = context.own().ok().and_then(|own| own.notify.repeat_ms);
     let is_recent =
         |at: i64| repeat.is_none_or(|repeat| (0..repeat).contains(&now.0.saturating_sub(at)));
-    if told.is_some_and(|(at, _)| is_recent(at)) {
+    if last_notice.is_some_and(|(at, _)| is_recent(at)) {
         return;
     }
     let trouble = Trouble {
@@ -71,7 +71,7 @@ fn file(context: &Context) -> PathBuf {
     layout.told_dir().join(store_digest(&layout.vault_file))
 }
 
-fn told(context: &Context) -> Option<(i64, String)> {
+fn last_notice(context: &Context) -> Option<(i64, String)> {
     let contents = read_trusted(&file(context), Access::Read, FILE_MAX).ok()??;
     let text = String::from_utf8_lossy(&contents.bytes).into_owned();
     let (at, why) = text.split_once(' ')?;

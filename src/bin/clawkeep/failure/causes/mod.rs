@@ -267,15 +267,15 @@ mod tests {
             (Cause::NoLocks { mount: mount() }, &["no locks"]),
         ];
         for (cause, wanted) in cases {
-            let said = remedy_of(&cause);
+            let remedy = remedy_of(&cause);
             for part in wanted {
-                assert!(said.contains(part), "{cause:?}: {said}");
+                assert!(remedy.contains(part), "{cause:?}: {remedy}");
             }
             let is_about_space =
                 matches!(cause, Cause::NoSpace { .. } | Cause::ReservedSpace { .. });
             assert!(
-                is_about_space || !said.contains("full"),
-                "{cause:?}: {said}"
+                is_about_space || !remedy.contains("full"),
+                "{cause:?}: {remedy}"
             );
         }
     }

@@ -88,7 +88,7 @@ mod tests {
             Cause::NameTooLong,
             Cause::NoMemory,
         ] {
-            let said = remedy_of(&cause);
+            let remedy = remedy_of(&cause);
             let words = [
                 "ulimit",
                 "df ",
@@ -97,7 +97,7 @@ mod tests {
                 "mount at",
                 "Correct",
             ];
-            assert!(!words.iter().any(|word| said.contains(word)), "{said}");
+            assert!(!words.iter().any(|word| remedy.contains(word)), "{remedy}");
         }
     }
 }

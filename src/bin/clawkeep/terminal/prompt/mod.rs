@@ -183,11 +183,11 @@ impl HiddenQuestions {
 }
 
 /// Asks for the same once more; whether it is.
-pub(crate) fn is_repeated(given: &SecretString) -> Result<bool, Failure> {
+pub(crate) fn is_repeated(first: &SecretString) -> Result<bool, Failure> {
     let again = hidden("Once more, to be sure")?;
-    let (given, again) = (given.expose_secret(), again.expose_secret());
+    let (first, again) = (first.expose_secret(), again.expose_secret());
     Ok(clawkeep::crypto::constant_time_eq(
-        given.as_bytes(),
+        first.as_bytes(),
         again.as_bytes(),
     ))
 }
@@ -239,10 +239,10 @@ fn hidden_line(_: &str) -> Result<Typed, Failure> {
 }
 
 /// A secret that was pasted, or what is wrong with it and what to do.
-fn checked(given: &[u8]) -> Result<SecretString, String> {
-    let decoded = utf8_of_utf16(given);
-    let given = decoded.as_ref().map_or(given, |text| text.as_bytes());
-    let secret = check_secret(given).map_err(complaint)?;
+fn checked(input: &[u8]) -> Result<SecretString, String> {
+    let decoded = utf8_of_utf16(input);
+    let input = decoded.as_ref().map_or(input, |text| text.as_bytes());
+    let secret = check_secret(input).map_err(complaint)?;
     Ok(SecretString::from(secret))
 }
 
@@ -288,8 +288,8 @@ mod tests {
             "\"sk-a\"",
             &long,
         ] {
-            let said = checked(bad.as_bytes()).unwrap_err();
-            assert!(!said.contains("sk-"), "{said}");
+            let message = checked(bad.as_bytes()).unwrap_err();
+            assert!(!message.contains("sk-"), "{message}");
         }
         assert!(checked(b"sk-\xff").is_err());
     }

@@ -8,18 +8,18 @@ use clawkeep::domain::{
 use clawkeep::selection::{PassedOver, rest};
 use clawkeep::sync::{Loaded, LoginReport, Renewals, START_CLAUDE};
 
-use super::request::{ChoiceContext, Pick, Wanted};
+use super::request::{ChoiceContext, Pick, Request};
 use crate::commands::auth::checks;
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{self, one_line, shown_id};
 
 /// What an explanation for a person is about.
-type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
+type Explained<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
 
 /// What is said of a candidate that was not used.
-fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOver) -> String {
+fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: PassedOver) -> String {
     let id_shown = shown_id(id.as_str());
     let credential = doc.credential(id.as_str());
     let store = || context.layout.shorten_home(&agent.store_file());
@@ -51,7 +51,7 @@ fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOve
         PassedOver::EndsTooSoon => format!("{id_shown} ends too soon"),
         PassedOver::Expired => format!("{id_shown} has expired"),
         PassedOver::NotRenewed(_) => match renewals.why_not(id) {
-            Some(why) => renewal::why_not(id.as_str(), why),
+            Some(why) => refresh_failure::why_not(id.as_str(), why),
             None => format!("{id_shown} could not be refreshed"),
         },
         _ => format!("{id_shown} cannot be used"),
@@ -60,7 +60,7 @@ fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOve
 
 /// How an entry that has a wrong name in it is fixed; nothing for another one.
 fn how_to_fix_entry(
-    (context, agent, doc, _): Told<'_>,
+    (context, agent, doc, _): Explained<'_>,
     (id, why): (&ProfileId, PassedOver),
 ) -> Option<String> {
     let credential = doc.credential(id.as_str())?;
@@ -96,7 +96,7 @@ fn how_to_fix_entry(
 }
 
 /// That another account pays is never silent.
-pub(super) fn tell_of_passed_over(
+pub(super) fn note_passed_over(
     context: &Context,
     (agent, doc, renewals): (&AgentRef, &StoreDoc, &Renewals),
     pick: &Pick,
@@ -111,21 +111,21 @@ pub(super) fn tell_of_passed_over(
             shown_id(chosen.as_str())
         ));
         if let Some(not_renewed) = renewals.why_not(id) {
-            let next = renewal::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
+            let next = refresh_failure::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
             context.ui.detail(&next);
         }
     }
 }
 
 /// One that is handed out though it could not be refreshed: it will not last.
-pub(super) fn tell_of_not_renewed(context: &Context, renewals: &Renewals, pick: &Pick) {
+pub(super) fn warn_not_refreshed(context: &Context, renewals: &Renewals, pick: &Pick) {
     let Some(chosen) = &pick.choice.chosen else {
         return;
     };
     if let Some(why) = renewals.why_not(chosen) {
         context.ui.note(&format!(
             "Warning: {}. What is left of it is handed out.",
-            renewal::why_not(chosen.as_str(), why)
+            refresh_failure::why_not(chosen.as_str(), why)
         ));
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn none(
     let doc = &loaded.doc;
     // Entries with a wrong name in them are no candidates; where there is no other, they are why.
     let misnamed: Vec<(ProfileId, PassedOver)> = match &pick.wanted {
-        Wanted::Of(provider) if pick.choice.passed_over.is_empty() => doc
+        Request::Of(provider) if pick.choice.passed_over.is_empty() => doc
             .credentials()
             .filter(|(_, credential)| {
                 normalize_provider(credential.provider) == provider.as_str()
@@ -178,22 +178,22 @@ pub(super) fn none(
         reasons.join("; ")
     };
     let what = match &pick.wanted {
-        Wanted::Of(provider) if is_strict => {
+        Request::Of(provider) if is_strict => {
             format!("the first choice for {provider} cannot be used: {reasons}")
         }
-        Wanted::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
-        Wanted::Profile(_) => reasons,
+        Request::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
+        Request::Profile(_) => reasons,
     };
     let not_renewed = passed.iter().find_map(|(id, _)| {
         let why = renewals.why_not(id)?;
-        Some(renewal::what_next(
+        Some(refresh_failure::what_next(
             context,
             (&agent.name, doc),
             id.as_str(),
             why,
         ))
     });
-    let renew = passed
+    let after_refresh = passed
         .iter()
         .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
         .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
@@ -226,8 +226,8 @@ pub(super) fn none(
         .iter()
         .find_map(|(id, why)| how_to_fix_entry((context, agent, doc, renewals), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
-        Wanted::Of(provider) => removed.provider == *provider,
-        Wanted::Profile(id) => removed.id == *id,
+        Request::Of(provider) => removed.provider == *provider,
+        Request::Profile(id) => removed.id == *id,
     });
     let restore = removed.map(|removed| {
         format!(
@@ -237,7 +237,7 @@ pub(super) fn none(
         )
     });
     let next = not_renewed
-        .or(renew)
+        .or(after_refresh)
         .or(entry)
         .or(in_cooldown)
         .or(restore)

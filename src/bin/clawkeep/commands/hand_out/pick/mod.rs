@@ -22,8 +22,8 @@ use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
 use serde_json::json;
 
-use self::explain::{none, tell_of_not_renewed, tell_of_passed_over};
-use self::request::{ChoiceContext, Pick, Wanted};
+use self::explain::{none, warn_not_refreshed, note_passed_over};
+use self::request::{ChoiceContext, Pick, Request};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -34,7 +34,7 @@ use crate::terminal::text::shown_id;
 
 /// How a credential is chosen.
 #[derive(Debug, Args)]
-pub(crate) struct How {
+pub(crate) struct SelectionArgs {
     #[command(flatten)]
     agent: AgentOption,
     /// In this session: its pinned profile goes first, and the record names it
@@ -59,12 +59,12 @@ pub(crate) struct Picked {
     pub(crate) secret: SecretString,
 }
 
-impl How {
+impl SelectionArgs {
     /// Chooses what is wanted, records it, and says which others were passed over. Only then may it be handed out.
     pub(crate) fn pick(
         &self,
         context: &Context,
-        wanted: &[Wanted],
+        wanted: &[Request],
         command: &'static str,
         takes: impl Fn(&ProviderId) -> Result<(), Failure>,
     ) -> Result<Vec<Picked>, Failure> {
@@ -96,7 +96,7 @@ impl How {
                     let chosen = choice.chosen.iter();
                     due.extend(
                         chosen
-                            .filter(|id| self.is_to_be_renewed(&choosing, id))
+                            .filter(|id| self.needs_refresh(&choosing, id))
                             .cloned(),
                     );
                     if let Some(credential) = choice
@@ -117,7 +117,7 @@ impl How {
                 let is_known = |id: &ProfileId| {
                     doc.credential(id.as_str()).is_some()
                         || settings.profile(id.as_str()).is_some()
-                        || !wanted.contains(&Wanted::Profile(id.as_str().to_owned()))
+                        || !wanted.contains(&Request::Profile(id.as_str().to_owned()))
                 };
                 let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
                 let passed_over = passed_over.filter(|(id, _)| is_known(id));
@@ -133,7 +133,7 @@ impl How {
                 };
                 Ok::<_, Failure>((handing, picks))
             })?;
-        context.tell(&loaded);
+        context.report_load(&loaded);
         for id in renewals.renewed() {
             context
                 .ui
@@ -170,8 +170,8 @@ impl How {
             .map(|pick| Picked::of(&found, &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
-            tell_of_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
-            tell_of_not_renewed(context, &renewals, pick);
+            note_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
+            warn_not_refreshed(context, &renewals, pick);
         }
         for picked in &picked {
             Self::note_announced(context, &mut vault, &agent, &loaded, picked)?;
@@ -221,11 +221,11 @@ impl How {
     }
 
     /// Refuses what is damaged, and what another would be chosen in place of since it is.
-    fn check_damage(&self, loaded: &Loaded, wanted: &[Wanted]) -> Result<(), Failure> {
+    fn check_damage(&self, loaded: &Loaded, wanted: &[Request]) -> Result<(), Failure> {
         let Loaded { doc, damage, .. } = loaded;
-        let is_affected = |wanted: &Wanted| match wanted {
-            Wanted::Of(provider) => damage.affects(provider.as_str(), doc),
-            Wanted::Profile(id) => damage.hides(ids::id_in(doc, id), doc),
+        let is_affected = |wanted: &Request| match wanted {
+            Request::Of(provider) => damage.affects(provider.as_str(), doc),
+            Request::Profile(id) => damage.hides(ids::id_in(doc, id), doc),
         };
         let is_pin_lost = self.session.is_some() && damage.pins;
         if is_pin_lost || wanted.iter().any(is_affected) {
@@ -241,19 +241,19 @@ impl How {
     }
 
     /// Whether a login is to be refreshed before it is handed out, and that was not tried yet.
-    fn is_to_be_renewed(&self, choosing: &Choosing<'_>, id: &ProfileId) -> bool {
+    fn needs_refresh(&self, choosing: &Choosing<'_>, id: &ProfileId) -> bool {
         let Some(credential) = choosing.doc.credential(id.as_str()) else {
             return false;
         };
-        let is_renewable = credential.expose_refresh().is_some()
+        let is_refreshable = credential.expose_refresh().is_some()
             && !credential.is_marker()
             && Owner::of(id.as_str()) == Owner::Vault;
-        is_renewable
+        is_refreshable
             && !choosing.renewals.was_tried(id)
             && is_due(&credential, choosing.now, self.least_ms())
     }
 
-    fn choose(&self, choosing: &Choosing<'_>, wanted: &Wanted) -> Choice {
+    fn choose(&self, choosing: &Choosing<'_>, wanted: &Request) -> Choice {
         let Choosing {
             doc,
             pins,
@@ -269,10 +269,10 @@ impl How {
         let refuse = |id: &ProfileId| {
             let credential = doc.credential(id.as_str());
             let is_anothers = |credential: &Credential<'_>| match wanted {
-                Wanted::Of(provider) => {
+                Request::Of(provider) => {
                     credential.is_readable() && !credential.is_for(provider.as_str())
                 }
-                Wanted::Profile(_) => false,
+                Request::Profile(_) => false,
             };
             if credential.as_ref().is_some_and(is_anothers) {
                 return Some(PassedOver::Mismatch);
@@ -286,7 +286,7 @@ impl How {
             if is_other {
                 return Some(PassedOver::Mismatch);
             }
-            if self.is_to_be_renewed(choosing, id) {
+            if self.needs_refresh(choosing, id) {
                 return None;
             }
             let why = unusable(credential.as_ref(), demand)?;
@@ -295,11 +295,11 @@ impl How {
             Some(not_renewed.map_or(why, passed_over_for))
         };
         let (tried, natural) = match wanted {
-            Wanted::Profile(id) => {
+            Request::Profile(id) => {
                 let id = ProfileId::new(ids::id_in(doc, id));
                 (vec![id.clone()], vec![id])
             }
-            Wanted::Of(provider) => {
+            Request::Of(provider) => {
                 let preferences = Preferences {
                     order: settings.order_for(provider),
                     configured: settings.profiles_of(provider),
@@ -322,10 +322,10 @@ impl How {
         if is_strict {
             let first: Vec<ProfileId> = natural.into_iter().take(1).collect();
             // One that was named is taken at its word; of a provider's, one that rests is not the one to try.
-            let is_named = matches!(wanted, Wanted::Profile(_));
-            let rests = |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
+            let is_named = matches!(wanted, Request::Profile(_));
+            let is_in_cooldown = |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
             let refuse =
-                |id: &ProfileId| refuse(id).or_else(|| rests(id).then_some(PassedOver::Resting));
+                |id: &ProfileId| refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::Resting));
             return choose(doc, &first, &first, now, refuse);
         }
         choose(doc, &tried, &natural, now, refuse)
@@ -352,15 +352,15 @@ fn passed_over_for(why: &NotRenewed) -> PassedOver {
 }
 
 /// Whether the provider that is wanted is that of a profile which is wanted by name: that one is meant.
-fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
-    let Wanted::Of(provider) = one else {
+fn is_named_already(doc: &StoreDoc, all: &[Request], one: &Request) -> bool {
+    let Request::Of(provider) = one else {
         return false;
     };
     all.iter().any(|other| match other {
-        Wanted::Profile(id) => doc
+        Request::Profile(id) => doc
             .credential(ids::id_in(doc, id))
             .is_some_and(|credential| credential.is_for(provider.as_str())),
-        Wanted::Of(_) => false,
+        Request::Of(_) => false,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::context::Context;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum Request {
     /// Whatever is next for a provider.
     Of(ProviderId),
     /// This one.
@@ -18,7 +18,7 @@ pub(crate) enum Wanted {
 
 /// What was chosen of one thing that was asked for.
 pub(crate) struct Pick {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Request,
     pub(super) choice: Choice,
 }
 

@@ -173,8 +173,8 @@ fn escaped(text: &str) -> String {
 /// Loads the agent in `file`, which was written for `session`; also one that was disabled once.
 pub(crate) fn load(uid: u32, session: Session, file: &str) -> Result<(), String> {
     let domain = session.domain(uid);
-    tell(&["enable", &format!("{domain}/{LABEL}")])?;
-    tell(&["bootstrap", &domain, file])
+    run_launchctl(&["enable", &format!("{domain}/{LABEL}")])?;
+    run_launchctl(&["bootstrap", &domain, file])
 }
 
 /// Unloads the agent, from wherever it is loaded, and waits until it is. That it is loaded nowhere
@@ -187,11 +187,11 @@ pub(crate) fn unload(uid: u32) -> Result<(), String> {
         if state_in(&domain).is_none() {
             continue;
         }
-        let told = tell(&["bootout", &format!("{domain}/{LABEL}")]);
+        let booted_out = run_launchctl(&["bootout", &format!("{domain}/{LABEL}")]);
         let deadline = Instant::now() + UNLOADED_WITHIN;
         while state_in(&domain).is_some() {
             if Instant::now() >= deadline {
-                return told.and_then(|()| Err(format!("{domain}/{LABEL} does not end")));
+                return booted_out.and_then(|()| Err(format!("{domain}/{LABEL} does not end")));
             }
             thread::sleep(ASK_EVERY);
         }
@@ -238,7 +238,7 @@ fn ask(words: &[&str]) -> Result<Answer, RunFault> {
     output_within(command, ANSWER_MAX, PATIENCE)
 }
 
-fn tell(words: &[&str]) -> Result<(), String> {
+fn run_launchctl(words: &[&str]) -> Result<(), String> {
     let mut command = Command::new(LAUNCHCTL);
     command.args(words);
     match all_output_within(command, ANSWER_MAX, PATIENCE) {

@@ -14,7 +14,7 @@ const FILE_MAX: u64 = 64 << 10;
 
 /// What is at the path of a file of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum There {
+pub(crate) enum FileState {
     Nothing,
     /// Ours, with this text.
     Ours(String),
@@ -22,7 +22,7 @@ pub(crate) enum There {
     Anothers,
 }
 
-impl There {
+impl FileState {
     /// The text of ours.
     pub(crate) fn ours(&self) -> Option<&str> {
         match self {
@@ -33,21 +33,21 @@ impl There {
 }
 
 /// Looks at a path.
-pub(crate) fn look(path: &Path) -> There {
+pub(crate) fn read_own_file(path: &Path) -> FileState {
     if !exists(path) {
-        return There::Nothing;
+        return FileState::Nothing;
     }
     let is_link = path.is_symlink(); // as a unit is masked, or kept elsewhere
     match read_regular(path, FILE_MAX) {
         Ok(Some(contents)) if !is_link => {
             let text = decoded(&contents.bytes);
             if text.lines().take(3).any(|line| line.contains(MARK)) {
-                There::Ours(text)
+                FileState::Ours(text)
             } else {
-                There::Anothers
+                FileState::Anothers
             }
         }
-        _ => There::Anothers,
+        _ => FileState::Anothers,
     }
 }
 

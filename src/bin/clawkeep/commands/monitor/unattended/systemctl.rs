@@ -30,11 +30,11 @@ pub(crate) fn unit_path() -> Result<String, NoSystemd> {
         Err(RunFault::NotRun(std::io::ErrorKind::NotFound)) => Err(NoSystemd::Absent),
         Err(fault) => Err(NoSystemd::Silent(fault.to_string())),
         Ok(answer) => {
-            let said = String::from_utf8_lossy(&answer.bytes).trim().to_owned();
+            let output = String::from_utf8_lossy(&answer.bytes).trim().to_owned();
             if answer.status.success() {
-                Ok(said)
+                Ok(output)
             } else {
-                Err(NoSystemd::Silent(first_line(&said)))
+                Err(NoSystemd::Silent(first_line(&output)))
             }
         }
     }
@@ -46,8 +46,8 @@ pub(crate) fn order(words: &[&str]) -> Result<(), String> {
     match all_output_within(command("systemctl", words), ANSWER_MAX, PATIENCE_FOR_ORDERS) {
         Ok(answer) if answer.status.success() => Ok(()),
         Ok(answer) => {
-            let said = String::from_utf8_lossy(&answer.bytes);
-            Err(format!("{shown}: {}", first_line(&said)))
+            let output = String::from_utf8_lossy(&answer.bytes);
+            Err(format!("{shown}: {}", first_line(&output)))
         }
         Err(fault) => Err(format!("{shown}: {fault}")),
     }

@@ -59,7 +59,7 @@ pub(crate) struct HealthRow {
     /// When it ends.
     pub(crate) expires: Option<UnixMs>,
     /// Until when it is not to be used; one that is past counts as none.
-    pub(crate) rests_until: Option<UnixMs>,
+    pub(crate) cooldown_until: Option<UnixMs>,
     pub(crate) last_used: Option<UnixMs>,
 }
 

@@ -16,7 +16,7 @@ pub(super) fn worst_first(rows: &[HealthRow], now: UnixMs) -> Vec<&HealthRow> {
         let end = row.expires.map_or(i64::MAX, |at| at.0);
         (
             severity(row.status),
-            !rests(row, now),
+            !is_in_cooldown(row, now),
             end,
             row.whose.clone(),
         )
@@ -34,8 +34,8 @@ fn severity(status: Status) -> u8 {
     }
 }
 
-fn rests(row: &HealthRow, now: UnixMs) -> bool {
-    row.rests_until.is_some_and(|until| until > now)
+fn is_in_cooldown(row: &HealthRow, now: UnixMs) -> bool {
+    row.cooldown_until.is_some_and(|until| until > now)
 }
 
 /// What matters, in a sentence and in numbers.
@@ -46,10 +46,10 @@ pub(super) fn summary(page: &Page) -> Markup {
             .filter(|row| row.status == status)
             .count()
     };
-    let resting = page
+    let in_cooldown = page
         .health
         .iter()
-        .filter(|row| rests(row, page.generated))
+        .filter(|row| is_in_cooldown(row, page.generated))
         .count();
     let failed_uses: u64 = page.uses.iter().map(|uses| uses.failed).sum();
     let failed_refreshes: u64 = page
@@ -63,7 +63,7 @@ pub(super) fn summary(page: &Page) -> Markup {
         (of(Status::Expired), "expired", "expired", true),
         (of(Status::Missing), "missing", "missing", false),
         (of(Status::Expiring), "expiring", "expiring", true),
-        (resting, "resting", "resting", true),
+        (in_cooldown, "resting", "resting", true),
         (of(Status::Ok), "ok", "ok", true),
         (of(Status::Static), "no end", "static", false),
     ];
@@ -161,8 +161,8 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
     };
     html! {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
-        @if let Some(until) = row.rests_until.filter(|_| rests(row, now)) {
-            span.state.resting title={ "until " (local_minute(until.0)) } {
+        @if let Some(until) = row.cooldown_until.filter(|_| is_in_cooldown(row, now)) {
+            span.state.in_cooldown title={ "until " (local_minute(until.0)) } {
                 span aria-hidden="true" { "‖" } " resting, " (lasting(until.0.saturating_sub(now.0))) " left"
             }
         }

@@ -199,8 +199,8 @@ fn held_path(scale: &Scale, lane: &Lane) -> String {
             _ if from == until => {}
             Some((_, end)) if from <= *end + least => *end = until.max(*end),
             Some((_, end)) => {
-                let seen = (*end + GAP_MIN).min(from.midpoint(until));
-                bars.push((from.max(seen), until));
+                let visible = (*end + GAP_MIN).min(from.midpoint(until));
+                bars.push((from.max(visible), until));
             }
             None => bars.push((from, until)),
         }
@@ -246,14 +246,14 @@ fn happened(lane: &Lane, part: usize) -> Option<String> {
 /// Unseen areas that have the tooltips: one a part of the time, and over them one a gap.
 fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     let parts = scale.parts.len();
-    let told = scale
+    let hover_parts = scale
         .parts
         .iter()
         .enumerate()
         .filter_map(|(part, name)| Some((part, name, happened(lane, part)?)));
     html! {
         svg.hover viewBox={ "0 0 " (parts) " 1" } preserveAspectRatio="none" width="100%" height="44" {
-            @for (part, name, words) in told {
+            @for (part, name, words) in hover_parts {
                 rect x=(part) { title { (name) ": " (words) } }
             }
         }

@@ -56,7 +56,7 @@ fn health_row(whose: &Whose, status: Status) -> HealthRow {
         keeper: "Claude Code",
         status,
         expires: Some(at(3)),
-        rests_until: Some(at(1)),
+        cooldown_until: Some(at(1)),
         last_used: Some(at(-5)),
     }
 }
@@ -249,7 +249,7 @@ fn the_worst_comes_first() {
         row("expiring", Status::Expiring),
         row("resting", Status::Ok),
     ];
-    rows[1].rests_until = Some(at(-1));
+    rows[1].cooldown_until = Some(at(-1));
     let sorted = health::worst_first(&rows, at(0));
     let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.profile).collect();
     assert_eq!(

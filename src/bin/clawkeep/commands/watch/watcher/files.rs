@@ -60,16 +60,16 @@ impl Watcher<'_> {
 
     /// The system does not tell of changed files: they are looked at, for a while.
     fn poll(&mut self, error: &(dyn Error + 'static)) -> bool {
-        let is_news = self.unfollowed.is_none();
+        let is_first = self.unfollowed.is_none();
         self.follower = None;
         self.unfollowed = Some(Instant::now());
-        if is_news {
+        if is_first {
             let why = crate::failure::chain(Some(error)).join(": ");
             self.log.warn(&format!(
                 "{why}. Files are looked at every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
             ));
         }
-        is_news
+        is_first
     }
 
     /// The files that other programs write.

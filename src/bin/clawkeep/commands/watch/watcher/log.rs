@@ -44,18 +44,18 @@ pub(crate) struct Log {
     clock: Clock,
     loudness: Loudness,
     /// What holds since the last pass or longer, by what it is about.
-    standing: BTreeMap<String, Standing>,
+    conditions: BTreeMap<String, Condition>,
     /// What was said last of what is tried again, by what it is about.
-    news: BTreeMap<String, String>,
+    retries: BTreeMap<String, String>,
     /// What keeps passes from being made.
     failing: Option<String>,
 }
 
 #[derive(Debug)]
-struct Standing {
-    said: String,
+struct Condition {
+    text: String,
     /// Seen in the pass that is under way.
-    is_seen: bool,
+    is_current: bool,
     /// What is said when it is over.
     over: Option<String>,
 }
@@ -81,8 +81,8 @@ impl Log {
             ),
             clock,
             loudness,
-            standing: BTreeMap::new(),
-            news: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+            retries: BTreeMap::new(),
             failing: None,
         })
     }
@@ -110,13 +110,13 @@ impl Log {
 
     fn send(&self, line: Line) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        let is_told = lost == 0 || {
+        let is_reported = lost == 0 || {
             let text = format!("{lost} lines were not read, and are gone");
-            let told = self.line(self.journal.1, Level::Warning, &text);
-            self.lines.try_send(Line::Err(told)).is_ok()
+            let warning = self.line(self.journal.1, Level::Warning, &text);
+            self.lines.try_send(Line::Err(warning)).is_ok()
         };
-        if !is_told || self.lines.try_send(line).is_err() {
-            let before = if is_told { 0 } else { lost };
+        if !is_reported || self.lines.try_send(line).is_err() {
+            let before = if is_reported { 0 } else { lost };
             self.lost.fetch_add(before + 1, Ordering::Relaxed);
         }
     }
@@ -130,67 +130,67 @@ impl Log {
     }
 
     /// Something is amiss as long as it is said in every pass: it is printed when it is new, and `over` when it is not said any more.
-    pub(crate) fn standing(&mut self, key: &str, text: &str, over: Option<String>) {
-        if !self.is_standing(key, text) {
+    pub(crate) fn warn_while(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_known(key, text) {
             self.warn(text);
         }
-        self.stands(key, text, over);
+        self.keep(key, text, over);
     }
 
-    /// As [`Log::standing`], of what failed.
-    pub(crate) fn standing_failure(&mut self, key: &str, text: &str, over: Option<String>) {
-        if !self.is_standing(key, text) {
+    /// As [`Log::warn_while`], of what failed.
+    pub(crate) fn fail_while(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_known(key, text) {
             self.fail(text);
         }
-        self.stands(key, text, over);
+        self.keep(key, text, over);
     }
 
-    fn is_standing(&self, key: &str, text: &str) -> bool {
-        let known = self.standing.get(key);
-        known.is_some_and(|known| known.said == text)
+    fn is_known(&self, key: &str, text: &str) -> bool {
+        let known = self.conditions.get(key);
+        known.is_some_and(|known| known.text == text)
     }
 
-    fn stands(&mut self, key: &str, text: &str, over: Option<String>) {
-        let standing = Standing {
-            said: text.to_owned(),
-            is_seen: true,
+    fn keep(&mut self, key: &str, text: &str, over: Option<String>) {
+        let condition = Condition {
+            text: text.to_owned(),
+            is_current: true,
             over,
         };
-        self.standing.insert(key.to_owned(), standing);
+        self.conditions.insert(key.to_owned(), condition);
     }
 
-    /// As [`Log::standing`], where what is said of it changes while it lasts, and is said once.
-    pub(crate) fn standing_once(&mut self, key: &str, text: &str, over: Option<String>) {
-        let known = self.standing.get(key).map(|known| known.said.clone());
-        self.standing(key, known.as_deref().unwrap_or(text), over);
+    /// As [`Log::warn_while`], where what is said of it changes while it lasts, and is said once.
+    pub(crate) fn warn_once_while(&mut self, key: &str, text: &str, over: Option<String>) {
+        let known = self.conditions.get(key).map(|known| known.text.clone());
+        self.warn_while(key, known.as_deref().unwrap_or(text), over);
     }
 
     /// Something that is tried again is amiss: said when it is new, or for another reason than before; nothing is said when it is over.
-    pub(crate) fn news(&mut self, key: &str, text: &str) {
-        if self.news.get(key).is_none_or(|known| known != text) {
+    pub(crate) fn warn_of_retry(&mut self, key: &str, text: &str) {
+        if self.retries.get(key).is_none_or(|known| known != text) {
             self.warn(text);
         }
-        self.news.insert(key.to_owned(), text.to_owned());
+        self.retries.insert(key.to_owned(), text.to_owned());
     }
 
     /// It is over: should it come again, it is news.
-    pub(crate) fn no_news(&mut self, key: &str) {
-        self.news.remove(key);
+    pub(crate) fn forget_retry(&mut self, key: &str) {
+        self.retries.remove(key);
     }
 
     /// A pass has gone through everything. Where it did not read every source, nothing is over that
     /// only reading tells.
     pub(crate) fn end_of_pass(&mut self, has_read_sources: bool) {
         let mut over = Vec::new();
-        self.standing.retain(|key, standing| {
+        self.conditions.retain(|key, condition| {
             if !has_read_sources && is_of_a_source(key) {
-                standing.is_seen = false;
+                condition.is_current = false;
                 return true;
             }
-            if !standing.is_seen {
-                over.extend(standing.over.take());
+            if !condition.is_current {
+                over.extend(condition.over.take());
             }
-            std::mem::take(&mut standing.is_seen)
+            std::mem::take(&mut condition.is_current)
         });
         over.extend(self.failing.take().map(|_| "in step again".to_owned()));
         over.iter().for_each(|text| self.event(text));

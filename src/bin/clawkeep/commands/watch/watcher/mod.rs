@@ -39,7 +39,7 @@ use crate::terminal::text::shown_id;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
 /// vault.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// The same where the system does not tell of changed files.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// The shortest time between two passes that nobody asked for.
@@ -127,7 +127,7 @@ impl<'c> Watcher<'c> {
     /// One pass, with what is due in it. The worst of what went wrong ends it.
     pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         self.is_single = true;
-        let mut seen = self.pass()?;
+        let mut report = self.pass()?;
         unopened::forget(self.context);
         while self.refreshing.is_some() {
             match wakes.recv() {
@@ -136,16 +136,16 @@ impl<'c> Watcher<'c> {
                 Err(_) => break,
             }
             if self.refreshing.is_none() {
-                seen = self.pass_without_refreshing()?; // what it brought is exported, and so is what failed known
+                report = self.pass_without_refreshing()?; // what it brought is exported, and so is what failed known
             }
         }
         self.finish_alerts();
-        let failures = seen.failures.into_iter().map(|(_, failure)| failure);
+        let failures = report.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
         // Each was said with what it is about.
         match worst {
             Some(failure) => Err(Failure::Check(failure.exit_status())),
-            None if self.settings_fault.is_some() => Err(Failure::SaidDamaged),
+            None if self.settings_fault.is_some() => Err(Failure::ReportedDamaged),
             None => Ok(()),
         }
     }
@@ -182,14 +182,14 @@ impl<'c> Watcher<'c> {
                 due.is_dirty |= self.arm();
                 self.settling.read(Instant::now());
             }
-            let look = self.look_every();
+            let interval = self.check_interval();
             let wait = match (due.is_dirty, hold, due.at) {
                 (true, Some(hold), _) => hold,
                 (true, None, _) => PASS_PAUSE,
                 (false, _, Some(at)) => at.saturating_duration_since(Instant::now()),
-                (false, _, None) => look,
+                (false, _, None) => interval,
             };
-            match wakes.recv_timeout(wait.min(look)) {
+            match wakes.recv_timeout(wait.min(interval)) {
                 Ok(wake) => {
                     let all = std::iter::once(wake).chain(wakes.try_iter());
                     for wake in all {
@@ -214,8 +214,8 @@ impl<'c> Watcher<'c> {
                 Err(RecvTimeoutError::Timeout) => {
                     self.service.alive();
                     due.is_dirty |= due.at.is_some_and(|at| at <= Instant::now());
-                    if wait >= look {
-                        due.is_dirty |= self.look(&before);
+                    if wait >= interval {
+                        due.is_dirty |= self.check_unannounced(&before);
                     }
                 }
             }
@@ -240,13 +240,13 @@ impl<'c> Watcher<'c> {
                     self.is_stale = true; // whatever was told meanwhile
                 }
                 Err(failure) => return Err(failure),
-                Ok(seen) => {
+                Ok(report) => {
                     unopened::forget(self.context);
-                    return Ok(Some(self.after(&seen, 0)));
+                    return Ok(Some(self.after(&report, 0)));
                 }
             }
         }
-        self.pass().map(|seen| Some(self.after(&seen, 0)))
+        self.pass().map(|report| Some(self.after(&report, 0)))
     }
 
     /// Takes in what was told of changed files.
@@ -274,17 +274,17 @@ impl<'c> Watcher<'c> {
     }
 
     /// How long to sleep at most.
-    fn look_every(&self) -> Duration {
-        let look = if self.follower.is_some() {
-            LOOK_EVERY
+    fn check_interval(&self) -> Duration {
+        let interval = if self.follower.is_some() {
+            CHECK_INTERVAL
         } else {
             POLL_EVERY
         };
-        self.service.pulse().map_or(look, |pulse| pulse.min(look))
+        self.service.pulse().map_or(interval, |pulse| pulse.min(interval))
     }
 
     /// Looks for what nobody tells. Whether there is anything.
-    fn look(&mut self, before: &FileSnapshot) -> bool {
+    fn check_unannounced(&mut self, before: &FileSnapshot) -> bool {
         let changed = self.changed(before);
         let is_clock_set = before.is_clock_set();
         if is_clock_set {
@@ -298,17 +298,17 @@ impl<'c> Watcher<'c> {
     }
 
     /// What a pass says of the next.
-    fn after(&mut self, seen: &PassReport, failures: usize) -> Due {
-        self.service.ready(state::status(seen));
-        self.borrowed.clone_from(&seen.borrowed);
-        let is_busy = seen.failures.iter().all(|(_, failure)| failure.is_busy());
-        let failures = if seen.failures.is_empty() {
+    fn after(&mut self, report: &PassReport, failures: usize) -> Due {
+        self.service.ready(state::status(report));
+        self.borrowed.clone_from(&report.borrowed);
+        let is_busy = report.failures.iter().all(|(_, failure)| failure.is_busy());
+        let failures = if report.failures.is_empty() {
             0
         } else {
             failures + 1
         };
         let retry = failures.checked_sub(1).map(|before| retry(before, is_busy));
-        let wait = seen.wait.into_iter().chain(retry).min();
+        let wait = report.wait.into_iter().chain(retry).min();
         Due {
             // What was left out is come back to.
             is_dirty: !self.settling.held().is_empty(),
@@ -333,7 +333,7 @@ impl<'c> Watcher<'c> {
         match outcome {
             Outcome::Lasts(ms, grant, is_ours) => {
                 self.schedule.note(grant, Attempt::Lasts(ms), instant);
-                self.log.no_news(&key);
+                self.log.forget_retry(&key);
                 if is_ours {
                     let id = shown_id(job.id.as_str());
                     let left = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
@@ -345,20 +345,20 @@ impl<'c> Watcher<'c> {
             Outcome::Not(why, next) => {
                 let attempt = Attempt::Not(&why, now);
                 let pause = self.schedule.note(job.grant, attempt, instant);
-                let said = crate::commands::hand_out::renewal::why_not(job.id.as_str(), &why);
-                let mut text = format!("{agent}: {said}.");
+                let reason = crate::commands::hand_out::refresh_failure::why_not(job.id.as_str(), &why);
+                let mut text = format!("{agent}: {reason}.");
                 if is_hopeless(&why) {
                     text.push_str(&format!(" {next}"));
                 } else {
                     let pause = words(pause.as_secs_f64() * 1000.0);
                     text.push_str(&format!(" It is tried again in {pause}."));
                 }
-                self.log.news(&key, &text);
+                self.log.warn_of_retry(&key, &text);
             }
             Outcome::Failed(failure) => {
                 self.schedule.note(job.grant, Attempt::Failed, instant);
                 let why = in_a_line(&failure);
-                self.log.news(&key, &format!("{agent}: {}: {why}", job.id));
+                self.log.warn_of_retry(&key, &format!("{agent}: {}: {why}", job.id));
             }
         }
     }

@@ -14,10 +14,10 @@ use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
 use super::state::{Job, PassReport};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::commands::sync::changes::Changes;
 use crate::context::Context;
-use crate::context::load_each::{How, Wanted, words_for_copies};
+use crate::context::load_each::{LoadOptions, AgentToLoad, words_for_copies};
 use crate::failure::Failure;
 use crate::terminal::notices;
 use crate::terminal::text::shown_id;
@@ -53,15 +53,15 @@ pub(crate) struct Pass<'p> {
 impl Pass<'_> {
     /// Goes through the agents. One agent's trouble is not the others'; what is wrong with the vault is everybody's, and ends the pass.
     pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
-        let mut seen = self.load_all(agents)?;
-        let logins = self.logins(&seen.agents);
+        let mut report = self.load_all(agents)?;
+        let logins = self.logins(&report.agents);
         let grants: Vec<Fingerprint> = logins.iter().map(|login| login.grant).collect();
-        if seen.agents.len() == agents.len() {
+        if report.agents.len() == agents.len() {
             self.schedule.keep_only(&grants);
         }
-        seen.due = self.due(&logins);
-        seen.wait = self.wait(&seen.agents, &logins);
-        for (agent, failure) in &seen.failures {
+        report.due = self.due(&logins);
+        report.wait = self.wait(&report.agents, &logins);
+        for (agent, failure) in &report.failures {
             if self.is_refreshing && failure.is_busy() {
                 continue; // most likely by the refresh that this very process makes
             }
@@ -69,31 +69,31 @@ impl Pass<'_> {
             let text = format!("{name}: {}", in_a_line(failure));
             let over = format!("{name}: in step again");
             self.log
-                .standing_failure(&format!("agent {name}"), &text, Some(over));
+                .fail_while(&format!("agent {name}"), &text, Some(over));
         }
-        Ok(seen)
+        Ok(report)
     }
 
     fn load_all(&mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
-        let mut seen = PassReport::default();
+        let mut report = PassReport::default();
         let mut changed: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
         let mut ended = None;
         let free = agents
             .iter()
             .filter(|agent| !self.held.contains(&agent.store_file()));
-        let wanted: Vec<Wanted<'_>> = free.map(|agent| (agent, self.mode(agent))).collect();
-        seen.is_unread = wanted
+        let wanted: Vec<AgentToLoad<'_>> = free.map(|agent| (agent, self.mode(agent))).collect();
+        report.is_unread = wanted
             .iter()
             .any(|(_, mode)| matches!(mode, Ok(SyncMode::Off)));
-        let how = How {
+        let options = LoadOptions {
             patience: Some(LOCK_PATIENCE),
             goes_on: self.goes_on,
         };
         let (context, log) = (self.context, &mut *self.log);
-        let copies = context.load_each(self.vault, wanted, &how, &mut |agent, loaded| {
+        let copies = context.load_each(self.vault, wanted, &options, &mut |agent, loaded| {
             match loaded {
                 Ok(loaded) => {
-                    if let Some(words) = take_in(context, log, agent, loaded, &mut seen) {
+                    if let Some(words) = add_loaded(context, log, agent, loaded, &mut report) {
                         changed.entry(words).or_default().push(agent.name.clone());
                     }
                 }
@@ -103,7 +103,7 @@ impl Pass<'_> {
                 }
                 // Its directory went away meanwhile: it is no agent any more.
                 Err(_) if !agent.dir.is_dir() && agent.name != AgentName::default() => {}
-                Err(failure) => seen.failures.push((agent.clone(), failure)),
+                Err(failure) => report.failures.push((agent.clone(), failure)),
             }
             ControlFlow::Continue(())
         });
@@ -113,7 +113,7 @@ impl Pass<'_> {
         for (words, names) in changed {
             self.log.event(&format!("{}: {words}", joined(&names)));
         }
-        ended.map_or(Ok(seen), Err)
+        ended.map_or(Ok(report), Err)
     }
 
     /// Whether to ask the sources for an agent.
@@ -133,7 +133,7 @@ impl Pass<'_> {
                 let Some(refresh) = credential.expose_refresh() else {
                     continue;
                 };
-                if !renewal::is_refreshed_here(self.context, id, &credential) {
+                if !refresh_failure::is_refreshed_here(self.context, id, &credential) {
                     continue;
                 }
                 let token = credential.expose_secret().unwrap_or_default();
@@ -191,39 +191,39 @@ impl Pass<'_> {
 }
 
 /// Takes an agent that was loaded into what the pass found; what was changed, in words.
-fn take_in(
+fn add_loaded(
     context: &Context,
     log: &mut Log,
     agent: &AgentRef,
     loaded: Loaded,
-    seen: &mut PassReport,
+    report: &mut PassReport,
 ) -> Option<String> {
-    seen.logins.extend(loaded.logins.iter().cloned());
+    report.logins.extend(loaded.logins.iter().cloned());
     for notice in &loaded.notices {
         let Some(words) = notices::words_for(&context.layout, notice) else {
             continue;
         };
         if matches!(notice, Notice::OldCopyLeft { .. }) {
-            seen.old_copies.push((agent.name.clone(), words.clone()));
+            report.old_copies.push((agent.name.clone(), words.clone()));
         }
         // What several agents find is said once.
         match notices::lasts(notice) {
-            Some((key, over)) => log.standing_once(&key, &words, Some(over)),
-            None => log.standing(&words, &words, None),
+            Some((key, over)) => log.warn_once_while(&key, &words, Some(over)),
+            None => log.warn_while(&words, &words, None),
         }
     }
     let files = loaded
         .borrowed
         .values()
         .map(|from| from.path.clone().into());
-    seen.borrowed.extend(files);
+    report.borrowed.extend(files);
     let words = words_for_changes(context, &loaded);
     let doc = loaded.doc.clone();
     match context.verdict(loaded) {
-        Err(failure @ Failure::Unopened { .. }) => seen.failures.push((agent.clone(), failure)),
+        Err(failure @ Failure::Unopened { .. }) => report.failures.push((agent.clone(), failure)),
         other => {
-            seen.agents.push((agent.clone(), doc));
-            seen.failures
+            report.agents.push((agent.clone(), doc));
+            report.failures
                 .extend(other.err().map(|failure| (agent.clone(), failure)));
         }
     }

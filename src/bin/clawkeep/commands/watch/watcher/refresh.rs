@@ -10,7 +10,7 @@ use clawkeep::sync::{Engine, Renewal, Renewer, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
 use super::state::{Ending, Job, Outcome};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::signals;
@@ -18,15 +18,15 @@ use crate::terminal::signals;
 /// How long another process's refresh of the same login is waited for: it does what this one would do.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Refreshes logins in turn, on a thread of its own, until it is to end; `tell` is told of each, and `None` at the end.
+/// Refreshes logins in turn, on a thread of its own, until it is to end; `report` is told of each, and `None` at the end.
 pub(crate) fn start(
     (context, mut vault): (Context, UnlockedVault),
     agents: Vec<AgentRef>,
     jobs: Vec<Job>,
     ending: Ending,
-    tell: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
+    report: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
-    let end = AtTheEnd(tell);
+    let end = EndSignal(report);
     start_thread("refreshes", move || {
         for job in jobs {
             if ending.is_asked() {
@@ -41,9 +41,9 @@ pub(crate) fn start(
 }
 
 /// Tells that there is nothing more to come, however the thread ends: it is waited for.
-struct AtTheEnd<T: Fn(Option<(Job, Outcome)>)>(T);
+struct EndSignal<T: Fn(Option<(Job, Outcome)>)>(T);
 
-impl<T: Fn(Option<(Job, Outcome)>)> Drop for AtTheEnd<T> {
+impl<T: Fn(Option<(Job, Outcome)>)> Drop for EndSignal<T> {
     fn drop(&mut self) {
         (self.0)(None);
     }
@@ -71,7 +71,7 @@ fn refresh(
     Ok(match renewal {
         Renewal::Not(why) => {
             let name: &AgentName = &job.agent.name;
-            let next = renewal::what_next(context, (name, &doc), job.id.as_str(), &why);
+            let next = refresh_failure::what_next(context, (name, &doc), job.id.as_str(), &why);
             Outcome::Not(why, next)
         }
         renewal => {

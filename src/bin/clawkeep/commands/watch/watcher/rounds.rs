@@ -17,9 +17,9 @@ use crate::failure::Failure;
 use crate::record::prune;
 
 /// Settings are read once they have been as they are for so long.
-const SETTINGS_REST: Duration = Duration::from_millis(100);
+const SETTINGS_SETTLE_TIME: Duration = Duration::from_millis(100);
 /// And once for so long, if they say nothing any more.
-const MEANT: Duration = Duration::from_secs(2);
+const EMPTY_SETTINGS_DEBOUNCE: Duration = Duration::from_secs(2);
 /// How often memory is given back that only quickens passes.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether old events are to be removed.
@@ -33,7 +33,7 @@ impl Watcher<'_> {
     /// A pass, and when the next one is due.
     pub(super) fn attempt(&mut self, failures: usize) -> Due {
         let failure = match self.pass() {
-            Ok(seen) => return self.after(&seen, failures),
+            Ok(report) => return self.after(&report, failures),
             Err(failure) => failure,
         };
         let text = log::in_a_line(&failure);
@@ -58,9 +58,9 @@ impl Watcher<'_> {
     }
 
     pub(super) fn pass(&mut self) -> Result<PassReport, Failure> {
-        let mut seen = self.pass_without_refreshing()?;
-        self.refresh(std::mem::take(&mut seen.due))?;
-        Ok(seen)
+        let mut report = self.pass_without_refreshing()?;
+        self.refresh(std::mem::take(&mut report.due))?;
+        Ok(report)
     }
 
     pub(super) fn pass_without_refreshing(&mut self) -> Result<PassReport, Failure> {
@@ -90,12 +90,12 @@ impl Watcher<'_> {
                 !ending.is_asked()
             },
         };
-        let mut seen = pass.run(&agents)?;
-        let next = self.alert(&seen);
-        seen.wait = seen.wait.into_iter().chain(next).min();
+        let mut report = pass.run(&agents)?;
+        let next = self.alert(&report);
+        report.wait = report.wait.into_iter().chain(next).min();
         self.tidy();
-        self.log.end_of_pass(!seen.is_unread);
-        Ok(seen)
+        self.log.end_of_pass(!report.is_unread);
+        Ok(report)
     }
 
     /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them. So do those that were
@@ -103,14 +103,14 @@ impl Watcher<'_> {
     fn reload(&mut self) {
         let file = self.context.layout.settings_file.clone();
         let age = std::fs::metadata(&file).and_then(|meta| meta.modified());
-        let age = age.ok().map(|at| at.elapsed().unwrap_or(MEANT)); // of a clock that was set back
-        if age.is_some_and(|age| age < SETTINGS_REST) {
+        let age = age.ok().map(|at| at.elapsed().unwrap_or(EMPTY_SETTINGS_DEBOUNCE)); // of a clock that was set back
+        if age.is_some_and(|age| age < SETTINGS_SETTLE_TIME) {
             return self.come_back_to(&file);
         }
-        let is_meant = self.settling.is_believed(&file) || age.is_some_and(|age| age >= MEANT);
+        let is_confirmed = self.settling.is_believed(&file) || age.is_some_and(|age| age >= EMPTY_SETTINGS_DEBOUNCE);
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
-        match self.context.reread(is_meant) {
+        match self.context.reread(is_confirmed) {
             Ok(true) => self.settings_fault = notify_fault(self.context),
             Ok(false) => return self.come_back_to(&file),
             Err(failure) => {
@@ -183,26 +183,26 @@ impl Watcher<'_> {
         let opened = (self.context.again(), refresh::again(vault)?);
         self.under_way = jobs.iter().map(|job| job.grant).collect();
         let sender = self.sender.clone();
-        let tell = move |what: Option<_>| {
+        let send = move |what: Option<_>| {
             // Nobody is left to be told while the process ends.
             let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
         };
-        let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), tell);
+        let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), send);
         self.refreshing = Some(thread.map_err(|error| super::retry::no_thread(&error))?);
         Ok(())
     }
 
     /// Tells somebody who is not here of what needs them; how long until there is more to tell.
-    fn alert(&mut self, seen: &PassReport) -> Option<Duration> {
-        let failing = |name: &AgentName| seen.failures.iter().any(|(agent, _)| agent.name == *name);
+    fn alert(&mut self, report: &PassReport) -> Option<Duration> {
+        let failing = |name: &AgentName| report.failures.iter().any(|(agent, _)| agent.name == *name);
         self.busy.retain(|name, _| failing(name));
         let lasts = |agent: &AgentRef, failure: &Failure| {
             let since = self.busy.entry(agent.name.clone());
             let since = since.or_insert_with(Instant::now);
             !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
         };
-        let mut trouble = lasting(&seen.failures, lasts);
-        trouble.extend(seen.old_copies.iter().map(|(agent, words)| Trouble {
+        let mut trouble = lasting(&report.failures, lasts);
+        trouble.extend(report.old_copies.iter().map(|(agent, words)| Trouble {
             key: format!("old-copy:{agent}"),
             title: format!("Another program keeps undoing changes of agent {agent}"),
             body: words.trim_start_matches("Warning: ").to_owned(),
@@ -210,7 +210,7 @@ impl Watcher<'_> {
         if let Some(fault) = &self.settings_fault {
             let over = Some("settings: in force".to_owned());
             self.log
-                .standing_failure("settings", &format!("settings: {fault}"), over);
+                .fail_while("settings", &format!("settings: {fault}"), over);
             trouble.push(Trouble {
                 key: "settings".to_owned(),
                 title: "Settings cannot be used".to_owned(),
@@ -218,37 +218,37 @@ impl Watcher<'_> {
             });
         }
         let (vault, _) = self.vault.as_mut()?;
-        let due = seen.due.iter().map(|job| job.grant);
+        let due = report.due.iter().map(|job| job.grant);
         let under_way = self.under_way.iter().copied();
         let under_way = under_way.filter(|_| self.refreshing.is_some());
         // A single pass has no second try. On waking from sleep the first one may have come before the network.
         let soon = self.schedule.failed_once().filter(|_| !self.is_single);
         let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
-        let logins = (!seen.is_unread).then_some(&seen.logins[..]);
+        let logins = (!report.is_unread).then_some(&report.logins[..]);
         let known = Known {
-            agents: &seen.agents,
+            agents: &report.agents,
             logins,
             refreshing: &refreshing,
         };
         let alerted = self.alerting.pass(self.context, vault, known, &trouble);
-        self.say_unreached();
+        self.warn_unreached();
         match alerted {
             Ok(next) => next.map(|next| self.until(next)),
             Err(failure) => {
                 let over = Some("alerts: in step again".to_owned());
                 let text = format!("alerts: {}", log::in_a_line(&failure));
-                self.log.standing("alerts", &text, over);
+                self.log.warn_while("alerts", &text, over);
                 None
             }
         }
     }
 
     /// Says who could not be told.
-    fn say_unreached(&mut self) {
+    fn warn_unreached(&mut self) {
         for (target, why) in self.alerting.unreached() {
             let text = format!("alerts: {target} was not told: {why}");
             let over = Some(format!("alerts: {target} is told again"));
-            self.log.standing(&format!("notify {target}"), &text, over);
+            self.log.warn_while(&format!("notify {target}"), &text, over);
         }
     }
 
@@ -284,6 +284,6 @@ impl Watcher<'_> {
         if let Err(failure) = finished {
             self.log.fail(&log::in_a_line(&failure));
         }
-        self.say_unreached();
+        self.warn_unreached();
     }
 }

@@ -111,19 +111,19 @@ pub(crate) struct Due {
 }
 
 /// How it stands, for who asks the manager.
-pub(crate) fn status(seen: &PassReport) -> String {
+pub(crate) fn status(report: &PassReport) -> String {
     let count = |count: usize, noun: &str| {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} {noun}{plural}")
     };
-    let credentials = seen.agents.iter().map(|(_, doc)| doc.credentials().count());
+    let credentials = report.agents.iter().map(|(_, doc)| doc.credentials().count());
     let mut status = format!(
         "{}, {}",
-        count(seen.agents.len(), "agent"),
+        count(report.agents.len(), "agent"),
         count(credentials.sum(), "credential")
     );
-    if !seen.failures.is_empty() {
-        status.push_str(&format!("; {} in trouble", seen.failures.len()));
+    if !report.failures.is_empty() {
+        status.push_str(&format!("; {} in trouble", report.failures.len()));
     }
     status
 }
