@@ -666,7 +666,7 @@ fn what_lasts_longer_stays() {
     home.run(&["import", "a.json"]).ok();
     let kept = home.run(&["import", "b.json"]).ok();
     assert!(
-        kept.contains("kept p:t (what is stored lasts longer)"),
+        kept.contains("kept p:t (the stored one expires later)"),
         "{kept}"
     );
     let replaced = home.run(&["import", "c.json"]).ok();

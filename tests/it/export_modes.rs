@@ -320,7 +320,7 @@ fn a_store_that_appears_where_there_is_to_be_none_is_merged_and_removed() {
         let run = world.run(&["models", "status"]);
         assert!(
             run.stderr
-                .contains("was taken over into the vault and removed"),
+                .contains("was imported into the vault and removed"),
             "{run:?}"
         );
         run.ok();

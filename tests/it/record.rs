@@ -104,7 +104,7 @@ fn every_shape_says_the_same() {
         (some.stdout.lines().count(), some.stderr.trim()),
         (
             4,
-            "Unverified; see: clawkeep audit verify\nThere is more; see it with --limit 0."
+            "Unverified; see: clawkeep audit verify\nMore events match. To see all: --limit 0"
         )
     );
     let three = home

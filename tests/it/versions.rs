@@ -184,7 +184,7 @@ fn a_spent_token_is_not_put_back() {
     assert!(
         run.exits(1)
             .stderr
-            .contains("is spent: another has taken its place")
+            .contains("is used up: a newer one replaced it")
     );
     assert_eq!(provider.repeated(), 0);
 }

@@ -27,7 +27,7 @@ pub(crate) struct Export {
     /// Where to: a file, or - for stdout [default: the agent's auth-profiles.json]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Yes, write the secrets in the clear
+    /// Confirm that the secrets are written as plain text
     #[arg(long)]
     reveal: bool,
 }

@@ -34,7 +34,7 @@ const NAMES_MAX: usize = 16;
 /// Import the credentials of a file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n  clawkeep import ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's.\n\nLogins of a program that goes on using its file are borrowed: that program refreshes them, clawkeep never does, and reads the file again each time. A file of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the format do not tell, pass --own or --borrowed."
+    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n  clawkeep import ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never changed. Nothing is deleted; where both have a profile, the one that expires later stays, else the file's.\n\nLogins of a program that goes on using its file are borrowed: that program refreshes them, clawkeep never does, and reads the file again each time. A file of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the format do not tell, pass --own or --borrowed."
 )]
 pub(crate) struct Import {
     /// The files, each imported as a whole
@@ -43,7 +43,7 @@ pub(crate) struct Import {
     /// The agent [default: the configured default agent]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
-    /// Refresh the logins here from now on; the program that has them is logged out by the first refresh
+    /// Refresh the logins here from now on; the first refresh logs out the program that has them
     #[arg(long, conflicts_with = "borrowed")]
     own: bool,
     /// Leave refreshing to the program that keeps the file, and read the file again each time
@@ -146,7 +146,7 @@ impl Import {
             "Borrowed: another program keeps using this file and refreshes them",
             "Own: clawkeep refreshes them; a program that still uses the file is logged out",
         ];
-        let chosen = prompt::choose("Whose are they?", &choices)?;
+        let chosen = prompt::choose("Who refreshes them?", &choices)?;
         Ok((chosen == 0).then_some(Owner::OtherProgram))
     }
 
@@ -178,19 +178,19 @@ impl Import {
         })?;
         for id in joined_file.unreadable() {
             context.ui.note(&format!(
-                "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
+                "Note: {} cannot be read as a credential; clawkeep keeps it and does not use it.",
                 shown_id(id)
             ));
         }
         for id in file.spent() {
             context.ui.note(&format!(
-                "Warning: {} was left out: its refresh token was replaced by a newer one since.",
+                "Warning: {} was not imported: a newer refresh token has replaced its own.",
                 shown_id(id)
             ));
         }
         for (name, why) in file.dropped() {
             context.ui.note(&format!(
-                "Warning: the entry {} {why}; it was left out.",
+                "Warning: the entry {} {why}; it was not imported.",
                 shown_id(name)
             ));
         }
@@ -361,7 +361,7 @@ fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failur
             .unwrap_or_else(|| settings.profiles_of(&provider));
         if !named.is_empty() && !named.iter().any(|other| other.as_str() == id) {
             context.ui.note(&format!(
-                "Note: the configuration names other profiles of {provider}, so {} is not tried. Add it to auth.profiles, and to auth.order if that is there.",
+                "Note: the configuration names other profiles of {provider}, so clawkeep does not try {}. Add it to auth.profiles, and to auth.order if that is there.",
                 shown_id(id)
             ));
         }
@@ -377,7 +377,7 @@ fn outcome(joined_file: &Imported) -> String {
     let parts = [
         ("added", &joined_file.added, ""),
         ("replaced", &joined_file.replaced, ""),
-        ("kept", &kept, " (what is stored lasts longer)"),
+        ("kept", &kept, " (the stored one expires later)"),
         ("kept", &unusable, " (what the file has cannot be used)"),
         ("already there:", &joined_file.same, ""),
         ("order imported for", &joined_file.orders, ""),

@@ -17,7 +17,7 @@ use crate::failure::Failure;
     after_help = "Examples:\n  clawkeep man | man -l -\n  clawkeep man --to ~/.local/share/man/man1     a page for each command; then: man clawkeep-token"
 )]
 pub(crate) struct Man {
-    /// Write a page for each command into DIR, which is made if it is not there
+    /// Write a page for each command into DIR, which is created if missing
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
 }

@@ -186,7 +186,7 @@ impl Context {
             return Err(VaultError::MovedAway { path }.into());
         }
         let existed_before = self.lock_dir().exists();
-        let _progress = self.ui.progress("Making the vault");
+        let _progress = self.ui.progress("Creating the vault");
         let made = create(
             &self.layout.vault_file,
             choice,
@@ -198,7 +198,7 @@ impl Context {
             if existed_before {
                 let path = self.layout.shorten_home(&self.layout.vault_file);
                 self.ui.warn(&format!(
-                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one begins anew."
+                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one starts empty."
                 ));
             }
             let vault = self.layout.shorten_home(created.vault.path());

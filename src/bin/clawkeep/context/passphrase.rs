@@ -261,13 +261,13 @@ pub(crate) fn new_passphrase(
     loop {
         let candidate = prompt::hidden(question)?;
         if let Err(fault) = check_passphrase(&candidate) {
-            person::say(&format!("That is not taken: {fault}. Once more."));
+            person::say(&format!("That is not accepted: {fault}. Try again."));
             continue;
         }
         if prompt::is_repeated(&candidate)? {
             return Ok(candidate);
         }
-        person::say("The two differ. Once more.");
+        person::say("The two differ. Try again.");
     }
 }
 

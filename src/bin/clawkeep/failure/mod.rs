@@ -80,15 +80,15 @@ pub(crate) enum Failure {
     Unopened { rows: Vec<String> },
     /// The answer was given; the store is behind it.
     #[error(
-        "the vault has everything, but the store could not be written; the next command tries again"
+        "the vault is up to date. auth-profiles.json could not be written; the next command tries again"
     )]
     NotWritten(#[source] FileError),
     /// The answer was given; no store was written or removed.
-    #[error("the vault has everything, but whether there is to be a store is not known")]
+    #[error("the vault is up to date. auth-profiles.json was not written: clawkeep.toml cannot be read")]
     Undecided(#[source] OwnSettingsError),
     /// The answer was given; a store that is not to be there still is.
     #[error(
-        "the vault has everything, but the store could not be removed; the next command tries again"
+        "the vault is up to date. auth-profiles.json could not be removed; the next command tries again"
     )]
     NotRemoved(#[source] FileError),
     /// A credential was to be handed out, and the record of it cannot be written.
@@ -108,7 +108,7 @@ pub(crate) enum Failure {
         head: PathBuf,
     },
     /// There are two vaults where one may lie.
-    #[error("there are two vaults, {} and {}: refreshing a login in one would end it in the other", vaults[0].display(), vaults[1].display())]
+    #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other", vaults[0].display(), vaults[1].display())]
     TwoVaults { vaults: [PathBuf; 2] },
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
@@ -271,15 +271,15 @@ impl Failure {
     /// command that it runs, as a person types it.
     pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
-            _ if self.is_busy() => Some("It is tried again.".to_owned()),
+            _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),
             Self::Vault(VaultError::Absent { .. }) => Some(
-                "It is waited for, and not made anew: put it back, or end this and begin without it"
+                "clawkeep waits for it and creates no other one: put it back, or stop clawkeep watch and run clawkeep init"
                     .to_owned(),
             ),
             Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
                 if self.refusal().is_none() && !self.is_of_the_system() =>
             {
-                Some("Mend the file.".to_owned())
+                Some("Fix the file.".to_owned())
             }
             _ => self.remedy(command),
         }
@@ -303,7 +303,7 @@ impl Failure {
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
             Self::Backup(error) => backup_remedy(error)?,
             Self::BackupRows { .. } => {
-                "Use another backup. To put this one back all the same: clawkeep backup restore FILE --force".to_owned()
+                "Use another backup. To restore this one anyway: clawkeep backup restore FILE --force".to_owned()
             }
             Self::Refused { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
@@ -313,7 +313,7 @@ impl Failure {
                 "Run the command again.".to_owned()
             }
             Self::Sync(SyncError::Rescued { source, .. }) => format!(
-                "{} Then run any command: it takes them in. Do not remove that file.",
+                "{} Then run any command: it imports them. Do not remove that file.",
                 system_remedy(source).unwrap_or_default()
             ),
             Self::Sync(SyncError::TokensLost { source, .. }) => format!(
@@ -322,7 +322,7 @@ impl Failure {
             ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(
-                    "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
+                    "Fix the file, or move it away to start without it: mv {0} {0}.damaged",
                     shell_shown_path(path)
                 )
             }
@@ -335,9 +335,9 @@ impl Failure {
             }
             Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
-            Self::Undecided(_) => "Mend the file and run the command again.".to_owned(),
+            Self::Undecided(_) => "Fix the file and run the command again.".to_owned(),
             Self::Config(_) | Self::OwnSettings(_) => {
-                "Mend the file; nothing was changed.".to_owned()
+                "Fix the file; nothing was changed.".to_owned()
             }
             Self::ConfigEdit { source, .. } => match source {
                 ConfigEditError::Unsure { by_hand, .. } => {
@@ -345,13 +345,13 @@ impl Failure {
                 }
                 ConfigEditError::File(error) => file_remedy(error)?,
                 ConfigEditError::Lock(error) => lock_remedy(error)?,
-                _ => "Run the command again once that is mended.".to_owned(),
+                _ => "Fix that, then run the command again.".to_owned(),
             },
             Self::ImportFile(error) if is_about_the_system(error) => file_remedy(error)?,
             Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
-            Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
+            Self::Import { .. } => "Nothing was changed. Name another file, or fix this one.".to_owned(),
             Self::ExportDiffers { .. } => {
-                "The record itself holds, so that file was changed after it was written, or is of another time.".to_owned()
+                "The record itself holds, so the file was modified after it was written, or is from another time.".to_owned()
             }
             Self::Chain(ChainFault::ForeignHead { .. }) => {
                 "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
@@ -366,7 +366,7 @@ impl Failure {
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }
-            Self::Watched { .. } => "One is enough. See what it does with: clawkeep monitor status".to_owned(),
+            Self::Watched { .. } => "One is enough. See its state with: clawkeep monitor status".to_owned(),
             Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
             Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
             _ => return None,

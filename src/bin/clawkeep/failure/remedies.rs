@@ -25,7 +25,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
         VaultError::MovedAway { .. } => "Run the command again. If --vault or CLAWKEEP_VAULT names that path, name the new one; clawkeep doctor shows it.".to_owned(),
         VaultError::Occupied { path } => format!(
-            "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
+            "Nothing was changed. To see what is in it: clawkeep --vault {} models auth list",
             shell_shown_path(path)
         ),
         VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage, Place::New),
@@ -138,7 +138,7 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     Some(match error {
         BackupError::Vault(VaultError::Unopened { .. }) => {
-            "Nothing was changed. Use another backup, or put this one back all the same with --force.".to_owned()
+            "Nothing was changed. Use another backup, or restore this one anyway with --force.".to_owned()
         }
         BackupError::Vault(VaultError::Damaged { .. } | VaultError::Foreign { .. }) => {
             "Nothing was changed. Use another backup.".to_owned()
@@ -188,7 +188,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return RAISE_LIMIT.to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
-        return "Look at that group on paper, and give the code once more.".to_owned();
+        return "Check that group of your written copy, and enter the code again.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::WrongSecret)) {
         return "Give the right one, or any other key that the vault has: clawkeep key status"
@@ -199,7 +199,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         _ => None,
     }) {
         return format!(
-            "Give the right one. clawkeep makes no slot that costs so much: it was planted, or is of another version. Open the vault with another of its keys, and remove it: clawkeep key remove {slot}"
+            "Give the right one. clawkeep creates no slot that costs so much: somebody else added it, or another version did. Open the vault with another of its keys, and remove it: clawkeep key remove {slot}"
         );
     }
     if any(|problem| matches!(problem, KeyProblem::NoSuchSlot)) {
@@ -224,7 +224,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
             false => "",
         };
         return format!(
-            "{also}Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
+            "{also}Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain of the vault works too."
         );
     }
     if any(|problem| match problem {

@@ -41,10 +41,10 @@ pub(crate) struct KindArgs {
 /// Where news came from and how it ended.
 #[derive(Debug, Default, Args)]
 pub(crate) struct OutcomeArgs {
-    /// Only what came from there
+    /// Only events from this origin
     #[arg(long, value_name = "ORIGIN", value_parser = origins())]
     origin: Option<Origin>,
-    /// Only what ended so
+    /// Only events with this outcome
     #[arg(long, value_name = "OUTCOME", value_parser = outcomes())]
     outcome: Option<Outcome>,
 }
@@ -52,10 +52,10 @@ pub(crate) struct OutcomeArgs {
 /// Events of some time.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TimeArgs {
-    /// Only since then: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+    /// Only events since: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
-    /// Only before then
+    /// Only events before
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
 }
@@ -142,7 +142,7 @@ pub(crate) struct Sums {
     how: OutcomeArgs,
     #[command(flatten)]
     when: TimeArgs,
-    /// At most so many profiles [default: all; 0 means all]
+    /// At most this many profiles [default: all; 0 means all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// In the reverse order

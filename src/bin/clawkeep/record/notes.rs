@@ -15,7 +15,7 @@ pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<()
         let changed = StorePlace::of_file(&path)?.modified();
         if let Some(at) = changed.filter(|at| *at > known) {
             context.ui.note(&format!(
-                "Note: {} was changed by another program at {}, after it was last looked at. To have its uses in the record: clawkeep sync",
+                "Note: another program changed {} at {}, after clawkeep last read it. To record its uses: clawkeep sync",
                 context.layout.shorten_home(&path),
                 local_minute(at.0)
             ));
@@ -36,7 +36,7 @@ pub(crate) fn note_pruning(
     let oldest = vault.oldest_unpruned()?;
     if let Some(oldest) = oldest.filter(|oldest| since.is_none_or(|since| since < *oldest)) {
         context.ui.note(&format!(
-            "Note: the record before {} was pruned; what is told of that time is incomplete.",
+            "Note: the record before {} was pruned; what is shown of that time is incomplete.",
             local_minute(oldest.0)
         ));
     }
@@ -71,7 +71,7 @@ pub(crate) fn note_unknown_names(
             .filter(|(alike, _)| *alike > ALIKE)
             .map(|(_, known)| format!("; did you mean {}?", shown_id(known)));
         context.ui.note(&format!(
-            "Note: the record knows of no {what} {}{}",
+            "Note: the record has no {what} {}{}",
             shown_id(asked),
             suggestion.unwrap_or_else(|| ".".to_owned())
         ));

@@ -35,7 +35,7 @@ pub(crate) fn prune(
         && let Err(error) = vault.compact()
     {
         context.ui.note(&format!(
-            "Note: the room is not given back yet ({error}); later events use it."
+            "Note: the freed space is not returned to the file system yet ({error}); later events use it."
         ));
     }
     Ok(pruned)

@@ -45,7 +45,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         } => {
             let change = match *why {
                 "other-account" => "is another account's login now",
-                _ => "is another login now; whether it is of the same account cannot be known",
+                _ => "is another login now; whether it is the same account is unknown",
             };
             format!(
                 "Warning: {profile} {change}. It came from {place}. To keep both, see: clawkeep doctor"
@@ -63,17 +63,17 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             if *is_exported {
                 ", and the vault's copy was written in its place."
             } else {
-                ", a plain copy. Once nothing in it is missed, remove it."
+                ", a plain copy. If you need nothing from it, remove it."
             }
         ),
         Notice::Removed { path } => format!(
-            "Note: {} was taken over into the vault and removed, as clawkeep.export asks. What it held is used with: clawkeep token, clawkeep exec",
+            "Note: {} was imported into the vault and removed, as clawkeep.export asks. To use its credentials: clawkeep token, clawkeep exec",
             path.display()
         ),
         Notice::Imported { profiles, removed } => {
             let removed = removed
                 .as_ref()
-                .map(|path| format!("; {} has done its duty and was removed", path.display()));
+                .map(|path| format!("; {} is no longer needed and was removed", path.display()));
             let noun = if *profiles == 1 {
                 "profile"
             } else {
@@ -86,7 +86,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         }
         Notice::Restored { path } => {
             format!(
-                "Note: {} was gone and has been written again from the vault.",
+                "Note: {} was missing; clawkeep wrote it again from the vault.",
                 path.display()
             )
         }
@@ -94,14 +94,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             "Note: nothing was synced, since the vault can only be read: {reason}. This is what the vault holds; auth-profiles.json or another program's login differs from it."
         ),
         Notice::NotRecorded { error } => format!(
-            "Warning: what was seen could not be recorded: {error}. The next command tries again."
+            "Warning: cannot record what changed: {error}. The next command tries again."
         ),
         Notice::RefreshRescued { profile } => format!(
-            "Note: a refresh of {} had been cut off; the tokens that it had brought were kept, and are taken in.",
+            "Note: a refresh of {} was interrupted. Its new tokens were kept, and clawkeep imported them.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshInterrupted { profile } => format!(
-            "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be spent. The next use tries it once.",
+            "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be used up. The next use tries it once.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshUnopened { profile, aside } => format!(
@@ -113,14 +113,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             aside.display()
         ),
         Notice::RefreshUnfinished { error } => format!(
-            "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
+            "Warning: cannot recover an interrupted refresh: {error}. The next command tries again."
         ),
         Notice::OldCopy {
             path,
             undoes,
             writer,
         } => format!(
-            "Warning: {} was written back by {} as an old copy, from before a command changed it. {} The store was written again. If the old state is wanted, set it with clawkeep.",
+            "Warning: {} was written back by {} as an old copy, from before a command changed it. {} The store was written again. To set the old state, use clawkeep.",
             path.display(),
             written_by(writer),
             kept(undoes)

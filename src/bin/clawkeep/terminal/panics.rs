@@ -24,7 +24,7 @@ fn message(at: Option<&Location<'_>>) -> String {
         format!(" at {}:{}", at.file(), at.line())
     });
     format!(
-        "Error: clawkeep met an error of its own{place}; what was committed before stays\n  Please report it, with that place and the command."
+        "Error: clawkeep has a bug{place}; what it committed before is kept\n  Please report it, with that place and the command."
     )
 }
 

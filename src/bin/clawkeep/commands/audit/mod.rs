@@ -91,11 +91,11 @@ impl Verify {
         if let Some(saved) = saved.filter(|_| !is_compared) {
             return Err(Failure::Refused {
                 what: format!(
-                    "the head in {} proves nothing: event {}, which it was taken from, was pruned since",
+                    "cannot verify against the head in {}: event {}, its source, has been pruned",
                     saved.path.display(),
                     saved.head.seq
                 ),
-                next: "Keep a newer one: clawkeep audit head".to_owned(),
+                next: "Save a newer one: clawkeep audit head".to_owned(),
             });
         }
         // The record holds; so must what it speaks of.

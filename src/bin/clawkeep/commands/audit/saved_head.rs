@@ -105,7 +105,7 @@ impl SavedHead {
             before = Some(seq);
         }
         if before.is_some_and(|before| before != self.head.seq.0) {
-            return Err(self.differs(format!("it ends before event {}", self.head.seq)));
+            return Err(self.differs(format!("its last event is before {}", self.head.seq)));
         }
         Ok(compared)
     }

@@ -24,7 +24,7 @@ pub(crate) struct Candidates {
     /// A profile to try first, if it is a candidate at all
     #[arg(long, value_name = "ID")]
     prefer: Option<String>,
-    /// As in this session: its pinned profile goes first
+    /// Choose as for this session: its pinned profile goes first
     #[arg(long, value_name = "SESSION", conflicts_with = "prefer")]
     session: Option<String>,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]

@@ -15,7 +15,7 @@ use crate::terminal::text::{one_line, shown_id};
 /// Keep a stored login although its program is logged out or has another one.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep models auth keep anthropic:claude-cli\n\nThe stored login is handed out until it expires, without a warning. The decision ends when the program logs in, or out, again."
+    after_help = "Example:\n  clawkeep models auth keep anthropic:claude-cli\n\nclawkeep hands out the stored login until it expires, without a warning. The decision holds until the program logs in or out again."
 )]
 pub(crate) struct Keep {
     /// The profile

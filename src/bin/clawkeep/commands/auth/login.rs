@@ -40,7 +40,7 @@ const CODEX_ACCOUNT: &str = "chatgpt_account_id";
 /// Log in at a provider, in a browser.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for what the browser ends at\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
+    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for the address of the last page\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
 )]
 pub(crate) struct Login {
     /// The provider, for example openai-codex
@@ -49,7 +49,7 @@ pub(crate) struct Login {
     /// The profile to store it as [default: PROVIDER:EMAIL, or PROVIDER:default]
     #[arg(long, value_name = "ID", value_parser = profile_id)]
     profile_id: Option<ProfileId>,
-    /// Open no browser and listen for none: ask for the address that it ends at
+    /// Open no browser here: ask for the address of the page on which the login finishes
     #[arg(long, conflicts_with = "device")]
     no_browser: bool,
     /// Log in on another device, with a code
@@ -148,7 +148,7 @@ impl Login {
         let known = context.providers()?.get(&self.provider);
         let known = known.map_err(|fault| Failure::Refused {
             what: fault.to_string(),
-            next: format!("Mend it in {}.", settings(context)),
+            next: format!("Fix it in {}.", settings(context)),
         })?;
         let way = if self.device {
             "device_url"
@@ -296,7 +296,7 @@ fn by_pasting(
     );
     show_url(context, &begin, login.url().as_str());
     context.ui.note(
-        "The browser ends at a page that does not open. Copy the address of that page (or code#state, if it shows that).",
+        "The browser's last page does not open. Copy its address of that page (or code#state, if it shows that).",
     );
     let question = "Paste it here; it does not show";
     let pasted = prompt::secret_line(question).map_err(NotLoggedIn::Asking)?;
@@ -325,7 +325,7 @@ fn on_device(
         show_url(context, "The same, with the code in it:", url.as_str());
     }
     context.ui.note(&format!(
-        "Waiting until it is confirmed there; the code ends in {} minutes.",
+        "Waiting until it is confirmed there; the code expires in {} minutes.",
         login.lifetime().as_secs().div_ceil(60)
     ));
     let _progress = context.ui.progress("Waiting until it is confirmed");
@@ -443,13 +443,13 @@ impl NewLogin<'_> {
                 other => other.as_str(),
             };
             context.ui.note(&format!(
-                "Note: it took the place of the {what} that was stored as {}.",
+                "Note: it replaced the {what} that was stored as {}.",
                 self.id
             ));
         }
         if self.tokens.refresh.is_none() {
             context.ui.note(&format!(
-                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it ends.",
+                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it expires.",
                 self.provider.id, self.id
             ));
         }
@@ -505,7 +505,7 @@ fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     };
     Failure::Refused {
         what: format!(
-            "cannot log in to {} here: nothing says its {lacking}",
+            "cannot log in to {} here: {lacking} of that provider is not set",
             shown_id(provider.as_str())
         ),
         next,

@@ -16,10 +16,10 @@ use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::terminal::text::{self, shown_id};
 
-/// Say what came of using a credential.
+/// Report the result of using a credential.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth mark anthropic:work --used\n  clawkeep models auth mark anthropic:work --failed rate_limit   it rests for 1, 5, 25, then 60 minutes\n  clawkeep models auth mark anthropic:work --clear"
+    after_help = "Examples:\n  clawkeep models auth mark anthropic:work --used\n  clawkeep models auth mark anthropic:work --failed rate_limit   in cooldown for 1, 5, 25, then 60 minutes\n  clawkeep models auth mark anthropic:work --clear"
 )]
 pub(crate) struct Mark {
     /// The profile
@@ -54,7 +54,7 @@ enum Reason {
     /// Too many requests
     #[value(name = "rate_limit", alias = "rate-limit")]
     RateLimit,
-    /// No money left: rests for hours
+    /// No money left: in cooldown for hours
     Billing,
     /// No answer in time
     Timeout,

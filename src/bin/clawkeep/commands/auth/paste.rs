@@ -25,7 +25,7 @@ use crate::terminal::prompt;
 pub(crate) struct PasteToken {
     #[command(flatten)]
     target: Target,
-    /// When it ends, from now: 365d, 12h, 30m; without a unit, days
+    /// When it expires, from now: 365d, 12h, 30m; without a unit, days
     #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime, allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
 }
@@ -175,7 +175,7 @@ impl Paste<'_> {
             .and_then(|before| before.credential(self.id.as_str()));
         if let Some(before) = replaced {
             context.ui.note(&format!(
-                "Note: it took the place of the {} that was stored as {}.",
+                "Note: it replaced the {} that was stored as {}.",
                 before.kind.as_str(),
                 self.id
             ));

@@ -19,7 +19,7 @@ use crate::terminal::{prompt, signals};
 /// The program that makes the token.
 const CLAUDE: &str = "claude";
 
-/// Run `claude setup-token` on this terminal and take over the login.
+/// Run `claude setup-token` on this terminal and import the login.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep models auth setup-token\n  clawkeep models auth setup-token --yes   without asking first"

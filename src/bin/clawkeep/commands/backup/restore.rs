@@ -14,16 +14,16 @@ use crate::failure::Failure;
 use crate::options::target::absolute;
 use crate::terminal::text::{local_minute, shown_ids};
 
-/// Put a copy back in the vault's place.
+/// Replace the vault with a copy.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nThe copy is proved first. The vault that it replaces is kept beside it, and credentials that are newer there are taken over."
+    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nclawkeep verifies the copy first. It keeps the vault that it replaces beside the new one, and imports credentials that are newer there."
 )]
 pub(crate) struct Restore {
     /// The copy
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Also one of another vault, or one in which not everything opens
+    /// Also a copy of another vault, or one with rows that do not open
     #[arg(long)]
     force: bool,
 }
@@ -43,7 +43,7 @@ impl Restore {
         };
         let progress = context
             .ui
-            .progress("Proving the backup and putting it back");
+            .progress("Verifying and restoring the backup");
         let mut rounds = 1..ROUNDS_MAX;
         let mut done = loop {
             self.settle(context)?;
@@ -101,18 +101,18 @@ impl Restore {
     fn note(&self, context: &Context, done: &Restored) {
         if let Some(why) = &done.unread {
             context.ui.warn(&format!(
-                "Warning: no credential could be taken over from the vault that was replaced, and the keys are the backup's: {why}"
+                "Warning: no credential could be imported from the vault that was replaced, and the keys are the backup's: {why}"
             ));
         }
         if !done.carried.uncertain.is_empty() {
             context.ui.note(&format!(
-                "Note: the refresh tokens of {} may have been spent since the backup was made. The next use tries each once; if it is refused, log in again.",
+                "Note: the refresh tokens of {} may have been used up since the backup was made. The next use tries each once; if the provider refuses it, log in again.",
                 ids(&done.carried.uncertain)
             ));
         }
         if !done.backup.unopened.is_empty() {
             context.ui.warn(&format!(
-                "Warning: not everything in the backup opens: {}",
+                "Warning: some rows of the backup do not open: {}",
                 done.backup.unopened.join(", ")
             ));
         }
@@ -142,7 +142,7 @@ fn summary(context: &Context, done: &Restored) -> String {
     }
     if !done.carried.credentials.is_empty() {
         lines.push(format!(
-            "Newer there, and taken over: {}.",
+            "Newer there, and imported: {}.",
             ids(&done.carried.credentials)
         ));
     }
@@ -164,7 +164,7 @@ fn renew_key(context: &Context, vault: &mut UnlockedVault) {
     match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
         Ok(rotated) => warn_of_log(context, rotated.log),
         Err(error) => context.ui.warn(&format!(
-            "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"
+            "Warning: the data key was not replaced: {error}. Replace it with: clawkeep key rotate"
         )),
     }
 }

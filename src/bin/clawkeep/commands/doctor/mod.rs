@@ -30,7 +30,7 @@ const ROUNDS_MAX: usize = 4;
 /// So many lines of what a repair made different are recorded.
 const DIFFERENCE_MAX: usize = 32;
 
-/// Look for what is wrong, and mend what can be mended safely.
+/// Find problems, and repair what can be repaired safely.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep doctor                          on a terminal, asks before each repair\n  clawkeep doctor --repair                 makes every repair\n  clawkeep doctor --non-interactive --json  for monitoring: exit 1 while an error is left"
@@ -213,7 +213,7 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
                     )
                 }
                 (_, Some(fix)) => format!("{}: {fix}?", finding.message),
-                (_, None) => format!("{}. Mend it?", finding.message),
+                (_, None) => format!("{}. Repair it?", finding.message),
             };
             prompt::confirm(&question, true)
         }

@@ -98,7 +98,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     context.find_places_again()?;
     if context.env.raw("XDG_DATA_HOME").is_some() {
         context.ui.note(
-            "Note: if `clawkeep watch` is installed as a service, tell it of XDG_DATA_HOME with: clawkeep monitor install",
+            "Note: if `clawkeep watch` is installed as a service, update its XDG_DATA_HOME with: clawkeep monitor install",
         );
     }
     Ok(Repaired::done())
@@ -120,7 +120,7 @@ fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(),
     }
     if !shared.is_empty() {
         context.ui.warn(&format!(
-            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one ends them for the other. Log in anew for one of the two, for example: clawkeep models auth login --provider PROVIDER",
+            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one logs out the other. Log in again for one of the two, for example: clawkeep models auth login --provider PROVIDER",
             shown_ids(shared.iter().map(String::as_str))
         ));
     }

@@ -64,7 +64,7 @@ fn title(group: &'static str) -> &'static str {
 fn lines(context: &Context, reported: &ReportedFinding, with_agent: bool, colour: Colour) -> String {
     let finding = &reported.finding;
     let level = if reported.repaired {
-        paint("mended", "32", colour)
+        paint("repaired", "32", colour)
     } else {
         match finding.id.level() {
             Level::Error => paint("error", "31", colour),
@@ -120,7 +120,7 @@ fn verdict(reported: &[ReportedFinding]) -> String {
         (false, _) => format!("{}.", counts.join(", ")),
     };
     if repaired > 0 {
-        out.push_str(&format!(" Mended: {repaired}."));
+        out.push_str(&format!(" Repaired: {repaired}."));
     }
     let repairable = left
         .iter()
@@ -128,7 +128,7 @@ fn verdict(reported: &[ReportedFinding]) -> String {
         .count();
     if repairable > 0 {
         out.push_str(&format!(
-            " To mend {repairable} of them: clawkeep doctor --repair"
+            " To repair {repairable} of them: clawkeep doctor --repair"
         ));
     }
     out.push('\n');

@@ -25,7 +25,7 @@ const NOT_RUN: u8 = 126;
 /// Run a program with the secret of a credential in its provider's variable.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program takes this one's place: its exit status and its signals are its own. Other variables of those providers are taken out of its environment, and so are those that lead to the vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where it holds nothing else."
+    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program replaces this process: exit status and signals are the program's. Other variables of those providers are taken out of its environment, and so are those that lead to the vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where it holds nothing else."
 )]
 pub(crate) struct Exec {
     /// A provider; may be given more than once [default: that of the configured default model]

@@ -21,7 +21,7 @@ use crate::terminal::text::shown_id;
 /// Refresh logins.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that end within an hour\n\nA login is refreshed once, however many processes want to; another program's login (Claude Code's, Codex's) never is. Exit status 1 when one could not be refreshed."
+    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that expire within an hour\n\nConcurrent callers share one request. clawkeep never refreshes another program's login (Claude Code's, Codex's). Exit status 1 when a refresh fails."
 )]
 pub(crate) struct Refresh {
     /// The profiles
@@ -34,7 +34,7 @@ pub(crate) struct Refresh {
     /// Every login that is due and can be refreshed here, of every agent or of the one named
     #[arg(long)]
     due: bool,
-    /// Those that end before so long from now: 5m, 1h [default: 60s]
+    /// Logins that expire within this time: 5m, 1h [default: 60s]
     #[arg(long, value_name = "SPAN", value_parser = span, requires = "due", conflicts_with = "ids")]
     within: Option<i64>,
     #[command(flatten)]
@@ -253,7 +253,7 @@ fn conclude(
             format!(" of agent {}", shown_id(outcome.agent.name.as_str()))
         };
         let lasts = outcome.ends.map_or_else(String::new, |(left, _)| {
-            format!("; it ends in {}", remaining_short(left))
+            format!("; it expires in {}", remaining_short(left))
         });
         match outcome.result {
             Ok(Renewal::Renewed(trouble)) => {

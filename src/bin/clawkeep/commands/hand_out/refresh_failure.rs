@@ -52,7 +52,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         }
         NotRenewed::NewerGateway => {
             format!(
-                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a spent token"
+                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a used-up token"
             )
         }
         NotRenewed::GatewayUnknown(why) => format!(
@@ -62,7 +62,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         NotRenewed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
         NotRenewed::FailedJustNow(class) => {
             format!(
-                "{id} could not be refreshed by another process just now ({})",
+                "another process just failed to refresh {id} ({})",
                 class.as_str()
             )
         }
@@ -70,7 +70,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
             format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
         }
         NotRenewed::NoClient(provider) => format!(
-            "{id} cannot be refreshed here: nothing says which client of {provider} it was given to"
+            "{id} cannot be refreshed here: the OAuth client of {provider} that it was issued to is unknown"
         ),
         NotRenewed::BadProvider(fault) => {
             format!("{id} cannot be refreshed: {}", one_line(&fault.to_string()))
@@ -78,7 +78,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         NotRenewed::EndpointChanged { pinned, now } => {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
-        NotRenewed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        NotRenewed::Dead => format!("the login {id} has ended: its provider refuses to refresh it"),
         NotRenewed::AnswerUnopened => format!(
             "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
         ),
@@ -86,7 +86,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
             format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
         }
         NotRenewed::Limited(until) => format!(
-            "{id} is not refreshed: its provider wants to be left alone until {}",
+            "{id} is not refreshed: its provider asks clawkeep to wait until {}",
             local_minute(until.0)
         ),
         NotRenewed::Refused(refused) => {
@@ -107,13 +107,13 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
 pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
     if pinned.origin == now.origin {
         return format!(
-            "it was given to client {}, and the settings say {}",
+            "it was issued to client {}, and the settings name {}",
             shown_id(&pinned.client_id),
             shown_id(&now.client_id)
         );
     }
     format!(
-        "its tokens belong to {}, and the settings say {}",
+        "its tokens belong to {}, and the settings name {}",
         shown_id(&pinned.origin),
         shown_id(&now.origin)
     )
@@ -129,7 +129,7 @@ fn answered(refusal: &Refusal) -> String {
             .unwrap_or_else(|| "no answer".to_owned()),
     };
     let means = match refusal.class {
-        FailureClass::Uncertain => "; its refresh token may be spent",
+        FailureClass::Uncertain => "; its refresh token may be used up",
         FailureClass::Misconfigured => "; the provider does not accept this client",
         _ => "",
     };
@@ -147,7 +147,7 @@ pub(crate) fn what_next(
     let login = || how_to_log_in(agent, doc, id, context.providers().ok());
     match why {
         NotRenewed::NoProvider(provider) => format!(
-            "The gateway refreshes it when it uses it. To have it done here, set token_url and client_id in [providers.{}] of {settings}.",
+            "The gateway refreshes it when it uses it. To refresh it here, set token_url and client_id in [providers.{}] of {settings}.",
             quoted(provider)
         ),
         NotRenewed::NoClient(provider) => {
@@ -156,9 +156,9 @@ pub(crate) fn what_next(
                 quoted(provider)
             )
         }
-        NotRenewed::BadProvider(_) => format!("Mend it in {settings}."),
+        NotRenewed::BadProvider(_) => format!("Fix it in {settings}."),
         NotRenewed::EndpointChanged { .. } => format!(
-            "If that is meant: clawkeep models auth trust {}{}",
+            "If this is intended: clawkeep models auth trust {}{}",
             shell_word(id),
             of_agent(agent)
         ),
@@ -185,9 +185,9 @@ pub(crate) fn what_next(
                 "Start {} (`{command}`), which refreshes it.",
                 owner.program()
             ),
-            None => "Start the program that keeps it.".to_owned(),
+            None => "Start the program that owns it.".to_owned(),
         },
-        NotRenewed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
+        NotRenewed::OwnerUnknown(owner) => format!("Repair that login. {}", login_again(*owner)),
         NotRenewed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRenewed::GatewayUnknown(_) => {
             "Repair that store; or, if OpenClaw is not used any more, move its directory away."
@@ -195,7 +195,7 @@ pub(crate) fn what_next(
         }
         NotRenewed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
         NotRenewed::Obstacle(_) => {
-            "Mend that, and run the command again; see: clawkeep doctor".to_owned()
+            "Fix that, and run the command again; see: clawkeep doctor".to_owned()
         }
         NotRenewed::NoRefreshToken
             if doc

@@ -49,12 +49,12 @@ macro_rules! pass_env {
 /// Hand keys and tokens to OpenClaw, as an exec secret provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is that of a profile, or a provider's name: then its next key or token. In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it is told to reload, so only what does not change by itself is handed out: API keys, and tokens that were stored here. That each is used is recorded before it is printed.")
+    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is a profile's id or a provider's name (then: its next key or token). In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it reloads, so clawkeep hands out only what does not change by itself: API keys, and tokens that were stored here. It records each use before it prints the secret.")
 )]
 pub(crate) struct SecretRef {
     #[command(flatten)]
     agent: AgentOption,
-    /// Only tokens that do not end before so long from now: 1d
+    /// Only tokens with at least this much remaining lifetime: 1d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
 }
@@ -294,7 +294,7 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::Expired => "has expired",
         PassedOver::EndsTooSoon => "ends too soon",
         PassedOver::Mismatch => "is of another provider or kind than the configuration says",
-        PassedOver::Resting => "rests",
+        PassedOver::Resting => "rests", // JSON, which keeps its words
         PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
         PassedOver::Misnamed => {
             "has its type or secret under another name than the one that is read; see: clawkeep doctor"

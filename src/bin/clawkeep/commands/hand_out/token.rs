@@ -13,10 +13,10 @@ use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::json_shown;
 
-/// Print the secret of the credential that is next for a provider.
+/// Print the secret of the next credential of a provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or nothing\n\nThat it is used is recorded before it is printed. As Claude Code's apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
+    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or nothing\n\nclawkeep records the use before it prints the secret. As Claude Code's apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
 )]
 pub(crate) struct Token {
     /// The provider [default: that of the configured default model]
@@ -27,7 +27,7 @@ pub(crate) struct Token {
     profile: Option<String>,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Print JSON, with profile, provider, type and end
+    /// Print JSON, with profile, provider, type and expiry
     #[arg(long)]
     json: bool,
 }

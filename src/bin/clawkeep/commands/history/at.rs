@@ -15,7 +15,7 @@ use crate::record::{json as shown, text};
 use crate::terminal::table::table;
 use crate::terminal::text::local_minute;
 
-/// Which credentials were there at a time, and which of them was last used then.
+/// Show which credentials existed at a time, and which one was last used.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep history at '2026-01-09 14:30' --provider anthropic\n  clawkeep history at 7d --json   a week ago"
@@ -43,7 +43,7 @@ impl HistoryAt {
         if at > context.clock.now() {
             context
                 .ui
-                .note("Note: that is still to come; this is how things stand now.");
+                .note("Note: that time is in the future; this is the state now.");
         }
         note_pruning(context, &vault, Some(at))?;
         if found.is_empty() {
@@ -61,7 +61,7 @@ impl HistoryAt {
         }
         if found.is_empty() {
             context.ui.note(&format!(
-                "The record knows of no credential at {}.",
+                "The record has no credential at {}.",
                 local_minute(at.0)
             ));
         }

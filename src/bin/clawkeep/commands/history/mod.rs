@@ -39,7 +39,7 @@ const NARROWER: usize = 60;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what went wrong today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
+    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what failed today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
 )]
 pub(crate) struct History {
     #[command(subcommand)]
@@ -55,7 +55,7 @@ pub(crate) enum Summary {
     Uses(uses::HistoryUses),
     /// How often each credential was refreshed, how often that failed, and when the next is due
     Refreshes(refreshes::HistoryRefreshes),
-    /// Which credentials were there at a time, and which of them was last used then
+    /// Show which credentials existed at a time, and which one was last used
     At(at::HistoryAt),
 }
 
@@ -67,7 +67,7 @@ struct List {
     kinds: KindArgs,
     #[command(flatten)]
     when: TimeArgs,
-    /// At most so many [default: 50 in the table, all in JSON and CSV; 0 means all]
+    /// At most this many [default: 50 in the table, all in JSON and CSV; 0 means all]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// The oldest first
@@ -190,7 +190,7 @@ fn show_table(
         Ok(())
     })?;
     if is_more {
-        context.ui.note("There is more; see it with --limit 0.");
+        context.ui.note("More events match. To see all: --limit 0");
         return Ok(());
     }
     note_pruning(context, vault, filter.since)

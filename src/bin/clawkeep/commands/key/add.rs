@@ -24,7 +24,7 @@ pub(crate) struct Add {
     new_passphrase_file: Option<PathBuf>,
 }
 
-/// Add a recovery code, to be kept on paper.
+/// Create a recovery code to write down.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  clawkeep key recovery    shows the code once; it is stored nowhere"
@@ -39,7 +39,7 @@ enum Kind {
     Keyfile,
     /// A passphrase of 12 characters or more
     Passphrase,
-    /// A random key as a code, shown once, to be kept on paper
+    /// A random key as a code, shown once, to write down
     Recovery,
 }
 

@@ -76,6 +76,6 @@ fn left(removed: &RemovedKey, keyfile: Option<&str>) -> String {
         _ => "It".to_owned(),
     };
     format!(
-        "Note: {copies} still opens older copies of the vault. If it may have become known: clawkeep key rotate --compromised"
+        "Note: {copies} still opens older copies of the vault. If it may have leaked: clawkeep key rotate --compromised"
     )
 }

@@ -15,13 +15,13 @@ use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
 
-/// Replace the data key, and seal everything anew.
+/// Replace the data key, and encrypt everything again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep key rotate                  every slot opens the vault as before\n  clawkeep key rotate --compromised    also new keys for every slot, and for the record"
 )]
 pub(crate) struct Rotate {
-    /// A key may have become known: replace every slot's own key too, and the key that the record is chained with
+    /// A key may have leaked: replace every slot's own key too, and the record's chain key
     #[arg(long)]
     compromised: bool,
     /// Take the new passphrase from FILE (- for stdin)
@@ -53,11 +53,11 @@ impl Rotate {
         } else {
             Renewal::DataKey
         };
-        let progress = context.ui.progress("Sealing everything anew");
+        let progress = context.ui.progress("Encrypting everything with the new key");
         let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
         drop(progress);
         if rotated.is_err() && has_shown.get() {
-            context.ui.warn("Warning: the rotation did not come to its end. Keep the recovery code from before; the one above opens nothing, unless the disk kept more than it said.");
+            context.ui.warn("Warning: the rotation failed. Keep the earlier recovery code: the one above most likely opens nothing.");
         }
         self.say(context, &rotated?)
     }
@@ -78,7 +78,7 @@ impl Rotate {
         let named = self.new_passphrase_file.clone().map(Named::File);
         match (slots.len(), &named) {
             (0, Some(_)) => {
-                let what = "no key slot has a passphrase, so --new-passphrase-file says nothing";
+                let what = "no key slot has a passphrase, so --new-passphrase-file has no effect";
                 return Err(Failure::BadArgument(what.to_owned()));
             }
             (2.., Some(_)) => {
@@ -98,7 +98,7 @@ impl Rotate {
 
     fn say(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
         let mut lines = vec![format!(
-            "Rotated: data key {}, {} sealed cells made anew and read back.",
+            "Rotated: data key {}, {} encrypted cells rewritten and read back.",
             rotated.epoch, rotated.cells
         )];
         for new in &rotated.renewed {
@@ -114,7 +114,7 @@ impl Rotate {
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
         warn_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
-            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
+            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). Whoever has those keys can read what is in them: log in again, or replace the API keys."
         } else {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });

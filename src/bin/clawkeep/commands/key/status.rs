@@ -71,7 +71,7 @@ impl Status {
         ))?;
         if slots.len() == 1 {
             context.ui.note(
-                "Note: with this one key lost, the vault is lost. Add one to keep on paper: clawkeep key recovery",
+                "Note: if you lose this key, nobody can open the vault. Create a recovery code: clawkeep key recovery",
             );
         }
         Ok(())
@@ -98,7 +98,7 @@ pub(crate) fn place(context: &Context, vault: &Vault, slot: &SlotInfo) -> String
         },
         Some(SlotKind::Passphrase) => match slot.kdf.as_deref().and_then(Argon2id::parse) {
             Some(kdf) => format!("your memory ({})", kdf.costs()),
-            None => "your memory (with parameters that are not taken)".to_owned(),
+            None => "your memory (with parameters that clawkeep does not accept)".to_owned(),
         },
         Some(SlotKind::Recovery) => "wherever you wrote it down".to_owned(),
         None => "known to a later version".to_owned(),

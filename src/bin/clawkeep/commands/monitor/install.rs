@@ -37,16 +37,16 @@ const ENDED_WITHIN: Duration = Duration::from_secs(120);
 /// How often its lock is tried.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
-/// Have it started with your login, and kept running.
+/// Start it with your login, and keep it running.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. Whom it alerts is for clawkeep.toml to say."
+    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. [notify] in clawkeep.toml sets whom it alerts."
 )]
 pub(crate) struct Install {
     /// One pass every five minutes, started by a timer, instead of a program that runs all the time
     #[arg(long)]
     timer: bool,
-    /// Refresh logins so long before they end [default: that of `clawkeep watch`]
+    /// Refresh logins this long before they expire [default: that of `clawkeep watch`]
     #[arg(long, value_name = "SPAN", value_parser = ahead_as_typed)]
     refresh_ahead: Option<String>,
     /// What starts it [default: what is there]
@@ -83,7 +83,7 @@ impl Install {
         };
         if let Some(doubt) = doubt(Path::new(&job.program)) {
             context.ui.note(&format!(
-                "Warning: {}, which will be run, {doubt}. Put the program where it stays, and install from there.",
+                "Warning: {}, which will be run, {doubt}. Put the program in a permanent place, and install from there.",
                 job.program
             ));
         }
@@ -224,11 +224,11 @@ impl Install {
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
         answer.push_str(&format!(
-            "{unit} runs now, and from each login on.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
+            "{unit} runs now, and from each login on.\nSee its state with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
         ));
         context.ui.answer(&answer)?;
         if is_lingering(context.actor.uid) == Some(false) {
-            context.ui.note("Next: it ends when you log out, as all your services do. To have it run from the start of the machine: loginctl enable-linger");
+            context.ui.note("Next: it stops when you log out, as all your services do. To run it from the start of the machine: loginctl enable-linger");
         }
         Ok(())
     }
@@ -267,13 +267,13 @@ impl Install {
             return Err(Failure::Refused {
                 what,
                 next: format!(
-                    "Nothing was installed. What it would be told: clawkeep monitor install --by launchd --dry-run; what it has said: {}",
+                    "Nothing was installed. To print the agent: clawkeep monitor install --by launchd --dry-run; its messages: {}",
                     log.display()
                 ),
             });
         }
         context.ui.answer(&format!(
-            "Wrote {}\nTold launchd to run it now and from each login on.\nSee how it does with: clawkeep monitor status; {}\n",
+            "Wrote {}\nIt runs now, and from each login on.\nSee its state with: clawkeep monitor status; {}\n",
             context.layout.shorten_home(&path),
             context.layout.shorten_home(&log)
         ))
@@ -328,7 +328,7 @@ impl Install {
         if let Some(process) = watcher(context) {
             // Another would end at once.
             return context.ui.answer(&format!(
-                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has ended.\nSee how it does with: {see}\n"
+                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has exited.\nSee its state with: {see}\n"
             ));
         }
         scheduler.run().map_err(|what| Failure::Refused {
@@ -339,7 +339,7 @@ impl Install {
             ),
         })?;
         context.ui.answer(&format!(
-            "{registered}: it runs now, and from each logon on.\nSee how it does with: {see}\n"
+            "{registered}: it runs now, and from each logon on.\nSee its state with: {see}\n"
         ))
     }
 
@@ -378,7 +378,7 @@ fn origin(address: &str) -> &str {
 fn check_unit_path(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
         what: why.to_string(),
-        next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"
+        next: "To print the units: clawkeep monitor install --by systemd --dry-run"
             .to_owned(),
     })?;
     let real = canonicalize(dir);

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 
-/// Whether it is installed, and runs.
+/// Show whether it is installed and running.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep monitor status || echo nothing watches   exit 0: it runs; 1: it does not\n  clawkeep monitor status --json | jq .lastExit"
@@ -175,7 +175,7 @@ impl MonitorStatus {
         let mut lines = Vec::new();
         match &self.unit {
             None => lines.push(
-                "Not installed. To have it started with your login: clawkeep monitor install"
+                "Not installed. To start it with your login: clawkeep monitor install"
                     .to_owned(),
             ),
             Some(unit) => {
@@ -211,7 +211,7 @@ impl MonitorStatus {
             lines.push(format!("  runs: {program}{how}"));
         }
         if self.lingering == Some(false) {
-            lines.push("  ends when you log out; to have it run from the start of the machine: loginctl enable-linger".to_owned());
+            lines.push("  stops when you log out; to run it from the start of the machine: loginctl enable-linger".to_owned());
         }
         lines.push(match &self.watched_by {
             Some(process) => format!("The vault is watched by process {process}."),

@@ -25,7 +25,7 @@ const PERIOD: TimeArg = TimeArg::Ago(30 * 86_400_000);
 /// Days that are counted one by one; a longer time is cut to the last of them in the uses a day.
 const DAYS_MAX: u64 = 400;
 
-/// Write a page on how the credentials stand and what happened to them.
+/// Write a page on the state and history of the credentials.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep report --to credentials.html\n  clawkeep report --since 90d --to credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds no secret, but it names profiles, programs and hosts."

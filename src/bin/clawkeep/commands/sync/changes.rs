@@ -39,7 +39,7 @@ impl Changes {
         let joined = |ids: &[String]| shown_ids(ids.iter().map(String::as_str));
         let mut what = Vec::new();
         if !self.changed.is_empty() {
-            what.push(format!("took over {}", joined(&self.changed)));
+            what.push(format!("imported {}", joined(&self.changed)));
         }
         if !self.removed.is_empty() {
             what.push(format!(

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::record::prune;
 use crate::terminal::text::shown_id;
 
-/// Take over other programs' logins for every agent, and export.
+/// Import other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep sync               every agent that exists\n  clawkeep sync --agent ops   one agent"
@@ -35,7 +35,7 @@ impl Sync {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.vault()?;
         let mut tally = Tally::default();
-        let progress = context.ui.progress("Bringing the stores up to date");
+        let progress = context.ui.progress("Updating the stores");
         let agents = self.agents(context, &vault)?;
         let wanted = agents
             .iter()

@@ -145,7 +145,7 @@ impl Alerting {
         self.alerts.urge();
     }
 
-    /// Whether nobody is to be told anything.
+    /// Whether no notification target is set.
     pub(crate) fn is_idle(&self) -> bool {
         self.alerts.is_idle()
     }
@@ -230,9 +230,9 @@ impl Alerting {
     pub(crate) fn test(&self, context: &Context) -> Result<(), Failure> {
         if self.is_idle() {
             return Err(Failure::Refused {
-                what: "nobody is to be told anything".to_owned(),
+                what: "no notification target is set".to_owned(),
                 next: format!(
-                    "Say whom in [notify] of {}, or with --notify.",
+                    "Set a target in [notify] of {}, or with --notify.",
                     context.layout.shorten_home(&context.layout.settings_file)
                 ),
             });

@@ -47,7 +47,7 @@ pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: 
     alerting.pass_without_vault(context, &[trouble]);
     alerting.finish_without_vault(ALERTS_WAIT);
     for (target, why) in alerting.unreached() {
-        let text = format!("Warning: {target} was not told: {why}");
+        let text = format!("Warning: {target} was not notified: {why}");
         context.ui.warn(&text);
     }
     if alerting.has_reached_nobody() {
@@ -55,7 +55,7 @@ pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: 
     }
     if let Err(error) = remember(context, now.0, &why) {
         context.ui.warn(&format!(
-            "Warning: that somebody was told could not be noted, and they will be told again: {error}"
+            "Warning: cannot note that the notifications were sent, so they will be sent again: {error}"
         ));
     }
 }

@@ -124,7 +124,7 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
                 Err(complaint) => complaint,
             },
         };
-        say(&format!("That is no secret: {complaint}. Once more."));
+        say(&format!("That is no secret: {complaint}. Try again."));
     }
 }
 
@@ -141,12 +141,12 @@ fn hidden_by(
     loop {
         match hidden_line(&format!("{}: ", one_line(question)))? {
             Typed::Left => return Err(not_answered()),
-            Typed::Lines => say("That is more than a line. Once more."),
+            Typed::Lines => say("That is more than a line. Try again."),
             Typed::Line(line) => {
                 if let Ok(line) = std::str::from_utf8(&line) {
                     return Ok(SecretString::from(line.trim()));
                 }
-                say("That is no text in UTF-8. Once more.");
+                say("That is no text in UTF-8. Try again.");
             }
         }
     }
@@ -253,9 +253,9 @@ fn complaint(fault: SecretFault) -> String {
                 .to_owned();
         }
         SecretFault::TooLong => return format!("more than {SECRET_MAX} bytes were given"),
-        SecretFault::LineBreak | SecretFault::Blank => "so more than the secret was given",
-        SecretFault::Assignment => "give what stands behind it",
-        SecretFault::Quoted => "give what stands between them",
+        SecretFault::LineBreak | SecretFault::Blank => "so the input has more than the secret",
+        SecretFault::Assignment => "give what comes after it",
+        SecretFault::Quoted => "give what is between them",
         SecretFault::Placeholder => "give the secret itself",
         _ => "so it was not copied as it is",
     };

@@ -24,7 +24,7 @@ fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: Pass
     let credential = doc.credential(id.as_str());
     let store = || context.layout.shorten_home(&agent.store_file());
     match why {
-        PassedOver::Resting => format!("{id_shown} rests"),
+        PassedOver::Resting => format!("{id_shown} is in cooldown"),
         PassedOver::Missing => format!("there is no {id_shown}"),
         PassedOver::Unreadable => match credential.as_ref().and_then(Credential::entry_fault) {
             Some(EntryFault::Empty) => format!("{id_shown} in {} holds no secret", store()),
@@ -48,7 +48,7 @@ fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: Pass
         PassedOver::Mismatch => {
             format!("{id_shown} is of another provider or kind than the configuration says")
         }
-        PassedOver::EndsTooSoon => format!("{id_shown} ends too soon"),
+        PassedOver::EndsTooSoon => format!("{id_shown} expires too soon"),
         PassedOver::Expired => format!("{id_shown} has expired"),
         PassedOver::NotRenewed(_) => match renewals.why_not(id) {
             Some(why) => refresh_failure::why_not(id.as_str(), why),
@@ -124,7 +124,7 @@ pub(super) fn warn_not_refreshed(context: &Context, renewals: &Renewals, pick: &
     };
     if let Some(why) = renewals.why_not(chosen) {
         context.ui.note(&format!(
-            "Warning: {}. What is left of it is handed out.",
+            "Warning: {}. clawkeep hands out the current token.",
             refresh_failure::why_not(chosen.as_str(), why)
         ));
     }

@@ -37,10 +37,10 @@ use crate::terminal::text::shown_id;
 pub(crate) struct SelectionArgs {
     #[command(flatten)]
     agent: AgentOption,
-    /// In this session: its pinned profile goes first, and the record names it
+    /// The session: its pinned profile goes first, and the record names it
     #[arg(long, value_name = "SESSION", value_parser = ids::session)]
     session: Option<String>,
-    /// Only one that does not end before so long from now, refreshed if need be: 5m, 1h
+    /// Require at least this much remaining lifetime; refreshes first if needed: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
     /// The first choice or nothing, never another account [default: clawkeep.fallback in clawkeep.toml]
@@ -369,7 +369,7 @@ impl Picked {
     fn described(&self, now: UnixMs) -> String {
         let ends = self.expires.map_or_else(String::new, |ends| {
             let left = UnixMs(ends.saturating_sub(now.0)).as_f64();
-            format!(", ends in {}", remaining_short(left))
+            format!(", expires in {}", remaining_short(left))
         });
         let id = shown_id(self.id.as_str());
         format!("Using {id} ({}{ends}).", self.kind.as_str())

@@ -63,7 +63,7 @@ pub(super) fn summary(page: &Page) -> Markup {
         (of(Status::Expired), "expired", "expired", true),
         (of(Status::Missing), "missing", "missing", false),
         (of(Status::Expiring), "expiring", "expiring", true),
-        (in_cooldown, "resting", "resting", true),
+        (in_cooldown, "in cooldown", "cooldown", true),
         (of(Status::Ok), "ok", "ok", true),
         (of(Status::Static), "no end", "static", false),
     ];
@@ -118,7 +118,7 @@ pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
             @if rows.is_empty() {
                 p.empty {
                     "There is no credential yet. Store one with " code { "clawkeep models auth add" }
-                    ", or take over the logins of Claude Code and Codex with " code { "clawkeep sync" } "."
+                    ", or import the logins of Claude Code and Codex with " code { "clawkeep sync" } "."
                 }
             } @else {
                 (table(&counted(rows.len() as u64, "credential"), columns, &rows))
@@ -163,7 +163,7 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
         @if let Some(until) = row.cooldown_until.filter(|_| is_in_cooldown(row, now)) {
             span.state.in_cooldown title={ "until " (local_minute(until.0)) } {
-                span aria-hidden="true" { "‖" } " resting, " (lasting(until.0.saturating_sub(now.0))) " left"
+                span aria-hidden="true" { "‖" } " in cooldown, " (lasting(until.0.saturating_sub(now.0))) " left"
             }
         }
     }

@@ -49,7 +49,7 @@ impl Watcher<'_> {
         match armed {
             Some(Ok(is_new)) => {
                 if self.unfollowed.take().is_some() {
-                    self.log.event("changes of files are told again");
+                    self.log.event("file changes are reported again");
                 }
                 is_new
             }
@@ -66,7 +66,7 @@ impl Watcher<'_> {
         if is_first {
             let why = crate::failure::chain(Some(error)).join(": ");
             self.log.warn(&format!(
-                "{why}. Files are looked at every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+                "{why}. clawkeep checks the files every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
             ));
         }
         is_first

@@ -111,7 +111,7 @@ impl Log {
     fn send(&self, line: Line) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         let is_reported = lost == 0 || {
-            let text = format!("{lost} lines were not read, and are gone");
+            let text = format!("{lost} lines were not read, and are lost");
             let warning = self.line(self.journal.1, Level::Warning, &text);
             self.lines.try_send(Line::Err(warning)).is_ok()
         };
@@ -192,7 +192,7 @@ impl Log {
             }
             std::mem::take(&mut condition.is_current)
         });
-        over.extend(self.failing.take().map(|_| "in step again".to_owned()));
+        over.extend(self.failing.take().map(|_| "in sync again".to_owned()));
         over.iter().for_each(|text| self.event(text));
     }
 

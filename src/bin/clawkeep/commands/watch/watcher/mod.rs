@@ -339,7 +339,7 @@ impl<'c> Watcher<'c> {
                     let left = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
                     let left = words(left.as_secs_f64() * 1000.0);
                     self.log
-                        .event(&format!("{agent}: {id} was refreshed; ends in {left}"));
+                        .event(&format!("{agent}: {id} was refreshed; expires in {left}"));
                 }
             }
             Outcome::Not(why, next) => {
@@ -367,7 +367,7 @@ impl<'c> Watcher<'c> {
         self.service.stopping();
         if self.refreshing.is_some() {
             self.log.event(
-                "ending once the refresh that is under way has its answer; asked again, at once",
+                "stopping once the running refresh has its answer; a second signal stops at once",
             );
         }
         while self.refreshing.is_some() {
@@ -378,7 +378,7 @@ impl<'c> Watcher<'c> {
             }
         }
         self.finish_alerts();
-        self.log.event("ended as asked");
+        self.log.event("stopped as requested");
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl Pass<'_> {
             }
             let name = shown_id(agent.name.as_str());
             let text = format!("{name}: {}", in_a_line(failure));
-            let over = format!("{name}: in step again");
+            let over = format!("{name}: in sync again");
             self.log
                 .fail_while(&format!("agent {name}"), &text, Some(over));
         }
@@ -240,8 +240,8 @@ fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
     let ends = ends
         .min_by(f64::total_cmp)
         .map_or_else(String::new, |left| match left {
-            left if left > 0.0 => format!("; ends in {}", remaining_short(left)),
-            over => format!("; ended {} ago", remaining_short(-over)),
+            left if left > 0.0 => format!("; expires in {}", remaining_short(left)),
+            over => format!("; expired {} ago", remaining_short(-over)),
         });
     Some(format!("{words}{ends}"))
 }

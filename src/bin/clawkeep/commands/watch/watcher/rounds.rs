@@ -115,7 +115,7 @@ impl Watcher<'_> {
             Ok(false) => return self.come_back_to(&file),
             Err(failure) => {
                 let why = log::in_a_line(&failure);
-                self.settings_fault = Some(format!("{why} Until then, what was set before holds."));
+                self.settings_fault = Some(format!("{why} Until then, the earlier settings apply."));
                 return;
             }
         }
@@ -208,7 +208,7 @@ impl Watcher<'_> {
             body: words.trim_start_matches("Warning: ").to_owned(),
         }));
         if let Some(fault) = &self.settings_fault {
-            let over = Some("settings: in force".to_owned());
+            let over = Some("settings: loaded".to_owned());
             self.log
                 .fail_while("settings", &format!("settings: {fault}"), over);
             trouble.push(Trouble {
@@ -235,7 +235,7 @@ impl Watcher<'_> {
         match alerted {
             Ok(next) => next.map(|next| self.until(next)),
             Err(failure) => {
-                let over = Some("alerts: in step again".to_owned());
+                let over = Some("alerts: in sync again".to_owned());
                 let text = format!("alerts: {}", log::in_a_line(&failure));
                 self.log.warn_while("alerts", &text, over);
                 None
@@ -246,8 +246,8 @@ impl Watcher<'_> {
     /// Says who could not be told.
     fn warn_unreached(&mut self) {
         for (target, why) in self.alerting.unreached() {
-            let text = format!("alerts: {target} was not told: {why}");
-            let over = Some(format!("alerts: {target} is told again"));
+            let text = format!("alerts: {target} was not notified: {why}");
+            let over = Some(format!("alerts: {target} is reachable again"));
             self.log.warn_while(&format!("notify {target}"), &text, over);
         }
     }

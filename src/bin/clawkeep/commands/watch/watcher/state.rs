@@ -123,7 +123,7 @@ pub(crate) fn status(report: &PassReport) -> String {
         count(credentials.sum(), "credential")
     );
     if !report.failures.is_empty() {
-        status.push_str(&format!("; {} in trouble", report.failures.len()));
+        status.push_str(&format!("; {} failing", report.failures.len()));
     }
     status
 }

@@ -15,7 +15,7 @@ pub(crate) fn notify_fault(context: &Context) -> Option<String> {
     let own = context.own().ok()?;
     let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
     Some(format!(
-        "{why} Until then, nobody else is told than before."
+        "{why} Until then, the earlier targets apply."
     ))
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn lasting(
         .filter(|(agent, failure)| lasts(agent, failure));
     let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
         key: format!("agent:{}", agent.name),
-        title: format!("Agent {} is not in step", agent.name),
+        title: format!("Agent {} is not in sync", agent.name),
         body: log::in_a_line(failure),
     };
     lasting.map(trouble).collect()
