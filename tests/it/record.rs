@@ -571,7 +571,7 @@ fn pruning_says_what_it_did() {
         &home,
         &["audit", "prune", "--before", "2100-01-01"],
         64,
-        &["still to come"],
+        &["is in the future"],
     );
     let count = home.events().len() as u64;
     let pruned = home

@@ -323,7 +323,7 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
         run.stderr
     );
     assert!(
-        run.stderr.contains("the login test:login has ended"),
+        run.stderr.contains("the login test:login is no longer valid"),
         "{}",
         run.stderr
     );
@@ -359,7 +359,7 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
     // It is never sent again.
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("the login test:login has ended"),
+        run.stderr.contains("the login test:login is no longer valid"),
         "{}",
         run.stderr
     );
@@ -395,7 +395,7 @@ fn every_row_of_the_table() {
             vec![answer(200, &[], "{}")],
             1,
             "uncertain",
-            "may be spent",
+            "may be used up",
             "uncertain",
         ),
         (
@@ -465,7 +465,7 @@ fn every_row_of_the_table() {
             vec![answer(400, &[], r#"{"error": "invalid_grant"}"#)],
             1,
             "dead",
-            "is over",
+            "is no longer valid",
             "dead",
         ),
         (
@@ -476,7 +476,7 @@ fn every_row_of_the_table() {
             )],
             1,
             "dead",
-            "is over",
+            "is no longer valid",
             "dead",
         ),
         (
@@ -595,7 +595,7 @@ fn another_candidate_is_used_where_a_login_is_over_and_that_is_said() {
     let run = token(&home);
     assert!(
         run.stderr.contains(
-            "the login test:login has ended: its provider refuses to refresh it, so test:key is used"
+            "the login test:login is no longer valid: its provider refuses to refresh it, so test:key is used"
         ),
         "{}",
         run.stderr
@@ -1024,7 +1024,7 @@ fn how_a_grant_stands_is_seen() {
     assert!(
         home.run(&["models", "status"])
             .ok()
-            .contains("(login has ended)")
+            .contains("(login no longer valid)")
     );
     assert!(
         home.run(&["models", "auth", "list"])

@@ -67,7 +67,7 @@ fn go_on(home: &Home, provider: &Provider, at: &str) {
         );
     } else {
         assert_eq!(run.status, 1, "{at}: {run:?}");
-        assert!(run.stderr.contains("is over"), "{at}: {run:?}");
+        assert!(run.stderr.contains("is no longer valid"), "{at}: {run:?}");
         assert!(
             home.count_of("refresh.interrupted") > 0,
             "{at}: lost, and nobody knows why"
@@ -453,7 +453,7 @@ fn across_process_namespaces_one_request_is_sent() {
     holder.wait().unwrap();
     provider.release();
     let run = end(waiter).exits(1);
-    assert!(run.stderr.contains("was cut off"), "{}", run.stderr);
+    assert!(run.stderr.contains("was interrupted"), "{}", run.stderr);
     home.assert_sound();
 }
 

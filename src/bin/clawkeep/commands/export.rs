@@ -1,4 +1,4 @@
-//! `export`: write the agent's store, or its content elsewhere.
+//! `export`: writes the agent's store, or its content elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -126,7 +126,8 @@ impl Export {
     }
 }
 
-/// Before the first byte of a secret goes out. Source: `spec/vault.md`, The audit record.
+/// Recorded before the first byte of a secret is written. Source: `spec/vault.md`, The audit
+/// record.
 fn record(
     context: &Context,
     vault: &mut UnlockedVault,

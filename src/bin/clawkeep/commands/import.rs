@@ -56,7 +56,7 @@ impl Import {
         harden(); // the files hold secrets, and are read before the vault is opened
         let settings = context.settings()?;
         let agent = order_agent(&context.layout, settings, self.agent.as_deref());
-        // All are read before anything is changed.
+        // All files are read before anything is changed.
         let mut files: Vec<(PathBuf, ImportFile)> = self
             .files
             .iter()
@@ -89,7 +89,8 @@ impl Import {
         Ok(())
     }
 
-    /// The program whose logins they stay; `None` where they become ours, or go into a profile that mirrors that program's anyway.
+    /// The program that keeps these logins; `None` if they become clawkeep's, or go into a profile
+    /// that mirrors that program's login anyway.
     fn owner(
         &self,
         context: &Context,
@@ -131,7 +132,7 @@ impl Import {
         }
     }
 
-    /// Asks whose the logins of a file are.
+    /// Asks who refreshes the logins of a file.
     fn ask(&self, context: &Context, path: &Path) -> Result<Option<Owner>, Failure> {
         let shown = context.layout.shorten_home(path);
         if !prompt::is_possible() {
@@ -160,7 +161,7 @@ impl Import {
     ) -> Result<(), Failure> {
         let now = context.clock.now();
         let before = context.load(vault, agent)?;
-        let joined_file = file.join(&before.doc, now); // the edit below joins with what is there by then
+        let joined_file = file.join(&before.doc, now); // the edit below merges with the current document with what is there by then
         let known = &before.borrowed;
         let lent = match self.own {
             true => lent_elsewhere(vault, &joined_file)?,
@@ -213,7 +214,7 @@ impl Import {
         context.verdict(loaded)
     }
 
-    /// Says who refreshes what was imported.
+    /// Reports who refreshes the imported logins.
     fn report_ownership(&self, context: &Context, file: &ImportFile, joined_file: &Imported) {
         let (logins, others): (Vec<&str>, Vec<&str>) = joined_file.taken().partition(|id| {
             let credential = joined_file.doc.credential(id);
@@ -266,7 +267,8 @@ fn real_path(path: &Path) -> PathBuf {
     canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The path by which a program's file is read again: as it was named, or where a link leads, if that is the program's own place.
+/// The path by which a program's file is read again: as named, or a link's target if that is the
+/// program's own file.
 fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     let real = real_path(path);
     let is_own = |path: &Path| owner_by_path(path) == Some(owner);
@@ -291,7 +293,8 @@ fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<S
     Ok(lent)
 }
 
-/// Whose each profile of a file is from now on, where that changes. Those of `lent` become ours, whatever was known of them.
+/// The new owner of each profile of a file, where it changes. Those of `lent` become clawkeep's,
+/// whatever their owner was.
 fn marks(
     file: &ImportFile,
     joined: &Imported,
@@ -306,7 +309,7 @@ fn marks(
         .collect()
 }
 
-/// A file, understood, and its bytes.
+/// A parsed file and its bytes.
 fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
     let found = read_trusted(path, Access::Read, STORE_LIMIT).map_err(Failure::ImportFile)?;
     let contents = found.ok_or_else(|| match has_login_in_keyring(path) {
@@ -369,7 +372,7 @@ fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failur
     Ok(())
 }
 
-/// What came of it, in a line.
+/// The outcome, in one line.
 fn outcome(joined_file: &Imported) -> String {
     let is_unusable = |id: &String| joined_file.unusable.iter().any(|(other, _)| other == id);
     let (unusable, kept): (Vec<String>, Vec<String>) =
@@ -423,7 +426,7 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
         let event = EventDraft::new(EventKind::ImportDropped, Origin::ImportedFile)
             .outcome(Outcome::Skipped)
             .detail("path", source);
-        // Their names are whatever stands in the file.
+        // Their names come from the file.
         let event = event.detail("entries", file.dropped().len() + file.spent().len());
         events.push(match file.spent() {
             [] => event,
@@ -433,7 +436,7 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
     events
 }
 
-/// With as many names as fit, and how many more there were.
+/// The names that fit, and the number of the others.
 fn named(event: EventDraft, what: &str, names: &[String]) -> EventDraft {
     let shown: Vec<String> = names
         .iter()

@@ -101,7 +101,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             shown_id(profile.as_str())
         ),
         Notice::RefreshInterrupted { profile } => format!(
-            "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be used up. The next use tries it once.",
+            "Warning: a refresh of {} was interrupted before an answer arrived. Its refresh token may already be used up; the next use tries it once.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshUnopened { profile, aside } => format!(

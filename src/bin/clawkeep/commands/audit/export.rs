@@ -1,4 +1,5 @@
-//! `audit export`: the record in a file, for another program or another place. Needs no key, and holds none.
+//! `audit export`: writes the record to a file, for another program or another place. Needs no key,
+//! and contains none.
 
 use std::path::PathBuf;
 
@@ -35,7 +36,7 @@ impl AuditExport {
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;
-        // On stdout the record itself goes by.
+        // The record itself goes to stdout.
         let progress =
             (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
         target::write(context, &to, Replaceable::Nothing, |out| {
@@ -47,7 +48,7 @@ impl AuditExport {
                 let event = event?;
                 line(&json::event(&event))?;
                 count += 1;
-                // Events recorded meanwhile are in neither.
+                // Events recorded meanwhile are in neither the file nor the head.
                 head = Some(Head {
                     vault: vault.id(),
                     seq: event.seq,

@@ -68,7 +68,7 @@ impl Audit {
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let saved = self.head.as_deref().map(SavedHead::read).transpose()?;
-        let vault = context.unlocked_to_read()?; // verifying never makes a vault, nor writes one
+        let vault = context.unlocked_to_read()?; // verifying never creates or writes a vault a vault, nor writes one
         let kept = match &saved {
             Some(saved) => Some(saved.head),
             None => context.kept_head(&vault)?,
@@ -98,7 +98,7 @@ impl Verify {
                 next: "Save a newer one: clawkeep audit head".to_owned(),
             });
         }
-        // The record holds; so must what it speaks of.
+        // The record verifies; the rows that it describes must match it too.
         let rows = vault.altered_rows()?.into_iter().map(|row| row.name);
         let rows: Vec<String> = rows.collect();
         if rows.is_empty() {

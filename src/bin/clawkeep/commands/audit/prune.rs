@@ -1,4 +1,4 @@
-//! `audit prune`: forget the beginning of the record.
+//! `audit prune`: removes the beginning of the record.
 
 use clap::Args;
 use serde_json::json;
@@ -46,12 +46,12 @@ impl AuditPrune {
                 local_minute(before.0)
             )));
         }
-        context.locked()?.require_writable()?; // pruning never makes a vault
+        context.locked()?.require_writable()?; // pruning never creates a vault a vault
         let question = format!(
             "Remove the events before {} permanently, except the newest change of each profile and the upgrade of the vault?",
             local_minute(before.0)
         );
-        // A script that says so means it.
+        // A script that passes the time means it.
         if !self.yes && prompt::is_possible() && !prompt::confirm(&question, false)? {
             context.ui.note("Nothing was removed.");
             return Ok(());

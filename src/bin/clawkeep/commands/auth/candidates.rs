@@ -101,16 +101,16 @@ impl Candidates {
     }
 }
 
-/// What is known of a candidate beside its store.
+/// Facts about a candidate beside its store.
 #[derive(Clone, Copy)]
 struct Marks {
     is_next: bool,
     is_pinned: bool,
-    /// Why it cannot be handed out, in a word.
+    /// Why it cannot be handed out, in one word.
     fault: Option<&'static str>,
 }
 
-/// A candidate with what is known of it.
+/// A candidate with these facts.
 fn line(
     doc: &StoreDoc,
     provider: &ProviderId,

@@ -1,4 +1,4 @@
-//! `models auth keep` and `models auth adopt`: which login a mirrored profile holds where its
+//! `models auth keep` and `models auth adopt`: choose the login of a mirrored profile when its
 //! program has another one.
 
 use clap::Args;

@@ -59,13 +59,13 @@ pub(crate) struct Login {
     agent: AgentOption,
 }
 
-/// What a login brought, and who waits to hear of it.
+/// The result of a login, and the browser that waits for it.
 struct Brought {
     tokens: Tokens,
     browser: Option<Callback>,
 }
 
-/// A login that is to be stored.
+/// A login to store.
 struct NewLogin<'a> {
     id: ProfileId,
     provider: &'a Provider,
@@ -78,7 +78,7 @@ impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let provider = self.known(context)?;
-        let mut vault = context.vault()?; // before anybody logs in: without the vault it would be in vain
+        let mut vault = context.vault()?; // before the login: without the vault it would be in vain: without the vault it would be in vain
         checks::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
         let stored = self
@@ -143,7 +143,7 @@ impl Login {
         })
     }
 
-    /// The provider's entry, which has what this way of logging in needs.
+    /// The provider's entry, with the settings that this way of logging in needs.
     fn known(&self, context: &Context) -> Result<Provider, Failure> {
         let known = context.providers()?.get(&self.provider);
         let known = known.map_err(|fault| Failure::Refused {
@@ -188,7 +188,7 @@ impl Login {
     }
 }
 
-/// Why nobody is logged in.
+/// Why a login did not succeed.
 enum NotLoggedIn {
     /// The login failed.
     Login(LoginError),
@@ -247,7 +247,7 @@ fn in_browser(
     let listener = Listener::bind(provider)?;
     let login = Authorization::begin(provider, endpoint, listener.redirect_uri().clone())?;
     let url = login.url();
-    // Every user of the machine can read what the browser is started with.
+    // Every user of the machine can read a browser's arguments.
     let is_opened = open_browser(context, listener.start().as_str());
     let begin = match is_opened {
         true => "A browser opens to log in to",
@@ -332,7 +332,7 @@ fn on_device(
     Ok(login.wait(context.clock)?)
 }
 
-/// Even with `--quiet`: without it there is no login.
+/// Printed even with `--quiet`: without it nobody can log in.
 fn show_url(context: &Context, begin: &str, url: &str) {
     context.ui.warn(begin);
     context.ui.warn(&format!("  {url}"));
@@ -471,7 +471,7 @@ fn default_id(provider: &ProviderId, email: Option<&str>) -> ProfileId {
     ProfileId::new(format!("{provider}:{}", email.unwrap_or("default")))
 }
 
-/// Under the id of another provider's credential it would be taken away unseen.
+/// Refuses the id of another provider's credential, which would silently disappear.
 fn check_not_others(doc: &StoreDoc, id: &ProfileId, provider: &ProviderId) -> Result<(), Failure> {
     match doc.credential(id.as_str()) {
         Some(stored) if stored.is_readable() && !stored.is_for(provider.as_str()) => {
@@ -492,7 +492,7 @@ fn settings(context: &Context) -> String {
     context.layout.shorten_home(&context.layout.settings_file)
 }
 
-/// A login that the provider's entry does not suffice for.
+/// The error for a provider's entry that lacks settings for a login.
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     let set = format!(
         "set {lacking} in [providers.{}] of {}.",

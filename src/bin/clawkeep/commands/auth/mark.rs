@@ -1,4 +1,4 @@
-//! `models auth mark`: what a caller learnt of a credential.
+//! `models auth mark`: records the result of using a credential.
 
 use clap::{Args, ValueEnum};
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -135,7 +135,7 @@ impl UseResult {
     }
 }
 
-/// The provider's key in `lastGood`: the one that is there, however it is spelt.
+/// The provider's key in `lastGood`: the existing one, however it is spelled.
 fn last_good_key(doc: &StoreDoc, provider: &ProviderId) -> String {
     doc.entries(Section::LastGood)
         .map(|(key, _)| key)

@@ -96,7 +96,7 @@ impl Order {
     }
 }
 
-/// An override as its file has it, whatever its strings are.
+/// The override as stored in the file, whatever its strings are.
 fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
     let ids = doc.order_for(provider.as_str())?;
     Some(ids.iter().map(|id| id.as_str().to_owned()).collect())

@@ -111,8 +111,8 @@ impl Restore {
     }
 }
 
-/// What each version is called: by its number in the record. Where another program's credential was kept beside one that it had the number
-/// of, there are two of a number, told apart by a second one: `3.1` is the older of them.
+/// The name of each version: its number in the record. If another program's credential was kept
+/// beside one with the same number, a second number tells them apart: `3.1` is the older one.
 fn numbers(kept: &[KeptVersion]) -> Vec<String> {
     let number = |(at, version): (usize, &KeptVersion)| {
         let is_same = |other: &&KeptVersion| other.generation == version.generation;

@@ -1,4 +1,4 @@
-//! `models auth trust`: where a login's tokens may be sent from now on.
+//! `models auth trust`: confirms where a login's tokens may be sent from now on.
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};

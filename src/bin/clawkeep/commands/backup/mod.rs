@@ -1,4 +1,4 @@
-//! `backup`: copies of the vault, made, proved and put back.
+//! `backup`: creates, verifies and restores copies of the vault.
 
 pub(crate) mod restore;
 
@@ -157,7 +157,8 @@ impl Verify {
         }
     }
 
-    /// How it stands to the vault that is in use here, if there is one: in words, and whether it is the same one.
+    /// How the backup relates to the vault in use here, if there is one: in words, and whether it
+    /// is the same one.
     fn relation(&self, context: &Context, found: &Examined) -> Option<(String, bool)> {
         let vault = Vault::open(&context.layout.vault_file).ok()?;
         if vault.id() != found.vault {

@@ -1,4 +1,4 @@
-//! `backup restore`: a copy in the vault's place.
+//! `backup restore`: replaces the vault with a copy.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub(crate) struct Restore {
     force: bool,
 }
 
-/// How often a restore waits for refreshes, where new ones keep beginning.
+/// How often a restore waits for refreshes while new ones keep starting.
 const ROUNDS_MAX: usize = 5;
 
 impl Restore {
@@ -57,7 +57,7 @@ impl Restore {
                 &|id| context.head_kept_of(id).ok().flatten(),
                 who,
             ) {
-                // Begun just now.
+                // A refresh that started after the last check.
                 Err(BackupError::Vault(VaultError::RefreshUnderWay)) if rounds.next().is_some() => {
                 }
                 other => break other?,
@@ -78,8 +78,8 @@ impl Restore {
         merge_stores(context, &mut vault)
     }
 
-    /// Takes in what refreshes have brought to the vault that is to be replaced, and waits for those under way. What cannot be opened
-    /// has nothing to wait for.
+    /// Imports the results of refreshes into the vault that will be replaced, and waits for running
+    /// ones. A vault that does not open has none to wait for.
     fn settle(&self, context: &Context) -> Result<(), Failure> {
         let Ok(vault) = Vault::open(&context.layout.vault_file) else {
             return Ok(());
@@ -88,9 +88,9 @@ impl Restore {
         match vault.unlock(&context.key_sources()) {
             Ok(mut vault) => {
                 if context.check_end(&vault).is_err() {
-                    return Ok(()); // it may be what is to be replaced for that
+                    return Ok(()); // the restore may replace the vault because it does not open
                 }
-                context.keep_head(&vault); // the one that the record will name as abandoned, should this be cut short
+                context.keep_head(&vault); // the head that the record names as abandoned if this is interrupted as abandoned, should this be cut short
                 context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
                 Ok(())
             }
@@ -158,8 +158,9 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
     shown_ids(names.iter().map(String::as_str))
 }
 
-/// Takes in what refreshes left beside the vault that is not there any more, and replaces the key that may be that one's too: its rows are
-/// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
+/// Imports what refreshes left beside the replaced vault, and replaces the data key, which may be
+/// that vault's too: its rows must not open here. The backup is already in place, so a failure here
+/// is only reported.
 fn renew_key(context: &Context, vault: &mut UnlockedVault) {
     match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
         Ok(rotated) => warn_of_log(context, rotated.log),
@@ -169,7 +170,7 @@ fn renew_key(context: &Context, vault: &mut UnlockedVault) {
     }
 }
 
-/// What only the stores have is taken over, and they are written anew.
+/// Imports what only the stores have, and writes them again.
 fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Failure> {
     let mut first = Ok(());
     for agent in context.every_agent(vault)? {
@@ -178,7 +179,7 @@ fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Fail
             .and_then(|loaded| context.verdict(loaded));
         match (merged, &first) {
             (Ok(()), _) => {}
-            (Err(failure), Ok(())) => first = Err(failure), // said at the end
+            (Err(failure), Ok(())) => first = Err(failure), // reported at the end
             (Err(failure), Err(_)) => context.ui.error(&format!(
                 "agent {}: {}",
                 agent.name,

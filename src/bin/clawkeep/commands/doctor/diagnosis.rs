@@ -1,4 +1,4 @@
-//! One look at everything: opening, syncing, reading, and what that runs into.
+//! One diagnosis: opening, syncing and reading everything, and the failures of that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use clawkeep::vault::{UnlockedVault, VaultError};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// What one look brought.
+/// The result of a diagnosis.
 pub(super) struct Diagnosis {
     settings: Option<Settings>,
     vault: OpenVault,
     agents: Vec<ExaminedAgent>,
     kept_head: Option<clawkeep::audit::Head>,
-    /// What opening, reading and loading ran into.
+    /// Failures of opening, reading and loading.
     trouble: Vec<Finding>,
 }
 
@@ -35,7 +35,7 @@ impl Diagnosis {
         in_order(found)
     }
 
-    /// The vault, if it was opened with its key.
+    /// The vault, if it opened with its key.
     pub(super) fn unlocked(&mut self) -> Option<&mut UnlockedVault> {
         match &mut self.vault {
             OpenVault::Unlocked(vault) => Some(vault),
@@ -43,7 +43,7 @@ impl Diagnosis {
         }
     }
 
-    /// The store in which the configuration's profiles are looked up.
+    /// The store in which the configuration's profiles are searched.
     pub(super) fn main_doc(&self, context: &Context) -> Option<&StoreDoc> {
         let main = main_agent(context, self.settings.as_ref());
         let found = self
@@ -53,13 +53,13 @@ impl Diagnosis {
         found.map(|examined| &examined.doc)
     }
 
-    /// Whether an agent has a profile, or the vault keeps one that was removed.
+    /// Whether an agent has a profile, or the vault keeps a removed one.
     pub(super) fn knows_profile(&self, context: &Context, id: &ProfileId) -> bool {
         let main = main_agent(context, self.settings.as_ref());
         self.evidence(context, &main).knows_profile(id)
     }
 
-    /// Records what a repair did, where the vault is open.
+    /// Records a repair, if the vault is open.
     pub(super) fn record_repair(
         &mut self,
         context: &Context,
@@ -91,7 +91,7 @@ impl Diagnosis {
     }
 }
 
-/// The agent whose store `models status` shows, and the reference's doctor looks at.
+/// The agent whose store `models status` shows, and the reference's doctor examines.
 fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     let none = Settings::default();
     status_agent(
@@ -102,7 +102,8 @@ fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     )
 }
 
-/// Opens, syncs and reads what there is. Whatever fails is a finding, and the rest is looked at all the same.
+/// Opens, syncs and reads everything. Each failure becomes a finding, and the rest is examined
+/// anyway.
 pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let mut trouble = Vec::new();
     let settings = match Settings::load(&context.layout.config_file) {
@@ -143,7 +144,8 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let examined = agents
         .into_iter()
         .map(|agent| match &mut vault {
-            // Which agent a directory belongs to is the configuration's to say: without it nothing is written anywhere.
+            // Only the configuration says which agent a directory belongs to: without it nothing is
+            // written.
             OpenVault::Unlocked(vault) if settings.is_some() => {
                 load(context, vault, agent, &mut trouble)
             }
@@ -177,7 +179,7 @@ fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
         FindingId::VaultUnusable
     };
     trouble.push(finding_of(id, &failure).path(&context.layout.vault_file));
-    // What needs no key, or does not ask whose the state directory is, can be told all the same.
+    // Findings that need neither a key nor the state directory's owner are reported anyway.
     context
         .locked()
         .map_or(OpenVault::Unusable, OpenVault::Locked)
@@ -258,7 +260,7 @@ fn load(
     }
 }
 
-/// Why an agent was not loaded: for its store's sake, or the vault's.
+/// The finding for an agent that was not loaded: its store's fault, or the vault's.
 fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding {
     let id = match failure {
         Failure::Sync(SyncError::DamagedStore { .. }) => FindingId::StoreCorrupt,
@@ -275,7 +277,7 @@ fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding
     }
 }
 
-/// An agent as its file shows it, where there is no vault to load it with.
+/// The agent's state from its file, where no vault can load it.
 fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
     let read = StorePlace::of_agent(&agent.dir).and_then(|place| place.read());
     let doc = match read {
@@ -294,7 +296,7 @@ fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
     }
 }
 
-/// A failure as a finding: what and why, and the remedy it has everywhere.
+/// Turns a failure into a finding, with its usual cause and remedy.
 fn finding_of(id: FindingId, failure: &Failure) -> Finding {
     let lines = failure.lines();
     let why = lines

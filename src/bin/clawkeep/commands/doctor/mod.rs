@@ -1,4 +1,4 @@
-//! `doctor`: look for what is wrong, and mend what can be mended safely.
+//! `doctor`: finds problems, and repairs what can be repaired safely.
 
 mod diagnosis;
 mod places;
@@ -25,9 +25,9 @@ use crate::terminal::colour::Colour;
 use crate::terminal::text::one_line;
 use crate::terminal::{program_name, prompt};
 
-/// How often the whole is looked at: a repair can bring to light what it stood in the way of.
+/// How many rounds are made: a repair can reveal a problem that it hid.
 const ROUNDS_MAX: usize = 4;
-/// So many lines of what a repair made different are recorded.
+/// How many lines of a repair's difference are recorded.
 const DIFFERENCE_MAX: usize = 32;
 
 /// Find problems, and repair what can be repaired safely.
@@ -50,7 +50,7 @@ pub(crate) struct Doctor {
     json: bool,
 }
 
-/// Whether repairs are made.
+/// The user's consent to repairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Consent {
     Always,
@@ -85,7 +85,7 @@ impl Doctor {
             };
             context.ui.answer(&text::report(context, &reported, colour))?;
         }
-        // Its answer for programs is one document: ours.
+        // With `--json` the answer is one document: ours.
         let theirs = match program_name::is_called_as_gateway() && !self.json {
             true => Self::run_gateways(context)?,
             false => None,
@@ -120,7 +120,8 @@ impl Doctor {
     }
 }
 
-/// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
+/// Diagnoses and repairs until nothing is left to repair. Returns the findings that are left and
+/// those that were repaired.
 fn diagnose_and_repair(
     context: &mut Context,
     consent: Consent,
@@ -132,12 +133,12 @@ fn diagnose_and_repair(
     loop {
         rounds += 1;
         let mut diagnosis = diagnose(context);
-        context.find_places_again()?; // the vault may have been made just now
+        context.find_places_again()?; // the vault may have just been created
         let vault_file = context.layout.vault_file.clone();
         let mut found = diagnosis.findings(context);
         found.extend(places::findings(context));
         let found = in_order(found);
-        // What a sync did in an earlier round is not there to be found in the next.
+        // What a sync did in an earlier round does not show in the next.
         passing.extend(
             found
                 .iter()
@@ -154,7 +155,7 @@ fn diagnose_and_repair(
                     repaired_now.extend(repair_and_record(context, &mut diagnosis, finding, repair));
                 }
                 if context.layout.vault_file != vault_file {
-                    break; // what was found is of the place before
+                    break; // the findings are of the earlier place
                 }
             }
         }
@@ -167,7 +168,7 @@ fn diagnose_and_repair(
     }
 }
 
-/// Things that happened in this run, which the next look does not find.
+/// Events of this run, which the next diagnosis does not find.
 fn is_passing(id: FindingId) -> bool {
     matches!(
         id,
@@ -205,7 +206,7 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
         Consent::Ask => {
             let fix = finding.fix.as_ref().map(|fix| fix_text(context, fix));
             let question = match (finding.id, fix) {
-                // In the reference's words.
+                // The reference's question.
                 (FindingId::ConfigLegacyDefault, _) => {
                     format!(
                         "{}. Update Anthropic OAuth profile id in config?",
@@ -220,8 +221,8 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
     }
 }
 
-/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is reported, and its
-/// finding stays.
+/// Makes a repair and records it. Returns the finding and the difference if it was made. A failure
+/// is reported, and its finding stays.
 fn repair_and_record(
     context: &mut Context,
     diagnosis: &mut Diagnosis,
@@ -238,7 +239,7 @@ fn repair_and_record(
         }
     };
     if matches!(repair, Repair::MoveVault { .. } | Repair::MergeVault { .. }) {
-        return Some((finding.clone(), difference)); // recorded where the vault is now
+        return Some((finding.clone(), difference)); // already recorded in the vault's new place is now
     }
     let text = |path: &Path| from_outside(&path_text(path));
     let mut event = EventDraft::new(EventKind::RepairMade, Origin::Clawkeep)
@@ -261,7 +262,7 @@ fn repair_and_record(
     Some((finding.clone(), difference))
 }
 
-/// Makes a repair; why not, in words, if it fails.
+/// Makes a repair; returns in words why it failed.
 fn carry_out(
     context: &mut Context,
     diagnosis: &mut Diagnosis,

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::terminal::colour::Colour;
 use crate::terminal::text::one_line;
 
-/// The groups' titles. What is in two groups under one title is told together.
+/// The groups' titles. Groups with the same title are shown together.
 const TITLES: [(&str, &str); 13] = [
     ("vault", "Vault"),
     ("record", "Record"),
@@ -24,7 +24,7 @@ const TITLES: [(&str, &str); 13] = [
     ("lock", "Locks"),
 ];
 
-/// Everything that was found, and the verdict.
+/// The report of all findings, with the verdict.
 pub(super) fn report(context: &Context, reported: &[ReportedFinding], colour: Colour) -> String {
     let mut agents: Vec<_> = reported
         .iter()
@@ -96,7 +96,7 @@ fn paint(word: &str, code: &str, colour: Colour) -> String {
     }
 }
 
-/// How many of each level are left, and what would mend some of them.
+/// How many findings of each level are left, and how to repair some of them.
 fn verdict(reported: &[ReportedFinding]) -> String {
     let left: Vec<_> = reported.iter().filter(|reported| !reported.repaired).collect();
     let count = |level| {

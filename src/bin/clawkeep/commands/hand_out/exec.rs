@@ -17,9 +17,9 @@ use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::signals;
 
-/// A program that is not there. Source: POSIX, env(1).
+/// Exit status when the program does not exist. Source: POSIX, env(1).
 const NOT_FOUND: u8 = 127;
-/// A program that cannot be run. Source: as above.
+/// Exit status when the program cannot be run. Source: as above.
 const NOT_RUN: u8 = 126;
 
 /// Run a program with the secret of a credential in its provider's variable.
@@ -70,7 +70,7 @@ impl Exec {
         }
         for wanted in &wanted {
             if let Request::Of(provider) = wanted {
-                check_variable(context, provider)?; // before a vault is opened for it
+                check_variable(context, provider)?; // before a vault is opened
             }
         }
         let takes = |provider: &ProviderId| check_variable(context, provider);
@@ -83,7 +83,7 @@ impl Exec {
         if !self.pass_key_variables {
             withhold_key_variables(&mut command, context.layout.credentials_dir());
         }
-        // A file there could be read once more.
+        // Credentials in that directory could be read again.
         if context
             .passphrases()
             .named
@@ -118,7 +118,8 @@ const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
     ("openai", &["OPENAI_ADMIN_KEY"]),
 ];
 
-/// Where programs look for a provider's secret: as the settings say, else as is known here.
+/// The variables in which programs expect a provider's secret: from the settings, else the known
+/// ones.
 fn variables(context: &Context, provider: &ProviderId) -> Result<Vec<String>, Failure> {
     if let Some(names) = context.providers()?.variables(provider) {
         return Ok(names.to_vec());
@@ -136,7 +137,8 @@ fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failur
     Ok(())
 }
 
-/// A variable that sends a provider's requests, and the secret with them, elsewhere is the caller's to set; that it is set is said.
+/// Notes that a variable redirects the provider's requests, and the secret with them: setting it is
+/// the caller's choice.
 fn note_base_url(context: &Context, provider: &ProviderId) {
     let name = provider.as_str().to_uppercase().replace('-', "_");
     let name = format!("{name}_BASE_URL");
@@ -147,7 +149,8 @@ fn note_base_url(context: &Context, provider: &ProviderId) {
     }
 }
 
-/// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
+/// Sets the secret in the variables that programs of that provider read, and removes those of other
+/// accounts.
 fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
     let also = OTHER_VARIABLES
         .iter()
@@ -156,7 +159,7 @@ fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
     for name in names.iter().map(String::as_str).chain(also.iter().copied()) {
         command.env_remove(name);
     }
-    // The first that is set counts, and Anthropic's first is for logins.
+    // Programs use the first variable that is set, and Anthropic's first is for logins.
     let is_key = picked.kind == CredentialType::ApiKey;
     let is_for_keys = |name: &&String| !name.contains("OAUTH");
     let name = match names.iter().find(is_for_keys) {
@@ -174,7 +177,7 @@ const OF_CMD: [&str; 24] = [
     "if", "md", "mkdir", "mklink", "move", "rd", "ren", "rename", "rmdir", "set", "start", "type",
 ];
 
-/// What to type in place of a name that Windows does not run by itself.
+/// The command to type in place of a name that Windows does not run directly.
 fn windows_remedy(program: &str, kind: std::io::ErrorKind) -> Option<String> {
     let lower = program.to_lowercase();
     if OF_CMD.contains(&lower.as_str()) {

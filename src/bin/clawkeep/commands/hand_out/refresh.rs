@@ -1,4 +1,4 @@
-//! `refresh`: new tokens for logins, before they are needed.
+//! `refresh`: refreshes logins before they expire.
 
 use clap::Args;
 use clawkeep::config::AgentRef;
@@ -44,20 +44,20 @@ pub(crate) struct Refresh {
     json: bool,
 }
 
-/// What became of one login.
+/// The outcome of refreshing one login.
 struct Outcome {
     agent: AgentRef,
     id: String,
     result: Result<Renewal, Failure>,
-    /// How long it lasts now, in milliseconds, and until when.
+    /// Its remaining lifetime and its expiry, both in milliseconds.
     ends: Option<(f64, i64)>,
-    /// What to do where it was not refreshed.
+    /// The fix if it was not refreshed.
     next: String,
 }
 
 impl Refresh {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        context.providers()?; // settings that mean nothing are said also where nothing is due
+        context.providers()?; // invalid settings are reported even if nothing is due also where nothing is due
         context.places.check_single()?;
         let mut vault = context.vault()?;
         let agents = context.every_agent(&vault)?;
@@ -71,7 +71,7 @@ impl Refresh {
         let mut outcomes = Vec::new();
         let mut done: Vec<(Fingerprint, Option<NotRenewed>)> = Vec::new();
         for (agent, id) in wanted {
-            // A login that stands in several places is refreshed once.
+            // A login that several agents have is refreshed once.
             let grant = grant_of(&vault, &agent, &id);
             let known = done.iter().find(|(known, _)| Some(*known) == grant);
             if let Some((_, not_renewed)) = known.cloned() {
@@ -110,7 +110,7 @@ impl Refresh {
         self.within.unwrap_or(0).max(DUE_BELOW_MS)
     }
 
-    /// The logins to be refreshed, each with its agent.
+    /// The logins to refresh, each with its agent.
     fn wanted(
         &self,
         context: &Context,
@@ -133,7 +133,7 @@ impl Refresh {
         let one = one.transpose()?;
         let now = context.clock.now();
         for agent in one.as_ref().map_or(agents, std::slice::from_ref) {
-            // One agent's trouble is not the others'.
+            // One agent's failure does not stop the others.
             let loaded = match context.load(vault, agent) {
                 Ok(loaded) => loaded,
                 Err(failure) => {
@@ -180,7 +180,7 @@ fn renew(
     read_outcome(context, vault, agent, &id, result)
 }
 
-/// How a login stands after it was tried.
+/// The state of a login after the attempt.
 fn read_outcome(
     context: &Context,
     vault: &mut UnlockedVault,
@@ -234,7 +234,7 @@ fn grant_of(vault: &UnlockedVault, agent: &AgentRef, id: &ProfileId) -> Option<F
     Some(vault.fingerprint(refresh))
 }
 
-/// Says what became of each; the worst ends the command.
+/// Reports each outcome; the worst failure ends the command.
 fn conclude(
     context: &Context,
     outcomes: Vec<Outcome>,

@@ -1,4 +1,4 @@
-//! What is said of a login that could not be refreshed: why, and what to do.
+//! Why a login could not be refreshed, and how to fix it, in words.
 
 use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
 use clawkeep::domain::{
@@ -10,8 +10,8 @@ use clawkeep::sync::NotRenewed;
 use crate::context::Context;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
-/// Whether a login is one that is refreshed here without being named: the vault's own, of a provider that can be asked. An entry of a
-/// provider that makes no sense is no reason to be silent.
+/// Whether a login is refreshed here without being named: it is the vault's own, and its provider
+/// is known. An invalid provider entry counts, so that it is reported.
 pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Credential<'_>) -> bool {
     let is_ours = Owner::of(id) == Owner::Vault
         && credential.expose_refresh().is_some()
@@ -28,7 +28,7 @@ pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Creden
         }
 }
 
-/// Why, as half a sentence that begins with the profile.
+/// The reason, as a clause that begins with the profile.
 pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
     let id = shown_id(id);
     match why {
@@ -78,7 +78,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         NotRenewed::EndpointChanged { pinned, now } => {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
-        NotRenewed::Dead => format!("the login {id} has ended: its provider refuses to refresh it"),
+        NotRenewed::Dead => format!("the login {id} is no longer valid: its provider refuses to refresh it"),
         NotRenewed::AnswerUnopened => format!(
             "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
         ),
@@ -103,7 +103,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
     }
 }
 
-/// What changed of where tokens are sent to.
+/// What changed in where tokens are sent.
 pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
     if pinned.origin == now.origin {
         return format!(
@@ -136,7 +136,7 @@ fn answered(refusal: &Refusal) -> String {
     format!("{}{means}", one_line(&what))
 }
 
-/// What to do, as a sentence.
+/// The fix, as a sentence.
 pub(crate) fn what_next(
     context: &Context,
     (agent, doc): (&AgentName, &StoreDoc),

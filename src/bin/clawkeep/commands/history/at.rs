@@ -93,7 +93,7 @@ fn last_used(found: &[InForce]) -> impl Fn(&InForce) -> bool + Copy {
     }
 }
 
-/// How it stood: that it had ended counts before that it rested.
+/// The credential's state. Expired takes precedence over a cooldown.
 fn state(credential: &InForce, at: UnixMs) -> &'static str {
     let has_ended = credential
         .expires

@@ -1,4 +1,4 @@
-//! `key add` and `key recovery`: one more key that opens the vault.
+//! `key add` and `key recovery`: add a key that opens the vault.
 
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ impl Add {
             let what = "--new-passphrase-file goes with: key add passphrase".to_owned();
             return Err(Failure::BadArgument(what));
         }
-        // Where nothing is opened with a passphrase, the one that was given is the new one.
+        // If no passphrase opens the vault, the given one is the new one.
         let named = context.passphrases().named.clone();
         let is_new =
             self.kind == Kind::Passphrase && source.is_none() && !takes_one(&context.locked()?)?;
@@ -101,7 +101,7 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
         return context.ui.answer(&summary);
     }
     if context.ui.show_once(&summary).is_err() {
-        // A code that nobody saw opens nothing for anybody.
+        // A code that nobody saw is of no use.
         context.with_new_head(vault, |vault| {
             vault.remove_key(added.slot, &context.actor, context.clock)
         })?;
@@ -128,7 +128,7 @@ fn summary(context: &Context, added: &AddedKey) -> String {
     }
 }
 
-/// A code in lines that fit a page.
+/// A code in lines that fit on paper.
 pub(super) fn in_lines(code: &str) -> String {
     let groups: Vec<&str> = code.split('-').collect();
     let lines = groups

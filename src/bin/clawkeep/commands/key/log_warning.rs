@@ -1,10 +1,10 @@
-//! The warning that the vault's log still has the keys of before.
+//! The warning that the vault's log still contains the earlier keys.
 
 use clawkeep::vault::LogState;
 
 use crate::context::Context;
 
-/// Says what remains where the log could not be emptied after a change of keys.
+/// Warns if the log could not be emptied after a change of keys.
 pub(crate) fn warn_of_log(context: &Context, log: LogState) {
     if log == LogState::Emptied {
         return;

@@ -1,4 +1,4 @@
-//! `key`: what opens the vault.
+//! `key`: shows, adds, removes and rotates the keys of the vault.
 
 pub(crate) mod add;
 pub(crate) mod init;

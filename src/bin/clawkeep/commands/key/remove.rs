@@ -1,4 +1,4 @@
-//! `key remove`: take a key slot away.
+//! `key remove`: removes a key slot.
 
 use clap::Args;
 use clawkeep::crypto::SlotKind;
@@ -60,7 +60,7 @@ impl Remove {
     }
 }
 
-/// What is left of it, and what removing a slot does not do.
+/// What remains of the slot's key, and what removing a slot does not do.
 fn left(removed: &RemovedKey, keyfile: Option<&str>) -> String {
     let copies = match removed.kind {
         Some(SlotKind::Keychain) => {

@@ -1,4 +1,4 @@
-//! `key rotate`: a new data key, and everything sealed anew under it.
+//! `key rotate`: creates a new data key, and encrypts everything again with it.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl Rotate {
         let passphrases = self.passphrases(&vault)?;
         let sources = context.key_sources();
         let has_shown = Cell::new(false);
-        // The code is the answer, and goes where answers go; it must have got there before the vault is sealed under it.
+        // The code is printed to stdout, before the vault is encrypted with it.
         let show = |slot: i64, code: &RecoveryCode| {
             let text = format!(
                 "New recovery code of key slot {slot}, in place of the one before:\n\n{}\n",

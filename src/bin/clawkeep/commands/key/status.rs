@@ -1,4 +1,4 @@
-//! `key status`: the vault's key slots.
+//! `key status`: shows the vault's key slots.
 
 use clap::Args;
 use clawkeep::audit::EventKind;
@@ -24,7 +24,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
-        harden(); // key files are looked at to tell where they are
+        harden(); // reads key files, to find the slots' files to tell where they are
         let vault = match self.json {
             true => context.locked()?,
             false => context.unverified()?,
@@ -88,7 +88,7 @@ pub(crate) fn as_json(context: &Context, vault: &Vault, slot: &SlotInfo) -> Valu
     ])
 }
 
-/// Where a slot's key is, as far as that is known without one.
+/// Where a slot's key is, as far as this is known without opening it.
 pub(crate) fn place(context: &Context, vault: &Vault, slot: &SlotInfo) -> String {
     match SlotKind::from_name(&slot.kind) {
         Some(SlotKind::Keychain) => "the keychain".to_owned(),

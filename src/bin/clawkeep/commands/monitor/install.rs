@@ -1,4 +1,4 @@
-//! `monitor install`: have `watch` started with the login, and kept running.
+//! `monitor install`: starts `watch` with the login, and keeps it running.
 
 use clawkeep::platform::canonicalize;
 use std::path::Path;
@@ -32,9 +32,9 @@ const PROXIES: [&str; 8] = [
     "no_proxy",
 ];
 
-/// How long the watcher of an earlier task may take to end: as long as launchd gives it.
+/// How long the watcher of an earlier task may take to exit: launchd's limit.
 const ENDED_WITHIN: Duration = Duration::from_secs(120);
-/// How often its lock is tried.
+/// The interval between two attempts to take its lock.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Start it with your login, and keep it running.
@@ -67,7 +67,7 @@ fn ahead_as_typed(raw: &str) -> Result<String, String> {
 impl Install {
     pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
         let mut job = self.job(context, global)?;
-        // What makes no sense now would be found by nobody.
+        // Invalid options would go unnoticed later.
         if let Some(fault) = &context.own()?.notify_fault {
             return Err(fault.error().into());
         }
@@ -92,7 +92,7 @@ impl Install {
             ServiceManager::Launchd => self.by_launchd(context, &job),
             ServiceManager::TaskScheduler => self.by_task_scheduler(context, &job),
             ServiceManager::Cron => {
-                // A service manager says where these are to what it starts; cron does not.
+                // A service manager sets these for what it starts; cron does not.
                 let runtime_dir = context.layout.runtime_dir.as_deref();
                 if let Some(dir) = runtime_dir {
                     job.variables
@@ -103,7 +103,7 @@ impl Install {
         }
     }
 
-    /// What is to be run: this program, as it was called.
+    /// The job: this program with the current options.
     fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
         let layout = &context.layout;
         let program = this_program(context.env.raw("PATH")).map_err(|error| Failure::Refused {
@@ -220,7 +220,7 @@ impl Install {
         if answer.is_empty() {
             answer.push_str("Nothing to write: it is installed as it would be now.\n");
         }
-        ordered(&["daemon-reload"])?; // also where an earlier call got no further than the files
+        ordered(&["daemon-reload"])?; // also if an earlier call only wrote the files got no further than the files
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
         answer.push_str(&format!(
@@ -262,7 +262,7 @@ impl Install {
         put(&path, &plist)?;
         if let Err(what) = launchd::load(uid, session, &text(&path)?) {
             if is_new {
-                let _ = remove(&path); // what does not run is not left to look as if it did
+                let _ = remove(&path); // leaves no file that looks like a running agent left to look as if it did
             }
             return Err(Failure::Refused {
                 what,
@@ -314,7 +314,7 @@ impl Install {
         };
         put(&path, task::bytes(&xml))?;
         if !matches!(before, Ok(None)) {
-            // One that runs has the old arguments. What is not removed here is replaced.
+            // A running one has the old arguments. What is not removed here is replaced.
             let _ = scheduler.delete_registered();
             wait_for_watcher(context, Instant::now() + ENDED_WITHIN);
         }
@@ -326,7 +326,7 @@ impl Install {
         );
         let see = format!("clawkeep monitor status; {}", log.display());
         if let Some(process) = watcher(context) {
-            // Another would end at once.
+            // A second watcher would exit at once.
             return context.ui.answer(&format!(
                 "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has exited.\nSee its state with: {see}\n"
             ));
@@ -343,7 +343,7 @@ impl Install {
         ))
     }
 
-    /// What something else wrote stays, unless it was said that it need not.
+    /// Refuses to replace a file that something else wrote, unless `--force` was passed.
     fn check_ours(&self, path: &Path) -> Result<(), Failure> {
         if self.force || read_own_file(path) != FileState::Anothers {
             return Ok(());
@@ -374,7 +374,7 @@ fn origin(address: &str) -> &str {
     &address[..scheme.len() + length]
 }
 
-/// A unit that is not looked for where it would be written would do nothing.
+/// Refuses a directory where systemd does not search for units.
 fn check_unit_path(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
         what: why.to_string(),
@@ -413,7 +413,7 @@ fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), 
     context.ui.answer(&format!("{}\n", cron::line(&job)))
 }
 
-/// Files as they would be, each under its path.
+/// The files as they would be written, each under its path.
 fn as_printed<'t>(files: impl Iterator<Item = (std::path::PathBuf, &'t str)>) -> String {
     let printed: Vec<String> = files
         .map(|(path, text)| format!("# {}\n{text}", path.display()))

@@ -1,4 +1,4 @@
-//! What `monitor install` put where, what starts it, and whether it runs.
+//! The files that `monitor install` wrote, what starts the watcher, and whether it runs.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ pub(crate) fn watcher(context: &Context) -> Option<String> {
     Some(noted.trim().to_owned())
 }
 
-/// What is at the places of our files.
+/// The state of our files.
 pub(crate) struct InstalledFiles {
     pub(crate) service: (PathBuf, FileState),
     pub(crate) timer: (PathBuf, FileState),
@@ -64,7 +64,7 @@ impl InstalledFiles {
         }
     }
 
-    /// How systemd was told to run it, if it was.
+    /// The pace that systemd was asked for, if any.
     pub(crate) fn pace(&self) -> Option<Pace> {
         match (self.service.1.ours(), self.timer.1.ours()) {
             (_, Some(_)) => Some(Pace::Timed),

@@ -1,4 +1,4 @@
-//! `monitor`: have `clawkeep watch` run unattended.
+//! `monitor`: runs `clawkeep watch` unattended.
 
 #[cfg(windows)]
 pub(crate) mod hidden;

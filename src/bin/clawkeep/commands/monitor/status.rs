@@ -27,12 +27,12 @@ pub(crate) struct Status {
     json: bool,
 }
 
-/// How it stands.
+/// The state of the installed watcher.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MonitorStatus {
     installed: bool,
-    /// It runs, or its timer waits for the next time, or another process watches the vault.
+    /// Whether it runs, its timer is active, or another process watches the vault.
     running: bool,
     /// `systemd`, `launchd` or `task-scheduler`.
     by: Option<&'static str>,
@@ -42,16 +42,16 @@ struct MonitorStatus {
     state: Option<String>,
     main_pid: Option<u32>,
     status_text: Option<String>,
-    /// How the program ended last, if it did not end well.
+    /// The last exit of the program, if it failed.
     last_exit: Option<String>,
-    /// Where it says more.
+    /// Where its log is.
     #[serde(skip)]
     log: String,
     lingering: Option<bool>,
     program: Option<String>,
     program_exists: Option<bool>,
     program_is_this_one: Option<bool>,
-    /// The process that watches the vault, whoever started it.
+    /// The process that watches the vault, whether or not a service manager started it.
     watched_by: Option<String>,
 }
 

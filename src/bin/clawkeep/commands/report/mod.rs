@@ -1,4 +1,4 @@
-//! `report`: one page on how the credentials stand and what happened to them. Needs no key.
+//! `report`: one page on the state and history of the credentials. Needs no key.
 
 pub(crate) mod page;
 
@@ -78,7 +78,7 @@ impl Report {
     }
 }
 
-/// Everything the page says.
+/// Collects everything that the page shows.
 fn made(
     context: &Context,
     vault: &Vault,
@@ -92,7 +92,7 @@ fn made(
         ..Filter::default()
     };
     let extent = vault.record_extent()?;
-    // Before the record begins there is nothing to draw.
+    // Nothing is drawn before the record begins.
     let begins = extent
         .times
         .map_or(since, |(first, _)| first.max(since))

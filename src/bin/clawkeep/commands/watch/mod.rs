@@ -1,4 +1,4 @@
-//! `watch`: keep everything in step without being asked.
+//! `watch`: keeps logins and stores in sync in the background.
 
 mod alerting;
 mod unopened;
@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
 
-/// The longest that logins are refreshed ahead, in milliseconds: 7 days.
+/// The longest time that logins are refreshed ahead, in milliseconds: 7 days.
 const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Keep everything in sync in the background.
@@ -71,11 +71,11 @@ impl Watch {
         let dir = context.lock_dir();
         if !exists(&context.layout.vault_file) {
             if exists(&dir) {
-                // There was one, and nobody is here to see that another takes its place.
+                // A vault existed before, and nobody is present to see that a new one replaces it.
                 let path = context.layout.vault_file.clone();
                 return Err(VaultError::Absent { path }.into());
             }
-            context.vault()?; // what lies beside a vault does not come before it
+            context.vault()?; // files beside a vault are not created before it does not come before it
         }
         if let Ok(vault) = context.locked() {
             vault.require_writable()?;

@@ -1,4 +1,5 @@
-//! Telling somebody that the vault cannot be opened: what was told is in its record else, so a file beside the heads remembers it.
+//! Notifies people that the vault cannot be opened. Deliveries are usually in the record, which is
+//! closed here, so a file remembers the last one.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 /// The largest file that is read, in bytes: an instant and a line.
 const FILE_MAX: u64 = 16 << 10;
 
-/// Whether nothing can be done for this vault, whoever tries: not that it is busy, or that the command makes no sense.
+/// Whether the vault is unusable for every process: neither busy, nor an invalid command.
 pub(crate) fn is_vault_unusable(failure: &Failure) -> bool {
     let is_vaults = matches!(
         failure,
@@ -22,10 +23,10 @@ pub(crate) fn is_vault_unusable(failure: &Failure) -> bool {
     is_vaults && !failure.is_busy()
 }
 
-/// Tells everybody who is to be told, unless they were for the same reason within the time after which one is reminded.
+/// Notifies every target, unless it was notified for the same reason within the reminder interval.
 pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: &Failure) {
     let Ok(mut alerting) = Alerting::new(context, notify, || {}) else {
-        return; // its own failure is told where it is met
+        return; // this failure is reported where it occurs
     };
     if alerting.is_idle() {
         return;
@@ -60,9 +61,9 @@ pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: 
     }
 }
 
-/// The vault opens: should it not one day, that is news.
+/// Forgets the last notification, since the vault opens: a later failure is reported again.
 pub(crate) fn forget(context: &Context) {
-    // One that stays costs a message at worst.
+    // A file that stays costs one message at most.
     let _ = remove_if_present(&file(context));
 }
 

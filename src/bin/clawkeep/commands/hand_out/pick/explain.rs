@@ -1,4 +1,4 @@
-//! Why a credential was passed over, or none can be handed out, and what a person does about it.
+//! Why a credential was passed over, or none can be handed out, and how to fix it.
 
 use clawkeep::config::{AgentRef, openclaw};
 use clawkeep::doctor::{how_to_renew, how_to_replace, misnamed, paste};
@@ -15,10 +15,10 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{self, one_line, shown_id};
 
-/// What an explanation for a person is about.
+/// The context of an explanation.
 type Explained<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
 
-/// What is said of a candidate that was not used.
+/// Explains why a candidate was not used.
 fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: PassedOver) -> String {
     let id_shown = shown_id(id.as_str());
     let credential = doc.credential(id.as_str());
@@ -58,7 +58,7 @@ fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: Pass
     }
 }
 
-/// How an entry that has a wrong name in it is fixed; nothing for another one.
+/// The fix for an entry with a wrong field name; `None` for other entries.
 fn how_to_fix_entry(
     (context, agent, doc, _): Explained<'_>,
     (id, why): (&ProfileId, PassedOver),
@@ -95,14 +95,14 @@ fn how_to_fix_entry(
     })
 }
 
-/// That another account pays is never silent.
+/// Reports that another account is used: that is never silent.
 pub(super) fn note_passed_over(
     context: &Context,
     (agent, doc, renewals): (&AgentRef, &StoreDoc, &Renewals),
     pick: &Pick,
 ) {
     let Some(chosen) = &pick.choice.chosen else {
-        return; // the error says it
+        return; // the error reports it
     };
     for (id, reason) in &pick.choice.passed_over {
         context.ui.note(&format!(
@@ -117,7 +117,7 @@ pub(super) fn note_passed_over(
     }
 }
 
-/// One that is handed out though it could not be refreshed: it will not last.
+/// Warns that a credential is handed out although its refresh failed: it expires soon.
 pub(super) fn warn_not_refreshed(context: &Context, renewals: &Renewals, pick: &Pick) {
     let Some(chosen) = &pick.choice.chosen else {
         return;
@@ -138,7 +138,7 @@ fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> 
         && report.is_some_and(|report| report.login_expires.is_none_or(|at| at > now))
 }
 
-/// Why nothing can be handed out, and what to do.
+/// The failure when nothing can be handed out, with its fix.
 pub(super) fn none(
     found: &ChoiceContext<'_>,
     agent: &AgentRef,

@@ -32,7 +32,7 @@ use crate::options::time_arg::span;
 use crate::terminal::signals;
 use crate::terminal::text::shown_id;
 
-/// How a credential is chosen.
+/// Options that control which credential is chosen.
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {
     #[command(flatten)]
@@ -54,13 +54,14 @@ pub(crate) struct Picked {
     pub(crate) id: ProfileId,
     pub(crate) provider: ProviderId,
     pub(crate) kind: CredentialType,
-    /// When it ends, in milliseconds since the epoch.
+    /// When it expires, in milliseconds since the epoch.
     pub(crate) expires: Option<i64>,
     pub(crate) secret: SecretString,
 }
 
 impl SelectionArgs {
-    /// Chooses what is wanted, records it, and says which others were passed over. Only then may it be handed out.
+    /// Chooses a credential for each request, records the uses, and reports which others were
+    /// passed over. Only then may the credentials be handed out.
     pub(crate) fn pick(
         &self,
         context: &Context,
@@ -111,9 +112,10 @@ impl SelectionArgs {
                         choice,
                     });
                 }
-                // One that is missing ends the command: the others are not handed out either.
+                // A missing credential fails the command: the others are not handed out either.
                 let is_complete = picks.iter().all(|pick| pick.choice.chosen.is_some());
-                // A name that nobody knows is most likely mistyped, or something pasted: it is not kept for ever.
+                // An unknown name is most likely mistyped, or a pasted secret: it is not recorded
+                // permanently.
                 let is_known = |id: &ProfileId| {
                     doc.credential(id.as_str()).is_some()
                         || settings.profile(id.as_str()).is_some()
@@ -180,8 +182,8 @@ impl SelectionArgs {
         Ok(picked)
     }
 
-    /// Notes that the user of a token has been warned that it is another account's: the load has said so, and says it once.
-    /// With `--quiet` nobody was warned.
+    /// Records that a warning about another account was shown: the load reports it, and only once.
+    /// With `--quiet` it was not shown.
     fn note_announced(
         context: &Context,
         vault: &mut UnlockedVault,
@@ -209,7 +211,7 @@ impl SelectionArgs {
             engine.hand_out(agent, mode, choose, |engine, id| {
                 let what = format!("Refreshing {}", shown_id(id.as_str()));
                 let _progress = context.ui.progress(&what);
-                // Only now: what needs no refresh pays for none of this.
+                // Loaded only here, so that a command without a refresh does not pay for it.
                 let agents = context.every_agent(engine.vault)?;
                 let mut renewer = Renewer::new(context.providers()?, &agents);
                 renewer.shield = Some(&signals::hold);
@@ -220,7 +222,7 @@ impl SelectionArgs {
         })
     }
 
-    /// Refuses what is damaged, and what another would be chosen in place of since it is.
+    /// Refuses a damaged credential, and one that would be chosen only because another is damaged.
     fn check_damage(&self, loaded: &Loaded, wanted: &[Request]) -> Result<(), Failure> {
         let Loaded { doc, damage, .. } = loaded;
         let is_affected = |wanted: &Request| match wanted {
@@ -235,12 +237,12 @@ impl SelectionArgs {
         Ok(())
     }
 
-    /// How much must be left of a login that can be refreshed, in milliseconds.
+    /// The remaining lifetime that a refreshable login must have, in milliseconds.
     fn least_ms(&self) -> i64 {
         self.min_valid.unwrap_or(0).max(DUE_BELOW_MS)
     }
 
-    /// Whether a login is to be refreshed before it is handed out, and that was not tried yet.
+    /// Whether a login must be refreshed before it is handed out, and no refresh was tried yet.
     fn needs_refresh(&self, choosing: &Choosing<'_>, id: &ProfileId) -> bool {
         let Some(credential) = choosing.doc.credential(id.as_str()) else {
             return false;
@@ -311,7 +313,7 @@ impl SelectionArgs {
                 let prefer = pinned.map(|pin| &pin.profile);
                 let mut natural = candidates_if_rested(doc, &preferences, provider, prefer);
                 let mut tried = candidates(doc, &preferences, provider, prefer, now);
-                // A pinned one that is no candidate any more is passed over, not forgotten.
+                // A pinned profile that is no candidate now is passed over; the pin stays.
                 if let Some(gone) = prefer.filter(|prefer| !natural.contains(prefer)) {
                     natural.insert(0, gone.clone());
                     tried.insert(0, gone.clone());
@@ -321,7 +323,8 @@ impl SelectionArgs {
         };
         if is_strict {
             let first: Vec<ProfileId> = natural.into_iter().take(1).collect();
-            // One that was named is taken at its word; of a provider's, one that rests is not the one to try.
+            // A profile requested by name is tried even in cooldown; of a provider's profiles, one
+            // in cooldown is not refreshed.
             let is_named = matches!(wanted, Request::Profile(_));
             let is_in_cooldown = |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
             let refuse =
@@ -332,7 +335,7 @@ impl SelectionArgs {
     }
 }
 
-/// What is chosen from.
+/// The candidates and settings of a choice.
 #[derive(Clone, Copy)]
 struct Choosing<'c> {
     doc: &'c StoreDoc,
@@ -343,7 +346,8 @@ struct Choosing<'c> {
     is_strict: bool,
 }
 
-/// What a credential that could not be refreshed is passed over for: where nobody here could, that it has ended.
+/// Why a credential that could not be refreshed is passed over: if nobody here could refresh it,
+/// because it has expired.
 fn passed_over_for(why: &NotRenewed) -> PassedOver {
     match why {
         NotRenewed::NoRefreshToken | NotRenewed::Borrowed(_) => PassedOver::Expired,
@@ -351,7 +355,7 @@ fn passed_over_for(why: &NotRenewed) -> PassedOver {
     }
 }
 
-/// Whether the provider that is wanted is that of a profile which is wanted by name: that one is meant.
+/// Whether a requested provider is that of a profile requested by name: that profile is then used.
 fn is_named_already(doc: &StoreDoc, all: &[Request], one: &Request) -> bool {
     let Request::Of(provider) = one else {
         return false;
@@ -365,7 +369,7 @@ fn is_named_already(doc: &StoreDoc, all: &[Request], one: &Request) -> bool {
 }
 
 impl Picked {
-    /// What is used, for who asked to be told more.
+    /// Describes the credential in use, for `--verbose`.
     fn described(&self, now: UnixMs) -> String {
         let ends = self.expires.map_or_else(String::new, |ends| {
             let left = UnixMs(ends.saturating_sub(now.0)).as_f64();
@@ -400,7 +404,7 @@ impl Picked {
     }
 }
 
-/// The secret as its provider's client takes it.
+/// The secret in the form that its provider's client expects.
 fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> SecretString {
     let secret = credential.expose_secret().unwrap_or_default().trim();
     let provider = ProviderId::new(credential.provider);

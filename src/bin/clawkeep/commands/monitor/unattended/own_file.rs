@@ -1,4 +1,4 @@
-//! Files of a service manager that are ours, told by a mark from those that are not.
+//! Files of a service manager that clawkeep wrote, recognised by a mark.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,18 +12,18 @@ use super::job::MARK;
 /// Larger than any of ours, in bytes.
 const FILE_MAX: u64 = 64 << 10;
 
-/// What is at the path of a file of ours.
+/// The state of one of our files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileState {
     Nothing,
     /// Ours, with this text.
     Ours(String),
-    /// Another's: without the mark, a link, or no file.
+    /// Not ours: without the mark, a link, or no regular file.
     Anothers,
 }
 
 impl FileState {
-    /// The text of ours.
+    /// The text, if the file is ours.
     pub(crate) fn ours(&self) -> Option<&str> {
         match self {
             Self::Ours(text) => Some(text),
@@ -32,7 +32,7 @@ impl FileState {
     }
 }
 
-/// Looks at a path.
+/// Reads the file at a path and checks its mark.
 pub(crate) fn read_own_file(path: &Path) -> FileState {
     if !exists(path) {
         return FileState::Nothing;
@@ -61,7 +61,7 @@ fn decoded(bytes: &[u8]) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// Writes one, whole.
+/// Writes one of our files atomically.
 pub(crate) fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<(), FileError> {
     if let Some(dir) = path.parent() {
         create_private_dir(dir)?;
@@ -71,7 +71,7 @@ pub(crate) fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<(), FileError> 
     replace_file(path, Path::new(&temporary), text.as_ref())
 }
 
-/// Removes one.
+/// Removes one of our files.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     remove_if_present(path).map(|_| ())
 }

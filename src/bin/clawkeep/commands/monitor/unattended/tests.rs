@@ -1,4 +1,4 @@
-//! What is written is read back as it was meant.
+//! Each format is read back as it was written.
 
 use std::path::Path;
 

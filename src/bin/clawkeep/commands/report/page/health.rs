@@ -1,4 +1,4 @@
-//! How the credentials stand: what matters of it in a few numbers, and a table, the worst first.
+//! The state of the credentials: a few numbers and a table, worst first.
 
 use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
@@ -9,7 +9,7 @@ use super::table::{Column, table};
 use super::text::{counted, lasting, none, number, outside, shown_name, when_from};
 use crate::terminal::text::local_minute;
 
-/// The rows, the worst first; of equals, the one that ends first.
+/// The rows, worst first; among equals, the one that expires first.
 pub(super) fn worst_first(rows: &[HealthRow], now: UnixMs) -> Vec<&HealthRow> {
     let mut rows: Vec<&HealthRow> = rows.iter().collect();
     rows.sort_by_cached_key(|row| {
@@ -38,7 +38,7 @@ fn is_in_cooldown(row: &HealthRow, now: UnixMs) -> bool {
     row.cooldown_until.is_some_and(|until| until > now)
 }
 
-/// What matters, in a sentence and in numbers.
+/// The verdict, in a sentence and in numbers.
 pub(super) fn summary(page: &Page) -> Markup {
     let of = |status: Status| {
         page.health
@@ -58,7 +58,7 @@ pub(super) fn summary(page: &Page) -> Markup {
         .map(|refreshes| refreshes.failed)
         .sum();
     let failures = failed_uses.saturating_add(failed_refreshes);
-    // A number of nothing is worth a place only where people look for it.
+    // Zero of these is shown only where readers expect the number.
     let tiles = [
         (of(Status::Expired), "expired", "expired", true),
         (of(Status::Missing), "missing", "missing", false),
@@ -143,7 +143,7 @@ fn cells(row: &HealthRow, now: UnixMs) -> [Markup; 6] {
     ]
 }
 
-/// What it is; also who keeps it, where that is not this vault.
+/// The credential's kind, and its owner if that is not this vault.
 fn kind(row: &HealthRow) -> Markup {
     html! {
         div.kind { (row.kind) @if row.keeper != VAULT { span.soft { ", kept by " (row.keeper) } } }

@@ -1,4 +1,5 @@
-//! The page that `report` writes: how the credentials stand, what happened to them, who used them, and the record.
+//! The page that `report` writes: the state of the credentials, what happened to them, who used
+//! them, and the record.
 //!
 //! One HTML file that loads nothing and runs nothing, for a screen of any width and for paper. Values in, text out:
 //! nothing here reads a file, a key or a clock. There is no secret in what it is made of.
@@ -20,11 +21,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use self::facts::Page;
 use self::text::{outside, when, zone};
 
-/// Loads nothing, even where a fault let something in; the style sheet is in the page.
+/// Blocks all loading, even if a bug let a reference in; the style sheet is in the page.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// What such a page says it was made by: one may be replaced by a newer one.
+/// The generator that a page names: a page with this name may be replaced by a newer one.
 pub(crate) const GENERATOR: &str = "clawkeep report";
 /// Into how many parts the page's time is to be cut: as fine as a wide screen shows it, coarser for many profiles, so that
 /// the page stays small.

@@ -64,7 +64,7 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [Markup; 6] {
     ]
 }
 
-/// A token that has ended since is overdue; where it is renewed only when it is used, that is no fault.
+/// A token that has expired since is overdue. Where it is refreshed only on use, that is no fault.
 fn due(at: UnixMs, now: UnixMs) -> Markup {
     html! {
         @if at <= now {

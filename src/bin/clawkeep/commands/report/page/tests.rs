@@ -146,7 +146,7 @@ fn busy(profiles: &[Whose]) -> Page {
     page
 }
 
-/// Nothing is loaded and nothing runs, whoever named the profiles.
+/// The page loads and runs nothing, whatever the profiles' names contain.
 fn assert_harmless(html: &str) {
     let lower = html.to_lowercase();
     for word in [

@@ -1,4 +1,4 @@
-//! What a watcher says: a line an event, for a terminal, a file or a service manager's journal.
+//! The log of a watcher: one line per event, for a terminal, a file or a service manager's journal.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -14,12 +14,13 @@ use crate::terminal::notices::is_of_a_source;
 use crate::terminal::text::one_line;
 use crate::terminal::ui::Loudness;
 
-/// How many lines wait to be read; more are counted and let go. A reader that stands still must not hold the watcher up.
+/// How many lines may wait to be read; more are counted and dropped. A stalled reader must not
+/// block the watcher.
 const WAITING_MAX: usize = 1000;
 /// How long lines are waited for at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// How grave a line is, as the journal understands it. Source: sd-daemon(3).
+/// The severity of a line, as the journal defines it. Source: sd-daemon(3).
 #[derive(Clone, Copy)]
 enum Level {
     Error = 3,
@@ -30,33 +31,33 @@ enum Level {
 enum Line {
     Out(String),
     Err(String),
-    /// Everything before it is to be written.
+    /// Asks the writer to write everything before it.
     Flush(Sender<()>),
 }
 
-/// Where the lines go, and what was said and still holds.
+/// Writes lines, and remembers which conditions were reported and still hold.
 #[derive(Debug)]
 pub(crate) struct Log {
     lines: SyncSender<Line>,
     lost: AtomicUsize,
-    /// The journal reads stdout, stderr.
+    /// Whether the journal reads stdout, stderr.
     journal: (bool, bool),
     clock: Clock,
     loudness: Loudness,
-    /// What holds since the last pass or longer, by what it is about.
+    /// Conditions that hold since the last pass or longer, by subject.
     conditions: BTreeMap<String, Condition>,
-    /// What was said last of what is tried again, by what it is about.
+    /// The last message of what is being retried, by subject.
     retries: BTreeMap<String, String>,
-    /// What keeps passes from being made.
+    /// Why passes fail at present.
     failing: Option<String>,
 }
 
 #[derive(Debug)]
 struct Condition {
     text: String,
-    /// Seen in the pass that is under way.
+    /// Whether the current pass found it.
     is_current: bool,
-    /// What is said when it is over.
+    /// The message when the condition ends.
     over: Option<String>,
 }
 
@@ -87,13 +88,13 @@ impl Log {
         })
     }
 
-    /// Something was done.
+    /// Logs that something was done.
     pub(crate) fn event(&self, text: &str) {
         let line = self.line(self.journal.0, Level::Info, text);
         self.send(Line::Out(line));
     }
 
-    /// Something is amiss, which a person may want to know.
+    /// Logs a problem that a person may want to know of.
     pub(crate) fn warn(&self, text: &str) {
         if self.loudness == Loudness::Quiet {
             return;
@@ -102,7 +103,7 @@ impl Log {
         self.send(Line::Err(line));
     }
 
-    /// Something failed.
+    /// Logs that something failed.
     pub(crate) fn fail(&self, text: &str) {
         let line = self.line(self.journal.1, Level::Error, text);
         self.send(Line::Err(line));
@@ -121,15 +122,16 @@ impl Log {
         }
     }
 
-    /// Waits for a moment until everything is written.
+    /// Waits briefly until everything is written.
     pub(crate) fn flush(&self) {
         let (done, is_done) = mpsc::channel();
         if self.lines.try_send(Line::Flush(done)).is_ok() {
-            let _ = is_done.recv_timeout(FLUSH); // nobody reads: then nothing is missed either
+            let _ = is_done.recv_timeout(FLUSH); // without a reader nothing is lost
         }
     }
 
-    /// Something is amiss as long as it is said in every pass: it is printed when it is new, and `over` when it is not said any more.
+    /// Reports a problem that holds as long as every pass reports it: logged when it is new, and
+    /// `over` when a pass no longer reports it.
     pub(crate) fn warn_while(&mut self, key: &str, text: &str, over: Option<String>) {
         if !self.is_known(key, text) {
             self.warn(text);
@@ -137,7 +139,7 @@ impl Log {
         self.keep(key, text, over);
     }
 
-    /// As [`Log::warn_while`], of what failed.
+    /// Like [`Log::warn_while`], at the error level.
     pub(crate) fn fail_while(&mut self, key: &str, text: &str, over: Option<String>) {
         if !self.is_known(key, text) {
             self.fail(text);
@@ -159,13 +161,14 @@ impl Log {
         self.conditions.insert(key.to_owned(), condition);
     }
 
-    /// As [`Log::warn_while`], where what is said of it changes while it lasts, and is said once.
+    /// Like [`Log::warn_while`], for a problem whose text changes while it lasts: logged once.
     pub(crate) fn warn_once_while(&mut self, key: &str, text: &str, over: Option<String>) {
         let known = self.conditions.get(key).map(|known| known.text.clone());
         self.warn_while(key, known.as_deref().unwrap_or(text), over);
     }
 
-    /// Something that is tried again is amiss: said when it is new, or for another reason than before; nothing is said when it is over.
+    /// Warns of a failure that will be retried: logged when it is new or its reason changed. Its
+    /// end is not logged.
     pub(crate) fn warn_of_retry(&mut self, key: &str, text: &str) {
         if self.retries.get(key).is_none_or(|known| known != text) {
             self.warn(text);
@@ -173,13 +176,13 @@ impl Log {
         self.retries.insert(key.to_owned(), text.to_owned());
     }
 
-    /// It is over: should it come again, it is news.
+    /// Forgets a failure that was retried: if it recurs, it is logged again.
     pub(crate) fn forget_retry(&mut self, key: &str) {
         self.retries.remove(key);
     }
 
-    /// A pass has gone through everything. Where it did not read every source, nothing is over that
-    /// only reading tells.
+    /// Ends a pass: conditions that it did not report are over. If it did not read every source,
+    /// those that depend on a source stay.
     pub(crate) fn end_of_pass(&mut self, has_read_sources: bool) {
         let mut over = Vec::new();
         self.conditions.retain(|key, condition| {
@@ -196,7 +199,7 @@ impl Log {
         over.iter().for_each(|text| self.event(text));
     }
 
-    /// No pass can be made, for that reason.
+    /// Logs why no pass can be made, when the reason is new.
     pub(crate) fn failing(&mut self, text: &str) {
         if self.failing.as_deref() != Some(text) {
             self.fail(text);
@@ -204,7 +207,8 @@ impl Log {
         self.failing = Some(text.to_owned());
     }
 
-    /// The journal has the time of its own, and takes how grave a line is from its beginning.
+    /// A line for a terminal or file has the time. The journal adds it itself, and takes the
+    /// severity from a prefix.
     fn line(&self, is_journal: bool, level: Level, text: &str) -> String {
         let text = one_line(text);
         if is_journal {
@@ -214,7 +218,7 @@ impl Log {
         let now = now.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
         match level {
             Level::Info => format!("{now} {text}"),
-            // Notices begin with how grave they are.
+            // Notices begin with their severity.
             Level::Warning if text.starts_with("Warning:") || text.starts_with("Note:") => {
                 format!("{now} {text}")
             }
@@ -224,7 +228,7 @@ impl Log {
     }
 }
 
-/// Writes lines, until nobody has any more. A reader that has gone away is no reason to stop.
+/// Writes lines until all senders are gone. A reader that went away does not stop it.
 fn write_lines(lines: &Receiver<Line>) {
     for line in lines {
         let _ = match line {
@@ -238,7 +242,7 @@ fn write_lines(lines: &Receiver<Line>) {
     }
 }
 
-/// A failure, and what a person can do about it, in one line.
+/// A failure and its fix, in one line.
 pub(crate) fn in_a_line(failure: &Failure) -> String {
     let mut words = failure.lines();
     words.extend(failure.remedy_unattended("clawkeep watch"));

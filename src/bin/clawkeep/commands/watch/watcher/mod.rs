@@ -1,5 +1,5 @@
-//! Keeping everything in step without being asked: waits for changed files, for what is due, and for signals, and goes through
-//! everything once there is a reason.
+//! The watcher: waits for changed files, due work and signals, and makes a pass over everything
+//! when there is a reason.
 
 mod files;
 mod inbox;
@@ -37,17 +37,18 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::shown_id;
 
-/// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
-/// vault.
+/// How often changes without a notification are looked for: network file systems, a clock that was
+/// set, the vault.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
-/// The same where the system does not tell of changed files.
+/// The same while the system reports no file changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// The shortest time between two passes that nobody asked for.
+/// The shortest time between two passes without a request.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
-/// Watches one vault.
+/// The watcher of one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
-    /// Held so that nobody else watches the vault; none while it is taken anew where the vault is now.
+    /// Prevents a second watcher of the vault; `None` while the lock moves to the vault's new
+    /// place.
     lock: Option<FileLock>,
     log: Log,
     service: Service,
@@ -57,26 +58,26 @@ pub(crate) struct Watcher<'c> {
     ending: Ending,
     inbox: Inbox,
     settling: Settling,
-    /// The system tells of changed files; else, since when it is not asked.
+    /// The file notifications; else, since when they are off.
     follower: Option<Follower>,
     unfollowed: Option<Instant>,
-    /// The vault, and which file it is.
+    /// The vault and the identity of its file.
     vault: Option<(UnlockedVault, Option<Stamp>)>,
-    /// There is one pass.
+    /// Whether only one pass is made.
     is_single: bool,
-    /// There was one: it is not made anew.
+    /// Whether a vault was opened before: then it is not created again.
     had_vault: bool,
-    /// Every agent that was there last.
+    /// The agents of the last pass.
     agents: Vec<AgentRef>,
-    /// The files of borrowed logins, as the last pass found them.
+    /// The files of borrowed logins, from the last pass.
     borrowed: BTreeSet<PathBuf>,
-    /// Agents whose stores others hold on to, and since when.
+    /// Agents whose stores other processes lock, and since when.
     busy: BTreeMap<AgentName, Instant>,
     /// The thread that refreshes logins.
     refreshing: Option<JoinHandle<()>>,
-    /// The grants that it refreshes.
+    /// The grants being refreshed.
     under_way: Vec<Fingerprint>,
-    /// Settings were touched; why those that are there cannot be used.
+    /// Why the current settings cannot be used.
     is_stale: bool,
     settings_fault: Option<String>,
     pruned: Option<Instant>,
@@ -91,7 +92,7 @@ impl<'c> Watcher<'c> {
         notify: &[NotifyArg],
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
-        context.own()?; // what nothing is done by is said at once
+        context.own()?; // invalid settings are reported at once at once
         let alerting = trouble::alerting(context, notify, &sender);
         let settings_fault = trouble::notify_fault(context);
         let stream = context.env.get("JOURNAL_STREAM");
@@ -124,7 +125,7 @@ impl<'c> Watcher<'c> {
         })
     }
 
-    /// One pass, with what is due in it. The worst of what went wrong ends it.
+    /// Makes one pass and its due refreshes. The worst failure ends it.
     pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         self.is_single = true;
         let mut report = self.pass()?;
@@ -136,13 +137,13 @@ impl<'c> Watcher<'c> {
                 Err(_) => break,
             }
             if self.refreshing.is_none() {
-                report = self.pass_without_refreshing()?; // what it brought is exported, and so is what failed known
+                report = self.pass_without_refreshing()?; // exports the new tokens and records failures, and so is what failed known
             }
         }
         self.finish_alerts();
         let failures = report.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
-        // Each was said with what it is about.
+        // Each failure was already logged.
         match worst {
             Some(failure) => Err(Failure::Check(failure.exit_status())),
             None if self.settings_fault.is_some() => Err(Failure::ReportedDamaged),
@@ -150,7 +151,7 @@ impl<'c> Watcher<'c> {
         }
     }
 
-    /// Watches until it is told to end. Only what keeps it from beginning is a failure.
+    /// Watches until it is asked to stop. Fails only if it cannot start.
     pub(crate) fn run(
         &mut self,
         wakes: &Receiver<Wake>,
@@ -195,7 +196,7 @@ impl<'c> Watcher<'c> {
                     for wake in all {
                         match wake {
                             Wake::End => return self.end(wakes),
-                            Wake::Touched => {} // sorted out at once
+                            Wake::Touched => {} // handled immediately
                             Wake::Delivered => due.is_dirty = true,
                             Wake::Refreshed(what) => {
                                 due.is_dirty |= what.is_none();
@@ -222,7 +223,7 @@ impl<'c> Watcher<'c> {
         }
     }
 
-    /// Until the vault is to be had. Nothing where it is told to end before.
+    /// Waits until the vault is available; `None` if asked to stop before.
     fn first_pass(&mut self, wakes: &Receiver<Wake>) -> Result<Option<Due>, Failure> {
         for pause in RETRIES {
             match self.pass() {
@@ -237,7 +238,7 @@ impl<'c> Watcher<'c> {
                             return Ok(None);
                         }
                     }
-                    self.is_stale = true; // whatever was told meanwhile
+                    self.is_stale = true; // discards notifications from meanwhile
                 }
                 Err(failure) => return Err(failure),
                 Ok(report) => {
@@ -249,7 +250,7 @@ impl<'c> Watcher<'c> {
         self.pass().map(|report| Some(self.after(&report, 0)))
     }
 
-    /// Takes in what was told of changed files.
+    /// Processes the pending file notifications.
     fn sort_out(&mut self, due: &mut Due) {
         let contents = self.inbox.take();
         let now = Instant::now();
@@ -265,7 +266,7 @@ impl<'c> Watcher<'c> {
         self.settling.note(path, touch, now);
     }
 
-    /// How long to wait for files that are being written.
+    /// How long to wait for files that are being written to settle.
     fn hold(&mut self) -> Option<Duration> {
         let mut settling = std::mem::take(&mut self.settling);
         let hold = settling.wait(Instant::now(), |path| self.content_of(path));
@@ -273,7 +274,7 @@ impl<'c> Watcher<'c> {
         hold
     }
 
-    /// How long to sleep at most.
+    /// The longest sleep between two checks.
     fn check_interval(&self) -> Duration {
         let interval = if self.follower.is_some() {
             CHECK_INTERVAL
@@ -283,12 +284,12 @@ impl<'c> Watcher<'c> {
         self.service.pulse().map_or(interval, |pulse| pulse.min(interval))
     }
 
-    /// Looks for what nobody tells. Whether there is anything.
+    /// Looks for changes without a notification. Returns whether there are any.
     fn check_unannounced(&mut self, before: &FileSnapshot) -> bool {
         let changed = self.changed(before);
         let is_clock_set = before.is_clock_set();
         if is_clock_set {
-            self.schedule.forget(); // its pauses are of another time
+            self.schedule.forget(); // its pauses belong to another time
         }
         let now = Instant::now();
         for path in &changed {
@@ -297,7 +298,7 @@ impl<'c> Watcher<'c> {
         !changed.is_empty() || is_clock_set || self.is_otherwise(before)
     }
 
-    /// What a pass says of the next.
+    /// When the next pass is due, from the result of this one.
     fn after(&mut self, report: &PassReport, failures: usize) -> Due {
         self.service.ready(state::status(report));
         self.borrowed.clone_from(&report.borrowed);
@@ -310,18 +311,18 @@ impl<'c> Watcher<'c> {
         let retry = failures.checked_sub(1).map(|before| retry(before, is_busy));
         let wait = report.wait.into_iter().chain(retry).min();
         Due {
-            // What was left out is come back to.
+            // Agents that were left out are retried.
             is_dirty: !self.settling.held().is_empty(),
             at: wait.and_then(|wait| Instant::now().checked_add(wait.max(PASS_PAUSE))),
             failures,
         }
     }
 
-    /// Notes what came of a refresh.
+    /// Records the outcome of a refresh.
     fn note_refreshed(&mut self, what: Option<Box<(Job, Outcome)>>) {
         let Some(what) = what else {
             if let Some(thread) = self.refreshing.take() {
-                let _ = thread.join(); // it has nothing left to do
+                let _ = thread.join(); // the thread has finished
             }
             return;
         };
@@ -382,7 +383,7 @@ impl<'c> Watcher<'c> {
         Ok(())
     }
 
-    /// Waits for a moment until what was said is written.
+    /// Waits briefly until the log is written.
     pub(crate) fn flush(&self) {
         self.log.flush();
     }

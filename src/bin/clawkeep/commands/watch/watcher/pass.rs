@@ -1,4 +1,4 @@
-//! One pass: every agent is synced, merged and exported, and it is seen what is due.
+//! One pass: syncs, merges and exports every agent, and finds what is due.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::terminal::notices;
 use crate::terminal::text::shown_id;
 
-/// How long another program's lock on a store is waited for. It is come back to.
+/// How long to wait for another program's lock on a store before the agent is retried later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How many agents are named in one line.
 const NAMED_MAX: usize = 5;
@@ -36,22 +36,23 @@ struct Login<'d> {
     token: Fingerprint,
 }
 
-/// What a pass works with.
+/// The inputs of a pass.
 pub(crate) struct Pass<'p> {
     pub(crate) context: &'p Context,
     pub(crate) vault: &'p mut UnlockedVault,
     pub(crate) schedule: &'p mut Schedule,
     pub(crate) log: &'p mut Log,
-    /// Files that are being written: their agents are left out, and no login is taken from them.
+    /// Files that are being written: their agents are left out, and their logins are not imported.
     pub(crate) held: &'p HashSet<PathBuf>,
-    /// Logins are being refreshed already: none is due.
+    /// Whether refreshes are running: then no login is due.
     pub(crate) is_refreshing: bool,
-    /// Called again and again between agents; whether to go on.
+    /// Called repeatedly between agents; returns whether to continue.
     pub(crate) goes_on: &'p dyn Fn() -> bool,
 }
 
 impl Pass<'_> {
-    /// Goes through the agents. One agent's trouble is not the others'; what is wrong with the vault is everybody's, and ends the pass.
+    /// Syncs every agent. One agent's failure does not stop the others; a failure of the vault
+    /// affects all, and ends the pass.
     pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
         let mut report = self.load_all(agents)?;
         let logins = self.logins(&report.agents);
@@ -63,7 +64,7 @@ impl Pass<'_> {
         report.wait = self.wait(&report.agents, &logins);
         for (agent, failure) in &report.failures {
             if self.is_refreshing && failure.is_busy() {
-                continue; // most likely by the refresh that this very process makes
+                continue; // most likely by this process's own refresh that this very process makes
             }
             let name = shown_id(agent.name.as_str());
             let text = format!("{name}: {}", in_a_line(failure));
@@ -101,7 +102,7 @@ impl Pass<'_> {
                     ended = Some(failure);
                     return ControlFlow::Break(());
                 }
-                // Its directory went away meanwhile: it is no agent any more.
+                // Its directory was removed meanwhile: it is no agent any more.
                 Err(_) if !agent.dir.is_dir() && agent.name != AgentName::default() => {}
                 Err(failure) => report.failures.push((agent.clone(), failure)),
             }
@@ -116,7 +117,7 @@ impl Pass<'_> {
         ended.map_or(Ok(report), Err)
     }
 
-    /// Whether to ask the sources for an agent.
+    /// Whether to read the sources for an agent.
     fn mode(&self, agent: &AgentRef) -> Result<SyncMode, Failure> {
         let layout = &self.context.layout;
         let mut files = [&layout.claude_code_file, &layout.codex_file].into_iter();
@@ -153,7 +154,7 @@ impl Pass<'_> {
         (self.context.clock.now(), Instant::now())
     }
 
-    /// The logins that are to be refreshed. One that stands in several places is, once.
+    /// The logins to refresh; one that several agents have counts once.
     fn due(&self, logins: &[Login<'_>]) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::new();
         if self.is_refreshing {
@@ -175,13 +176,14 @@ impl Pass<'_> {
         jobs
     }
 
-    /// How long until something is due. While logins are refreshed, what comes of that is waited for.
+    /// How long until something is due. While logins are being refreshed, their outcome is awaited
+    /// instead.
     fn wait(&self, docs: &[(AgentRef, StoreDoc)], logins: &[Login<'_>]) -> Option<Duration> {
         let now = self.now();
         let due = logins.iter().filter_map(|login| {
             let prints = (login.grant, login.token);
             let wait = self.schedule.due_in(&login.credential, prints, now);
-            wait.filter(|wait| !wait.is_zero()) // else it is on its way
+            wait.filter(|wait| !wait.is_zero()) // else its refresh is running
         });
         let ends = docs
             .iter()
@@ -190,7 +192,7 @@ impl Pass<'_> {
     }
 }
 
-/// Takes an agent that was loaded into what the pass found; what was changed, in words.
+/// Adds a loaded agent to the report, and describes what changed.
 fn add_loaded(
     context: &Context,
     log: &mut Log,
@@ -206,7 +208,7 @@ fn add_loaded(
         if matches!(notice, Notice::OldCopyLeft { .. }) {
             report.old_copies.push((agent.name.clone(), words.clone()));
         }
-        // What several agents find is said once.
+        // What several agents report is logged once.
         match notices::lasts(notice) {
             Some((key, over)) => log.warn_once_while(&key, &words, Some(over)),
             None => log.warn_while(&words, &words, None),
@@ -246,7 +248,7 @@ fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
     Some(format!("{words}{ends}"))
 }
 
-/// Agents' names, the first few of them.
+/// The agents' names, the first few of them.
 fn joined(names: &[AgentName]) -> String {
     let shown: Vec<String> = names
         .iter()
@@ -262,7 +264,7 @@ fn joined(names: &[AgentName]) -> String {
     }
 }
 
-/// Whether it is the vault that cannot be used, whichever agent is looked at.
+/// Whether the failure is the vault's, whichever agent is loaded.
 fn is_of_the_vault(failure: &Failure) -> bool {
     matches!(
         failure,

@@ -1,4 +1,5 @@
-//! Refreshing beside the passes: a provider may take its time, and a login that changes meanwhile is not to wait for it.
+//! Refreshes beside the passes: a provider may be slow, and a login that changes meanwhile must not
+//! wait for it.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,10 +16,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::signals;
 
-/// How long another process's refresh of the same login is waited for: it does what this one would do.
+/// How long to wait for another process's refresh of the same login, which has the same result.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Refreshes logins in turn, on a thread of its own, until it is to end; `report` is told of each, and `None` at the end.
+/// Refreshes logins in turn on its own thread until it is asked to stop. Calls `report` with each
+/// outcome, and with `None` at the end.
 pub(crate) fn start(
     (context, mut vault): (Context, UnlockedVault),
     agents: Vec<AgentRef>,
@@ -40,7 +42,7 @@ pub(crate) fn start(
     })
 }
 
-/// Tells that there is nothing more to come, however the thread ends: it is waited for.
+/// Reports the end of the thread, however it ends: the watcher waits for it.
 struct EndSignal<T: Fn(Option<(Job, Outcome)>)>(T);
 
 impl<T: Fn(Option<(Job, Outcome)>)> Drop for EndSignal<T> {
@@ -58,7 +60,7 @@ fn refresh(
     let mut renewer = Renewer::new(context.providers()?, agents);
     let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
     renewer.keep_head = Some(&keep_head);
-    renewer.shield = Some(&signals::hold); // a watch that goes on handles the signals itself
+    renewer.shield = Some(&signals::hold); // a running watch handles the signals itself handles the signals itself
     renewer.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
@@ -84,7 +86,7 @@ fn refresh(
     })
 }
 
-/// How long a login lasts, in milliseconds, and its grant.
+/// A login's remaining lifetime, in milliseconds, and its grant.
 fn left(
     context: &Context,
     vault: &UnlockedVault,
@@ -97,7 +99,7 @@ fn left(
     Some((ends.saturating_sub(context.clock.now().0), grant))
 }
 
-/// The vault opened once more, for the thread.
+/// Opens the vault again, for the thread.
 pub(crate) fn again(vault: &UnlockedVault) -> Result<UnlockedVault, Failure> {
     vault.again()?.ok_or_else(|| VaultError::Rekeyed.into())
 }

@@ -1,4 +1,4 @@
-//! Going through everything: the settings, the vault, the agents, what is due, the alerts, and what is done once in a while.
+//! One round: the settings, the vault, the agents, due refreshes, the alerts, and periodic work.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,21 +16,22 @@ use crate::commands::watch::alerting::{ALERTS_WAIT, Known, Trouble};
 use crate::failure::Failure;
 use crate::record::prune;
 
-/// Settings are read once they have been as they are for so long.
+/// How long settings must be unchanged before they are read.
 const SETTINGS_SETTLE_TIME: Duration = Duration::from_millis(100);
-/// And once for so long, if they say nothing any more.
+/// How long settings must be unchanged before an empty file counts.
 const EMPTY_SETTINGS_DEBOUNCE: Duration = Duration::from_secs(2);
-/// How often memory is given back that only quickens passes.
+/// How often caches are freed.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked whether old events are to be removed.
+/// How often pruning is checked.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-/// How often the vault must have failed in turn before somebody is told: it is gone for a moment while it is replaced.
+/// How many failures of the vault in a row are notified: while it is replaced, it is absent for a
+/// moment.
 const FAILURES_TO_ALERT: usize = 3;
-/// For how long a store must have been held by others before somebody is told.
+/// How long another process must hold a store before it is notified.
 const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
 
 impl Watcher<'_> {
-    /// A pass, and when the next one is due.
+    /// Makes a pass, and returns when the next one is due.
     pub(super) fn attempt(&mut self, failures: usize) -> Due {
         let failure = match self.pass() {
             Ok(report) => return self.after(&report, failures),
@@ -38,8 +39,8 @@ impl Watcher<'_> {
         };
         let text = log::in_a_line(&failure);
         self.log.failing(&text);
-        self.vault = None; // opened anew: it may be another one
-        // While it is replaced it is gone for a moment.
+        self.vault = None; // opened again: it may be another file another one
+        // While it is replaced, it is absent for a moment.
         let next = (failures + 1 >= FAILURES_TO_ALERT).then(|| {
             let trouble = Trouble {
                 key: "vault".to_owned(),
@@ -75,7 +76,7 @@ impl Watcher<'_> {
             return Err(VaultError::Absent { path }.into());
         };
         let mut agents = self.context.every_agent(vault)?;
-        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the one that most wait for comes first
+        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the agent that most gateways use comes first comes first
         self.agents.clone_from(&agents);
         let (service, ending) = (&self.service, &self.ending);
         let pass = Pass {
@@ -98,12 +99,13 @@ impl Watcher<'_> {
         Ok(report)
     }
 
-    /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them. So do those that were
-    /// written in this very moment, or say nothing any more and were left alone for a moment only: that could open what was closed.
+    /// Reads the settings again. Invalid settings leave the earlier ones in force: somebody may be
+    /// editing them. So do settings that were written at this very moment, or that were emptied a
+    /// moment ago: emptying could open what was closed.
     fn reload(&mut self) {
         let file = self.context.layout.settings_file.clone();
         let age = std::fs::metadata(&file).and_then(|meta| meta.modified());
-        let age = age.ok().map(|at| at.elapsed().unwrap_or(EMPTY_SETTINGS_DEBOUNCE)); // of a clock that was set back
+        let age = age.ok().map(|at| at.elapsed().unwrap_or(EMPTY_SETTINGS_DEBOUNCE)); // the clock was set back
         if age.is_some_and(|age| age < SETTINGS_SETTLE_TIME) {
             return self.come_back_to(&file);
         }
@@ -125,14 +127,14 @@ impl Watcher<'_> {
         }
     }
 
-    /// What is not to be believed yet is looked at again.
+    /// Schedules another check of settings that have not settled.
     fn come_back_to(&mut self, file: &Path) {
         self.is_stale = true;
         self.settling.note(file, Touch::Writing, Instant::now());
     }
 
-    /// Goes on where the vault and the gateway's files are now: the vault may have been moved, and
-    /// a gateway may have come to be.
+    /// Continues at the current places of the vault and the gateway's files: the vault may have
+    /// moved, or a gateway may be new.
     fn follow_the_vault(&mut self) -> Result<(), Failure> {
         let before = self.context.lock_dir();
         if self.context.find_places_again()? {
@@ -153,7 +155,7 @@ impl Watcher<'_> {
         self.context.places.check_single()
     }
 
-    /// Opens the vault, unless it is open and still the one that is there.
+    /// Opens the vault, unless the current one is still that file.
     fn open(&mut self) -> Result<(), Failure> {
         let path = &self.context.layout.vault_file;
         let there = Stamp::of(path);
@@ -164,7 +166,7 @@ impl Watcher<'_> {
         }
         self.vault = None;
         let vault = if self.had_vault {
-            // Gone for a moment while it is replaced: one that is made then would be empty.
+            // It is absent for a moment while it is replaced: a new one would be empty.
             self.context.unlocked()?
         } else {
             self.context.vault()?
@@ -175,7 +177,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Has logins refreshed.
+    /// Starts refreshing the logins.
     fn refresh(&mut self, jobs: Vec<state::Job>) -> Result<(), Failure> {
         let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
             return Ok(());
@@ -184,7 +186,7 @@ impl Watcher<'_> {
         self.under_way = jobs.iter().map(|job| job.grant).collect();
         let sender = self.sender.clone();
         let send = move |what: Option<_>| {
-            // Nobody is left to be told while the process ends.
+            // No receiver is left while the process exits.
             let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
         };
         let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), send);
@@ -192,7 +194,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Tells somebody who is not here of what needs them; how long until there is more to tell.
+    /// Sends alerts. Returns how long until more are due.
     fn alert(&mut self, report: &PassReport) -> Option<Duration> {
         let failing = |name: &AgentName| report.failures.iter().any(|(agent, _)| agent.name == *name);
         self.busy.retain(|name, _| failing(name));
@@ -221,7 +223,8 @@ impl Watcher<'_> {
         let due = report.due.iter().map(|job| job.grant);
         let under_way = self.under_way.iter().copied();
         let under_way = under_way.filter(|_| self.refreshing.is_some());
-        // A single pass has no second try. On waking from sleep the first one may have come before the network.
+        // A single pass has no retry. After waking from sleep, the first one may run before the
+        // network is up.
         let soon = self.schedule.failed_once().filter(|_| !self.is_single);
         let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
         let logins = (!report.is_unread).then_some(&report.logins[..]);
@@ -243,7 +246,7 @@ impl Watcher<'_> {
         }
     }
 
-    /// Says who could not be told.
+    /// Logs which targets could not be reached.
     fn warn_unreached(&mut self) {
         for (target, why) in self.alerting.unreached() {
             let text = format!("alerts: {target} was not notified: {why}");
@@ -258,7 +261,7 @@ impl Watcher<'_> {
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
-    /// What is done once in a while.
+    /// Does the periodic work.
     fn tidy(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
@@ -271,11 +274,11 @@ impl Watcher<'_> {
         }
         if self.released.elapsed() >= RELEASE_EVERY {
             self.released = Instant::now();
-            let _ = vault.release_memory(); // it is kept then, and bounded
+            let _ = vault.release_memory(); // it stays then, and is bounded
         }
     }
 
-    /// Waits for alerts that are on their way.
+    /// Waits for running deliveries of alerts.
     pub(super) fn finish_alerts(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
