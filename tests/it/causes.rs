@@ -518,7 +518,10 @@ fn a_keychain_that_a_limit_keeps_from_being_asked_is_not_called_locked() {
             continue;
         }
         assert!([1, 77].contains(&run.status), "{files}: {run:?}");
-        assert!(!run.stderr.contains("clawkeep has a bug"), "{files}: {run:?}");
+        assert!(
+            !run.stderr.contains("clawkeep has a bug"),
+            "{files}: {run:?}"
+        );
         assert!(!run.stderr.contains("Unlock"), "{files}: {run:?}");
         named += usize::from(run.stderr.contains("ulimit -n"));
     }

@@ -151,9 +151,9 @@ fn another_account_is_never_used_in_silence() {
         .exits(1);
     assert_eq!(strict.stdout, "");
     assert!(
-        strict
-            .stderr
-            .contains("the first choice for anthropic cannot be used: anthropic:one is in cooldown"),
+        strict.stderr.contains(
+            "the first choice for anthropic cannot be used: anthropic:one is in cooldown"
+        ),
         "{}",
         strict.stderr
     );

@@ -323,7 +323,8 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
         run.stderr
     );
     assert!(
-        run.stderr.contains("the login test:login is no longer valid"),
+        run.stderr
+            .contains("the login test:login is no longer valid"),
         "{}",
         run.stderr
     );
@@ -359,7 +360,8 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
     // It is never sent again.
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("the login test:login is no longer valid"),
+        run.stderr
+            .contains("the login test:login is no longer valid"),
         "{}",
         run.stderr
     );
@@ -890,7 +892,8 @@ fn refresh_by_hand_and_by_cron() {
     // Every agent's that are due; the shared one is refreshed once.
     let run = home.run(&["refresh", "--due"]).exits(0);
     assert!(
-        run.stdout.contains("Refreshed test:login; it expires in 8h."),
+        run.stdout
+            .contains("Refreshed test:login; it expires in 8h."),
         "{run:?}"
     );
     assert_eq!(run.stderr, "", "what cannot be refreshed here is not due");
@@ -1009,7 +1012,10 @@ fn how_a_grant_stands_is_seen() {
     provider.next([Instead::Answer(502, Vec::new(), String::new())]);
     token(&home).exits(1);
     let status = home.run(&["models", "status"]).ok();
-    assert!(status.contains("(refresh token may be used up)"), "{status}");
+    assert!(
+        status.contains("(refresh token may be used up)"),
+        "{status}"
+    );
     let json = home.run(&["models", "status", "--json"]).json();
     assert_eq!(
         json["auth"]["oauth"]["profiles"][0]["grant"],

@@ -51,7 +51,7 @@ fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> 
     write_answer(&text)
 }
 
-/// Says what failed, why, and what to do next; the exit status that goes with it.
+/// Prints what failed, why, and the remedy; returns the exit status.
 pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
     if let Failure::Usage(error) = failure {
         if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand

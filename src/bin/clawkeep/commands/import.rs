@@ -161,7 +161,7 @@ impl Import {
     ) -> Result<(), Failure> {
         let now = context.clock.now();
         let before = context.load(vault, agent)?;
-        let joined_file = file.join(&before.doc, now); // the edit below merges with the current document with what is there by then
+        let joined_file = file.join(&before.doc, now); // the edit below merges with the current document
         let known = &before.borrowed;
         let lent = match self.own {
             true => lent_elsewhere(vault, &joined_file)?,

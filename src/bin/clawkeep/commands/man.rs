@@ -90,7 +90,7 @@ fn page(command: &Command, date: &str) -> std::io::Result<String> {
     let body = String::from_utf8(made).map_err(std::io::Error::other)?;
     let body = body
         .replace(APOSTROPHE, "")
-        .replace("\n.br\n\n.br\n", "\n.sp\n"); // the same, without what formatters warn about formatters warn of
+        .replace("\n.br\n\n.br\n", "\n.sp\n"); // the same, without what formatters warn about
     // Its own title line has no quotes around a date that is empty, so that the version would be taken for it.
     let name = command.get_display_name().unwrap_or(command.get_name());
     let version = env!("CARGO_PKG_VERSION");

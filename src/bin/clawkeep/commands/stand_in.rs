@@ -32,7 +32,7 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
         ErrorKind::InvalidSubcommand
             | ErrorKind::UnknownArgument
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            | ErrorKind::DisplayVersion // `clawdbot --version` asks for the gateway's version the version of `clawdbot` means the gateway's
+            | ErrorKind::DisplayVersion // `clawdbot --version` asks for the gateway's version
     );
     if !is_not_ours || !is_called_as_gateway() {
         return failure;

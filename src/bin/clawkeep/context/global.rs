@@ -15,7 +15,7 @@ fn no_descriptor(_: &str) -> Result<u32, String> {
     )
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {

@@ -18,32 +18,32 @@ use crate::terminal::prompt::{self, HiddenQuestions, person};
 
 /// The option for the file with the passphrase of a new slot.
 pub(crate) const NEW_FILE: &str = "--new-passphrase-file";
-/// How often a person is asked.
+/// The number of attempts at the prompt.
 const PROMPTS: u32 = 3;
-/// More than any passphrase or code takes, in bytes.
+/// The largest input, in bytes: more than any passphrase or code has.
 const FILE_MAX: usize = 2 * PASSPHRASE_MAX;
 
-/// Where one was said to be, for this very command.
+/// The source that was named for this command.
 #[derive(Clone, Debug)]
 pub(crate) enum Named {
-    /// In a file, or what comes from it: `-` is stdin.
+    /// In a file; `-` is stdin.
     File(PathBuf),
     /// On an open descriptor.
     Descriptor(u32),
 }
 
-/// Where this command's passphrase may come from.
+/// The sources of this command's passphrase.
 #[derive(Debug)]
 pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
-    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the
-    /// service manager.
+    /// The permanent sources: the file that `CLAWKEEP_PASSPHRASE_FILE` names, and a credential of
+    /// the service manager.
     default_files: Vec<PathBuf>,
-    /// What the person is asked for.
+    /// The question at the prompt.
     vault: String,
     tries: Cell<u32>,
     prompts: Cell<u32>,
-    /// Open from the first question until the vault is.
+    /// The hidden prompt, from the first question until the vault is open.
     questions: RefCell<Option<HiddenQuestions>>,
 }
 
@@ -115,7 +115,7 @@ impl SecretSource for Passphrases {
 
     fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem> {
         if before.is_none() {
-            self.tries.set(0); // another vault's turn
+            self.tries.set(0); // the next vault
             self.prompts.set(0);
         }
         let attempt = self.tries.replace(self.tries.get() + 1);
@@ -155,10 +155,10 @@ impl Named {
         }
     }
 
-    /// Reads it, to its end. A program that is started later does not get the descriptor it came from.
+    /// Reads it to its end. Programs that are started later do not inherit the descriptor.
     pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
         if self.is_stdin() && prompt::hidden_is_possible() {
-            // Without this, the terminal would show it.
+            // Otherwise the terminal would show it.
             let typed = prompt::hidden("Passphrase or recovery code");
             return typed.map_err(|_| KeyProblem::NoSecret);
         }
@@ -180,14 +180,13 @@ impl Named {
         };
         match self {
             Self::File(name) if name != Path::new("-") => read_file(&path),
-            _ => read_stream(&path), // what was redirected is the shell's
+            _ => read_stream(&path), // the shell opened what was redirected
         }
     }
 }
 
-/// Reads a passphrase from a file that a person, a variable or the service manager named. However
-/// it was named, it is a regular file that nobody else can read or change; or an open descriptor of
-/// this process, as `<(...)` names one.
+/// Reads a passphrase from a named file: a regular file that no other user can read or change, or
+/// an open descriptor of this process, as `<(...)` names one.
 fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
     let is_stream = is_own_descriptor(path) && !is_file;
@@ -206,7 +205,7 @@ fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
 }
 
 fn read_opened(path: &Path, opened: io::Result<impl io::Read>) -> Result<SecretString, KeyProblem> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // a growing buffer would leave copies
     opened
         .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
         .map_err(|error| unreadable(path, error))?;
@@ -240,8 +239,8 @@ fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
     }
 }
 
-/// A passphrase for a new slot: from what was named, else asked for twice where there is a person,
-/// else from stdin. `option` names the file that it may come from.
+/// Gets a passphrase for a new slot: from the named source, else from two prompts, else from stdin.
+/// `option` names the file option.
 pub(crate) fn new_passphrase(
     named: Option<&Named>,
     question: &str,

@@ -1,4 +1,4 @@
-//! Everything that can end a command, each with its exit status and its remedy, in one place.
+//! Every failure of a command, with its exit status and its remedy.
 
 mod another;
 pub(crate) mod causes;
@@ -28,7 +28,7 @@ const DAMAGED: u8 = 65;
 const BUSY: u8 = 75;
 const NO_KEY: u8 = 77;
 
-/// What ended a command.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub(crate) enum Failure {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Backup(BackupError),
-    /// Rows of a backup that do not open.
+    /// Some rows of a backup do not open.
     #[error("{} in the backup {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     BackupRows { rows: Vec<String> },
     #[error(transparent)]
@@ -63,7 +63,7 @@ pub(crate) enum Failure {
     Input(#[source] io::Error),
     #[error("{} cannot be imported: {fault}", path.display())]
     Import { path: PathBuf, fault: ImportFault },
-    /// What was done in the vault; the configuration does not say so.
+    /// The vault was changed, and the configuration could not be.
     #[error("{done}, but the configuration could not be changed")]
     ConfigEdit {
         done: String,
@@ -72,26 +72,28 @@ pub(crate) enum Failure {
     /// A file that was named to be imported.
     #[error(transparent)]
     ImportFile(FileError),
-    /// A request that makes no sense for what is stored.
+    /// A request that is invalid for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
-    /// Rows that are not as clawkeep left them.
+    /// Some rows are damaged or were modified outside clawkeep.
     #[error("{} in the vault {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     Unopened { rows: Vec<String> },
-    /// The answer was given; the store is behind it.
+    /// The answer was printed; the store could not be written.
     #[error(
         "the vault is up to date. auth-profiles.json could not be written; the next command tries again"
     )]
     NotWritten(#[source] FileError),
-    /// The answer was given; no store was written or removed.
-    #[error("the vault is up to date. auth-profiles.json was not written: clawkeep.toml cannot be read")]
+    /// The answer was printed; no store was written or removed.
+    #[error(
+        "the vault is up to date. auth-profiles.json was not written: clawkeep.toml cannot be read"
+    )]
     Undecided(#[source] OwnSettingsError),
-    /// The answer was given; a store that is not to be there still is.
+    /// The answer was printed; a store could not be removed.
     #[error(
         "the vault is up to date. auth-profiles.json could not be removed; the next command tries again"
     )]
     NotRemoved(#[source] FileError),
-    /// A credential was to be handed out, and the record of it cannot be written.
+    /// A credential cannot be handed out, since its use cannot be recorded.
     #[error("no credential was handed out: its use cannot be recorded")]
     Unrecorded(#[source] VaultError),
     #[error("the record does not hold: {0}")]
@@ -107,12 +109,12 @@ pub(crate) enum Failure {
         seq: i64,
         head: PathBuf,
     },
-    /// There are two vaults where one may lie.
+    /// Two vaults exist in possible places.
     #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other", vaults[0].display(), vaults[1].display())]
     TwoVaults { vaults: [PathBuf; 2] },
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
-    /// A record that was exported is not the one that is there.
+    /// An exported record differs from the vault's.
     #[error("{} is not what is in the record: {how}", path.display())]
     ExportDiffers { path: PathBuf, how: String },
     /// `exec` could not run the program.
@@ -125,10 +127,10 @@ pub(crate) enum Failure {
     /// Another process watches the vault.
     #[error("{what}")]
     Watched { what: String },
-    /// `--check` found something: the report has said what.
+    /// `--check` found something, which the report shows.
     #[error("check failed")]
     Check(u8),
-    /// The command has printed its finding as its answer.
+    /// The command has printed the damage as its answer.
     #[error("damaged")]
     ReportedDamaged,
 }
@@ -139,7 +141,7 @@ impl From<BackupError> for Failure {
     }
 }
 
-/// An error and what caused it, each once: some say their cause themselves.
+/// An error and its causes, each once: some repeat their cause.
 pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut next = error;
@@ -225,12 +227,12 @@ impl Failure {
         }
     }
 
-    /// Whether it is to be had later.
+    /// Whether a retry may succeed.
     pub(crate) fn is_busy(&self) -> bool {
         self.exit_status() == BUSY
     }
 
-    /// Whether stdout has said it already.
+    /// Whether stdout has reported it already.
     pub(crate) fn is_reported(&self) -> bool {
         matches!(self, Self::Check(_) | Self::ReportedDamaged)
     }
@@ -245,7 +247,7 @@ impl Failure {
         lines
     }
 
-    /// The file that was not used because somebody else can have changed it, if that is why.
+    /// The file that was refused because another user can have changed it, if that is why.
     fn refusal(&self) -> Option<&Refusal> {
         let mut next: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = next {
@@ -257,7 +259,7 @@ impl Failure {
         None
     }
 
-    /// Whether the system refused to read a configuration, which is no fault of what it says.
+    /// Whether the system refused to read a configuration, as opposed to an invalid content.
     fn is_of_the_system(&self) -> bool {
         matches!(
             self,
@@ -267,8 +269,8 @@ impl Failure {
         )
     }
 
-    /// What a person can do about what a process that goes on by itself met. `command` is the
-    /// command that it runs, as a person types it.
+    /// The remedy for a failure of a background process. `command` is the command that it runs, as
+    /// a person types it.
     pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
             _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),
@@ -375,12 +377,12 @@ impl Failure {
     }
 }
 
-/// A text that may quote what others write, with what a terminal would act on written out.
+/// Escapes terminal control characters in a text from outside.
 fn in_one_line(text: &str) -> String {
     escaped(text).into_owned()
 }
 
-/// Whether another file would fail as well.
+/// Whether any other file would fail as well.
 fn is_about_the_system(error: &FileError) -> bool {
     use Cause::{Device, Disconnected, NoMemory, OpenFiles, OpenFilesOfSystem, Stale};
     let FileError::Io { path, source, .. } = error else {

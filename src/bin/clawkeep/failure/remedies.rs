@@ -1,4 +1,4 @@
-//! What to do next, where a vault, a backup, a key, a file or a lock is what failed.
+//! Remedies for failures of a vault, a backup, a key, a file or a lock.
 
 use std::io;
 use std::path::Path;
@@ -75,7 +75,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     })
 }
 
-/// The two ways on from a vault that lies, or would lie, where another kernel may write it.
+/// The two remedies for a vault on storage that another kernel may write.
 pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> String {
     let place = match storage.by {
         SharedBy::Machines => "on a local disk",
@@ -98,16 +98,17 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     )
 }
 
-/// Whether a vault is already in a place.
+/// Whether a vault already exists in a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It was to be made there.
+    /// The vault was about to be created there.
     New,
-    /// It is there.
+    /// The vault exists there.
     Existing,
 }
 
-/// A copy is no way on where others write the vault: a login that it refreshes would be lost there.
+/// Suggests a copy, unless others write the vault: a login refreshed in the copy would be lost
+/// there.
 fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
     let dir = path.parent().unwrap_or(path);
     let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
@@ -165,7 +166,7 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     })
 }
 
-/// Where a limit keeps the keychain from being asked.
+/// The remedy when a limit prevents access to the keychain.
 const RAISE_LIMIT: &str = "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)";
 
 fn is_at_limit(problem: &KeyProblem) -> bool {
@@ -285,15 +286,16 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     })
 }
 
-/// The home directory, where that is why nothing could be made at `path` in it: it is not there, or not this user's, as in a
-/// container that runs as a user without an account. A path that the user named says itself where it is.
+/// The remedy when nothing can be created at `path` because the home directory is missing or
+/// another user's, as in a container with a user without an account. Not for a path that the user
+/// named.
 fn closed_home(path: &Path) -> Option<&'static Path> {
     let home = Trust::current().home()?;
     let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);
     (path.starts_with(home) && !is_ours && named_by(path).is_none()).then_some(home)
 }
 
-/// Where no cause is known: what people can find out themselves.
+/// The remedy for an unknown cause: how to examine it.
 fn look_at(path: &Path) -> String {
     let dir = shell_shown_path(path.parent().unwrap_or(path));
     match cfg!(windows) {
@@ -302,7 +304,7 @@ fn look_at(path: &Path) -> String {
     }
 }
 
-/// What to do where a sync failed for what the system refuses; `None` where it did not.
+/// The remedy for a sync that the system refused; `None` for other failures.
 pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
     match error {
         SyncError::Vault(error) => file_remedy(error.system_error()?),
@@ -316,7 +318,8 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         LockError::Busy { path } if path.is_dir() => Some(
             "Run the command again. If no program is running that uses it, remove it.".to_owned(),
         ),
-        // Our own, which the system frees with its holder: removing it would let two in.
+        // This lock is our own, and the system frees it with its holder: removing it would let two
+        // processes in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::Held { path, pid } => Some(format!(
             "Run the command again. If process {pid} does not run, here or in a container: {REMOVE_COMMAND} {}",

@@ -18,7 +18,7 @@ pub(crate) fn is_stdout(to: &Path) -> bool {
     to == Path::new("-")
 }
 
-/// The path that the user means.
+/// The path that the user named.
 pub(crate) fn resolved(context: &Context, to: &Path) -> PathBuf {
     if is_stdout(to) {
         to.to_owned()

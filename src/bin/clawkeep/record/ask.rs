@@ -1,4 +1,4 @@
-//! Which part of the record is asked for.
+//! The options that select a part of the record.
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
 
-/// Whose events, from where.
+/// Selects events by profile, provider or agent.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SubjectArgs {
     /// Only this profile
@@ -27,7 +27,7 @@ pub(crate) struct SubjectArgs {
     agent: Option<String>,
 }
 
-/// Events of some kinds, from some place, that ended somehow.
+/// Selects events by kind, origin and outcome.
 #[derive(Debug, Default, Args)]
 pub(crate) struct KindArgs {
     /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint, expiry, export, import, key,
@@ -38,7 +38,7 @@ pub(crate) struct KindArgs {
     how: OutcomeArgs,
 }
 
-/// Where news came from and how it ended.
+/// Selects events by origin and outcome.
 #[derive(Debug, Default, Args)]
 pub(crate) struct OutcomeArgs {
     /// Only events from this origin
@@ -49,7 +49,7 @@ pub(crate) struct OutcomeArgs {
     outcome: Option<Outcome>,
 }
 
-/// Events of some time.
+/// Selects events by time.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TimeArgs {
     /// Only events since: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
@@ -133,7 +133,7 @@ impl TimeArgs {
     }
 }
 
-/// What is added up, a profile each.
+/// Sums over events, one row per profile.
 #[derive(Debug, Args)]
 pub(crate) struct Sums {
     #[command(flatten)]
@@ -153,7 +153,7 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Counts what is asked for, and shows it.
+    /// Counts the selected events, and shows the sums.
     pub(crate) fn show<T, const N: usize, const M: usize>(
         self,
         context: &Context,

@@ -1,4 +1,4 @@
-//! Events, and what they come to, as comma-separated values (RFC 4180), with a header.
+//! Events and their sums as comma-separated values (RFC 4180), with a header.
 
 use std::io::Write;
 

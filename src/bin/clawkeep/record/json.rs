@@ -1,4 +1,4 @@
-//! Events, and what they come to, as JSON. Absent fields are left out. Source: `spec/cli.md`, The record.
+//! Events and their sums as JSON. Absent fields are left out. Source: `spec/cli.md`, The record.
 
 use std::io::{self, Write};
 
@@ -124,7 +124,8 @@ pub(crate) fn of_profile<const N: usize>(
     fields(head.into_iter().chain(more))
 }
 
-/// Who did something. Of what another program did, only where the news of it came from: who looked there is not who did it.
+/// The actor of an event. For another program's change, only its origin: clawkeep's process that
+/// noticed it did not make it.
 pub(crate) fn doer_fields(doer: &Doer) -> Value {
     let is_ours = *doer.origin == *Origin::Clawkeep.as_str();
     let ours = |value: Option<Value>| value.filter(|_| is_ours);
@@ -174,7 +175,7 @@ pub(crate) struct List<'w> {
 impl<'w> List<'w> {
     /// Begins the list.
     pub(crate) fn begin(out: &'w mut dyn Write, name: &str) -> io::Result<Self> {
-        // Nobody's key was needed to read it.
+        // The vault was read without its key.
         write!(
             out,
             "{{\n  \"verified\": false,\n  {}: [",

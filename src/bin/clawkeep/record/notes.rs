@@ -1,4 +1,4 @@
-//! What a person should know who asks the record.
+//! Notes for a person who queries the record.
 
 use clawkeep::audit::Filter;
 use clawkeep::domain::UnixMs;
@@ -9,7 +9,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{local_minute, shown_id};
 
-/// A gateway's uses come into the record when its store is looked at, which needs the key that asking does not ask for.
+/// Notes stores that changed since they were last read: a gateway's uses are recorded when its
+/// store is loaded, which needs the key.
 pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
     for (path, known) in vault.known_stores()? {
         let changed = StorePlace::of_file(&path)?.modified();
@@ -24,7 +25,7 @@ pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<()
     Ok(())
 }
 
-/// What was pruned is not there to be told: that is not the same as that nothing was. `since`: from when on it was asked for.
+/// Notes that a part of the queried time was pruned. `since`: the start of that time.
 pub(crate) fn note_pruning(
     context: &Context,
     vault: &Vault,
@@ -43,7 +44,7 @@ pub(crate) fn note_pruning(
     Ok(())
 }
 
-/// Where nothing matches: a name that the record does not know is most likely mistyped.
+/// Notes names that the record does not have, if nothing matches: they are most likely mistyped.
 pub(crate) fn note_unknown_names(
     context: &Context,
     vault: &Vault,
@@ -65,7 +66,8 @@ pub(crate) fn note_unknown_names(
             .iter()
             .map(|known| (strsim::jaro_winkler(known, asked), known))
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        /// As much alike as that, from 0 to 1, one is most likely the other mistyped. Source: clap takes the same.
+        /// The similarity, from 0 to 1, at which one name is most likely the other mistyped.
+        /// Source: clap uses the same.
         const ALIKE: f64 = 0.7;
         let suggestion = nearest
             .filter(|(alike, _)| *alike > ALIKE)

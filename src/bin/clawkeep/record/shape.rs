@@ -1,4 +1,4 @@
-//! In which shape an answer of many rows is given.
+//! The output formats of answers with many rows.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ impl ShapeArgs {
 pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
     /// What the list is called in JSON.
     pub(crate) name: &'static str,
-    /// What is said where there is no row.
+    /// The note if there are no rows.
     pub(crate) nothing: &'static str,
     /// The table's header.
     pub(crate) header: [&'static str; N],

@@ -1,4 +1,4 @@
-//! Events, and what they come to, for people.
+//! Events and their sums, for people.
 
 use chrono::{DateTime, Local};
 use clawkeep::audit::{Doer, Event, Origin, is_renewal};
@@ -16,7 +16,7 @@ const TIMES: [&str; 6] = [
     "before",
     "retryAt",
 ];
-/// Details that tell a person nothing.
+/// Details that are not shown to people.
 const PROOFS: [&str; 2] = ["mac", "keptMac"];
 
 /// An instant in the reader's zone, to the second.
@@ -62,7 +62,8 @@ fn agent_prefix(agent: Option<&str>) -> String {
     other.map(|agent| format!("{agent}/")).unwrap_or_default()
 }
 
-/// Who did it: the program whose file told of it, or this one's process and who started it.
+/// The actor: the program whose file showed the change, or clawkeep's process and the one that
+/// started it.
 pub(crate) fn by(event: &Event) -> String {
     if *event.origin != *Origin::Clawkeep.as_str() {
         return event.origin.to_string();
@@ -74,7 +75,7 @@ pub(crate) fn by(event: &Event) -> String {
     }
 }
 
-/// Who does something again and again: without the process.
+/// The actor without the process, for sums.
 pub(crate) fn who(doer: &Doer) -> String {
     if *doer.origin != *Origin::Clawkeep.as_str() {
         return one_line(&doer.origin);
@@ -82,7 +83,7 @@ pub(crate) fn who(doer: &Doer) -> String {
     one_line(doer.parent.as_deref().unwrap_or(&doer.program))
 }
 
-/// What there is to say of an event in a few words: expiry, tokens, and its own details.
+/// An event in a few words: expiry, tokens, and its own details.
 pub(crate) fn what(event: &Event) -> String {
     let mut parts = Vec::new();
     parts.extend(

@@ -1,4 +1,4 @@
-//! Whether there is colour in what is shown.
+//! Decides whether output has colour.
 
 use std::ffi::OsString;
 

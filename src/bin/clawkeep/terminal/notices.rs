@@ -1,4 +1,4 @@
-//! What a load has to tell, in words.
+//! The notices of a load, in words.
 
 use clawkeep::config::Layout;
 use clawkeep::doctor::{of_agent, shell_word};
@@ -10,7 +10,7 @@ use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
 use super::program_name;
 use super::text::{shown_id, shown_ids};
 
-/// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
+/// The line for a notice; `None` if nothing is to report. It begins with the severity.
 pub(crate) fn words(notice: &Notice) -> Option<String> {
     Some(match notice {
         Notice::SourceDamaged { place, fault } => {
@@ -93,9 +93,9 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::NotSynced { reason } => format!(
             "Note: nothing was synced, since the vault can only be read: {reason}. This is what the vault holds; auth-profiles.json or another program's login differs from it."
         ),
-        Notice::NotRecorded { error } => format!(
-            "Warning: cannot record what changed: {error}. The next command tries again."
-        ),
+        Notice::NotRecorded { error } => {
+            format!("Warning: cannot record what changed: {error}. The next command tries again.")
+        }
         Notice::RefreshRescued { profile } => format!(
             "Note: a refresh of {} was interrupted. Its new tokens were kept, and clawkeep imported them.",
             shown_id(profile.as_str())
@@ -156,8 +156,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
     })
 }
 
-/// A line for a person, with the paths of `layout`. Under the gateway's name, what only this
-/// program says is left out.
+/// The line for a notice, with the paths of `layout`. Under the gateway's name, notices that only
+/// clawkeep has are left out.
 pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     match notice {
         _ if is_of_our_name(notice) && program_name::is_called_as_gateway() => None,
@@ -182,7 +182,7 @@ pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     )
 }
 
-/// Who may have written a store, as far as that is known.
+/// The programs that may have written a store, as far as known.
 fn written_by(writer: &Writer) -> String {
     let named = writer
         .gateways
@@ -196,7 +196,7 @@ fn written_by(writer: &Writer) -> String {
     }
 }
 
-/// What stays although an old copy says otherwise.
+/// What the vault keeps although an old copy has something else.
 fn kept(undoes: &Undoes) -> String {
     let ids = |ids: &[String]| shown_ids(ids.iter().map(String::as_str));
     let parts = [
@@ -218,7 +218,7 @@ fn kept(undoes: &Undoes) -> String {
     format!("Kept: {}.", kept.join("; "))
 }
 
-/// The command that puts a removed credential back; one is enough as an example.
+/// The command that restores a removed credential, for one of them.
 fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     let id = profiles.first().map_or("ID", String::as_str);
     format!(
@@ -228,7 +228,7 @@ fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     )
 }
 
-/// A sentence with a capital at its beginning, unless a profile's id is there.
+/// Capitalises a sentence, unless it begins with a profile's id.
 fn capitalised(text: &str) -> String {
     let begins_with_id = text
         .split(' ')
@@ -253,7 +253,7 @@ pub(crate) fn is_of_a_source(key: &str) -> bool {
         .any(|start| key.starts_with(start))
 }
 
-/// Of what lasts until somebody does something: what it is about, and what is said when it is over.
+/// For a condition that lasts until a person acts: its subject, and the message when it ends.
 pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
     match notice {
         Notice::SourceDamaged { place, .. } => Some((
@@ -268,7 +268,7 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
             format!("old copy {}", path.display()),
             format!("{} is up to date again", path.display()),
         )),
-        // The next pass reports it as a state, which is not said once more.
+        // The next pass reports it as a state, which is not repeated.
         Notice::AccountChanged { place, .. } => Some((
             format!("login {place}"),
             format!("{place} is in order again"),

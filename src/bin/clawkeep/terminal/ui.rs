@@ -10,18 +10,18 @@ use super::text::{json_text, one_line, shown};
 use super::{notices, program_name};
 use crate::failure::Failure;
 
-/// How much to say on stderr.
+/// How much is printed on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loudness {
     /// Errors only.
     Quiet,
-    /// Also what a person should know.
+    /// Errors, warnings and notes.
     Normal,
-    /// Also what a person may want to know.
+    /// Also details.
     Verbose,
 }
 
-/// The way to the person at the terminal.
+/// Output to the terminal: stdout and stderr.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ui {
     pub(crate) loudness: Loudness,
@@ -89,7 +89,7 @@ impl Ui {
         }
     }
 
-    /// Says something a person should know.
+    /// Prints a note or warning.
     pub(crate) fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {
             say(&one_line(text));
@@ -101,17 +101,17 @@ impl Ui {
         self.loudness >= Loudness::Normal
     }
 
-    /// Says something that must be heard, even with `--quiet`.
+    /// Prints a warning even with `--quiet`.
     pub(crate) fn warn(&self, text: &str) {
         say(&one_line(text));
     }
 
-    /// Says an error that does not end the command.
+    /// Prints an error that does not end the command.
     pub(crate) fn error(&self, text: &str) {
         say(&format!("Error: {}", one_line(text)));
     }
 
-    /// Shows that something is going on, once it takes longer than a second, until the value is dropped.
+    /// Shows progress once the work takes longer than a second, until the value is dropped.
     pub(crate) fn progress(&self, what: &str) -> Progress {
         if self.loudness >= Loudness::Normal {
             Progress::begin(what)
@@ -120,14 +120,14 @@ impl Ui {
         }
     }
 
-    /// Says something a person may want to know.
+    /// Prints a detail, with `--verbose`.
     pub(crate) fn detail(&self, text: &str) {
         if self.loudness >= Loudness::Verbose {
             say(&one_line(text));
         }
     }
 
-    /// Says what a load has to tell.
+    /// Prints a notice of a load.
     pub(crate) fn notice(&self, notice: &Notice) {
         if notices::is_of_our_name(notice) && program_name::is_called_as_gateway() {
             return;
@@ -149,7 +149,7 @@ pub(crate) fn write_answer(text: &str) -> Result<(), Failure> {
 
 pub(crate) fn say(text: &str) {
     progress::make_room(|| {
-        // Nobody is left to tell when stderr is closed.
+        // stderr may be closed.
         let _ = writeln!(io::stderr().lock(), "{text}");
     });
 }

@@ -68,7 +68,7 @@ impl Audit {
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let saved = self.head.as_deref().map(SavedHead::read).transpose()?;
-        let vault = context.unlocked_to_read()?; // verifying never creates or writes a vault a vault, nor writes one
+        let vault = context.unlocked_to_read()?; // verifying never creates or writes a vault
         let kept = match &saved {
             Some(saved) => Some(saved.head),
             None => context.kept_head(&vault)?,

@@ -46,7 +46,7 @@ impl AuditPrune {
                 local_minute(before.0)
             )));
         }
-        context.locked()?.require_writable()?; // pruning never creates a vault a vault
+        context.locked()?.require_writable()?; // pruning never creates a vault
         let question = format!(
             "Remove the events before {} permanently, except the newest change of each profile and the upgrade of the vault?",
             local_minute(before.0)

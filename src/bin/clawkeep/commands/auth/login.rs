@@ -78,7 +78,7 @@ impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let provider = self.known(context)?;
-        let mut vault = context.vault()?; // before the login: without the vault it would be in vain: without the vault it would be in vain
+        let mut vault = context.vault()?; // before the login: without the vault it would be in vain
         checks::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
         let stored = self

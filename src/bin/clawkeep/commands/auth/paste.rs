@@ -99,7 +99,7 @@ impl Target {
             expires,
             means,
         };
-        let mut vault = context.vault()?; // before the question: without the vault the secret would be typed in vain: without the vault it would be typed in vain
+        let mut vault = context.vault()?; // before the question: without the vault the secret would be typed in vain
         paste.check(context, &vault)?;
         let secret = paste.ask()?;
         paste.store(context, &mut vault, &secret)

@@ -40,7 +40,7 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
-        let loaded = context.load_silently(&mut vault, &agent)?; // the change loads again, and reports once more, and tells
+        let loaded = context.load_silently(&mut vault, &agent)?; // the change loads again, and reports
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
         let credential = credential.ok_or_else(|| checks::missing(&agent, id))?;

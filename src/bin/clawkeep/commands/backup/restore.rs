@@ -41,9 +41,7 @@ impl Restore {
         } else {
             Insistence::None
         };
-        let progress = context
-            .ui
-            .progress("Verifying and restoring the backup");
+        let progress = context.ui.progress("Verifying and restoring the backup");
         let mut rounds = 1..ROUNDS_MAX;
         let mut done = loop {
             self.settle(context)?;
@@ -73,7 +71,7 @@ impl Restore {
         warn_of_log(context, done.log);
         self.note(context, &done);
         if !done.is_rekeyed {
-            renew_key(context, &mut vault);
+            replace_data_key(context, &mut vault);
         }
         merge_stores(context, &mut vault)
     }
@@ -90,7 +88,7 @@ impl Restore {
                 if context.check_end(&vault).is_err() {
                     return Ok(()); // the restore may replace the vault because it does not open
                 }
-                context.keep_head(&vault); // the head that the record names as abandoned if this is interrupted as abandoned, should this be cut short
+                context.keep_head(&vault); // the head that the record names as abandoned if this is interrupted
                 context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
                 Ok(())
             }
@@ -161,7 +159,7 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
 /// Imports what refreshes left beside the replaced vault, and replaces the data key, which may be
 /// that vault's too: its rows must not open here. The backup is already in place, so a failure here
 /// is only reported.
-fn renew_key(context: &Context, vault: &mut UnlockedVault) {
+fn replace_data_key(context: &Context, vault: &mut UnlockedVault) {
     match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
         Ok(rotated) => warn_of_log(context, rotated.log),
         Err(error) => context.ui.warn(&format!(

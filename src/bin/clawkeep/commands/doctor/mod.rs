@@ -70,7 +70,10 @@ impl Doctor {
             .iter()
             .any(|reported| !reported.repaired && reported.finding.id.level() == Level::Error);
         if self.json {
-            let findings: Vec<Value> = reported.iter().map(|reported| reported.to_json(context)).collect();
+            let findings: Vec<Value> = reported
+                .iter()
+                .map(|reported| reported.to_json(context))
+                .collect();
             context.ui.json(&json!({
                 "ok": is_ok,
                 "vault": path_text(&context.layout.vault_file),
@@ -83,7 +86,9 @@ impl Doctor {
             } else {
                 Colour::Off
             };
-            context.ui.answer(&text::report(context, &reported, colour))?;
+            context
+                .ui
+                .answer(&text::report(context, &reported, colour))?;
         }
         // With `--json` the answer is one document: ours.
         let theirs = match program_name::is_called_as_gateway() && !self.json {
@@ -152,7 +157,12 @@ fn diagnose_and_repair(
                     continue;
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
-                    repaired_now.extend(repair_and_record(context, &mut diagnosis, finding, repair));
+                    repaired_now.extend(repair_and_record(
+                        context,
+                        &mut diagnosis,
+                        finding,
+                        repair,
+                    ));
                 }
                 if context.layout.vault_file != vault_file {
                     break; // the findings are of the earlier place
@@ -179,14 +189,20 @@ fn is_passing(id: FindingId) -> bool {
     )
 }
 
-fn in_report_order(left: Vec<Finding>, repaired: &[(Finding, Vec<String>)]) -> Vec<ReportedFinding> {
+fn in_report_order(
+    left: Vec<Finding>,
+    repaired: &[(Finding, Vec<String>)],
+) -> Vec<ReportedFinding> {
     let left = in_order(left).into_iter().map(|finding| ReportedFinding {
         finding,
         repaired: false,
         difference: Vec::new(),
     });
     let mut all: Vec<ReportedFinding> = left.collect();
-    let findings = repaired.iter().map(|(finding, _)| finding.clone()).collect();
+    let findings = repaired
+        .iter()
+        .map(|(finding, _)| finding.clone())
+        .collect();
     for finding in in_order(findings) {
         let known = repaired.iter().find(|(known, _)| *known == finding);
         all.push(ReportedFinding {
@@ -239,7 +255,7 @@ fn repair_and_record(
         }
     };
     if matches!(repair, Repair::MoveVault { .. } | Repair::MergeVault { .. }) {
-        return Some((finding.clone(), difference)); // already recorded in the vault's new place is now
+        return Some((finding.clone(), difference)); // already recorded in the vault's new place
     }
     let text = |path: &Path| from_outside(&path_text(path));
     let mut event = EventDraft::new(EventKind::RepairMade, Origin::Clawkeep)

@@ -233,7 +233,7 @@ fn remove_empty(context: &Context, dir: &Path) {
             knows_profile: &|_| true,
             now: context.clock.now(),
         };
-        let _ = lock.carry_out(&premises); // a lock that is held stays, and so does its directory, and the directory with it
+        let _ = lock.carry_out(&premises); // a lock that is held stays, and so does its directory
         let _ = std::fs::remove_dir(agent.join("agent"));
         let _ = std::fs::remove_dir(agent);
     }
@@ -351,7 +351,8 @@ fn carry_grants(
         let theirs = other.grant(other.fingerprint(refresh))?;
         let print = vault.fingerprint(refresh);
         let ours = vault.grant(print)?;
-        let is_newly_restricted = ours.state == GrantState::Free && theirs.state != GrantState::Free;
+        let is_newly_restricted =
+            ours.state == GrantState::Free && theirs.state != GrantState::Free;
         if is_newly_restricted && theirs.state != GrantState::Spent {
             let state = theirs.state;
             let failed = theirs.failed;

@@ -61,7 +61,12 @@ fn title(group: &'static str) -> &'static str {
     known.map_or(group, |(_, title)| *title)
 }
 
-fn lines(context: &Context, reported: &ReportedFinding, with_agent: bool, colour: Colour) -> String {
+fn lines(
+    context: &Context,
+    reported: &ReportedFinding,
+    with_agent: bool,
+    colour: Colour,
+) -> String {
     let finding = &reported.finding;
     let level = if reported.repaired {
         paint("repaired", "32", colour)
@@ -98,7 +103,10 @@ fn paint(word: &str, code: &str, colour: Colour) -> String {
 
 /// How many findings of each level are left, and how to repair some of them.
 fn verdict(reported: &[ReportedFinding]) -> String {
-    let left: Vec<_> = reported.iter().filter(|reported| !reported.repaired).collect();
+    let left: Vec<_> = reported
+        .iter()
+        .filter(|reported| !reported.repaired)
+        .collect();
     let count = |level| {
         left.iter()
             .filter(|reported| reported.finding.id.level() == level)

@@ -10,7 +10,7 @@ use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
 use super::pick::request::Request;
-use super::pick::{SelectionArgs, Picked};
+use super::pick::{Picked, SelectionArgs};
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;

@@ -57,7 +57,7 @@ struct Outcome {
 
 impl Refresh {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        context.providers()?; // invalid settings are reported even if nothing is due also where nothing is due
+        context.providers()?; // invalid settings are reported even if nothing is due
         context.places.check_single()?;
         let mut vault = context.vault()?;
         let agents = context.every_agent(&vault)?;
@@ -79,7 +79,7 @@ impl Refresh {
                 outcomes.push(read_outcome(context, &mut vault, agent, &id, Ok(result)));
                 continue;
             }
-            let outcome = renew(context, &mut vault, &agents, (agent, id), when);
+            let outcome = refresh_login(context, &mut vault, &agents, (agent, id), when);
             let not_renewed = match &outcome.result {
                 Ok(Renewal::Not(why)) => Some(why.clone()),
                 _ => None,
@@ -155,7 +155,7 @@ impl Refresh {
     }
 }
 
-fn renew(
+fn refresh_login(
     context: &Context,
     vault: &mut UnlockedVault,
     agents: &[AgentRef],
@@ -172,10 +172,10 @@ fn renew(
         let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
         renewer.keep_head = Some(&keep_head);
         let mode = context.mode_for(vault, &agent)?;
-        let renew = |engine: &mut clawkeep::sync::Engine<'_>| {
+        let refresh = |engine: &mut clawkeep::sync::Engine<'_>| {
             engine.renew(&renewer, &agent, mode, &id, when)
         };
-        Ok(context.with_engine(vault, renew)?)
+        Ok(context.with_engine(vault, refresh)?)
     });
     read_outcome(context, vault, agent, &id, result)
 }
@@ -195,7 +195,9 @@ fn read_outcome(
         .credential(id.as_str())
         .and_then(|credential| credential.expiry());
     let next = match &result {
-        Ok(Renewal::Not(why)) => refresh_failure::what_next(context, (&agent.name, &doc), id.as_str(), why),
+        Ok(Renewal::Not(why)) => {
+            refresh_failure::what_next(context, (&agent.name, &doc), id.as_str(), why)
+        }
         _ => String::new(),
     };
     Outcome {
@@ -264,7 +266,9 @@ fn conclude(
                 what: format!("{}{of_agent}", refresh_failure::why_not(&outcome.id, &why)),
                 next: outcome.next,
             }),
-            Ok(_) => text.push_str(&format!("{id}{of_agent} has been refreshed already{lasts}.\n")),
+            Ok(_) => text.push_str(&format!(
+                "{id}{of_agent} has been refreshed already{lasts}.\n"
+            )),
             Err(failure) => failures.push(failure),
         }
     }

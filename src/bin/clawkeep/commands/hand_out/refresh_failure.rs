@@ -78,7 +78,9 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         NotRenewed::EndpointChanged { pinned, now } => {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
-        NotRenewed::Dead => format!("the login {id} is no longer valid: its provider refuses to refresh it"),
+        NotRenewed::Dead => {
+            format!("the login {id} is no longer valid: its provider refuses to refresh it")
+        }
         NotRenewed::AnswerUnopened => format!(
             "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
         ),

@@ -107,7 +107,7 @@ impl SecretRef {
         let settings = context.settings()?;
         let is_strict = context.own()?.fallback == Fallback::None;
         let agent = self.agent.resolve(context)?;
-        let mut vault = context.unlocked().map_err(Failure::of_use)?; // a vault created here would be wrong: the environment has only a few variables the wrong one: the environment is a few variables
+        let mut vault = context.unlocked().map_err(Failure::of_use)?; // a vault created here would be wrong: the environment has only a few variables
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
             let choose = |loaded: &Loaded, _: &[Pin], _: &Renewals| {
@@ -296,7 +296,7 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::Expired => "has expired",
         PassedOver::EndsTooSoon => "ends too soon",
         PassedOver::Mismatch => "is of another provider or kind than the configuration says",
-        PassedOver::Resting => "rests", // JSON, which keeps its words
+        PassedOver::Resting => "rests", // in JSON, which stays
         PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
         PassedOver::Misnamed => {
             "has its type or secret under another name than the one that is read; see: clawkeep doctor"

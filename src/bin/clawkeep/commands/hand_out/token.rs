@@ -7,7 +7,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::pick::request::Request;
-use super::pick::{SelectionArgs, Picked};
+use super::pick::{Picked, SelectionArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
@@ -39,7 +39,9 @@ impl Token {
             (None, Some(provider)) => Request::Of(provider),
             (None, None) => Request::Of(context.settings()?.models.default_ref().provider),
         };
-        let picked = self.selection.pick(context, &[wanted], "token", |_| Ok(()))?;
+        let picked = self
+            .selection
+            .pick(context, &[wanted], "token", |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
                 as_json(&picked)

@@ -100,14 +100,17 @@ fn state(credential: &InForce, at: UnixMs) -> &'static str {
         .is_some_and(|expires| expires > 0 && expires <= at.0);
     match credential.rests_until {
         _ if has_ended => "expired",
-        Some(_) => "resting",
+        Some(_) => "resting", // a value in JSON, which stays
         None => "valid",
     }
 }
 
 fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
     let state = match credential.rests_until {
-        Some(until) => format!("{} until {}", state(credential, at), local_minute(until.0)),
+        Some(until) => {
+            let state = state(credential, at).replace("resting", "in cooldown");
+            format!("{state} until {}", local_minute(until.0))
+        }
         None => state(credential, at).to_owned(),
     };
     let print = credential

@@ -14,7 +14,7 @@ use clawkeep::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::ask::{KindArgs, TimeArgs, SubjectArgs, direction};
+use crate::record::ask::{KindArgs, SubjectArgs, TimeArgs, direction};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
@@ -94,7 +94,9 @@ impl History {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         if self.chart {
-            let filter = self.when.narrow(self.subject.filter(), context.clock.now())?;
+            let filter = self
+                .when
+                .narrow(self.subject.filter(), context.clock.now())?;
             return draw(context, &filter);
         }
         let shape = self.shape.shape();

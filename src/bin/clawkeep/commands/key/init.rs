@@ -75,7 +75,7 @@ fn check_absent(context: &Context) -> Result<(), Failure> {
 }
 
 fn is_there(context: &Context) -> Result<Failure, Failure> {
-    context.locked()?; // the existing file must be a vault a vault
+    context.locked()?; // the existing file must be a vault
     let vault = context.layout.shorten_home(&context.layout.vault_file);
     Ok(Failure::Refused {
         what: format!("there is a vault at {vault} already; it was left as it is"),

@@ -44,7 +44,7 @@ impl Rotate {
             has_shown.set(true);
             context.ui.show_once(&text)
         };
-        let renewal = if self.compromised {
+        let keys = if self.compromised {
             Renewal::Everything {
                 sources: &sources,
                 passphrases: &passphrases,
@@ -53,8 +53,10 @@ impl Rotate {
         } else {
             Renewal::DataKey
         };
-        let progress = context.ui.progress("Encrypting everything with the new key");
-        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
+        let progress = context
+            .ui
+            .progress("Encrypting everything with the new key");
+        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(keys));
         drop(progress);
         if rotated.is_err() && has_shown.get() {
             context.ui.warn("Warning: the rotation failed. Keep the earlier recovery code: the one above most likely opens nothing.");
@@ -114,7 +116,7 @@ impl Rotate {
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
         warn_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
-            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). Whoever has those keys can read what is in them: log in again, or replace the API keys."
+            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). Somebody with those keys can read what is in them: log in again, or replace the API keys."
         } else {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });

@@ -24,7 +24,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
-        harden(); // reads key files, to find the slots' files to tell where they are
+        harden(); // reads key files, to find the slots' files
         let vault = match self.json {
             true => context.locked()?,
             false => context.unverified()?,

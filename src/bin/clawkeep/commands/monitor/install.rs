@@ -11,7 +11,7 @@ use clawkeep::platform::user_sid;
 
 use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
 use super::unattended::job::{Job, Pace};
-use super::unattended::own_file::{FileState, read_own_file, put, remove};
+use super::unattended::own_file::{FileState, put, read_own_file, remove};
 use super::unattended::program::{doubt, this_program};
 use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
 use super::unattended::{cron, launchd, systemd, task};
@@ -216,11 +216,15 @@ impl Install {
                 answer.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
             }
         }
-        let start = if answer.is_empty() { "start" } else { "restart" };
+        let start = if answer.is_empty() {
+            "start"
+        } else {
+            "restart"
+        };
         if answer.is_empty() {
             answer.push_str("Nothing to write: it is installed as it would be now.\n");
         }
-        ordered(&["daemon-reload"])?; // also if an earlier call only wrote the files got no further than the files
+        ordered(&["daemon-reload"])?; // also if an earlier call only wrote the files
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
         answer.push_str(&format!(
@@ -262,7 +266,7 @@ impl Install {
         put(&path, &plist)?;
         if let Err(what) = launchd::load(uid, session, &text(&path)?) {
             if is_new {
-                let _ = remove(&path); // leaves no file that looks like a running agent left to look as if it did
+                let _ = remove(&path); // leaves no file that looks like a running agent
             }
             return Err(Failure::Refused {
                 what,
@@ -378,8 +382,7 @@ fn origin(address: &str) -> &str {
 fn check_unit_path(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
         what: why.to_string(),
-        next: "To print the units: clawkeep monitor install --by systemd --dry-run"
-            .to_owned(),
+        next: "To print the units: clawkeep monitor install --by systemd --dry-run".to_owned(),
     })?;
     let real = canonicalize(dir);
     let is_there = |dir: &Path| dir.to_str().is_some_and(|dir| searched.contains(dir));

@@ -175,8 +175,7 @@ impl MonitorStatus {
         let mut lines = Vec::new();
         match &self.unit {
             None => lines.push(
-                "Not installed. To start it with your login: clawkeep monitor install"
-                    .to_owned(),
+                "Not installed. To start it with your login: clawkeep monitor install".to_owned(),
             ),
             Some(unit) => {
                 let mut parts = vec![format!(

@@ -75,16 +75,16 @@ impl Watch {
                 let path = context.layout.vault_file.clone();
                 return Err(VaultError::Absent { path }.into());
             }
-            context.vault()?; // files beside a vault are not created before it does not come before it
+            context.vault()?; // files beside a vault are not created before it
         }
         if let Ok(vault) = context.locked() {
             vault.require_writable()?;
         }
         let lock = match lock::lock(context) {
             Err(Failure::Watched { what }) if self.once => {
-                context
-                    .ui
-                    .note(&format!("Note: {what}, which syncs, refreshes and exports."));
+                context.ui.note(&format!(
+                    "Note: {what}, which syncs, refreshes and exports."
+                ));
                 return Ok(());
             }
             lock => lock?,

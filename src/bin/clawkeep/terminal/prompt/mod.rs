@@ -1,4 +1,5 @@
-//! Questions to the person at the terminal, asked on stderr: stdout is the answer's. Secrets are typed without echo.
+//! Asks questions at the terminal, on stderr: stdout is for the answer. Secrets are typed without
+//! echo.
 //!
 //! A question is a line and so is its answer, with the terminal as it is: nothing to put back if
 //! the person ends the program with Ctrl-C, and nothing that a plain terminal or a screen reader
@@ -30,13 +31,13 @@ use super::progress::Question;
 use super::text::one_line;
 use crate::failure::Failure;
 
-/// Whether there is a person to ask.
+/// Whether questions can be asked.
 pub(crate) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether there is a person to ask for what does not show. Where stderr is no terminal, the
-/// terminal itself shows the question.
+/// Whether hidden questions can be asked. If stderr is no terminal, the terminal itself shows the
+/// question.
 pub(crate) fn hidden_is_possible() -> bool {
     io::stdin().is_terminal() && person::is_reachable()
 }
@@ -78,7 +79,7 @@ pub(crate) fn text(
     }
 }
 
-/// Asks for one of several things by its number; its index. Enter means the first.
+/// Asks for one of several items by its number; returns its index. Enter means the first.
 pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
     for (index, item) in items.iter().enumerate() {
         say(&format!("  {}) {item}", index + 1));
@@ -95,8 +96,8 @@ pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
     Ok(number(&typed).unwrap_or_default()) // checked
 }
 
-/// Takes a secret: asked for without echo, until it can be one, where there is a person; else all of stdin. Blanks around it are
-/// cut off.
+/// Reads a secret: at a hidden prompt until it is acceptable, or all of stdin. Surrounding
+/// whitespace is removed.
 pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
     if !io::stdin().is_terminal() {
         return checked(&from_stdin()?).map_err(Failure::BadArgument);
@@ -104,8 +105,8 @@ pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
     typed_secret(question)
 }
 
-/// Takes a secret as [`secret`] does; where there is no person, a line of stdin, which need not end: who writes it may have to read
-/// something of ours first.
+/// Like [`secret`]; without a terminal it reads one line of stdin, which may stay open: its writer
+/// may have to read our output first.
 pub(crate) fn secret_line(question: &str) -> Result<SecretString, Failure> {
     if !io::stdin().is_terminal() {
         return checked(&line_from_stdin()?).map_err(Failure::BadArgument);
@@ -128,7 +129,7 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
     }
 }
 
-/// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
+/// Asks for a hidden line: a passphrase of any characters. Surrounding whitespace is removed.
 pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
     hidden_by(question, hidden_line)
 }
@@ -170,7 +171,7 @@ impl HiddenQuestions {
         }
     }
 
-    /// As [`hidden`].
+    /// Like [`hidden`], between the first question and the drop.
     pub(crate) fn ask(&self, question: &str) -> Result<SecretString, Failure> {
         hidden_by(question, |question| {
             #[cfg(unix)]
@@ -182,7 +183,7 @@ impl HiddenQuestions {
     }
 }
 
-/// Asks for the same once more; whether it is.
+/// Asks to repeat a passphrase; returns whether it is the same.
 pub(crate) fn is_repeated(first: &SecretString) -> Result<bool, Failure> {
     let again = hidden("Once more, to be sure")?;
     let (first, again) = (first.expose_secret(), again.expose_secret());
@@ -193,7 +194,7 @@ pub(crate) fn is_repeated(first: &SecretString) -> Result<bool, Failure> {
 }
 
 fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // one that grew would leave copies
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // a growing buffer would leave copies
     let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
     Ok(bytes)

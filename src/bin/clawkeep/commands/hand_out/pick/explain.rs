@@ -111,7 +111,8 @@ pub(super) fn note_passed_over(
             shown_id(chosen.as_str())
         ));
         if let Some(not_renewed) = renewals.why_not(id) {
-            let next = refresh_failure::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
+            let next =
+                refresh_failure::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
             context.ui.detail(&next);
         }
     }

@@ -22,7 +22,7 @@ use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
 use serde_json::json;
 
-use self::explain::{none, warn_not_refreshed, note_passed_over};
+use self::explain::{none, note_passed_over, warn_not_refreshed};
 use self::request::{ChoiceContext, Pick, Request};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -326,9 +326,11 @@ impl SelectionArgs {
             // A profile requested by name is tried even in cooldown; of a provider's profiles, one
             // in cooldown is not refreshed.
             let is_named = matches!(wanted, Request::Profile(_));
-            let is_in_cooldown = |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
-            let refuse =
-                |id: &ProfileId| refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::Resting));
+            let is_in_cooldown =
+                |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
+            let refuse = |id: &ProfileId| {
+                refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::Resting))
+            };
             return choose(doc, &first, &first, now, refuse);
         }
         choose(doc, &tried, &natural, now, refuse)

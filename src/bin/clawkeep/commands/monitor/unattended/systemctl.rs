@@ -40,7 +40,7 @@ pub(crate) fn unit_path() -> Result<String, NoSystemd> {
     }
 }
 
-/// Has it do something.
+/// Runs a systemctl command that changes something.
 pub(crate) fn order(words: &[&str]) -> Result<(), String> {
     let shown = format!("systemctl --user {}", words.join(" "));
     match all_output_within(command("systemctl", words), ANSWER_MAX, PATIENCE_FOR_ORDERS) {

@@ -6,7 +6,7 @@ use plist::Value;
 
 use super::job::{Job, Pace};
 use super::launchd::{self, Session};
-use super::own_file::{FileState, read_own_file, put};
+use super::own_file::{FileState, put, read_own_file};
 use super::{cron, systemd, task};
 
 fn job(program: &str) -> Job {

@@ -247,14 +247,14 @@ fn the_worst_comes_first() {
         row("missing", Status::Missing),
         row("expired", Status::Expired),
         row("expiring", Status::Expiring),
-        row("resting", Status::Ok),
+        row("cooling", Status::Ok),
     ];
     rows[1].cooldown_until = Some(at(-1));
     let sorted = health::worst_first(&rows, at(0));
     let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.profile).collect();
     assert_eq!(
         names,
-        ["expired", "missing", "expiring", "resting", "ok", "static"]
+        ["expired", "missing", "expiring", "cooling", "ok", "static"]
     );
 }
 

@@ -172,7 +172,7 @@ impl Watcher<'_> {
             },
             None => false, // the next pass opens it
         };
-        cfg!(target_os = "macos") // the Keychain, which sends no notifications, of which nobody tells
+        cfg!(target_os = "macos") // the Keychain, which sends no notifications
             || is_replaced()
             || self.version() != before.version
     }

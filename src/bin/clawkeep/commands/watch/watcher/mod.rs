@@ -92,7 +92,7 @@ impl<'c> Watcher<'c> {
         notify: &[NotifyArg],
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
-        context.own()?; // invalid settings are reported at once at once
+        context.own()?; // invalid settings are reported at once
         let alerting = trouble::alerting(context, notify, &sender);
         let settings_fault = trouble::notify_fault(context);
         let stream = context.env.get("JOURNAL_STREAM");
@@ -137,7 +137,7 @@ impl<'c> Watcher<'c> {
                 Err(_) => break,
             }
             if self.refreshing.is_none() {
-                report = self.pass_without_refreshing()?; // exports the new tokens and records failures, and so is what failed known
+                report = self.pass_without_refreshing()?; // exports the new tokens and records failures
             }
         }
         self.finish_alerts();
@@ -281,7 +281,9 @@ impl<'c> Watcher<'c> {
         } else {
             POLL_EVERY
         };
-        self.service.pulse().map_or(interval, |pulse| pulse.min(interval))
+        self.service
+            .pulse()
+            .map_or(interval, |pulse| pulse.min(interval))
     }
 
     /// Looks for changes without a notification. Returns whether there are any.
@@ -346,7 +348,8 @@ impl<'c> Watcher<'c> {
             Outcome::Not(why, next) => {
                 let attempt = Attempt::Not(&why, now);
                 let pause = self.schedule.note(job.grant, attempt, instant);
-                let reason = crate::commands::hand_out::refresh_failure::why_not(job.id.as_str(), &why);
+                let reason =
+                    crate::commands::hand_out::refresh_failure::why_not(job.id.as_str(), &why);
                 let mut text = format!("{agent}: {reason}.");
                 if is_hopeless(&why) {
                     text.push_str(&format!(" {next}"));
@@ -359,7 +362,8 @@ impl<'c> Watcher<'c> {
             Outcome::Failed(failure) => {
                 self.schedule.note(job.grant, Attempt::Failed, instant);
                 let why = in_a_line(&failure);
-                self.log.warn_of_retry(&key, &format!("{agent}: {}: {why}", job.id));
+                self.log
+                    .warn_of_retry(&key, &format!("{agent}: {}: {why}", job.id));
             }
         }
     }

@@ -17,7 +17,7 @@ use super::state::{Job, PassReport};
 use crate::commands::hand_out::refresh_failure;
 use crate::commands::sync::changes::Changes;
 use crate::context::Context;
-use crate::context::load_each::{LoadOptions, AgentToLoad, words_for_copies};
+use crate::context::load_each::{AgentToLoad, LoadOptions, words_for_copies};
 use crate::failure::Failure;
 use crate::terminal::notices;
 use crate::terminal::text::shown_id;
@@ -64,7 +64,7 @@ impl Pass<'_> {
         report.wait = self.wait(&report.agents, &logins);
         for (agent, failure) in &report.failures {
             if self.is_refreshing && failure.is_busy() {
-                continue; // most likely by this process's own refresh that this very process makes
+                continue; // most likely by this process's own refresh
             }
             let name = shown_id(agent.name.as_str());
             let text = format!("{name}: {}", in_a_line(failure));
@@ -225,7 +225,8 @@ fn add_loaded(
         Err(failure @ Failure::Unopened { .. }) => report.failures.push((agent.clone(), failure)),
         other => {
             report.agents.push((agent.clone(), doc));
-            report.failures
+            report
+                .failures
                 .extend(other.err().map(|failure| (agent.clone(), failure)));
         }
     }

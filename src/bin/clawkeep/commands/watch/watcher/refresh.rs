@@ -60,24 +60,24 @@ fn refresh(
     let mut renewer = Renewer::new(context.providers()?, agents);
     let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
     renewer.keep_head = Some(&keep_head);
-    renewer.shield = Some(&signals::hold); // a running watch handles the signals itself handles the signals itself
+    renewer.shield = Some(&signals::hold); // a running watch handles the signals itself
     renewer.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
-    let renew = |engine: &mut Engine<'_>| {
-        let renewal = engine.renew(&renewer, &job.agent, mode, &job.id, when)?;
+    let refresh = |engine: &mut Engine<'_>| {
+        let result = engine.renew(&renewer, &job.agent, mode, &job.id, when)?;
         let loaded = engine.load(&job.agent, mode)?;
-        Ok::<_, SyncError>((renewal, loaded.doc))
+        Ok::<_, SyncError>((result, loaded.doc))
     };
-    let (renewal, doc) = context.with_engine(vault, renew)?;
-    Ok(match renewal {
+    let (result, doc) = context.with_engine(vault, refresh)?;
+    Ok(match result {
         Renewal::Not(why) => {
             let name: &AgentName = &job.agent.name;
             let next = refresh_failure::what_next(context, (name, &doc), job.id.as_str(), &why);
             Outcome::Not(why, next)
         }
-        renewal => {
-            let is_ours = matches!(renewal, Renewal::Renewed(_));
+        result => {
+            let is_ours = matches!(result, Renewal::Renewed(_));
             match left(context, vault, &doc, &job.id) {
                 Some((left, grant)) => Outcome::Lasts(left, grant, is_ours),
                 None => Outcome::Lasts(0, job.grant, is_ours), // removed since

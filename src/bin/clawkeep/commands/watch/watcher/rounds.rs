@@ -39,7 +39,7 @@ impl Watcher<'_> {
         };
         let text = log::in_a_line(&failure);
         self.log.failing(&text);
-        self.vault = None; // opened again: it may be another file another one
+        self.vault = None; // opened again: it may be another file
         // While it is replaced, it is absent for a moment.
         let next = (failures + 1 >= FAILURES_TO_ALERT).then(|| {
             let trouble = Trouble {
@@ -76,7 +76,7 @@ impl Watcher<'_> {
             return Err(VaultError::Absent { path }.into());
         };
         let mut agents = self.context.every_agent(vault)?;
-        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the agent that most gateways use comes first comes first
+        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the agent that most gateways use comes first
         self.agents.clone_from(&agents);
         let (service, ending) = (&self.service, &self.ending);
         let pass = Pass {
@@ -105,11 +105,14 @@ impl Watcher<'_> {
     fn reload(&mut self) {
         let file = self.context.layout.settings_file.clone();
         let age = std::fs::metadata(&file).and_then(|meta| meta.modified());
-        let age = age.ok().map(|at| at.elapsed().unwrap_or(EMPTY_SETTINGS_DEBOUNCE)); // the clock was set back
+        let age = age
+            .ok()
+            .map(|at| at.elapsed().unwrap_or(EMPTY_SETTINGS_DEBOUNCE)); // the clock was set back
         if age.is_some_and(|age| age < SETTINGS_SETTLE_TIME) {
             return self.come_back_to(&file);
         }
-        let is_confirmed = self.settling.is_believed(&file) || age.is_some_and(|age| age >= EMPTY_SETTINGS_DEBOUNCE);
+        let is_confirmed = self.settling.is_believed(&file)
+            || age.is_some_and(|age| age >= EMPTY_SETTINGS_DEBOUNCE);
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
         match self.context.reread(is_confirmed) {
@@ -117,7 +120,8 @@ impl Watcher<'_> {
             Ok(false) => return self.come_back_to(&file),
             Err(failure) => {
                 let why = log::in_a_line(&failure);
-                self.settings_fault = Some(format!("{why} Until then, the earlier settings apply."));
+                self.settings_fault =
+                    Some(format!("{why} Until then, the earlier settings apply."));
                 return;
             }
         }
@@ -196,7 +200,8 @@ impl Watcher<'_> {
 
     /// Sends alerts. Returns how long until more are due.
     fn alert(&mut self, report: &PassReport) -> Option<Duration> {
-        let failing = |name: &AgentName| report.failures.iter().any(|(agent, _)| agent.name == *name);
+        let failing =
+            |name: &AgentName| report.failures.iter().any(|(agent, _)| agent.name == *name);
         self.busy.retain(|name, _| failing(name));
         let lasts = |agent: &AgentRef, failure: &Failure| {
             let since = self.busy.entry(agent.name.clone());
@@ -251,7 +256,8 @@ impl Watcher<'_> {
         for (target, why) in self.alerting.unreached() {
             let text = format!("alerts: {target} was not notified: {why}");
             let over = Some(format!("alerts: {target} is reachable again"));
-            self.log.warn_while(&format!("notify {target}"), &text, over);
+            self.log
+                .warn_while(&format!("notify {target}"), &text, over);
         }
     }
 

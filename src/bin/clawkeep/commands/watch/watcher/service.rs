@@ -125,7 +125,7 @@ pub(crate) fn end_with_stdin(wake: Sender<Wake>, ending: &Ending) -> std::io::Re
         // A failure to read stops it, too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         asked.store(true, Ordering::SeqCst);
-        let _ = wake.send(Wake::End); // the watch may have ended the watch has ended
+        let _ = wake.send(Wake::End); // the watch may have ended
     };
     clawkeep::platform::start_thread("stdin", serve).map(drop)
 }

@@ -117,7 +117,10 @@ pub(crate) fn status(report: &PassReport) -> String {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} {noun}{plural}")
     };
-    let credentials = report.agents.iter().map(|(_, doc)| doc.credentials().count());
+    let credentials = report
+        .agents
+        .iter()
+        .map(|(_, doc)| doc.credentials().count());
     let mut status = format!(
         "{}, {}",
         count(report.agents.len(), "agent"),

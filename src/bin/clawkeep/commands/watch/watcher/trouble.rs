@@ -14,9 +14,7 @@ use crate::failure::Failure;
 pub(crate) fn notify_fault(context: &Context) -> Option<String> {
     let own = context.own().ok()?;
     let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
-    Some(format!(
-        "{why} Until then, the earlier targets apply."
-    ))
+    Some(format!("{why} Until then, the earlier targets apply."))
 }
 
 /// Alerts that wake a watcher when they are delivered.
