@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The commands.
+/// The commands that users type.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make the vault and its key (the first command that needs them does it too)

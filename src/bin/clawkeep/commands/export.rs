@@ -91,7 +91,7 @@ impl Export {
     fn elsewhere(&self, context: &Context, agent: &AgentRef, to: &Path) -> Result<(), Failure> {
         if !self.reveal {
             return Err(Failure::BadArgument(format!(
-                "{} would hold the secrets in the clear; if you want that, say --reveal",
+                "{} would contain the secrets as plain text; to allow that, pass --reveal",
                 if target::is_stdout(to) {
                     "stdout".to_owned()
                 } else {

@@ -40,7 +40,7 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
     match next_on_path() {
         Some(program) => run_instead(&program, std::env::args_os().skip(1).collect()),
         None if error.kind() == ErrorKind::InvalidSubcommand => Failure::BadArgument(format!(
-            "clawkeep, standing in for {GATEWAY}, does not have that command, and there is no other {GATEWAY} on the PATH to hand it to"
+            "clawkeep, called as {GATEWAY}, does not have that command, and no other {GATEWAY} on the PATH could run it"
         )),
         None => failure,
     }

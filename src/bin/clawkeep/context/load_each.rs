@@ -18,7 +18,7 @@ pub(crate) type AgentToLoad<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
 /// The callback for each loaded agent; its error ends the loading.
 pub(crate) type Each<'e> = dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()> + 'e;
 
-/// Options for loading agents.
+/// The options for loading several agents.
 pub(crate) struct LoadOptions<'h> {
     /// See [`Engine::patience`].
     pub(crate) patience: Option<Duration>,

@@ -78,7 +78,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Resolves flags and environment.
+    /// Resolves the flags and the environment.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let env = environment();
         let loudness = match (global.quiet, global.verbose) {
@@ -241,7 +241,7 @@ impl Context {
         harden();
     }
 
-    /// The sources of passphrases.
+    /// The sources of this command's passphrase.
     pub(crate) fn passphrases(&self) -> &Passphrases {
         &self.passphrases
     }

@@ -64,11 +64,10 @@ impl Passphrases {
         }
     }
 
-    /// The passphrase that was provided, for a vault that is to be made with it; `None` where none
-    /// was.
+    /// The provided passphrase for a new vault; `None` if none was provided.
     ///
     /// # Errors
-    /// When it cannot be read, or is none: another key in its place would open the vault where it
+    /// When it cannot be read or is too short: another key in its place would open the vault where it was created, and nowhere else.: another key in its place would open the vault where it
     /// was made, and nowhere else.
     pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
         let read = match (&self.named, self.default_files.first()) {
@@ -89,11 +88,11 @@ impl Passphrases {
     fn not_for_new_vault(&self, why: &str) -> Failure {
         let place = match self.file() {
             Some(path) => shown_path(path).into_owned(),
-            None => "what was given".to_owned(),
+            None => "the input".to_owned(),
         };
         Failure::Refused {
             what: format!("the new vault gets no key: {place} holds no passphrase: {why}"),
-            next: "Nothing was made. Put one line of 12 characters or more there, or name another file."
+            next: "Nothing was created. Put one line of 12 characters or more there, or name another file."
                 .to_owned(),
         }
     }
@@ -276,6 +275,6 @@ fn unread(problem: KeyProblem, option: &str) -> Failure {
         KeyProblem::NoSecret => Failure::BadArgument(format!(
             "no passphrase was given; type it at the prompt, or give it on stdin or with {option} FILE"
         )),
-        _ => Failure::BadArgument("what was given is no text".to_owned()),
+        _ => Failure::BadArgument("the input is not text".to_owned()),
     }
 }

@@ -12,7 +12,7 @@ use crate::terminal::ui::Ui;
 /// The paths of this run, and the vaults that were found.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// The paths.
+    /// The paths of the vault in use.
     pub(crate) layout: Layout,
     /// Other vaults in possible places. One login in two vaults would be refreshed twice.
     pub(crate) others: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Resolves the paths. Of several vaults, the one that no move left behind is used.
+    /// Resolves the paths of this run. Of several vaults, the one that no move left behind is used.
     pub(crate) fn find(env: &Env, mut overrides: Overrides) -> Result<Self, Failure> {
         overrides.chosen_vault = None;
         let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());

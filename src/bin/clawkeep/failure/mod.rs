@@ -168,7 +168,7 @@ impl Failure {
         }
     }
 
-    /// The exit status.
+    /// The exit status of the failure.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
@@ -287,7 +287,7 @@ impl Failure {
         }
     }
 
-    /// What to do next. `command` is the command that failed, as a person types it.
+    /// The remedy, if there is one. `command` is the command that failed, as a person types it.
     pub(crate) fn remedy(&self, command: &str) -> Option<String> {
         if let Some(refusal) = self.refusal() {
             return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));

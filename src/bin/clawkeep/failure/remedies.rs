@@ -53,11 +53,11 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         }
         VaultError::KeyNotKept(problem) if is_at_limit(problem) => RAISE_LIMIT.to_owned(),
         VaultError::KeyNotKept(KeyProblem::File(error @ FileError::Io { .. })) => format!(
-            "Nothing was made. {} To put the key elsewhere: CLAWKEEP_KEY_FILE names the file.",
+            "Nothing was created. {} To put the key elsewhere: CLAWKEEP_KEY_FILE names the file.",
             file_remedy(error)?
         ),
         VaultError::KeyNotKept(_) => {
-            "Nothing was made. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
+            "Nothing was created. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
         }
         VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
         VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
@@ -153,11 +153,11 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
             "Nothing was changed. Keep it as evidence, and use another backup.".to_owned()
         }
         BackupError::OtherVault { .. } => {
-            "Nothing was changed. To put it in this one's place all the same: --force".to_owned()
+            "Nothing was changed. To replace this vault anyway: --force".to_owned()
         }
         BackupError::Itself { .. } => "Name a backup of it.".to_owned(),
         BackupError::NoVaultThere { .. } => {
-            "Nothing was changed. If it is what was left of the vault: --force. It is kept beside it.".to_owned()
+            "Nothing was changed. If this is what remains of the vault: --force. The damaged file is kept beside it.".to_owned()
         }
         BackupError::HasLog { .. } => {
             "Nothing was changed. Make a backup with: clawkeep backup create FILE".to_owned()

@@ -35,7 +35,7 @@ pub(crate) struct KindArgs {
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
     #[command(flatten)]
-    how: OutcomeArgs,
+    result: OutcomeArgs,
 }
 
 /// Selects events by origin and outcome.
@@ -49,7 +49,7 @@ pub(crate) struct OutcomeArgs {
     outcome: Option<Outcome>,
 }
 
-/// Selects events by time.
+/// Selects the events of a period.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TimeArgs {
     /// Only events since: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
@@ -91,19 +91,19 @@ impl SubjectArgs {
 }
 
 impl KindArgs {
-    /// Narrows a filter.
+    /// Adds the kinds, origin and outcome to a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Result<Filter, Failure> {
         let kinds = self.kind.iter().map(|kind| KindFilter::parse(kind));
         let kinds = kinds.collect::<Result<_, _>>()?;
         Ok(Filter {
             kinds,
-            ..self.how.narrow(filter)
+            ..self.result.narrow(filter)
         })
     }
 }
 
 impl OutcomeArgs {
-    /// Narrows a filter.
+    /// Adds the origin and outcome to a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Filter {
         Filter {
             origin: self.origin,
@@ -114,7 +114,7 @@ impl OutcomeArgs {
 }
 
 impl TimeArgs {
-    /// Narrows a filter.
+    /// Adds the period to a filter.
     pub(crate) fn narrow(self, filter: Filter, now: UnixMs) -> Result<Filter, Failure> {
         let since = self.since.map(|time| time.resolve(now));
         let until = self.until.map(|time| time.resolve(now));
@@ -139,7 +139,7 @@ pub(crate) struct Sums {
     #[command(flatten)]
     subject: SubjectArgs,
     #[command(flatten)]
-    how: OutcomeArgs,
+    result: OutcomeArgs,
     #[command(flatten)]
     when: TimeArgs,
     /// At most this many profiles [default: all; 0 means all]
@@ -161,7 +161,7 @@ impl Sums {
         count: impl FnOnce(&Vault, &Filter) -> Result<Vec<T>, VaultError>,
         rows: &Rows<'_, T, N, M>,
     ) -> Result<(), Failure> {
-        let filter = self.how.narrow(self.subject.filter());
+        let filter = self.result.narrow(self.subject.filter());
         let filter = self.when.narrow(filter, context.clock.now())?;
         let mut found = count(vault, &filter)?;
         if self.reverse {

@@ -62,13 +62,13 @@ pub(crate) const REFRESHES: [&str; 9] = [
     "last_failure",
 ];
 
-/// Rows of a table.
+/// A writer of rows of a table.
 pub(crate) struct Rows<'w> {
     csv: csv::Writer<&'w mut dyn Write>,
 }
 
 impl<'w> Rows<'w> {
-    /// Begins with a header.
+    /// Starts the table with a header.
     pub(crate) fn begin<const N: usize>(
         out: &'w mut dyn Write,
         header: [&str; N],
@@ -80,13 +80,13 @@ impl<'w> Rows<'w> {
         Ok(Self { csv })
     }
 
-    /// Writes the next row.
+    /// Writes the next row of the table.
     pub(crate) fn row<const N: usize>(&mut self, cells: &[String; N]) -> Result<(), Failure> {
         let cells = cells.iter().map(|cell| harmless(cell));
         self.csv.write_record(cells).map_err(failed)
     }
 
-    /// Ends.
+    /// Flushes the output of the table.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.csv.flush().map_err(Failure::Output)
     }
@@ -109,7 +109,7 @@ fn harmless(cell: &str) -> String {
     cell
 }
 
-/// An event's cells.
+/// The cells of one event.
 pub(crate) fn event(event: &Event) -> [String; 21] {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::terminal::text::json_text;
 
-/// An event.
+/// The JSON of one event.
 pub(crate) fn event(event: &Event) -> Value {
     let actor = &event.actor;
     let who = fields([
@@ -110,7 +110,7 @@ pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
     )
 }
 
-/// A profile's summary.
+/// The JSON of a profile's summary.
 pub(crate) fn of_profile<const N: usize>(
     whose: &Whose,
     provider: Option<&str>,
@@ -173,7 +173,7 @@ pub(crate) struct List<'w> {
 }
 
 impl<'w> List<'w> {
-    /// Begins the list.
+    /// Writes the start of the list.
     pub(crate) fn begin(out: &'w mut dyn Write, name: &str) -> io::Result<Self> {
         // The vault was read without its key.
         write!(
@@ -187,7 +187,7 @@ impl<'w> List<'w> {
         })
     }
 
-    /// Writes the next item.
+    /// Writes the next item of the list.
     pub(crate) fn item(&mut self, item: &Value) -> io::Result<()> {
         let text = json_text(item)?;
         self.out
@@ -200,7 +200,7 @@ impl<'w> List<'w> {
         Ok(())
     }
 
-    /// Ends the list.
+    /// Writes the end of the list.
     pub(crate) fn end(self) -> io::Result<()> {
         let close: &[u8] = if self.is_empty {
             b"]\n}\n"

@@ -38,7 +38,7 @@ pub(crate) enum Shape {
 }
 
 impl ShapeArgs {
-    /// The shape asked for.
+    /// The output format that was requested.
     pub(crate) fn shape(&self) -> Shape {
         match (self.json, self.jsonl, self.csv) {
             (true, ..) => Shape::Json,
@@ -55,15 +55,15 @@ pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
     pub(crate) name: &'static str,
     /// The note if there are no rows.
     pub(crate) nothing: &'static str,
-    /// The table's header.
+    /// The header of the table.
     pub(crate) header: [&'static str; N],
     /// A row's cells in the table, each one line.
     pub(crate) cells: &'r dyn Fn(&T) -> [String; N],
-    /// The header in CSV.
+    /// The header of the CSV output.
     pub(crate) columns: [&'static str; M],
     /// A row's cells in CSV.
     pub(crate) csv: fn(&T) -> [String; M],
-    /// A row in JSON.
+    /// Converts a row to JSON.
     pub(crate) json: fn(&T) -> Value,
 }
 

@@ -170,7 +170,8 @@ pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     }
 }
 
-/// Whether it is reported under this program's own name alone: the reference, whose name it can have, says nothing of it.
+/// Whether a notice is reported only under this program's own name: the reference has no such
+/// notice.
 pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,

@@ -51,7 +51,7 @@ pub(crate) fn shown_id(text: &str) -> String {
     line.chars().take(ID_MAX - 1).chain(['…']).collect()
 }
 
-/// Ids as a list.
+/// A comma-separated list of ids.
 pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
     let shown: Vec<String> = ids.into_iter().map(shown_id).collect();
     shown.join(", ")

@@ -21,7 +21,7 @@ pub(crate) enum Loudness {
     Verbose,
 }
 
-/// Output to the terminal: stdout and stderr.
+/// The output of the program: stdout and stderr.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ui {
     pub(crate) loudness: Loudness,
@@ -66,7 +66,8 @@ impl Ui {
         write_answer(text)
     }
 
-    /// Writes what is shown this once. That nobody reads it is a failure: a closed pipe, or nothing at all behind stdout.
+    /// Writes a text that is shown only once. Fails if nobody can read it: a closed pipe, or no
+    /// stdout at all.
     pub(crate) fn show_once(&self, text: &str) -> io::Result<()> {
         if is_nowhere() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -76,7 +77,8 @@ impl Ui {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     }
 
-    /// Writes an answer part by part, as `write` makes it. A reader that has gone away ends that, and is no failure.
+    /// Writes an answer in parts, as `write` produces it. A closed pipe stops it, and is no
+    /// failure.
     pub(crate) fn stream(
         &self,
         write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,

@@ -44,7 +44,7 @@ struct Row<'d> {
     /// Why selection skips it for now.
     rest: Option<Rest<'d>>,
     grant: Option<GrantState>,
-    /// AgentOption it is, where it was imported as another program's.
+    /// The program that owns it, if it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
     /// What is wrong with its expiry.
     fault: Option<ExpiryFault>,

@@ -37,7 +37,7 @@ pub(crate) enum Order {
     Clear(Clear),
 }
 
-/// OrderTarget order.
+/// The provider and the agent of an order.
 #[derive(Debug, Args)]
 pub(crate) struct OrderTarget {
     /// The provider, for example anthropic

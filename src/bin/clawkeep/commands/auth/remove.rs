@@ -49,7 +49,7 @@ impl Remove {
         if !self.yes {
             if !prompt::is_possible() {
                 return Err(Failure::BadArgument(format!(
-                    "removing {what} has to be confirmed, and there is nobody to ask; say --yes"
+                    "removing {what} needs confirmation, and there is no terminal to ask on; pass --yes"
                 )));
             }
             let question = format!("Remove {what} from agent {}?", agent.name);

@@ -60,7 +60,7 @@ impl Trust {
         if !prompt::is_possible() {
             return Err(Failure::Refused {
                 what: format!(
-                    "where the tokens of {shown} are sent has to be confirmed on a terminal"
+                    "where the tokens of {shown} are sent must be confirmed on a terminal"
                 ),
                 next: "Run the command on one.".to_owned(),
             });

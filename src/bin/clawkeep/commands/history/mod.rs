@@ -1,4 +1,4 @@
-//! `history`: what happened to which credential. Needs no key.
+//! `history`: shows the events of credentials. Needs no key.
 
 pub(crate) mod at;
 pub(crate) mod chart;
@@ -32,7 +32,7 @@ const CHART_PERIOD: i64 = 7 * 86_400_000;
 const CHART_WIDTH: usize = 80;
 /// A terminal narrower than this shows times without the year.
 const NARROW: usize = 80;
-/// On a terminal narrower than this, what would be columns stands one below the other.
+/// On a terminal narrower than this, cells are printed one below the other.
 const NARROWER: usize = 60;
 
 /// What happened to which credential.
@@ -48,7 +48,7 @@ pub(crate) struct History {
     list: Box<List>,
 }
 
-/// What the events come to.
+/// The sums over events.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Summary {
     /// How often each credential was used, when, and by whom
@@ -127,7 +127,7 @@ impl List {
     }
 }
 
-/// Writes events for programs, as they are found.
+/// Writes events for programs while they are read.
 pub(crate) fn write_events(
     out: &mut dyn Write,
     vault: &Vault,
@@ -198,7 +198,7 @@ fn show_table(
     note_pruning(context, vault, filter.since)
 }
 
-/// Draws what happened to each credential.
+/// Draws the history of each credential.
 fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     let now = context.clock.now();
     let until = filter.until.unwrap_or(now);
@@ -231,7 +231,7 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         .answer(&chart::chart(&timeline, width, now, palette))
 }
 
-/// How events are laid out on a terminal of some width.
+/// The layout of events on a terminal of some width.
 enum Layout {
     /// In columns, with the year if there is room.
     Columns { columns: Columns<5>, has_year: bool },

@@ -37,7 +37,7 @@ impl Remove {
             );
             if !prompt::is_possible() {
                 return Err(Failure::BadArgument(format!(
-                    "{what}; say --yes to remove it"
+                    "{what}; to remove it, pass --yes"
                 )));
             }
             person::say(&format!("Key {what}."));

@@ -11,7 +11,7 @@ use super::unattended::task::{self, Scheduler};
 use super::unattended::{launchd, systemd};
 use crate::context::Context;
 
-/// What starts it.
+/// The service manager that starts the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ServiceManager {
     /// systemd, as a service of the user
@@ -24,7 +24,7 @@ pub(crate) enum ServiceManager {
     TaskScheduler,
 }
 
-/// Windows' Task Scheduler; `None` on other systems.
+/// The scheduler of Windows; `None` on other systems.
 pub(crate) fn scheduler() -> Option<Scheduler> {
     user_sid().map(|sid| Scheduler::new(&sid))
 }

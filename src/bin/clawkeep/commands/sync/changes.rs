@@ -13,7 +13,7 @@ pub(crate) struct Changes {
     pub(crate) profiles: usize,
     /// Profiles that are new or changed.
     pub(crate) changed: Vec<String>,
-    /// Profiles that were removed.
+    /// The profiles that were removed.
     pub(crate) removed: Vec<String>,
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn say(text: &str) {
     });
 }
 
-/// Ends the line of a question whose answer did not show.
+/// Ends the line of a hidden question.
 #[cfg(any(unix, windows))]
 pub(super) fn end_line() {
     let _ = writeln!(out()); // as above

@@ -24,7 +24,7 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
     })
 }
 
-/// The crontab line. cron mails what is printed: only errors are worth that.
+/// The crontab line of the job. cron mails what a job prints, so the job prints only errors.
 pub(crate) fn line(job: &Job) -> String {
     let variables = job.variables.iter();
     let variables =

@@ -32,7 +32,7 @@ pub(crate) struct Job {
     pub(crate) program: String,
     /// Options that every command takes.
     pub(crate) global: Vec<OsString>,
-    /// Options of `watch`.
+    /// Options for the `watch` command.
     pub(crate) options: Vec<String>,
     /// The variables that its paths depend on. Nothing secret.
     pub(crate) variables: Vec<(String, OsString)>,
@@ -40,7 +40,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The program's arguments.
+    /// The arguments of the program, in order.
     pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
         let once = (self.pace == Pace::Timed).then_some(OsStr::new("--once"));
         let global = self.global.iter().map(OsString::as_os_str);

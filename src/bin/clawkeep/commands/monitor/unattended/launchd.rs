@@ -33,7 +33,7 @@ const NEVER_EXITED: &str = "(never exited)";
 /// The program's name, or its path.
 const LAUNCHCTL: &str = "launchctl";
 
-/// The file's name.
+/// The name of the agent's file.
 pub(crate) fn file_name() -> String {
     format!("{LABEL}.plist")
 }
@@ -204,7 +204,7 @@ pub(crate) fn state(uid: u32) -> Option<State> {
     domains(uid).iter().find_map(|domain| state_in(domain))
 }
 
-/// A loaded agent.
+/// The state of a loaded agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) pid: Option<u32>,

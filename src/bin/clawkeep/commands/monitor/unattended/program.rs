@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::platform::{Access, canonicalize, check_trusted};
 
-/// What a build makes of a directory whose contents can be made again. Source: the Cache Directory Tagging Specification.
+/// The file that marks a directory whose contents can be regenerated. Source: the Cache Directory
+/// Tagging Specification.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 
 /// This program by the name on `PATH` that leads to it, else by its own path: what a package puts

@@ -53,7 +53,7 @@ pub(crate) fn order(words: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Properties of a unit.
+/// Reads properties of a unit.
 pub(crate) fn properties(unit: &str, names: &[&str]) -> BTreeMap<String, String> {
     let wanted = format!("--property={}", names.join(","));
     let answer = output_within(

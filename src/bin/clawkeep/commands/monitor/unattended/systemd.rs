@@ -7,7 +7,7 @@ use super::job::{EVERY_MINUTES, Job, MARK, Pace};
 
 /// The service, also the one that the timer starts.
 pub(crate) const SERVICE: &str = "clawkeep-watch.service";
-/// The timer.
+/// The unit name of the timer.
 pub(crate) const TIMER: &str = "clawkeep-watch.timer";
 /// The prefix of the line that names the program in the file.
 const PROGRAM: &str = "# Program: ";

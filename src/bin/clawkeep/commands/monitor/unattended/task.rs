@@ -219,7 +219,7 @@ impl Scheduler {
         )
     }
 
-    /// Starts the task now.
+    /// Starts the registered task now.
     pub(crate) fn run(&self) -> Result<(), String> {
         self.order("/Run", &[])
     }

@@ -26,7 +26,7 @@ struct Columns {
     days: Vec<String>,
     /// From the bottom up; the others, where there are any, last.
     series: Vec<Series>,
-    /// What the top of the drawing stands for.
+    /// The count at the top of the drawing.
     top: u64,
 }
 

@@ -12,7 +12,7 @@ pub(crate) const VAULT: &str = "vault";
 pub(crate) struct Page {
     /// The vault's id, in hexadecimal.
     pub(crate) vault: String,
-    /// This program's version.
+    /// The version of this program.
     pub(crate) version: String,
     /// When the page is made: its *now*.
     pub(crate) generated: UnixMs,
@@ -26,13 +26,13 @@ pub(crate) struct Page {
     pub(crate) health: Vec<HealthRow>,
     /// What happened, in [`timeline_parts`] parts.
     pub(crate) timeline: Timeline,
-    /// Uses per day.
+    /// The uses per local day.
     pub(crate) days: DailyUse,
-    /// Refreshes in the time.
+    /// The refreshes in the period.
     pub(crate) refreshes: Vec<Refreshes>,
-    /// Uses in the time.
+    /// The uses in the period.
     pub(crate) uses: Vec<Uses>,
-    /// The record itself.
+    /// The facts about the record itself.
     pub(crate) record: RecordFacts,
 }
 
@@ -56,14 +56,14 @@ pub(crate) struct HealthRow {
     /// Who refreshes it: `vault`, `Claude Code`, `Codex CLI`.
     pub(crate) keeper: &'static str,
     pub(crate) status: Status,
-    /// When the credential expires.
+    /// The expiry of the credential, if known.
     pub(crate) expires: Option<UnixMs>,
     /// End of its cooldown; a time in the past counts as none.
     pub(crate) cooldown_until: Option<UnixMs>,
     pub(crate) last_used: Option<UnixMs>,
 }
 
-/// Uses per local day.
+/// The uses of each local day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DailyUse {
     /// The days, `YYYY-MM-DD`, none left out.
@@ -72,7 +72,7 @@ pub(crate) struct DailyUse {
     pub(crate) series: Vec<(Whose, Vec<u64>)>,
 }
 
-/// The record itself.
+/// The facts about the record itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordFacts {
     /// All events that it has, also before the page's time.

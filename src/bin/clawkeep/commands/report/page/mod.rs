@@ -27,8 +27,8 @@ const POLICY: &str =
 
 /// The generator that a page names: a page with this name may be replaced by a newer one.
 pub(crate) const GENERATOR: &str = "clawkeep report";
-/// Into how many parts the page's time is to be cut: as fine as a wide screen shows it, coarser for many profiles, so that
-/// the page stays small.
+/// The number of parts of the page's time: as fine as a wide screen shows, coarser for many
+/// profiles, so that the page stays small.
 pub(crate) fn timeline_parts(profiles: usize) -> usize {
     match profiles {
         0..=24 => 168,
@@ -37,7 +37,7 @@ pub(crate) fn timeline_parts(profiles: usize) -> usize {
     }
 }
 
-/// The page.
+/// The whole page as HTML.
 pub(crate) fn page(page: &Page) -> String {
     let health = health::worst_first(&page.health, page.generated);
     html! {
@@ -78,7 +78,7 @@ fn head(page: &Page) -> Markup {
     }
 }
 
-/// What the page is about, what matters, and where to find it.
+/// The head of the page: its subject, the verdict, and links to the sections.
 fn header(page: &Page) -> Markup {
     html! {
         header {

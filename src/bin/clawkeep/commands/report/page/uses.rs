@@ -15,7 +15,7 @@ use crate::record::text::who;
 /// Who used a profile, as many as are named.
 const DOERS_MAX: usize = 3;
 
-/// The section.
+/// The section with the uses.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Uses> = page.uses.iter().collect();
     all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.whose.cmp(&b.whose)));

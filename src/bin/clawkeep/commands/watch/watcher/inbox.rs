@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clawkeep::platform::{Touch, Touched};
 
-/// The pending notifications.
+/// The pending notifications of changed files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inbox(Arc<Mutex<Contents>>);
 
@@ -32,7 +32,7 @@ impl Inbox {
         was_empty
     }
 
-    /// Removes and returns everything.
+    /// Removes and returns all pending notifications.
     pub(crate) fn take(&self) -> Contents {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

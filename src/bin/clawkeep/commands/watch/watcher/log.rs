@@ -103,7 +103,7 @@ impl Log {
         self.send(Line::Err(line));
     }
 
-    /// Logs that something failed.
+    /// Logs a failure at the error level.
     pub(crate) fn fail(&self, text: &str) {
         let line = self.line(self.journal.1, Level::Error, text);
         self.send(Line::Err(line));

@@ -74,7 +74,7 @@ impl Service {
 }
 
 impl Service {
-    /// The status to report.
+    /// The status that was reported last.
     pub(crate) fn status(&self) -> &str {
         &self.status
     }

@@ -23,7 +23,7 @@ impl Ending {
     }
 }
 
-/// A login to refresh.
+/// A login that is to be refreshed.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) agent: AgentRef,
@@ -57,7 +57,7 @@ pub(crate) struct PassReport {
     pub(crate) is_unread: bool,
     /// The failures, each with its agent.
     pub(crate) failures: Vec<(AgentRef, Failure)>,
-    /// The logins to refresh.
+    /// The logins that are due for a refresh.
     pub(crate) due: Vec<Job>,
     /// The agents whose stores another program keeps writing back as an old copy, each with its
     /// warning.
