@@ -140,7 +140,7 @@ impl Import {
                 "{shown} has logins that only one program may refresh, and nothing tells whether another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is to refresh them"
             )));
         }
-        person::say(&format!(
+        person::print_line(&format!(
             "{shown} has logins that only one program may refresh."
         ));
         let choices = [

@@ -132,7 +132,7 @@ impl SecretSource for Passphrases {
             return Ok(None);
         }
         if let Some(problem) = before {
-            person::say(&format!("That does not open it: {problem}."));
+            person::print_line(&format!("That does not open it: {problem}."));
         }
         let question = format!("Passphrase or recovery code of the vault {}", self.vault);
         let mut questions = self.questions.borrow_mut();
@@ -259,13 +259,13 @@ pub(crate) fn new_passphrase(
     loop {
         let candidate = prompt::hidden(question)?;
         if let Err(fault) = check_passphrase(&candidate) {
-            person::say(&format!("That is not accepted: {fault}. Try again."));
+            person::print_line(&format!("That is not accepted: {fault}. Try again."));
             continue;
         }
         if prompt::is_repeated(&candidate)? {
             return Ok(candidate);
         }
-        person::say("The two differ. Try again.");
+        person::print_line("The two differ. Try again.");
     }
 }
 

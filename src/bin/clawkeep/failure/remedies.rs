@@ -66,7 +66,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
         VaultError::Storage { path, .. } => match error.system_error() {
             Some(error) => file_remedy(error)?,
-            None => look_at(path),
+            None => inspect_command(path),
         },
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
@@ -280,7 +280,7 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
         }
         FileError::Io { path, source, .. } => match Cause::of(source, path) {
             Some(cause) => remedy_of(&cause),
-            None => look_at(path),
+            None => inspect_command(path),
         },
         _ => return None,
     })
@@ -296,7 +296,7 @@ fn closed_home(path: &Path) -> Option<&'static Path> {
 }
 
 /// The remedy for an unknown cause: how to examine it.
-fn look_at(path: &Path) -> String {
+fn inspect_command(path: &Path) -> String {
     let dir = shell_shown_path(path.parent().unwrap_or(path));
     match cfg!(windows) {
         true => format!("See what is there: dir {dir}"),

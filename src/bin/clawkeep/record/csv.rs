@@ -6,7 +6,7 @@ use clawkeep::audit::{Event, Refreshes, Uses};
 use clawkeep::domain::{Fingerprint, UnixMs};
 
 use super::json::rfc3339;
-use super::text::who;
+use super::text::actor_name;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 
@@ -152,7 +152,7 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
     let by = uses
         .by
         .iter()
-        .map(|(doer, count)| format!("{} {count}", who(doer)));
+        .map(|(doer, count)| format!("{} {count}", actor_name(doer)));
     [
         uses.whose.agent.as_deref().unwrap_or_default().to_owned(),
         uses.whose.profile.to_string(),

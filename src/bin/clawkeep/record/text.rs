@@ -76,7 +76,7 @@ pub(crate) fn by(event: &Event) -> String {
 }
 
 /// The actor without the process, for sums.
-pub(crate) fn who(doer: &Doer) -> String {
+pub(crate) fn actor_name(doer: &Doer) -> String {
     if *doer.origin != *Origin::Clawkeep.as_str() {
         return one_line(&doer.origin);
     }
@@ -84,7 +84,7 @@ pub(crate) fn who(doer: &Doer) -> String {
 }
 
 /// An event in a few words: expiry, tokens, and its own details.
-pub(crate) fn what(event: &Event) -> String {
+pub(crate) fn description(event: &Event) -> String {
     let mut parts = Vec::new();
     parts.extend(
         event

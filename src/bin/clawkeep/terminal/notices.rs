@@ -247,7 +247,7 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-/// Whether a key of [`lasts`] is about another program's login.
+/// Whether a key of [`condition_of`] is about another program's login.
 pub(crate) fn is_of_a_source(key: &str) -> bool {
     ["login ", "borrowed "]
         .iter()
@@ -255,7 +255,7 @@ pub(crate) fn is_of_a_source(key: &str) -> bool {
 }
 
 /// For a condition that lasts until a person acts: its subject, and the message when it ends.
-pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
+pub(crate) fn condition_of(notice: &Notice) -> Option<(String, String)> {
     match notice {
         Notice::SourceDamaged { place, .. } => Some((
             format!("damaged {place}"),

@@ -8,11 +8,11 @@ const FAILED: u8 = 1;
 
 /// Runs the program; a panic ends it with one line that names the place, and nothing else.
 pub(crate) fn contain(run: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
-    set_hook(Box::new(say_where));
+    set_hook(Box::new(report_place));
     catch_unwind(run).unwrap_or(ExitCode::from(FAILED))
 }
 
-fn say_where(panic: &PanicHookInfo<'_>) {
+fn report_place(panic: &PanicHookInfo<'_>) {
     use std::io::Write as _;
     // stderr may be closed.
     let _ = writeln!(std::io::stderr().lock(), "{}", message(panic.location()));

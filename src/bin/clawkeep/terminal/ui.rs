@@ -94,7 +94,7 @@ impl Ui {
     /// Prints a note or warning.
     pub(crate) fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {
-            say(&one_line(text));
+            print_line(&one_line(text));
         }
     }
 
@@ -105,12 +105,12 @@ impl Ui {
 
     /// Prints a warning even with `--quiet`.
     pub(crate) fn warn(&self, text: &str) {
-        say(&one_line(text));
+        print_line(&one_line(text));
     }
 
     /// Prints an error that does not end the command.
     pub(crate) fn error(&self, text: &str) {
-        say(&format!("Error: {}", one_line(text)));
+        print_line(&format!("Error: {}", one_line(text)));
     }
 
     /// Shows progress once the work takes longer than a second, until the value is dropped.
@@ -125,7 +125,7 @@ impl Ui {
     /// Prints a detail, with `--verbose`.
     pub(crate) fn detail(&self, text: &str) {
         if self.loudness >= Loudness::Verbose {
-            say(&one_line(text));
+            print_line(&one_line(text));
         }
     }
 
@@ -149,7 +149,7 @@ pub(crate) fn write_answer(text: &str) -> Result<(), Failure> {
     }
 }
 
-pub(crate) fn say(text: &str) {
+pub(crate) fn print_line(text: &str) {
     progress::make_room(|| {
         // stderr may be closed.
         let _ = writeln!(io::stderr().lock(), "{text}");

@@ -87,7 +87,7 @@ impl Verify {
         let is_compared =
             !matches!(&checked, Ok(verified) if matches!(verified.head, HeadCheck::Pruned(_)));
         drop(progress);
-        self.say(context, kept, checked, compared)?;
+        self.print_result(context, kept, checked, compared)?;
         if let Some(saved) = saved.filter(|_| !is_compared) {
             return Err(Failure::Refused {
                 what: format!(
@@ -108,7 +108,7 @@ impl Verify {
         }
     }
 
-    fn say(
+    fn print_result(
         &self,
         context: &Context,
         kept: Option<Head>,

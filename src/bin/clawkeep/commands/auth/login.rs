@@ -124,7 +124,7 @@ impl Login {
             browser.tell(ended);
         }
         let loaded = stored?;
-        login.say(context, loaded.before.as_ref());
+        login.note_consequences(context, loaded.before.as_ref());
         edit::note_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
@@ -435,7 +435,7 @@ impl NewLogin<'_> {
         (!account.is_empty()).then(|| account.to_owned())
     }
 
-    fn say(&self, context: &Context, before: Option<&StoreDoc>) {
+    fn note_consequences(&self, context: &Context, before: Option<&StoreDoc>) {
         let replaced = before.and_then(|before| before.credential(self.id.as_str()));
         if let Some(replaced) = replaced {
             let what = match replaced.kind {

@@ -35,8 +35,8 @@ impl Trust {
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = checks::existing_of(&loaded, &agent, id)?;
         let refused = |why: &NotRenewed| Failure::Refused {
-            what: refresh_failure::why_not(id, why),
-            next: refresh_failure::what_next(context, (&agent.name, &loaded.doc), id, why),
+            what: refresh_failure::reason(id, why),
+            next: refresh_failure::fix(context, (&agent.name, &loaded.doc), id, why),
         };
         if credential.expose_refresh().is_none() {
             return Err(refused(&NotRenewed::NoRefreshToken));

@@ -196,7 +196,7 @@ fn read_outcome(
         .and_then(|credential| credential.expiry());
     let next = match &result {
         Ok(Renewal::Not(why)) => {
-            refresh_failure::what_next(context, (&agent.name, &doc), id.as_str(), why)
+            refresh_failure::fix(context, (&agent.name, &doc), id.as_str(), why)
         }
         _ => String::new(),
     };
@@ -263,7 +263,7 @@ fn conclude(
                 not_written = not_written.or(trouble.into_iter().next());
             }
             Ok(Renewal::Not(why)) => failures.push(Failure::Refused {
-                what: format!("{}{of_agent}", refresh_failure::why_not(&outcome.id, &why)),
+                what: format!("{}{of_agent}", refresh_failure::reason(&outcome.id, &why)),
                 next: outcome.next,
             }),
             Ok(_) => text.push_str(&format!(

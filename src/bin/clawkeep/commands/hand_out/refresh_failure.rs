@@ -29,7 +29,7 @@ pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Creden
 }
 
 /// The reason, as a clause that begins with the profile.
-pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
+pub(crate) fn reason(id: &str, why: &NotRenewed) -> String {
     let id = shown_id(id);
     match why {
         NotRenewed::Missing => format!("there is no {id}"),
@@ -139,7 +139,7 @@ fn answered(refusal: &Refusal) -> String {
 }
 
 /// The fix, as a sentence.
-pub(crate) fn what_next(
+pub(crate) fn fix(
     context: &Context,
     (agent, doc): (&AgentName, &StoreDoc),
     id: &str,

@@ -124,7 +124,11 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
             } else {
                 ""
             };
-            format!("{} by {}{mark}", local_minute(used.0), text::who(doer))
+            format!(
+                "{} by {}{mark}",
+                local_minute(used.0),
+                text::actor_name(doer)
+            )
         }
         None => "-".to_owned(),
     };

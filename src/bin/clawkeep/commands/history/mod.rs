@@ -288,5 +288,12 @@ fn cells(event: &Event, has_year: bool) -> [String; 5] {
         text::local_short(event.at)
     };
     let (kind, subject) = (text::kind(event), text::subject(event));
-    [when, kind, subject, text::by(event), text::what(event)].map(|cell| one_line(&cell))
+    [
+        when,
+        kind,
+        subject,
+        text::by(event),
+        text::description(event),
+    ]
+    .map(|cell| one_line(&cell))
 }

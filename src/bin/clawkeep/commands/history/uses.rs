@@ -49,7 +49,7 @@ fn cells(uses: &Uses) -> [String; 6] {
         |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
     let mut by: Vec<(String, u64)> = Vec::new();
     for (doer, count) in &uses.by {
-        let who = text::who(doer);
+        let who = text::actor_name(doer);
         match by.iter_mut().find(|(known, _)| *known == who) {
             Some((_, sum)) => *sum += count,
             None => by.push((who, *count)),

@@ -52,8 +52,9 @@ impl Add {
         }
         // If no passphrase opens the vault, the given one is the new one.
         let named = context.passphrases().named.clone();
-        let is_new =
-            self.kind == Kind::Passphrase && source.is_none() && !takes_one(&context.locked()?)?;
+        let is_new = self.kind == Kind::Passphrase
+            && source.is_none()
+            && !has_typed_slot(&context.locked()?)?;
         let mut vault = if is_new && named.is_some() {
             context.unlocked_without_passphrase()?
         } else {
@@ -79,7 +80,7 @@ impl Recovery {
 }
 
 /// Whether a passphrase or a recovery code opens the vault.
-fn takes_one(vault: &Vault) -> Result<bool, Failure> {
+fn has_typed_slot(vault: &Vault) -> Result<bool, Failure> {
     let is_one = |kind: &str| {
         matches!(
             SlotKind::from_name(kind),

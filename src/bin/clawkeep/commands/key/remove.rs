@@ -40,7 +40,7 @@ impl Remove {
                     "{what}; to remove it, pass --yes"
                 )));
             }
-            person::say(&format!("Key {what}."));
+            person::print_line(&format!("Key {what}."));
             if !prompt::confirm("Remove it?", false)? {
                 context.ui.note("Nothing was removed.");
                 return Ok(());
@@ -55,13 +55,13 @@ impl Remove {
         let line = format!("Removed key slot {}: {kind}.\n", removed.slot);
         context.ui.answer(&line)?;
         super::log_warning::warn_of_log(context, removed.log);
-        context.ui.note(&left(&removed, keyfile.as_deref()));
+        context.ui.note(&leftovers(&removed, keyfile.as_deref()));
         Ok(())
     }
 }
 
 /// What remains of the slot's key, and what removing a slot does not do.
-fn left(removed: &RemovedKey, keyfile: Option<&str>) -> String {
+fn leftovers(removed: &RemovedKey, keyfile: Option<&str>) -> String {
     let copies = match removed.kind {
         Some(SlotKind::Keychain) => {
             format!(

@@ -61,7 +61,7 @@ impl Rotate {
         if rotated.is_err() && has_shown.get() {
             context.ui.warn("Warning: the rotation failed. Keep the earlier recovery code: the one above most likely opens nothing.");
         }
-        self.say(context, &rotated?)
+        self.print_result(context, &rotated?)
     }
 
     /// The new passphrases of the slots that have one.
@@ -98,7 +98,7 @@ impl Rotate {
         Ok(passphrases)
     }
 
-    fn say(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
+    fn print_result(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
         let mut lines = vec![format!(
             "Rotated: data key {}, {} encrypted cells rewritten and read back.",
             rotated.epoch, rotated.cells

@@ -21,7 +21,7 @@ use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use self::person::say;
+use self::person::print_line;
 use self::typed::Typed;
 #[cfg(unix)]
 use self::unix::hidden_line;
@@ -51,7 +51,7 @@ pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
             "" => return Ok(default),
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
-            _ => say("Answer y or n."),
+            _ => print_line("Answer y or n."),
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) fn text(
         };
         match check(&answer) {
             Ok(()) => return Ok(answer),
-            Err(complaint) => say(&complaint),
+            Err(complaint) => print_line(&complaint),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) fn text(
 /// Asks for one of several items by its number; returns its index. Enter means the first.
 pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
     for (index, item) in items.iter().enumerate() {
-        say(&format!("  {}) {item}", index + 1));
+        print_line(&format!("  {}) {item}", index + 1));
     }
     let number = |typed: &str| -> Option<usize> {
         let number: usize = typed.parse().ok()?;
@@ -125,7 +125,7 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
                 Err(complaint) => complaint,
             },
         };
-        say(&format!("That is no secret: {complaint}. Try again."));
+        print_line(&format!("That is no secret: {complaint}. Try again."));
     }
 }
 
@@ -142,12 +142,12 @@ fn hidden_by(
     loop {
         match hidden_line(&format!("{}: ", one_line(question)))? {
             Typed::Left => return Err(not_answered()),
-            Typed::Lines => say("That is more than a line. Try again."),
+            Typed::Lines => print_line("That is more than a line. Try again."),
             Typed::Line(line) => {
                 if let Ok(line) = std::str::from_utf8(&line) {
                     return Ok(SecretString::from(line.trim()));
                 }
-                say("That is no text in UTF-8. Try again.");
+                print_line("That is no text in UTF-8. Try again.");
             }
         }
     }
@@ -217,7 +217,7 @@ fn ask(question: &str) -> Result<String, Failure> {
     let read = io::stdin().lock().read_line(&mut line);
     match read.map_err(Failure::Input)? {
         0 => {
-            say("");
+            print_line("");
             Err(not_answered())
         }
         _ => Ok(line.trim().to_owned()),

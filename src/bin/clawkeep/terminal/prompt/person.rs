@@ -21,7 +21,7 @@ pub(super) fn show(question: &str) -> Result<(), Failure> {
 }
 
 /// Prints a line between questions.
-pub(crate) fn say(text: &str) {
+pub(crate) fn print_line(text: &str) {
     progress::make_room(|| {
         // stderr may be closed; the next question finds that out.
         let _ = writeln!(out(), "{}", one_line(text));

@@ -19,7 +19,11 @@ use crate::terminal::text::{self, one_line, shown_id};
 type Explained<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
 
 /// Explains why a candidate was not used.
-fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: PassedOver) -> String {
+fn passed_over_reason(
+    (context, agent, doc, renewals): Explained<'_>,
+    id: &ProfileId,
+    why: PassedOver,
+) -> String {
     let id_shown = shown_id(id.as_str());
     let credential = doc.credential(id.as_str());
     let store = || context.layout.shorten_home(&agent.store_file());
@@ -51,7 +55,7 @@ fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: Pass
         PassedOver::EndsTooSoon => format!("{id_shown} expires too soon"),
         PassedOver::Expired => format!("{id_shown} has expired"),
         PassedOver::NotRenewed(_) => match renewals.why_not(id) {
-            Some(why) => refresh_failure::why_not(id.as_str(), why),
+            Some(why) => refresh_failure::reason(id.as_str(), why),
             None => format!("{id_shown} could not be refreshed"),
         },
         _ => format!("{id_shown} cannot be used"),
@@ -59,7 +63,7 @@ fn why((context, agent, doc, renewals): Explained<'_>, id: &ProfileId, why: Pass
 }
 
 /// The fix for an entry with a wrong field name; `None` for other entries.
-fn how_to_fix_entry(
+fn fix_of_entry(
     (context, agent, doc, _): Explained<'_>,
     (id, why): (&ProfileId, PassedOver),
 ) -> Option<String> {
@@ -107,12 +111,11 @@ pub(super) fn note_passed_over(
     for (id, reason) in &pick.choice.passed_over {
         context.ui.note(&format!(
             "Note: {}, so {} is used.",
-            why((context, agent, doc, renewals), id, *reason),
+            passed_over_reason((context, agent, doc, renewals), id, *reason),
             shown_id(chosen.as_str())
         ));
         if let Some(not_renewed) = renewals.why_not(id) {
-            let next =
-                refresh_failure::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
+            let next = refresh_failure::fix(context, (&agent.name, doc), id.as_str(), not_renewed);
             context.ui.detail(&next);
         }
     }
@@ -126,7 +129,7 @@ pub(super) fn warn_not_refreshed(context: &Context, renewals: &Renewals, pick: &
     if let Some(why) = renewals.why_not(chosen) {
         context.ui.note(&format!(
             "Warning: {}. clawkeep hands out the current token.",
-            refresh_failure::why_not(chosen.as_str(), why)
+            refresh_failure::reason(chosen.as_str(), why)
         ));
     }
 }
@@ -171,7 +174,7 @@ pub(super) fn none(
     };
     let reasons: Vec<String> = passed
         .iter()
-        .map(|(id, reason)| why((context, agent, doc, renewals), id, *reason))
+        .map(|(id, reason)| passed_over_reason((context, agent, doc, renewals), id, *reason))
         .collect();
     let reasons = if reasons.is_empty() {
         "there is none".to_owned()
@@ -187,7 +190,7 @@ pub(super) fn none(
     };
     let not_renewed = passed.iter().find_map(|(id, _)| {
         let why = renewals.why_not(id)?;
-        Some(refresh_failure::what_next(
+        Some(refresh_failure::fix(
             context,
             (&agent.name, doc),
             id.as_str(),
@@ -225,7 +228,7 @@ pub(super) fn none(
     });
     let entry = passed
         .iter()
-        .find_map(|(id, why)| how_to_fix_entry((context, agent, doc, renewals), (id, *why)));
+        .find_map(|(id, why)| fix_of_entry((context, agent, doc, renewals), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
         Request::Of(provider) => removed.provider == *provider,
         Request::Profile(id) => removed.id == *id,

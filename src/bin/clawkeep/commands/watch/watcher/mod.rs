@@ -349,7 +349,7 @@ impl<'c> Watcher<'c> {
                 let attempt = Attempt::Not(&why, now);
                 let pause = self.schedule.note(job.grant, attempt, instant);
                 let reason =
-                    crate::commands::hand_out::refresh_failure::why_not(job.id.as_str(), &why);
+                    crate::commands::hand_out::refresh_failure::reason(job.id.as_str(), &why);
                 let mut text = format!("{agent}: {reason}.");
                 if is_hopeless(&why) {
                     text.push_str(&format!(" {next}"));

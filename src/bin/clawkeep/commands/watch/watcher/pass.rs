@@ -209,7 +209,7 @@ fn add_loaded(
             report.old_copies.push((agent.name.clone(), words.clone()));
         }
         // What several agents report is logged once.
-        match notices::lasts(notice) {
+        match notices::condition_of(notice) {
             Some((key, over)) => log.warn_once_while(&key, &words, Some(over)),
             None => log.warn_while(&words, &words, None),
         }

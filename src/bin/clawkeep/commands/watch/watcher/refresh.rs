@@ -73,12 +73,12 @@ fn refresh(
     Ok(match result {
         Renewal::Not(why) => {
             let name: &AgentName = &job.agent.name;
-            let next = refresh_failure::what_next(context, (name, &doc), job.id.as_str(), &why);
+            let next = refresh_failure::fix(context, (name, &doc), job.id.as_str(), &why);
             Outcome::Not(why, next)
         }
         result => {
             let is_ours = matches!(result, Renewal::Renewed(_));
-            match left(context, vault, &doc, &job.id) {
+            match remaining_lifetime(context, vault, &doc, &job.id) {
                 Some((left, grant)) => Outcome::Lasts(left, grant, is_ours),
                 None => Outcome::Lasts(0, job.grant, is_ours), // removed since
             }
@@ -87,7 +87,7 @@ fn refresh(
 }
 
 /// A login's remaining lifetime, in milliseconds, and its grant.
-fn left(
+fn remaining_lifetime(
     context: &Context,
     vault: &UnlockedVault,
     doc: &StoreDoc,
