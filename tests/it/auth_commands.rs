@@ -429,7 +429,7 @@ fn history_says_where_a_store_has_changed_since() {
     file.set_modified(later).unwrap();
     let told = home.run(&["history"]).exits(0);
     assert!(
-        told.stderr.contains("was changed by another program at"),
+        told.stderr.contains("another program changed"),
         "{}",
         told.stderr
     );
@@ -520,7 +520,7 @@ fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
     let args = ["models", "auth", "paste-api-key", "--provider", "anthropic"];
     let run = home.run_with_input(&args, KEY).exits(0);
     assert!(
-        run.stderr.contains("it took the place of the token"),
+        run.stderr.contains("it replaced the token"),
         "{}",
         run.stderr
     );

@@ -232,7 +232,7 @@ cp "$S" "$TOP/after.json"
     let Some(place) = place else { return };
     let dir = place.at("home").join(Path::new(STORE).parent().unwrap());
     let words = [
-        "the vault has everything, but the store could not be written",
+        "the vault is up to date. auth-profiles.json could not be written",
         "is mounted as a single file",
         &format!("Mount its directory instead: {}", dir.display()),
     ];

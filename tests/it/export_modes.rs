@@ -296,7 +296,7 @@ fn what_a_gateway_removes_is_written_again() {
     fs::remove_file(world.home.at(STORE)).unwrap();
     let run = world.run(&["sync"]);
     assert!(
-        run.stderr.contains("was gone and has been written again"),
+        run.stderr.contains("was missing; clawkeep wrote it again"),
         "{run:?}"
     );
     run.ok();

@@ -251,7 +251,7 @@ fn which_credential_was_there_at_a_time() {
     let before = home.run(&["history", "at", "2020-01-01"]);
     assert_eq!(before.stdout, "");
     assert!(
-        before.stderr.contains("knows of no credential"),
+        before.stderr.contains("has no credential"),
         "{}",
         before.stderr
     );
@@ -511,7 +511,7 @@ fn an_exported_record_is_a_head_too() {
         &home,
         &["audit", "verify", "--head", "cut.jsonl"],
         65,
-        &[&format!("it ends before event {last}")],
+        &[&format!("its last event is before {last}")],
     );
     // An export is never replaced: it may be all that is left of what was pruned.
     refuses(
@@ -526,7 +526,7 @@ fn an_exported_record_is_a_head_too() {
         .run(&["audit", "verify", "--head", "record.jsonl"])
         .exits(1);
     assert!(
-        said.stderr.contains("proves nothing") && said.stderr.contains("was pruned since"),
+        said.stderr.contains("cannot verify against the head") && said.stderr.contains("was pruned since"),
         "{}",
         said.stderr
     );
@@ -834,7 +834,7 @@ fn a_name_that_nobody_knows_is_said() {
     for (args, words) in [
         (
             &["history", "--profile", "openai:defualt"][..],
-            "knows of no profile openai:defualt; did you mean openai:default?",
+            "has no profile openai:defualt; did you mean openai:default?",
         ),
         (
             &["history", "--provider", "antropic"],
@@ -846,11 +846,11 @@ fn a_name_that_nobody_knows_is_said() {
         ),
         (
             &["history", "at", "now", "--provider", "zzz"],
-            "knows of no provider zzz.",
+            "has no provider zzz.",
         ),
         (
             &["history", "--chart", "--profile", "nobody"],
-            "knows of no profile nobody.",
+            "has no profile nobody.",
         ),
     ] {
         let run = home.run(args).exits(0);

@@ -485,7 +485,7 @@ fn every_row_of_the_table() {
             vec![answer(429, &[("retry-after", "3600")], "")],
             1,
             "limited",
-            "wants to be left alone until",
+            "asks clawkeep to wait until",
             "free",
         ),
         (
@@ -548,7 +548,7 @@ fn a_provider_that_wants_to_be_left_alone_is() {
     assert_eq!(provider.count(), 3);
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("wants to be left alone until"),
+        run.stderr.contains("asks clawkeep to wait until"),
         "{}",
         run.stderr
     );
@@ -569,7 +569,7 @@ fn what_is_left_of_a_login_is_handed_out_where_it_cannot_be_refreshed() {
     provider.next([no(), no(), no()]);
     let run = token(&home);
     assert!(
-        run.stderr.contains("What is left of it is handed out"),
+        run.stderr.contains("clawkeep hands out the current token"),
         "{}",
         run.stderr
     );
@@ -783,7 +783,7 @@ fn tokens_go_where_they_came_from() {
     );
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("given to client test-client"),
+        run.stderr.contains("issued to client test-client"),
         "{}",
         run.stderr
     );

@@ -206,7 +206,7 @@ fn a_mirrored_profile_is_put_back_until_the_next_command() {
         .exits(0);
     assert!(
         run.stderr
-            .contains("the next command takes over what that program has"),
+            .contains("the next command imports what that program has"),
         "{run:?}"
     );
     let token = || home.exported_token("anthropic:claude-cli");

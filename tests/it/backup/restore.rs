@@ -59,7 +59,7 @@ fn what_was_removed_since_is_back_and_what_is_newer_stays() {
     assert_eq!(kept.len(), 1);
     let said = verify(&home, &kept[0]).ok();
     assert!(
-        said.contains("whose record went another way since"),
+        said.contains("whose record has diverged since"),
         "{said}"
     );
     assert_eq!(home.files_with(SECRET), [STORE]);
@@ -156,7 +156,7 @@ fn vaults_of_earlier_versions_are_put_back_and_replaced() {
         home.write("old.db", fs::read(format!("{fixture}/vault.db")).unwrap());
         home.write(".clawdbot/x", "");
         let said = verify(&home, "old.db").ok();
-        assert!(said.contains("the record holds"), "{said}");
+        assert!(said.contains("the record verifies"), "{said}");
         assert!(
             beside_vault(&home, "").is_empty(),
             "it was proved in a copy"

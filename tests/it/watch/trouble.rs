@@ -341,7 +341,7 @@ fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
     let tell = home.read("tell");
     fs::write(home.at("tell"), "#!/bin/sh\nexit 3\n").unwrap();
     let run = home.run(&["watch", "--once"]).exits(77);
-    let warned = "command.file was not told: exit status: 3";
+    let warned = "command.file was not notified: exit status: 3";
     assert!(run.stderr.contains(warned), "{run:?}");
     fs::write(home.at("tell"), tell).unwrap();
     for _ in 0..2 {
@@ -467,6 +467,6 @@ fn a_pass_for_cron_says_who_could_not_be_told() {
     fs::write(path, "#!/bin/sh\nexit 3\n").unwrap(); // and stays executable
     store(&home, STORE, &login("sk-test-access-old", "", -10));
     let run = home.run(&["watch", "--once"]);
-    let warned = "command.file was not told: exit status: 3";
+    let warned = "command.file was not notified: exit status: 3";
     assert!(run.stderr.contains(warned), "{run:?}");
 }
