@@ -532,7 +532,7 @@ fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
     );
     let run = home.run(&["import", "s.json"]).exits(0);
     assert!(
-        run.stderr.contains("anthropic:other is not tried"),
+        run.stderr.contains("clawkeep does not try anthropic:other"),
         "{}",
         run.stderr
     );
