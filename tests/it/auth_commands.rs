@@ -429,7 +429,7 @@ fn history_says_where_a_store_has_changed_since() {
     file.set_modified(later).unwrap();
     let told = home.run(&["history"]).exits(0);
     assert!(
-        told.stderr.contains("was changed by another program at"),
+        told.stderr.contains("another program changed"),
         "{}",
         told.stderr
     );
@@ -520,7 +520,7 @@ fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
     let args = ["models", "auth", "paste-api-key", "--provider", "anthropic"];
     let run = home.run_with_input(&args, KEY).exits(0);
     assert!(
-        run.stderr.contains("it took the place of the token"),
+        run.stderr.contains("it replaced the token"),
         "{}",
         run.stderr
     );
@@ -532,7 +532,7 @@ fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
     );
     let run = home.run(&["import", "s.json"]).exits(0);
     assert!(
-        run.stderr.contains("anthropic:other is not tried"),
+        run.stderr.contains("clawkeep does not try anthropic:other"),
         "{}",
         run.stderr
     );
@@ -666,7 +666,7 @@ fn what_lasts_longer_stays() {
     home.run(&["import", "a.json"]).ok();
     let kept = home.run(&["import", "b.json"]).ok();
     assert!(
-        kept.contains("kept p:t (what is stored lasts longer)"),
+        kept.contains("kept p:t (the stored one expires later)"),
         "{kept}"
     );
     let replaced = home.run(&["import", "c.json"]).ok();

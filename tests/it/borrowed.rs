@@ -303,7 +303,7 @@ fn where_nothing_tells_whose_it_is_it_has_to_be_said() {
         .exits(64);
     let mut terminal = Terminal::start(home.command(&["import", "auth.json"]));
     terminal.wait_for("1) Borrowed: another program keeps using this file");
-    terminal.answer("Whose are they?", "2\r");
+    terminal.answer("Who refreshes them?", "2\r");
     let (status, shown) = terminal.end();
     assert_eq!(status, 0, "{shown}");
     assert_eq!(

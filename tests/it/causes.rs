@@ -106,7 +106,7 @@ fn says_cause(run: &Run, words: &[&str]) {
     }
     let is_about_room = words.iter().any(|word| word.contains("full"));
     assert!(is_about_room || !run.stderr.contains("is full"), "{run:?}");
-    assert!(!run.stderr.contains("error of its own"), "{run:?}");
+    assert!(!run.stderr.contains("clawkeep has a bug"), "{run:?}");
 }
 
 #[test]
@@ -232,7 +232,7 @@ cp "$S" "$TOP/after.json"
     let Some(place) = place else { return };
     let dir = place.at("home").join(Path::new(STORE).parent().unwrap());
     let words = [
-        "the vault has everything, but the store could not be written",
+        "the vault is up to date. auth-profiles.json could not be written",
         "is mounted as a single file",
         &format!("Mount its directory instead: {}", dir.display()),
     ];
@@ -483,7 +483,7 @@ fn where_no_process_can_be_started_every_command_works_or_says_so() {
             let run: Run = command.output().unwrap().into();
             assert!(run.status <= 75 && run.status >= 0, "{args:?}: {run:?}");
             let said = format!("{}{}", run.stdout, run.stderr);
-            assert!(!said.contains("error of its own"), "{args:?}: {run:?}");
+            assert!(!said.contains("clawkeep has a bug"), "{args:?}: {run:?}");
             if run.status == 1 {
                 assert!(
                     said.contains("ulimit -u") && said.contains("TasksMax="),
@@ -518,7 +518,10 @@ fn a_keychain_that_a_limit_keeps_from_being_asked_is_not_called_locked() {
             continue;
         }
         assert!([1, 77].contains(&run.status), "{files}: {run:?}");
-        assert!(!run.stderr.contains("error of its own"), "{files}: {run:?}");
+        assert!(
+            !run.stderr.contains("clawkeep has a bug"),
+            "{files}: {run:?}"
+        );
         assert!(!run.stderr.contains("Unlock"), "{files}: {run:?}");
         named += usize::from(run.stderr.contains("ulimit -n"));
     }

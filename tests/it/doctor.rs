@@ -347,7 +347,7 @@ fn on_a_terminal_it_asks_before_each_repair() {
     terminal.answer("chmod 600 ~/.clawdbot/vault.db?", "y\r");
     let (status, shown) = terminal.end();
     assert_eq!(status, 0, "{shown}");
-    assert!(shown.contains("Mended: 1."), "{shown}");
+    assert!(shown.contains("Repaired: 1."), "{shown}");
     let found = findings(&home.run(LOOK));
     let left = of(&found, FindingId::PermissionsReadable);
     assert_eq!(left.len(), 1, "one was wanted, one was not: {found:#?}");
@@ -356,7 +356,7 @@ fn on_a_terminal_it_asks_before_each_repair() {
     assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{run:?}");
     assert!(
         run.stdout
-            .contains("To mend 1 of them: clawkeep doctor --repair"),
+            .contains("To repair 1 of them: clawkeep doctor --repair"),
         "{}",
         run.stdout
     );

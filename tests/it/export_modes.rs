@@ -296,7 +296,7 @@ fn what_a_gateway_removes_is_written_again() {
     fs::remove_file(world.home.at(STORE)).unwrap();
     let run = world.run(&["sync"]);
     assert!(
-        run.stderr.contains("was gone and has been written again"),
+        run.stderr.contains("was missing; clawkeep wrote it again"),
         "{run:?}"
     );
     run.ok();
@@ -320,7 +320,7 @@ fn a_store_that_appears_where_there_is_to_be_none_is_merged_and_removed() {
         let run = world.run(&["models", "status"]);
         assert!(
             run.stderr
-                .contains("was taken over into the vault and removed"),
+                .contains("was imported into the vault and removed"),
             "{run:?}"
         );
         run.ok();

@@ -126,7 +126,7 @@ fn another_account_is_never_used_in_silence() {
     let run = home.run(&["token", "--provider", "anthropic"]);
     assert!(
         run.stderr
-            .contains("anthropic:one rests, so anthropic:two is used"),
+            .contains("anthropic:one is in cooldown, so anthropic:two is used"),
         "{}",
         run.stderr
     );
@@ -151,9 +151,9 @@ fn another_account_is_never_used_in_silence() {
         .exits(1);
     assert_eq!(strict.stdout, "");
     assert!(
-        strict
-            .stderr
-            .contains("the first choice for anthropic cannot be used: anthropic:one rests"),
+        strict.stderr.contains(
+            "the first choice for anthropic cannot be used: anthropic:one is in cooldown"
+        ),
         "{}",
         strict.stderr
     );
@@ -217,7 +217,7 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
     let run = home.run(&["token", "--provider", "anthropic", "--min-valid", "150h"]);
     assert!(
         run.stderr
-            .contains("anthropic:one ends too soon, so anthropic:two is used"),
+            .contains("anthropic:one expires too soon, so anthropic:two is used"),
         "{}",
         run.stderr
     );
@@ -226,7 +226,7 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
         .run(&["token", "--provider", "anthropic", "--min-valid", "900h"])
         .exits(1);
     assert!(
-        run.stderr.contains("anthropic:two ends too soon"),
+        run.stderr.contains("anthropic:two expires too soon"),
         "{}",
         run.stderr
     );

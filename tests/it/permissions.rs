@@ -300,7 +300,7 @@ fn a_home_that_cannot_be_written_at_the_first_run() {
     give_away(home.path());
     let run = Run::from(unprivileged(&home, STATUS).output().unwrap()).exits(77);
     assert!(run.stderr.contains(".config/clawkeep"), "{}", run.stderr);
-    assert!(run.stderr.contains("Nothing was made"), "{}", run.stderr);
+    assert!(run.stderr.contains("Nothing was created"), "{}", run.stderr);
     assert!(!home.at(".local/share/clawkeep/vault.db").exists());
     chmod(&home.at(".config"), 0o755);
 }

@@ -39,7 +39,7 @@ fn a_person_is_told_what_is_waited_for_and_the_line_is_gone_at_the_end() {
     let (status, shown) = terminal.end();
     assert_eq!(status, 0, "{shown}");
     let (_, last) = shown.rsplit_once("\r\u{1b}[K").unwrap();
-    assert_eq!(last, "Refreshed test:default; it ends in 8h.\r\n");
+    assert_eq!(last, "Refreshed test:default; it expires in 8h.\r\n");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_question_can_be_left_and_the_terminal_is_as_it_was() {
     terminal.answer_hidden("Paste token", "");
     terminal.wait_for("no secret was given");
     terminal.answer_hidden("Paste token", "sk-test-first-half\rsk-test-second-half");
-    terminal.wait_for("more than the secret was given");
+    terminal.wait_for("the input has more than the secret");
     terminal.answer_hidden("Paste token", "\u{4}");
     let (status, shown) = terminal.end();
     assert_eq!(status, 1, "{shown}");

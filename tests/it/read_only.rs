@@ -256,7 +256,7 @@ fn what_is_written_elsewhere_is_written() {
         let held = home.run(&["--vault", &copy, "models", "auth", "list"]).ok();
         assert!(held.contains("groq:manual"), "{held}");
         let verified = home.run(&["backup", "verify", &copy]).ok();
-        assert!(verified.starts_with("The backup is whole"), "{verified}");
+        assert!(verified.starts_with("The backup is complete"), "{verified}");
     }
 }
 

@@ -104,7 +104,7 @@ fn every_shape_says_the_same() {
         (some.stdout.lines().count(), some.stderr.trim()),
         (
             4,
-            "Unverified; see: clawkeep audit verify\nThere is more; see it with --limit 0."
+            "Unverified; see: clawkeep audit verify\nMore events match. To see all: --limit 0"
         )
     );
     let three = home
@@ -251,7 +251,7 @@ fn which_credential_was_there_at_a_time() {
     let before = home.run(&["history", "at", "2020-01-01"]);
     assert_eq!(before.stdout, "");
     assert!(
-        before.stderr.contains("knows of no credential"),
+        before.stderr.contains("has no credential"),
         "{}",
         before.stderr
     );
@@ -512,7 +512,7 @@ fn an_exported_record_is_a_head_too() {
         &home,
         &["audit", "verify", "--head", "cut.jsonl"],
         65,
-        &[&format!("it ends before event {last}")],
+        &[&format!("its last event is before {last}")],
     );
     // An export is never replaced: it may be all that is left of what was pruned.
     refuses(
@@ -527,7 +527,8 @@ fn an_exported_record_is_a_head_too() {
         .run(&["audit", "verify", "--head", "record.jsonl"])
         .exits(1);
     assert!(
-        said.stderr.contains("proves nothing") && said.stderr.contains("was pruned since"),
+        said.stderr.contains("cannot verify against the head")
+            && said.stderr.contains("has been pruned"),
         "{}",
         said.stderr
     );
@@ -572,7 +573,7 @@ fn pruning_says_what_it_did() {
         &home,
         &["audit", "prune", "--before", "2100-01-01"],
         64,
-        &["still to come"],
+        &["is in the future"],
     );
     let count = home.events().len() as u64;
     let pruned = home
@@ -836,7 +837,7 @@ fn a_name_that_nobody_knows_is_said() {
     for (args, words) in [
         (
             &["history", "--profile", "openai:defualt"][..],
-            "knows of no profile openai:defualt; did you mean openai:default?",
+            "has no profile openai:defualt; did you mean openai:default?",
         ),
         (
             &["history", "--provider", "antropic"],
@@ -848,11 +849,11 @@ fn a_name_that_nobody_knows_is_said() {
         ),
         (
             &["history", "at", "now", "--provider", "zzz"],
-            "knows of no provider zzz.",
+            "has no provider zzz.",
         ),
         (
             &["history", "--chart", "--profile", "nobody"],
-            "knows of no profile nobody.",
+            "has no profile nobody.",
         ),
     ] {
         let run = home.run(args).exits(0);

@@ -318,12 +318,13 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
     let run = end(waiter).exits(1);
     assert!(
         run.stderr
-            .contains("was cut off before there was an answer"),
+            .contains("was interrupted before an answer arrived"),
         "{}",
         run.stderr
     );
     assert!(
-        run.stderr.contains("the login test:login is over"),
+        run.stderr
+            .contains("the login test:login is no longer valid"),
         "{}",
         run.stderr
     );
@@ -359,7 +360,8 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
     // It is never sent again.
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("the login test:login is over"),
+        run.stderr
+            .contains("the login test:login is no longer valid"),
         "{}",
         run.stderr
     );
@@ -395,7 +397,7 @@ fn every_row_of_the_table() {
             vec![answer(200, &[], "{}")],
             1,
             "uncertain",
-            "may be spent",
+            "may be used up",
             "uncertain",
         ),
         (
@@ -465,7 +467,7 @@ fn every_row_of_the_table() {
             vec![answer(400, &[], r#"{"error": "invalid_grant"}"#)],
             1,
             "dead",
-            "is over",
+            "is no longer valid",
             "dead",
         ),
         (
@@ -476,14 +478,14 @@ fn every_row_of_the_table() {
             )],
             1,
             "dead",
-            "is over",
+            "is no longer valid",
             "dead",
         ),
         (
             vec![answer(429, &[("retry-after", "3600")], "")],
             1,
             "limited",
-            "wants to be left alone until",
+            "asks clawkeep to wait until",
             "free",
         ),
         (
@@ -546,7 +548,7 @@ fn a_provider_that_wants_to_be_left_alone_is() {
     assert_eq!(provider.count(), 3);
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("wants to be left alone until"),
+        run.stderr.contains("asks clawkeep to wait until"),
         "{}",
         run.stderr
     );
@@ -567,7 +569,7 @@ fn what_is_left_of_a_login_is_handed_out_where_it_cannot_be_refreshed() {
     provider.next([no(), no(), no()]);
     let run = token(&home);
     assert!(
-        run.stderr.contains("What is left of it is handed out"),
+        run.stderr.contains("clawkeep hands out the current token"),
         "{}",
         run.stderr
     );
@@ -595,7 +597,7 @@ fn another_candidate_is_used_where_a_login_is_over_and_that_is_said() {
     let run = token(&home);
     assert!(
         run.stderr.contains(
-            "the login test:login is over: its provider refuses to refresh it, so test:key is used"
+            "the login test:login is no longer valid: its provider refuses to refresh it, so test:key is used"
         ),
         "{}",
         run.stderr
@@ -665,7 +667,7 @@ fn a_spent_token_that_is_written_back_is_not_merged() {
     home.write("backup.json", &old);
     let run = home.run(&["import", "backup.json"]);
     assert!(
-        run.stderr.contains("test:login was left out"),
+        run.stderr.contains("test:login was not imported"),
         "{}",
         run.stderr
     );
@@ -781,7 +783,7 @@ fn tokens_go_where_they_came_from() {
     );
     let run = token(&home).exits(1);
     assert!(
-        run.stderr.contains("given to client test-client"),
+        run.stderr.contains("issued to client test-client"),
         "{}",
         run.stderr
     );
@@ -890,7 +892,8 @@ fn refresh_by_hand_and_by_cron() {
     // Every agent's that are due; the shared one is refreshed once.
     let run = home.run(&["refresh", "--due"]).exits(0);
     assert!(
-        run.stdout.contains("Refreshed test:login; it ends in 8h."),
+        run.stdout
+            .contains("Refreshed test:login; it expires in 8h."),
         "{run:?}"
     );
     assert_eq!(run.stderr, "", "what cannot be refreshed here is not due");
@@ -922,7 +925,7 @@ fn refresh_by_hand_and_by_cron() {
     // One that is named is refreshed though it lasts; what cannot be is said.
     let before = exported(&home, STORE);
     let run = home.run(&["refresh", ID]);
-    assert_eq!(run.ok(), "Refreshed test:login; it ends in 8h.\n");
+    assert_eq!(run.ok(), "Refreshed test:login; it expires in 8h.\n");
     assert_ne!(exported(&home, STORE)["access"], before["access"]);
     let run = home
         .run(&["refresh", "test:static", "--agent", "ops"])
@@ -1009,7 +1012,10 @@ fn how_a_grant_stands_is_seen() {
     provider.next([Instead::Answer(502, Vec::new(), String::new())]);
     token(&home).exits(1);
     let status = home.run(&["models", "status"]).ok();
-    assert!(status.contains("(refresh token may be spent)"), "{status}");
+    assert!(
+        status.contains("(refresh token may be used up)"),
+        "{status}"
+    );
     let json = home.run(&["models", "status", "--json"]).json();
     assert_eq!(
         json["auth"]["oauth"]["profiles"][0]["grant"],
@@ -1024,7 +1030,7 @@ fn how_a_grant_stands_is_seen() {
     assert!(
         home.run(&["models", "status"])
             .ok()
-            .contains("(login is over)")
+            .contains("(login no longer valid)")
     );
     assert!(
         home.run(&["models", "auth", "list"])

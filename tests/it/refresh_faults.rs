@@ -67,7 +67,7 @@ fn go_on(home: &Home, provider: &Provider, at: &str) {
         );
     } else {
         assert_eq!(run.status, 1, "{at}: {run:?}");
-        assert!(run.stderr.contains("is over"), "{at}: {run:?}");
+        assert!(run.stderr.contains("is no longer valid"), "{at}: {run:?}");
         assert!(
             home.count_of("refresh.interrupted") > 0,
             "{at}: lost, and nobody knows why"
@@ -159,7 +159,11 @@ fn killed_between_the_answer_and_the_commit_loses_nothing() {
     );
     // Any command takes it in, and says so; both agents have it.
     let run = home.run(&["models", "status"]);
-    assert!(run.stderr.contains("are taken in"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("clawkeep imported them"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(
         exported(&home, STORE)["access"],
         json!("sk-test-access-a-2")
@@ -453,7 +457,7 @@ fn across_process_namespaces_one_request_is_sent() {
     holder.wait().unwrap();
     provider.release();
     let run = end(waiter).exits(1);
-    assert!(run.stderr.contains("was cut off"), "{}", run.stderr);
+    assert!(run.stderr.contains("was interrupted"), "{}", run.stderr);
     home.assert_sound();
 }
 

@@ -266,7 +266,7 @@ fn a_keyring_that_hangs_at_the_first_run() {
     let init = within(&session, &other, &["init", "--key", "keychain"]);
     let words = [
         "did not answer within 3s",
-        "Nothing was made",
+        "Nothing was created",
         "--key keyfile",
     ];
     let run = Run::from({ init }.output().unwrap()).exits(77);

@@ -305,7 +305,7 @@ fn a_deleted_store_is_written_again_and_said() {
     fs::remove_file(home.at(STORE)).unwrap();
     let run = home.run(&["models", "status"]).exits(0);
     assert!(
-        run.stderr.contains("was gone and has been written again"),
+        run.stderr.contains("was missing; clawkeep wrote it again"),
         "{run:?}"
     );
     assert_eq!(home.read(STORE), before);

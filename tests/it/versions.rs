@@ -184,7 +184,7 @@ fn a_spent_token_is_not_put_back() {
     assert!(
         run.exits(1)
             .stderr
-            .contains("is spent: another has taken its place")
+            .contains("is used up: a newer one replaced it")
     );
     assert_eq!(provider.repeated(), 0);
 }
@@ -206,7 +206,7 @@ fn a_mirrored_profile_is_put_back_until_the_next_command() {
         .exits(0);
     assert!(
         run.stderr
-            .contains("the next command takes over what that program has"),
+            .contains("the next command imports what that program has"),
         "{run:?}"
     );
     let token = || home.exported_token("anthropic:claude-cli");

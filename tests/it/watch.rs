@@ -189,7 +189,7 @@ fn what_a_gateway_writes_and_agents_that_come_later_are_taken_over() {
     let watch = Watch::start(&home, &[]);
     let key = json!({"type": "api_key", "provider": "openai", "key": "sk-written-later"});
     store(&home, OPS, &key);
-    watch.says("ops: took over test:login");
+    watch.says("ops: imported test:login");
     // A store that is deleted is written again; a damaged one is set aside.
     fs::remove_file(home.at(STORE)).unwrap();
     watch.until("written again", || is_exported(&home, "sk-ant-oat01-one"));
@@ -205,7 +205,7 @@ fn what_a_gateway_writes_and_agents_that_come_later_are_taken_over() {
         "far/auth-profiles.json",
         json!({"version": 1, "profiles": {ID: key}}).to_string(),
     );
-    watch.says("far: took over test:login");
+    watch.says("far: imported test:login");
     watch.end().exits(0);
     home.assert_sound();
 }
@@ -228,7 +228,7 @@ fn a_login_is_refreshed_before_it_ends() {
     watch.until("exported", || {
         exported(&home, STORE)["access"] != "sk-test-access-old"
     });
-    watch.says("main: test:login was refreshed; ends in 8h");
+    watch.says("main: test:login was refreshed; expires in 8h");
     // Another one, while it watches: due in two seconds and the jitter at most.
     let mut entry = login("sk-test-access-two", &provider.grant("b"), 0);
     entry["expires"] = json!(now_ms() + 5 * 60_000 + 2_000);
@@ -344,7 +344,7 @@ fn it_ends_when_it_is_asked_and_says_so_to_its_manager() {
     watch.signal(Signal::TERM);
     watch.wait_for("STOPPING=1");
     let run = watch.ended().exits(0);
-    assert!(run.stdout.ends_with(" ended as asked\n"), "{run:?}");
+    assert!(run.stdout.ends_with(" stopped as requested\n"), "{run:?}");
     for signal in [Signal::INT, Signal::TERM] {
         let watch = Watch::start(&home, &[]);
         watch.signal(signal);
@@ -367,7 +367,7 @@ fn it_ends_with_its_stdin_where_the_process_that_started_it_says_so() {
     assert_eq!(child.try_wait().unwrap(), None);
     drop(child.stdin.take());
     stdout.read_to_string(&mut said).unwrap();
-    assert!(said.ends_with(" ended as asked\n"), "{said}");
+    assert!(said.ends_with(" stopped as requested\n"), "{said}");
     assert!(child.wait().unwrap().success());
 }
 
@@ -400,10 +400,10 @@ fn settings_are_read_anew_when_they_change() {
     watch.until("removed", || !home.at(STORE).exists());
     home.write(SETTINGS, "[clawkeep]\nexport = \"maybe\"\n");
     watch.says("settings: the settings");
-    assert!(!home.at(STORE).exists(), "what was set before holds");
+    assert!(!home.at(STORE).exists(), "the earlier settings apply");
     home.write(SETTINGS, "");
     watch.until("written again", || home.at(STORE).exists());
-    watch.says("settings: in force");
+    watch.says("settings: loaded");
     watch.end().exits(0);
 }
 
@@ -460,7 +460,7 @@ fn what_it_cannot_do_does_not_end_it() {
     watch.says("vault.db is busy");
     drop(busy);
     watch.until("free again", || is_exported(&home, "sk-ant-oat01-two"));
-    watch.says("in step again");
+    watch.says("in sync again");
     let run = watch.end().exits(0);
     assert!(run.stderr.lines().count() <= 3, "{run:?}");
 }

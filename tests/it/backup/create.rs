@@ -46,7 +46,7 @@ fn a_backup_is_one_file_that_says_what_is_in_it() {
     assert_eq!(made["seq"], last["seq"]);
     assert!(made["path"].as_str().unwrap().ends_with("/b.db"));
     let said = verify(&home, BACKUP).ok();
-    assert!(said.contains("the record holds"), "{said}");
+    assert!(said.contains("the record verifies"), "{said}");
     assert!(
         said.contains(", the one in use here, 1 event ago\n"),
         "{said}"

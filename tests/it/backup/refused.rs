@@ -292,7 +292,7 @@ fn a_row_that_does_not_open_is_named_and_takes_force() {
     fs::remove_file(home.at(STORE)).unwrap();
     let run = home.run(&["backup", "restore", BACKUP, "--force"]).exits(0);
     assert!(
-        run.stderr.contains("not everything in the backup opens"),
+        run.stderr.contains("some rows of the backup do not open"),
         "{run:?}"
     );
     assert_eq!(key(&home), "two");

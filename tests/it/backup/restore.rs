@@ -42,7 +42,7 @@ fn what_was_removed_since_is_back_and_what_is_newer_stays() {
         )),
         "{said}"
     );
-    assert_eq!(lines[2..], ["Newer there, and taken over: p:a."]);
+    assert_eq!(lines[2..], ["Newer there, and imported: p:a."]);
     assert_eq!(key(&home), "two");
     assert_eq!(home.json(STORE)["profiles"]["p:b"], entry("b"));
     // The record says from where it went another way.
@@ -58,10 +58,7 @@ fn what_was_removed_since_is_back_and_what_is_newer_stays() {
     let kept = beside_vault(&home, ".replaced-");
     assert_eq!(kept.len(), 1);
     let said = verify(&home, &kept[0]).ok();
-    assert!(
-        said.contains("whose record went another way since"),
-        "{said}"
-    );
+    assert!(said.contains("whose record has diverged since"), "{said}");
     assert_eq!(home.files_with(SECRET), [STORE]);
     assert!(beside_vault(&home, ".new").is_empty() && beside_vault(&home, "tmp").is_empty());
 }
@@ -78,12 +75,12 @@ fn putting_back_what_was_replaced_does_not_lose_what_came_after_it() {
     set_key(&home, "four");
     let kept = beside_vault(&home, ".replaced-");
     let said = restore_alone(&home, &kept[0]).ok();
-    assert!(said.contains("taken over: p:a"), "{said}");
+    assert!(said.contains("imported: p:a"), "{said}");
     assert_eq!(key(&home), "four");
     home.assert_sound();
     // Twice the same: there is nothing left to do.
     let said = restore_alone(&home, BACKUP).ok();
-    assert!(said.contains("taken over"), "{said}");
+    assert!(said.contains("imported"), "{said}");
     restore_alone(&home, BACKUP).ok();
     assert_eq!(key(&home), "four");
     home.assert_sound();
@@ -131,7 +128,7 @@ fn a_damaged_vault_is_put_aside_with_its_log() {
     fs::remove_file(home.at(STORE)).unwrap();
     let run = home.run(&["backup", "restore", BACKUP]).exits(0);
     assert!(
-        run.stderr.contains("no credential could be taken over"),
+        run.stderr.contains("no credential could be imported"),
         "{run:?}"
     );
     let kept = beside_vault(&home, ".replaced-");
@@ -156,7 +153,7 @@ fn vaults_of_earlier_versions_are_put_back_and_replaced() {
         home.write("old.db", fs::read(format!("{fixture}/vault.db")).unwrap());
         home.write(".clawdbot/x", "");
         let said = verify(&home, "old.db").ok();
-        assert!(said.contains("the record holds"), "{said}");
+        assert!(said.contains("the record verifies"), "{said}");
         assert!(
             beside_vault(&home, "").is_empty(),
             "it was proved in a copy"

@@ -49,7 +49,7 @@ fn a_login_refreshed_since_stays_as_it_is() {
     refresh(&home).ok();
     let newest = refresh_token(&home);
     let said = restore_alone(&home).ok();
-    assert!(said.contains(&format!("taken over: {ID}")), "{said}");
+    assert!(said.contains(&format!("imported: {ID}")), "{said}");
     assert_eq!(refresh_token(&home), newest);
     refresh(&home).ok();
     assert_eq!(provider.count(), 3);
@@ -93,7 +93,7 @@ fn a_locked_vault_still_tells_what_is_spent() {
     fs::write(&keyfile, old).unwrap();
     let run = restore_alone(&home).exits(0);
     assert!(
-        run.stderr.contains("no credential could be taken over"),
+        run.stderr.contains("no credential could be imported"),
         "{run:?}"
     );
     assert_ne!(refresh(&home).status, 0);
@@ -112,7 +112,7 @@ fn without_the_vault_that_knew_a_token_is_tried_once() {
     let run = restore_alone(&home).exits(0);
     assert!(
         run.stderr.contains(
-            "the refresh tokens of test:login may have been spent since the backup was made"
+            "the refresh tokens of test:login may have been used up since the backup was made"
         ),
         "{run:?}"
     );
@@ -206,7 +206,7 @@ fn a_backup_made_while_a_login_was_refreshed_can_be_put_back() {
     // And where there is no vault any more.
     fs::remove_file(home.at(VAULT)).unwrap();
     let run = restore_alone(&home).exits(0);
-    assert!(run.stderr.contains("may have been spent"), "{run:?}");
+    assert!(run.stderr.contains("may have been used up"), "{run:?}");
     home.assert_sound();
 }
 
@@ -260,7 +260,7 @@ fn a_vault_put_back_by_hand_does_not_vouch_for_its_logins() {
     fs::copy(home.at(VAULT), home.at("older.db")).unwrap();
     fs::remove_file(home.at(STORE)).unwrap();
     let run = home.run(&["backup", "restore", "older.db"]).exits(0);
-    assert!(run.stderr.contains("may have been spent"), "{run:?}");
+    assert!(run.stderr.contains("may have been used up"), "{run:?}");
     assert_eq!(provider.count(), 1);
     home.assert_sound();
 }

@@ -50,7 +50,7 @@ fn a_store_that_somebody_holds_is_come_back_to_and_holds_up_no_other() {
     assert!(!has(&home, OPS, "sk-ant-oat01-two"));
     fs::remove_dir(home.at(OPS_LOCK)).unwrap();
     watch.until("free again", || has(&home, OPS, "sk-ant-oat01-two"));
-    watch.says("ops: in step again");
+    watch.says("ops: in sync again");
     watch.end().exits(0);
     home.assert_sound();
 }
@@ -111,7 +111,7 @@ fn a_provider_that_takes_its_time_holds_up_nobody_and_is_waited_for_at_the_end()
     home.claude_login("sk-ant-oat01-one", 8);
     watch.until("the other agent", || has(&home, OPS, "sk-ant-oat01-one"));
     watch.signal(Signal::TERM);
-    watch.says("ending once the refresh that is under way has its answer");
+    watch.says("stopping once the running refresh has its answer");
     provider.release();
     watch.ended().exits(0);
     assert_ne!(
@@ -131,7 +131,7 @@ fn who_asks_twice_does_not_wait_for_a_provider() {
     let mut watch = Watch::start(&home, &[]);
     provider.wait_for(1);
     watch.signal(Signal::TERM);
-    watch.says("ending once");
+    watch.says("stopping once");
     let mut ended = false;
     let asked = Instant::now();
     while !ended {
@@ -177,7 +177,7 @@ fn settings_that_are_empty_for_a_moment_open_nothing() {
         home.write(SETTINGS, off);
     }
     home.claude_login("sk-ant-oat01-two", 9);
-    watch.says("main: took over anthropic:claude-cli; ends in 9h");
+    watch.says("main: imported anthropic:claude-cli; expires in 9h");
     assert!(!home.at(STORE).exists());
     watch.end().exits(0);
 }
@@ -202,7 +202,7 @@ fn each_outage_is_told_and_that_it_is_over() {
         });
         moved("away", VAULT);
         watch.until("over", || {
-            watch.said().matches("in step again").count() == usize::try_from(round).unwrap()
+            watch.said().matches("in sync again").count() == usize::try_from(round).unwrap()
         });
     }
     assert!(is_exported(&home, "sk-ant-oat01-round-2"));
@@ -342,7 +342,7 @@ fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
     let tell = home.read("tell");
     fs::write(home.at("tell"), "#!/bin/sh\nexit 3\n").unwrap();
     let run = home.run(&["watch", "--once"]).exits(77);
-    let warned = "command.file was not told: exit status: 3";
+    let warned = "command.file was not notified: exit status: 3";
     assert!(run.stderr.contains(warned), "{run:?}");
     fs::write(home.at("tell"), tell).unwrap();
     for _ in 0..2 {
@@ -468,6 +468,6 @@ fn a_pass_for_cron_says_who_could_not_be_told() {
     fs::write(path, "#!/bin/sh\nexit 3\n").unwrap(); // and stays executable
     store(&home, STORE, &login("sk-test-access-old", "", -10));
     let run = home.run(&["watch", "--once"]);
-    let warned = "command.file was not told: exit status: 3";
+    let warned = "command.file was not notified: exit status: 3";
     assert!(run.stderr.contains(warned), "{run:?}");
 }

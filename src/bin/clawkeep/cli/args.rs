@@ -19,7 +19,7 @@ use crate::context::global::Global;
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Examples:\n  clawkeep models status           sync, then show every credential and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to which credential\n  clawkeep audit verify            prove that the record was not altered"
+    after_help = "Examples:\n  clawkeep models status           sync, then show every credential and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to which credential\n  clawkeep audit verify            verify that the record was not altered"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -28,51 +28,51 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The commands.
+/// The commands that users type.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make the vault and its key (the first command that needs them does it too)
     Init(init::Init),
-    /// Take over other programs' logins for every agent, and export
+    /// Import other programs' logins for every agent, and export
     Sync(sync::Sync),
-    /// Keep everything in step without being asked: sync, refresh, export whenever it is time
+    /// Keep everything in sync in the background: sync, refresh and export as needed
     Watch(watch::Watch),
-    /// Have `clawkeep watch` run unattended: install, look, uninstall
+    /// Run `clawkeep watch` unattended: install, status, uninstall
     #[command(subcommand)]
     Monitor(monitor::Monitor),
     /// Credentials of model providers
     #[command(subcommand)]
     Models(Models),
-    /// Print the secret of the credential that is next for a provider
+    /// Print the secret of the next credential of a provider
     Token(token::Token),
     /// Run a program with the secret of a credential in its provider's variable
     Exec(exec::Exec),
     /// Hand keys and tokens to OpenClaw, as its exec secret provider
     #[command(name = "secretref")]
     SecretRef(secretref::SecretRef),
-    /// Refresh logins, once whoever else wants to
+    /// Refresh logins; concurrent callers share one request
     Refresh(refresh::Refresh),
     /// Which profile a session uses
     #[command(subcommand)]
     Session(session::Session),
-    /// Look for what is wrong, and mend what can be mended safely
+    /// Find problems, and repair what can be repaired safely
     Doctor(doctor::Doctor),
     /// What opens the vault: show, add, remove and rotate its keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Copies of the vault: make, prove and put back
+    /// Copies of the vault: create, verify and restore
     #[command(subcommand)]
     Backup(backup::Backup),
     /// What happened to which credential
     History(history::History),
-    /// The record: verify it, print its head, export it, prune it
+    /// The audit record: verify it, print its head, export it, prune it
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Write a page on how the credentials stand and what happened to them
+    /// Write a page on the state and history of the credentials
     Report(report::Report),
     /// Write the agent's auth-profiles.json, or print it
     Export(export::Export),
-    /// Take over the credentials of a file
+    /// Import the credentials of a file
     Import(import::Import),
     /// Print the script that lets a shell complete commands, options and ids
     Completions(completions::Completions),

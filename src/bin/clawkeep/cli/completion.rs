@@ -1,7 +1,7 @@
-//! What can be typed next: commands and options from the command line itself, ids from the vault.
+//! Completions: commands and options from the command line itself, ids from the vault.
 //!
-//! The scripts of `clawkeep completions` ask this program while somebody types. So the vault is only glanced at: without its key, without
-//! waiting, without a trace; where that cannot be, there are no ids.
+//! The scripts of `clawkeep completions` run this program while somebody types. So it reads the
+//! vault without its key, without waiting and without a trace; if that fails, it offers no ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -21,10 +21,10 @@ use super::args::Cli;
 use crate::commands::completions::{SHELLS, VARIABLE};
 use crate::context::Context;
 
-/// Words, each with what it is.
+/// Completions, each with its description.
 type Words = BTreeMap<String, String>;
 
-/// Answers a shell that asks what can be typed next; `None` when this is an ordinary call.
+/// Answers a shell's request for completions; `None` for an ordinary call.
 pub(crate) fn answer() -> Option<ExitCode> {
     let env = CompleteEnv::with_factory(|| with_candidates(Cli::command()))
         .var(VARIABLE)
@@ -34,11 +34,11 @@ pub(crate) fn answer() -> Option<ExitCode> {
     match asked.map(|is_asked| is_asked.then(|| io::stdout().flush())) {
         Ok(None) => None,
         Ok(Some(Ok(()))) => Some(ExitCode::SUCCESS),
-        Ok(Some(Err(_))) | Err(_) => Some(ExitCode::FAILURE), // somebody is typing, and wants no message in between
+        Ok(Some(Err(_))) | Err(_) => Some(ExitCode::FAILURE), // a message would disturb the person who types
     }
 }
 
-/// The command, its arguments told what they may be.
+/// The command, with the possible values of its arguments.
 fn with_candidates(command: Command) -> Command {
     command
         .mut_args(|arg| match candidates(&arg) {
@@ -51,7 +51,7 @@ fn with_candidates(command: Command) -> Command {
 /// Where the words for an argument come from, by its name: the same one means the same thing everywhere.
 fn candidates(arg: &Arg) -> Option<fn() -> Words> {
     if !arg.get_possible_values().is_empty() {
-        return None; // it says them itself
+        return None; // clap knows them
     }
     Some(match arg.get_id().as_str() {
         "profile" | "profile_id" | "prefer" | "id" | "ids" => profiles,
@@ -107,7 +107,7 @@ fn providers() -> Words {
     let Some(context) = context() else {
         return Words::new();
     };
-    // Settings that cannot be read are the business of what needs them.
+    // Unreadable settings are reported by what needs them.
     let known = context.own().ok().map(|own| Providers::new(&own.providers));
     let known: Vec<String> = known
         .iter()

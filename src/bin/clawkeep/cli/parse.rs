@@ -8,7 +8,7 @@ use crate::commands::stand_in;
 use crate::failure::Failure;
 use crate::terminal::program_name;
 
-/// Parses the process's arguments.
+/// Parses the arguments of this process.
 pub(crate) fn parse() -> Result<Cli, Failure> {
     let mut command = Cli::command();
     if program_name::is_called_as_gateway() {

@@ -10,7 +10,7 @@ use super::words::command_words;
 use crate::failure::Failure;
 use crate::terminal::colour::ColourChoice;
 use crate::terminal::text::shown;
-use crate::terminal::ui::{say, write_answer};
+use crate::terminal::ui::{print_line, write_answer};
 
 /// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the
 /// help that the last line points to. It quotes arguments as they are, so its own colours cannot be told from theirs: the first word
@@ -45,18 +45,18 @@ fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> 
         false => text.to_string(),
     };
     if is_stderr {
-        say(text.trim_end_matches('\n'));
+        print_line(text.trim_end_matches('\n'));
         return Ok(());
     }
     write_answer(&text)
 }
 
-/// Says what failed, why, and what to do next; the exit status that goes with it.
+/// Prints what failed, why, and the remedy; returns the exit status.
 pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
     if let Failure::Usage(error) = failure {
         if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         {
-            say(&usage_error(
+            print_line(&usage_error(
                 failure,
                 error,
                 colour.on(io::stderr().is_terminal()),
@@ -64,7 +64,7 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
         } else if let Err(failure) = print_help(error, colour) {
             return fail(&failure, colour);
         }
-    } else if !failure.is_said() {
+    } else if !failure.is_reported() {
         let has_colour = colour.on(io::stderr().is_terminal());
         let word = match has_colour {
             true => "\u{1b}[31mError:\u{1b}[0m",
@@ -76,7 +76,7 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
             text.push_str(&remedy);
         }
         let text = Arguments::of_process().hide_secrets(&text, failure);
-        say(&shown(&text, has_colour));
+        print_line(&shown(&text, has_colour));
     }
     ExitCode::from(failure.exit_status())
 }

@@ -8,7 +8,7 @@ use super::args::{Cli, Command, Models};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Runs what was asked for.
+/// Runs the command that was parsed.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let mut context = Context::new(&cli.global)?;
     match cli.command {

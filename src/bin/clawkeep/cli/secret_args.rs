@@ -1,4 +1,4 @@
-//! Secrets that were given as arguments. None is taken from there, and no error repeats one.
+//! Secrets in arguments. None is accepted there, and no error repeats one.
 //!
 //! Hidden are, whatever the command: words that begin as secrets do. Where the command takes a
 //! secret: also words that are as random as keys, an argument that clap did not expect, and a value
@@ -13,7 +13,7 @@ use super::words::command_words;
 use crate::failure::Failure;
 use crate::terminal::text::{one_line, shown_id};
 
-/// What stands in an error in a secret's place.
+/// The text that replaces a secret in an error.
 const HIDDEN: &str = "[hidden]";
 /// The commands that take a secret, or the groups of such commands.
 const TAKING: [&str; 3] = ["models auth", "init", "key"];
@@ -69,7 +69,7 @@ impl Arguments {
         };
         let may_be_random = self.takes_secret() || self.names_passphrase();
         let is_secret = |part: &&str| is_known_secret(part) || (may_be_random && is_random(part));
-        // Also of what is handed on: it is no error's to show.
+        // Also arguments for another program: no error shows them.
         let inside = self.words.iter().filter_map(|word| known_secret_in(word));
         let known: Vec<&str> = parts_of(&self.words)
             .filter(is_secret)

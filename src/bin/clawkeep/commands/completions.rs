@@ -1,4 +1,4 @@
-//! `completions`: the script that lets a shell complete commands, options and ids.
+//! `completions`: prints the script that lets a shell complete commands, options and ids.
 
 use std::io;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl Completions {
     }
 }
 
-/// The name to complete: this program's, or the one that it stands in for.
+/// The name to complete: this program's, or the name that it was called by.
 fn called() -> &'static str {
     let name = std::env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_stem() {
@@ -59,7 +59,7 @@ fn called() -> &'static str {
 /// The variable by which a shell's script asks; its value is the shell's name.
 pub(crate) const VARIABLE: &str = "CLAWKEEP_COMPLETE";
 
-/// The shells, each with how it is told what can be typed.
+/// The shells, each with the way to report completions to it.
 pub(crate) const SHELLS: [&dyn EnvCompleter; 5] = [&Bash, &Zsh, &Fish, &Elvish, &Powershell];
 
 /// Writes the script of a shell.

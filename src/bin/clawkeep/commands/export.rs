@@ -1,4 +1,4 @@
-//! `export`: write the agent's store, or its content elsewhere.
+//! `export`: writes the agent's store, or its content elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub(crate) struct Export {
     /// Where to: a file, or - for stdout [default: the agent's auth-profiles.json]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Yes, write the secrets in the clear
+    /// Confirm that the secrets are written as plain text
     #[arg(long)]
     reveal: bool,
 }
@@ -44,7 +44,7 @@ impl Export {
                 let mode = context.mode_for(&vault, &agent)?;
                 let loaded =
                     context.with_engine(&mut vault, |engine| engine.rewrite(&agent, mode))?;
-                context.tell(&loaded);
+                context.report_load(&loaded);
                 let path = context.layout.shorten_home(place.path());
                 if let Some(openclaw) = place.openclaw_dir() {
                     return Err(Failure::Refused {
@@ -91,7 +91,7 @@ impl Export {
     fn elsewhere(&self, context: &Context, agent: &AgentRef, to: &Path) -> Result<(), Failure> {
         if !self.reveal {
             return Err(Failure::BadArgument(format!(
-                "{} would hold the secrets in the clear; if you want that, say --reveal",
+                "{} would contain the secrets as plain text; to allow that, pass --reveal",
                 if target::is_stdout(to) {
                     "stdout".to_owned()
                 } else {
@@ -126,7 +126,8 @@ impl Export {
     }
 }
 
-/// Before the first byte of a secret goes out. Source: `spec/vault.md`, The audit record.
+/// Recorded before the first byte of a secret is written. Source: `spec/vault.md`, The audit
+/// record.
 fn record(
     context: &Context,
     vault: &mut UnlockedVault,

@@ -34,7 +34,7 @@ const NAMES_MAX: usize = 16;
 /// Import the credentials of a file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n  clawkeep import ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's.\n\nLogins of a program that goes on using its file are borrowed: that program refreshes them, clawkeep never does, and reads the file again each time. A file of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the format do not tell, pass --own or --borrowed."
+    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n  clawkeep import ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never changed. Nothing is deleted; where both have a profile, the one that expires later stays, else the file's.\n\nLogins of a program that goes on using its file are borrowed: that program refreshes them, clawkeep never does, and reads the file again each time. A file of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the format do not tell, pass --own or --borrowed."
 )]
 pub(crate) struct Import {
     /// The files, each imported as a whole
@@ -43,7 +43,7 @@ pub(crate) struct Import {
     /// The agent [default: the configured default agent]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
-    /// Refresh the logins here from now on; the program that has them is logged out by the first refresh
+    /// Refresh the logins here from now on; the first refresh logs out the program that has them
     #[arg(long, conflicts_with = "borrowed")]
     own: bool,
     /// Leave refreshing to the program that keeps the file, and read the file again each time
@@ -56,7 +56,7 @@ impl Import {
         harden(); // the files hold secrets, and are read before the vault is opened
         let settings = context.settings()?;
         let agent = order_agent(&context.layout, settings, self.agent.as_deref());
-        // All are read before anything is changed.
+        // All files are read before anything is changed.
         let mut files: Vec<(PathBuf, ImportFile)> = self
             .files
             .iter()
@@ -89,7 +89,8 @@ impl Import {
         Ok(())
     }
 
-    /// The program whose logins they stay; `None` where they become ours, or go into a profile that mirrors that program's anyway.
+    /// The program that keeps these logins; `None` if they become clawkeep's, or go into a profile
+    /// that mirrors that program's login anyway.
     fn owner(
         &self,
         context: &Context,
@@ -131,7 +132,7 @@ impl Import {
         }
     }
 
-    /// Asks whose the logins of a file are.
+    /// Asks who refreshes the logins of a file.
     fn ask(&self, context: &Context, path: &Path) -> Result<Option<Owner>, Failure> {
         let shown = context.layout.shorten_home(path);
         if !prompt::is_possible() {
@@ -139,14 +140,14 @@ impl Import {
                 "{shown} has logins that only one program may refresh, and nothing tells whether another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is to refresh them"
             )));
         }
-        person::say(&format!(
+        person::print_line(&format!(
             "{shown} has logins that only one program may refresh."
         ));
         let choices = [
             "Borrowed: another program keeps using this file and refreshes them",
             "Own: clawkeep refreshes them; a program that still uses the file is logged out",
         ];
-        let chosen = prompt::choose("Whose are they?", &choices)?;
+        let chosen = prompt::choose("Who refreshes them?", &choices)?;
         Ok((chosen == 0).then_some(Owner::OtherProgram))
     }
 
@@ -160,63 +161,63 @@ impl Import {
     ) -> Result<(), Failure> {
         let now = context.clock.now();
         let before = context.load(vault, agent)?;
-        let said = file.join(&before.doc, now); // the edit below joins with what is there by then
+        let joined_file = file.join(&before.doc, now); // the edit below merges with the current document
         let known = &before.borrowed;
         let lent = match self.own {
-            true => lent_elsewhere(vault, &said)?,
+            true => lent_elsewhere(vault, &joined_file)?,
             false => Vec::new(),
         };
         let loaded = edit::edit_store(context, vault, agent, |doc| {
             let joined = file.join(doc, now);
             let marks = marks(file, &joined, known, &lent);
-            let is_news = joined.doc != *doc || !marks.is_empty();
+            let is_changed = joined.doc != *doc || !marks.is_empty();
             let lent = joined.taken().filter_map(|id| file.lent(id)).collect();
-            let events = events(path, file, &joined, is_news);
+            let events = events(path, file, &joined, is_changed);
             Ok(Edited::to(joined.doc, events)
                 .lending(marks, lent)
                 .by("import", Origin::ImportedFile))
         })?;
-        for id in said.unreadable() {
+        for id in joined_file.unreadable() {
             context.ui.note(&format!(
-                "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
+                "Note: {} cannot be read as a credential; clawkeep keeps it and does not use it.",
                 shown_id(id)
             ));
         }
         for id in file.spent() {
             context.ui.note(&format!(
-                "Warning: {} was left out: its refresh token was replaced by a newer one since.",
+                "Warning: {} was not imported: a newer refresh token has replaced its own.",
                 shown_id(id)
             ));
         }
         for (name, why) in file.dropped() {
             context.ui.note(&format!(
-                "Warning: the entry {} {why}; it was left out.",
+                "Warning: the entry {} {why}; it was not imported.",
                 shown_id(name)
             ));
         }
-        for (id, why) in &said.unusable {
+        for (id, why) in &joined_file.unusable {
             context.ui.note(&format!(
                 "Warning: the file's entry for {} {}; what is stored stays.",
                 shown_id(id),
                 one_line(why)
             ));
         }
-        self.tell_whose(context, file, &said);
-        tell_unlisted(context, &said)?;
+        self.report_ownership(context, file, &joined_file);
+        note_unlisted(context, &joined_file)?;
         context.ui.answer(&format!(
             "{}: {} ({}): {}\n",
             shown_id(agent.name.as_str()),
             context.layout.shorten_home(path),
             file.kind().as_str(),
-            outcome(&said)
+            outcome(&joined_file)
         ))?;
         context.verdict(loaded)
     }
 
-    /// Says who refreshes what was imported.
-    fn tell_whose(&self, context: &Context, file: &ImportFile, said: &Imported) {
-        let (logins, others): (Vec<&str>, Vec<&str>) = said.taken().partition(|id| {
-            let credential = said.doc.credential(id);
+    /// Reports who refreshes the imported logins.
+    fn report_ownership(&self, context: &Context, file: &ImportFile, joined_file: &Imported) {
+        let (logins, others): (Vec<&str>, Vec<&str>) = joined_file.taken().partition(|id| {
+            let credential = joined_file.doc.credential(id);
             let expires =
                 |one: &Credential<'_>| one.kind != CredentialType::ApiKey && one.expiry().is_some();
             file.lent(id).is_some() || credential.as_ref().is_some_and(expires)
@@ -247,10 +248,10 @@ impl Import {
             }
         } else if self.own && file.has_refresh_token() {
             let is_login = |id: &&str| {
-                let credential = said.doc.credential(id);
+                let credential = joined_file.doc.credential(id);
                 credential.is_some_and(|credential| credential.expose_refresh().is_some())
             };
-            let logins: Vec<&str> = said.taken().filter(is_login).collect();
+            let logins: Vec<&str> = joined_file.taken().filter(is_login).collect();
             if logins.is_empty() {
                 return;
             }
@@ -266,7 +267,8 @@ fn real_path(path: &Path) -> PathBuf {
     canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The path by which a program's file is read again: as it was named, or where a link leads, if that is the program's own place.
+/// The path by which a program's file is read again: as named, or a link's target if that is the
+/// program's own file.
 fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     let real = real_path(path);
     let is_own = |path: &Path| owner_by_path(path) == Some(owner);
@@ -277,10 +279,10 @@ fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
 }
 
 /// The logins among these whose refresh token counts as another program's, whichever profile held it.
-fn lent_elsewhere(vault: &UnlockedVault, said: &Imported) -> Result<Vec<String>, Failure> {
+fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<String>, Failure> {
     let mut lent = Vec::new();
-    for id in said.taken() {
-        let credential = said.doc.credential(id);
+    for id in joined_file.taken() {
+        let credential = joined_file.doc.credential(id);
         let refresh = credential.and_then(|credential| credential.expose_refresh());
         if let Some(refresh) = refresh
             && vault.grant(vault.fingerprint(refresh))?.state == GrantState::Borrowed
@@ -291,7 +293,8 @@ fn lent_elsewhere(vault: &UnlockedVault, said: &Imported) -> Result<Vec<String>,
     Ok(lent)
 }
 
-/// Whose each profile of a file is from now on, where that changes. Those of `lent` become ours, whatever was known of them.
+/// The new owner of each profile of a file, where it changes. Those of `lent` become clawkeep's,
+/// whatever their owner was.
 fn marks(
     file: &ImportFile,
     joined: &Imported,
@@ -306,7 +309,7 @@ fn marks(
         .collect()
 }
 
-/// A file, understood, and its bytes.
+/// A parsed file and its bytes.
 fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
     let found = read_trusted(path, Access::Read, STORE_LIMIT).map_err(Failure::ImportFile)?;
     let contents = found.ok_or_else(|| match has_login_in_keyring(path) {
@@ -349,10 +352,10 @@ fn has_login_in_keyring(path: &Path) -> bool {
 }
 
 /// Where the configuration names a provider's profiles, the gateway tries no others.
-fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
+fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failure> {
     let settings = context.settings()?;
-    for id in &said.added {
-        let Some(credential) = said.doc.credential(id) else {
+    for id in &joined_file.added {
+        let Some(credential) = joined_file.doc.credential(id) else {
             continue;
         };
         let provider = ProviderId::new(credential.provider);
@@ -361,7 +364,7 @@ fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
             .unwrap_or_else(|| settings.profiles_of(&provider));
         if !named.is_empty() && !named.iter().any(|other| other.as_str() == id) {
             context.ui.note(&format!(
-                "Note: the configuration names other profiles of {provider}, so {} is not tried. Add it to auth.profiles, and to auth.order if that is there.",
+                "Note: the configuration names other profiles of {provider}, so clawkeep does not try {}. Add it to auth.profiles, and to auth.order if that is there.",
                 shown_id(id)
             ));
         }
@@ -369,18 +372,18 @@ fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What came of it, in a line.
-fn outcome(said: &Imported) -> String {
-    let is_unusable = |id: &String| said.unusable.iter().any(|(other, _)| other == id);
+/// The outcome, in one line.
+fn outcome(joined_file: &Imported) -> String {
+    let is_unusable = |id: &String| joined_file.unusable.iter().any(|(other, _)| other == id);
     let (unusable, kept): (Vec<String>, Vec<String>) =
-        said.kept.iter().cloned().partition(is_unusable);
+        joined_file.kept.iter().cloned().partition(is_unusable);
     let parts = [
-        ("added", &said.added, ""),
-        ("replaced", &said.replaced, ""),
-        ("kept", &kept, " (what is stored lasts longer)"),
+        ("added", &joined_file.added, ""),
+        ("replaced", &joined_file.replaced, ""),
+        ("kept", &kept, " (the stored one expires later)"),
         ("kept", &unusable, " (what the file has cannot be used)"),
-        ("already there:", &said.same, ""),
-        ("order imported for", &said.orders, ""),
+        ("already there:", &joined_file.same, ""),
+        ("order imported for", &joined_file.orders, ""),
     ];
     let parts: Vec<String> = parts
         .into_iter()
@@ -423,7 +426,7 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
         let event = EventDraft::new(EventKind::ImportDropped, Origin::ImportedFile)
             .outcome(Outcome::Skipped)
             .detail("path", source);
-        // Their names are whatever stands in the file.
+        // Their names come from the file.
         let event = event.detail("entries", file.dropped().len() + file.spent().len());
         events.push(match file.spent() {
             [] => event,
@@ -433,7 +436,7 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
     events
 }
 
-/// With as many names as fit, and how many more there were.
+/// The names that fit, and the number of the others.
 fn named(event: EventDraft, what: &str, names: &[String]) -> EventDraft {
     let shown: Vec<String> = names
         .iter()

@@ -17,7 +17,7 @@ use crate::failure::Failure;
     after_help = "Examples:\n  clawkeep man | man -l -\n  clawkeep man --to ~/.local/share/man/man1     a page for each command; then: man clawkeep-token"
 )]
 pub(crate) struct Man {
-    /// Write a page for each command into DIR, which is made if it is not there
+    /// Write a page for each command into DIR, which is created if missing
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> F
     }
 }
 
-/// The day that a build was told to be of, so that two builds of one source are alike; else none.
+/// The date of a reproducible build, if one was set; else none.
 fn date(context: &Context) -> String {
     let seconds = context.env.get("SOURCE_DATE_EPOCH");
     let seconds = seconds.and_then(|seconds| seconds.parse().ok());
@@ -90,7 +90,7 @@ fn page(command: &Command, date: &str) -> std::io::Result<String> {
     let body = String::from_utf8(made).map_err(std::io::Error::other)?;
     let body = body
         .replace(APOSTROPHE, "")
-        .replace("\n.br\n\n.br\n", "\n.sp\n"); // the same, without what formatters warn of
+        .replace("\n.br\n\n.br\n", "\n.sp\n"); // the same, without what formatters warn about
     // Its own title line has no quotes around a date that is empty, so that the version would be taken for it.
     let name = command.get_display_name().unwrap_or(command.get_name());
     let version = env!("CARGO_PKG_VERSION");

@@ -1,4 +1,5 @@
-//! Under the name `clawdbot` this program stands in front of the gateway's own: what it does not have goes on to that one.
+//! Under the name `clawdbot` this program runs before the gateway's own: it passes on the commands
+//! that it does not have.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
     "no-workspace-suggestions",
 ];
 
-/// What became of a command line that this program does not understand.
+/// How a command line that this program does not understand is handled.
 pub(crate) fn hand_on(failure: Failure) -> Failure {
     let Failure::Usage(error) = &failure else {
         return failure;
@@ -31,7 +32,7 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
         ErrorKind::InvalidSubcommand
             | ErrorKind::UnknownArgument
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            | ErrorKind::DisplayVersion // whoever asks for the version of `clawdbot` means the gateway's
+            | ErrorKind::DisplayVersion // `clawdbot --version` asks for the gateway's version
     );
     if !is_not_ours || !is_called_as_gateway() {
         return failure;
@@ -39,14 +40,14 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
     match next_on_path() {
         Some(program) => run_instead(&program, std::env::args_os().skip(1).collect()),
         None if error.kind() == ErrorKind::InvalidSubcommand => Failure::BadArgument(format!(
-            "clawkeep, standing in for {GATEWAY}, does not have that command, and there is no other {GATEWAY} on the PATH to hand it to"
+            "clawkeep, called as {GATEWAY}, does not have that command, and no other {GATEWAY} on the PATH could run it"
         )),
         None => failure,
     }
 }
 
-/// The next program of that name on the PATH, behind this one. Only behind: two copies of this program must not hand a command
-/// to each other for ever.
+/// The next program of that name on the PATH after this one. Only after: two copies of this program
+/// must not pass a command back and forth.
 fn next_on_path() -> Option<PathBuf> {
     let this = std::env::current_exe().and_then(canonicalize).ok()?;
     let path = std::env::var_os("PATH")?;
@@ -82,8 +83,8 @@ fn command(program: &Path, words: Vec<OsString>) -> Command {
     command
 }
 
-/// Runs a command of the gateway's own program, if there is one behind this one, and waits for its end. Its path, and
-/// the exit status: 1 where a signal ended it.
+/// Runs a command of the gateway's own program, if there is one after this one on the PATH, and
+/// waits for it. Returns its path and exit status: 1 if a signal ended it.
 pub(crate) fn run_behind(
     words: Vec<OsString>,
     announce: impl FnOnce(&Path) -> Result<(), Failure>,

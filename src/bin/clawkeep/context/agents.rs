@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::terminal::notices;
 
 impl Context {
-    /// As [`Context::load`], without a word: the command is about what there would be to say.
+    /// Like [`Context::load`], without notices: the command itself reports them.
     pub(crate) fn load_silently(
         &self,
         vault: &mut UnlockedVault,
@@ -62,7 +62,8 @@ impl Context {
         Ok(SyncMode::Off)
     }
 
-    /// An agent that was named and is nowhere: most likely mistyped. Its directory is not made and nothing put into it.
+    /// Notes an unknown agent that was named: most likely mistyped. Its directory is not created,
+    /// and nothing is written to it.
     pub(crate) fn is_unknown(
         &self,
         vault: &UnlockedVault,
@@ -80,7 +81,7 @@ impl Context {
         Ok(!listed && !vault.agents()?.contains(&agent.name))
     }
 
-    /// What is left to say of a load once its answer is given.
+    /// The failure to report after a load's answer was printed.
     pub(crate) fn verdict(&self, loaded: Loaded) -> Result<(), Failure> {
         if !loaded.unopened.is_empty() {
             let rows = loaded.unopened;
@@ -96,7 +97,8 @@ impl Context {
         }
     }
 
-    /// Says that a plain copy was written for the first time, where a report has the rest of what a load has to tell.
+    /// Reports that a plain-text copy was written for the first time, if a report shows the other
+    /// notices.
     pub(crate) fn announce_plain_copies(&self, loaded: &Loaded) {
         let is_announced = |notice: &&Notice| matches!(notice, Notice::PlainCopy { .. });
         for notice in loaded.notices.iter().filter(is_announced) {
@@ -106,23 +108,23 @@ impl Context {
         }
     }
 
-    /// Says what a load has to tell.
-    pub(crate) fn tell(&self, loaded: &Loaded) {
+    /// Reports the notices of a load.
+    pub(crate) fn report_load(&self, loaded: &Loaded) {
         for notice in &loaded.notices {
-            // Agents of one directory have the same to tell of it.
-            let is_news = match notice {
+            // Agents that share a directory have the same notices about it.
+            let is_new = match notice {
                 Notice::Withheld { openclaw } => {
                     self.withheld.borrow_mut().insert(openclaw.root.clone())
                 }
                 _ => true,
             };
-            if let Some(words) = notices::words_for(&self.layout, notice).filter(|_| is_news) {
+            if let Some(words) = notices::words_for(&self.layout, notice).filter(|_| is_new) {
                 self.ui.note(&words);
             }
         }
         for planned in &loaded.planned {
             if planned.is_idle() {
-                continue; // a program that is not in use here
+                continue; // a program that is not used here
             }
             let (verdict, why) = planned.verdict();
             let profile = planned.profile;

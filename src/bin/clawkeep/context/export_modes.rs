@@ -9,12 +9,13 @@ use clawkeep::export::StorePlace;
 pub(crate) struct ExportModes<'c> {
     /// None where they cannot be read.
     own: Option<&'c OwnSettings>,
-    /// Every agent, with where its store stands; none where all agents have the same mode.
+    /// Every agent and its store's path; empty if all agents have the same mode.
     stores: Vec<(PathBuf, AgentRef)>,
 }
 
 impl<'c> ExportModes<'c> {
-    /// By `own`, if they can be read. `agents` is asked for only where they have not the same mode all.
+    /// Reads the modes from `own`, if it can be read. `agents` is called only if the agents' modes
+    /// differ.
     pub(crate) fn new(
         own: Option<&'c OwnSettings>,
         agents: impl FnOnce() -> Vec<AgentRef>,
@@ -30,7 +31,8 @@ impl<'c> ExportModes<'c> {
         }
     }
 
-    /// Of an agent. A store that several agents share by a link is one file: it is as open as the one that needs it most.
+    /// The mode of an agent. A store that several agents share by a link is one file, so the most
+    /// open mode applies.
     pub(crate) fn of(&self, agent: &AgentRef) -> Option<ExportMode> {
         let own = self.own?;
         let others = self.sharing(agent).map(|other| own.export_of(&other.name));

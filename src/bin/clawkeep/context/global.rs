@@ -15,7 +15,7 @@ fn no_descriptor(_: &str) -> Result<u32, String> {
     )
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
@@ -40,16 +40,16 @@ pub(crate) struct Global {
     )]
     #[cfg_attr(windows, arg(hide = true, value_parser = no_descriptor))]
     pub(crate) passphrase_fd: Option<u32>,
-    /// Do not take over logins from Claude Code and Codex
+    /// Do not import logins from Claude Code and Codex
     #[arg(long, global = true)]
     pub(crate) no_sync: bool,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
     pub(crate) color: ColourChoice,
-    /// Say more on stderr
+    /// Print more on stderr
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }

@@ -1,4 +1,4 @@
-//! The head of the record, which is kept where the vault is not.
+//! Keeps the head of the record outside the vault's directory.
 
 use clawkeep::audit::Head;
 use clawkeep::domain::VaultId;
@@ -11,10 +11,10 @@ use crate::failure::Failure;
 use crate::terminal::program_name::PROGRAM;
 
 impl Context {
-    /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was
-    /// put back, or one of which the end was cut off. What a restore went on from is no such.
+    /// Refuses a vault whose record ends before its kept head: an older copy was put back, or the
+    /// end was cut off. A restore that continued from an earlier event is accepted.
     pub(crate) fn check_end(&self, vault: &Vault) -> Result<(), Failure> {
-        // The head is read first: a process that commits later keeps its head later.
+        // The head is read first: a process that commits later also keeps its head later.
         let Ok(Some(kept)) = self.kept_head(vault) else {
             return Ok(());
         };
@@ -28,7 +28,7 @@ impl Context {
         })
     }
 
-    /// Runs `work` on the vault, and keeps the record's head where the vault is not.
+    /// Runs `work` on the vault, and keeps the record's head.
     pub(crate) fn with_new_head<T>(
         &self,
         vault: &mut UnlockedVault,
@@ -39,16 +39,16 @@ impl Context {
         Ok(done)
     }
 
-    /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is
-    /// worth a word, no more.
+    /// Keeps the record's head, which later shows whether the end was cut off. A failure is only a
+    /// warning.
     pub(crate) fn keep_head(&self, vault: &Vault) {
         let Ok(Some(head)) = vault.head() else { return };
         let path = self.layout.head_file(vault.id());
         if let Ok(Some(kept)) = self.kept_head(vault)
             && kept.vault == vault.id()
         {
-            // In place of a head that the record no longer bears out, a newer one would hide that
-            // its end was cut off.
+            // If the record no longer matches the kept head, a newer head would hide that its end
+            // was cut off.
             if !vault.has_event_of(&kept).unwrap_or(false) {
                 self.ui.note(&format!(
                     "Warning: event {}, whose head is kept in {}, is not in the record any more. See: clawkeep audit verify",
@@ -58,7 +58,7 @@ impl Context {
                 return;
             }
             if kept.seq >= head.seq {
-                return; // another process wrote later and was quicker to keep its head
+                return; // another process wrote later and kept its head first
             }
         }
         if let Err(error) = write_head(&path, &head) {
@@ -85,8 +85,8 @@ impl Context {
         }
     }
 
-    /// Keeps the head of a vault that has taken another's place, also in place of a later one: that
-    /// the record does not go on from there is in the record.
+    /// Keeps the head of a vault that replaced another one, also over a later head: the record
+    /// itself says that it continued from an earlier event.
     pub(crate) fn replace_head(&self, vault: &Vault) {
         let path = self.layout.head_file(vault.id());
         let kept = vault.head().map_err(|error| error.to_string());
@@ -102,18 +102,18 @@ impl Context {
         }
     }
 
-    /// The head kept by the last command that wrote. None where the record says that it went on
-    /// from an earlier event: the restore that did so was cut off before it kept the new one.
+    /// The head that the last writing command kept. `None` if the record says that it continued
+    /// from an earlier event and the restore was interrupted before it kept the new head.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
-        let kept_then = *self.kept_then.borrow();
-        let kept = match kept_then.filter(|_| vault.read_only().is_some()) {
+        let kept_at_opening = *self.kept_at_opening.borrow();
+        let kept = match kept_at_opening.filter(|_| vault.read_only().is_some()) {
             Some(kept) => kept,
             None => self.head_kept_of(vault.id())?,
         };
         Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
     }
 
-    /// As [`Context::kept_head`], whatever the record says.
+    /// Like [`Context::kept_head`], regardless of the record.
     pub(crate) fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, Failure> {
         read_head(self.layout.head_file(vault))
     }

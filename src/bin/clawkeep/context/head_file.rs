@@ -21,12 +21,12 @@ pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
             .ok_or(Failure::BadHead { path }),
         Ok(None) => Ok(None),
         Err(error @ (FileError::Untrusted(_) | FileError::Io { .. })) => Err(error.into()),
-        // Not the same as none: verifying without it would prove less.
+        // An unreadable head is not the same as none: verifying without it would prove less.
         Err(_) => Err(Failure::BadHead { path }),
     }
 }
 
-/// Reads the head that is kept of a vault.
+/// Reads the kept head of a vault.
 pub(crate) struct Heads(pub(super) Box<dyn Fn(VaultId) -> Option<Head> + Send>);
 
 impl std::fmt::Debug for Heads {
@@ -42,7 +42,7 @@ pub(crate) fn heads(layout: &Layout) -> Heads {
     }))
 }
 
-/// Whole or not at all: half a head would stand in the way of verifying.
+/// Written atomically: half a head would prevent verifying.
 pub(crate) fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));

@@ -1,4 +1,4 @@
-//! Loading many agents: the first one at once, the others side by side.
+//! Loads many agents: the first one at once, the others in parallel.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -12,22 +12,22 @@ use clawkeep::vault::UnlockedVault;
 use super::Context;
 use crate::failure::Failure;
 
-/// An agent that is to be loaded, or why it cannot be.
-pub(crate) type Wanted<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
+/// An agent to load, or why it cannot be loaded.
+pub(crate) type AgentToLoad<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
 
-/// What is called with each agent that was loaded; it may end that.
+/// The callback for each loaded agent; its error ends the loading.
 pub(crate) type Each<'e> = dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()> + 'e;
 
-/// How agents are loaded.
-pub(crate) struct How<'h> {
+/// The options for loading several agents.
+pub(crate) struct LoadOptions<'h> {
     /// See [`Engine::patience`].
     pub(crate) patience: Option<Duration>,
-    /// Called again and again between groups of agents; whether to go on.
+    /// Called repeatedly between groups of agents; returns whether to continue.
     pub(crate) goes_on: &'h dyn Fn() -> bool,
 }
 
-impl How<'_> {
-    /// As a command does it that somebody waits for.
+impl LoadOptions<'_> {
+    /// The options of a command that a person waits for.
     pub(crate) fn for_a_command() -> Self {
         Self {
             patience: None,
@@ -36,7 +36,7 @@ impl How<'_> {
     }
 }
 
-/// What there is to say of copies that were left out.
+/// The note about copies that were left out.
 pub(crate) fn words_for_copies(count: usize) -> Option<String> {
     match count {
         0 => None,
@@ -46,23 +46,24 @@ pub(crate) fn words_for_copies(count: usize) -> Option<String> {
 }
 
 impl Context {
-    /// Loads agents and notes stores that were only touched: of those there is nothing else to say, and nothing hangs on it.
-    /// `each` is called with `main` once it is loaded, and with the others once they all are; it may end that.
+    /// Loads agents and records stores that were only touched: nothing else is to report of those,
+    /// and nothing depends on it. Calls `each` with `main` once it is loaded, and with the others
+    /// once all are; an error of `each` ends the loading.
     ///
-    /// The store of `main`, which most gateways use, is there before any other is begun. That a store was written for the first
-    /// time is reported for one agent only; returns of how many others it was so.
+    /// The store of `main`, which most gateways use, is written before any other load starts. A
+    /// first store is reported for one agent only; returns the number of others.
     pub(crate) fn load_each(
         &self,
         vault: &mut UnlockedVault,
-        mut agents: Vec<Wanted<'_>>,
-        how: &How<'_>,
+        mut agents: Vec<AgentToLoad<'_>>,
+        options: &LoadOptions<'_>,
         each: &mut Each<'_>,
     ) -> usize {
         let mut copies = 0_usize;
         agents.sort_by_key(|(agent, _)| agent.name != AgentName::default());
         let mut length = 1;
-        while !agents.is_empty() && (how.goes_on)() {
-            let some: Vec<Wanted<'_>> = agents.drain(..length.min(agents.len())).collect();
+        while !agents.is_empty() && (options.goes_on)() {
+            let some: Vec<AgentToLoad<'_>> = agents.drain(..length.min(agents.len())).collect();
             length = usize::MAX;
             let known = some.iter().filter_map(|(agent, mode)| {
                 let mode = mode.as_ref().ok()?;
@@ -70,8 +71,8 @@ impl Context {
             });
             let known: Vec<(&AgentRef, SyncMode)> = known.collect();
             let load = |engine: &mut Engine<'_>| -> Result<_, Infallible> {
-                engine.context.patience = how.patience;
-                let all = engine.load_all(&known, how.goes_on);
+                engine.context.patience = options.patience;
+                let all = engine.load_all(&known, options.goes_on);
                 for ((agent, _), loaded) in known.iter().zip(&all) {
                     if let Ok(loaded) = loaded {
                         let _ = engine.note_touched(agent, loaded);
@@ -88,7 +89,8 @@ impl Context {
                     Ok(mode) => match loaded.next() {
                         Some(loaded) => loaded.map_err(Failure::from),
                         None => {
-                            // The vault was of no use to one before, or it is to end: the others come again.
+                            // The vault failed for one agent, or the loading is to stop: the others
+                            // are loaded later.
                             agents.splice(0..0, std::iter::once((agent, Ok(mode))).chain(some));
                             break;
                         }

@@ -1,4 +1,5 @@
-//! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
+//! Resolves flags and environment into what a command works with: paths, configuration, the vault,
+//! the actor.
 
 mod agents;
 mod export_modes;
@@ -44,7 +45,7 @@ use crate::failure::Failure;
 use crate::terminal::program_name::{PROGRAM, is_called_as_gateway};
 use crate::terminal::ui::{Loudness, Ui};
 
-/// Everything a command works with.
+/// The paths, settings and state that a command works with.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) env: Env,
@@ -54,27 +55,27 @@ pub(crate) struct Context {
     own: OnceCell<OwnSettings>,
     providers: OnceCell<Providers>,
     mode: SyncMode,
-    /// Which rules decide about other programs' logins.
+    /// The rules for other programs' logins.
     pub(crate) rules: Rules,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
     pub(crate) ui: Ui,
     keychain: SystemKeychain,
     passphrases: Passphrases,
-    /// Reads the head that is kept of a vault.
+    /// Reads the kept head of a vault.
     heads: Heads,
-    /// What new files of programs that are started are to be.
+    /// The umask of programs that are started.
     pub(crate) mask: FileMask,
-    /// OpenClaw's directories of which this run has said that nothing is written there.
+    /// OpenClaw's directories that this run has already reported as not written to.
     withheld: RefCell<BTreeSet<PathBuf>>,
-    /// The head that was kept when a vault was opened that can only be read.
-    kept_then: RefCell<Option<Option<Head>>>,
-    /// Whether this run has said that the vault is on storage that other systems may write.
+    /// The head that was kept when a read-only vault was opened.
+    kept_at_opening: RefCell<Option<Option<Head>>>,
+    /// Whether this run has reported that other systems may write the vault's storage.
     is_storage_reported: Cell<bool>,
 }
 
 impl Context {
-    /// Resolves flags and environment.
+    /// Resolves the flags and the environment.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let env = environment();
         let loudness = match (global.quiet, global.verbose) {
@@ -122,7 +123,7 @@ impl Context {
             keychain: keychain(&env),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
-            kept_then: RefCell::default(),
+            kept_at_opening: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             heads: heads(&layout),
@@ -135,7 +136,8 @@ impl Context {
         })
     }
 
-    /// The gateway's configuration, read when first asked for: a broken one must not stand in the way of the record.
+    /// The gateway's configuration, read on first use: commands of the record must work with a
+    /// broken one.
     pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
         if let Some(settings) = self.settings.get() {
             return Ok(settings);
@@ -144,7 +146,7 @@ impl Context {
         Ok(self.settings.get_or_init(|| settings))
     }
 
-    /// This program's own settings, read when first asked for.
+    /// This program's own settings, read on first use.
     pub(crate) fn own(&self) -> Result<&OwnSettings, Failure> {
         if let Some(own) = self.own.get() {
             return Ok(own);
@@ -153,7 +155,7 @@ impl Context {
         Ok(self.own.get_or_init(|| own))
     }
 
-    /// The providers whose logins can be refreshed here, read when first asked for.
+    /// The providers whose logins can be refreshed here, read on first use.
     pub(crate) fn providers(&self) -> Result<&Providers, Failure> {
         if let Some(providers) = self.providers.get() {
             return Ok(providers);
@@ -162,14 +164,15 @@ impl Context {
         Ok(self.providers.get_or_init(|| providers))
     }
 
-    /// Reads the settings anew: they have changed. What makes no sense changes nothing; nor do settings that say nothing any more,
-    /// unless that `is_meant`: they may be about to be written. Whether they were taken.
-    pub(crate) fn reread(&mut self, is_meant: bool) -> Result<bool, Failure> {
+    /// Reads the settings again after a change. Invalid settings change nothing; neither do empty
+    /// ones, unless `is_confirmed`: somebody may be about to write them. Returns whether they were
+    /// accepted.
+    pub(crate) fn reread(&mut self, is_confirmed: bool) -> Result<bool, Failure> {
         let settings = Settings::load(&self.layout.config_file)?;
         let own = OwnSettings::load(&self.layout.settings_file)?;
         let nothing = OwnSettings::default();
-        let said_something = self.own.get().is_some_and(|before| *before != nothing);
-        if own == nothing && said_something && !is_meant {
+        let had_settings = self.own.get().is_some_and(|before| *before != nothing);
+        if own == nothing && had_settings && !is_confirmed {
             return Ok(false);
         }
         self.settings = OnceCell::from(settings);
@@ -178,8 +181,8 @@ impl Context {
         Ok(true)
     }
 
-    /// Resolves the paths anew, and says whether they are others now. They stay as they are while no vault is
-    /// found: one that is replaced is gone for a moment.
+    /// Resolves the paths again, and returns whether they changed. They stay while no vault is
+    /// found: a vault that is being replaced is absent for a moment.
     pub(crate) fn find_places_again(&mut self) -> Result<bool, Failure> {
         let places = self.places.find_again(&self.env)?;
         if places.layout.vaults.is_empty() && !self.layout.vaults.is_empty() {
@@ -192,7 +195,7 @@ impl Context {
         Ok(is_changed)
     }
 
-    /// The same once more, for another thread, with what was read of the settings. It has no passphrase to give.
+    /// A copy for another thread, with the settings that were read. It provides no passphrase.
     pub(crate) fn again(&self) -> Self {
         Self {
             env: self.env.clone(),
@@ -209,7 +212,7 @@ impl Context {
             keychain: keychain(&self.env),
             mask: self.mask,
             withheld: RefCell::default(),
-            kept_then: RefCell::default(),
+            kept_at_opening: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
             heads: heads(&self.layout),
@@ -230,18 +233,18 @@ impl Context {
         }
     }
 
-    /// Keeps others out of this process's memory, before a key is read.
+    /// Prevents other processes from reading this one's memory, before a key is read.
     pub(crate) fn harden(&self) {
         harden();
     }
 
-    /// Where passphrases come from.
+    /// The sources of this command's passphrase.
     pub(crate) fn passphrases(&self) -> &Passphrases {
         &self.passphrases
     }
 
-    /// The places that this program makes files in, before it makes one: another user's are left alone, where files of ours (`sudo`)
-    /// would lock their owner out.
+    /// Checks the places of new files before they are created: another user's are left alone, since
+    /// our files there (`sudo`) would lock out their owner.
     pub(crate) fn check_owner(&self) -> Result<(), Failure> {
         refuse_untrusted(&self.layout.home, Access::Read)?;
         for dir in [
@@ -255,7 +258,7 @@ impl Context {
         Ok(())
     }
 
-    /// The kept head, before the vault is changed and another one kept in its place.
+    /// The kept head, before the vault changes and a new head replaces it.
     fn check_head(&self, vault: &Vault) -> Result<(), Failure> {
         refuse_untrusted(&self.layout.head_file(vault.id()), Access::Read)
     }
@@ -270,7 +273,7 @@ impl Context {
         self.with_engine_exporting(vault, &|agent| modes.of(agent), work)
     }
 
-    /// As [`Context::with_engine`], where `mode` says how stores are exported.
+    /// Like [`Context::with_engine`]; `mode` says how stores are exported.
     pub(crate) fn with_engine_exporting<T, E>(
         &self,
         vault: &mut UnlockedVault,
@@ -296,7 +299,8 @@ impl Context {
             codex_file: self.layout.codex_file.clone(),
             legacy_oauth_file: self.layout.oauth_file(),
         };
-        // Settings that cannot be read are said by what needs them; logins are then pinned by their first refresh.
+        // Unreadable settings are reported by what needs them; logins are then pinned by their
+        // first refresh.
         let endpoints = |credential: &Credential<'_>| {
             let providers = self.providers().ok()?;
             let provider = providers
@@ -321,15 +325,15 @@ impl Context {
         done
     }
 
-    /// How stores are exported. Where the settings cannot be read, that is not known: no store is written or
-    /// removed then, and [`Context::verdict`] says so.
+    /// How stores are exported. If the settings cannot be read, this is unknown: no store is
+    /// written or removed, and [`Context::verdict`] reports it.
     pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
         ExportModes::new(self.own().ok(), || {
             self.every_agent(vault).unwrap_or_default()
         })
     }
 
-    /// Loads an agent and says what there is to say.
+    /// Loads an agent and reports the load's notices.
     pub(crate) fn load(
         &self,
         vault: &mut UnlockedVault,
@@ -337,11 +341,11 @@ impl Context {
     ) -> Result<Loaded, Failure> {
         let mode = self.mode_for(vault, agent)?;
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
-        self.tell(&loaded);
+        self.report_load(&loaded);
         Ok(loaded)
     }
 
-    /// Where the locks between our own processes lie: beside the vault.
+    /// The directory of the locks between our own processes: beside the vault.
     pub(crate) fn lock_dir(&self) -> PathBuf {
         let mut path = self.layout.vault_file.as_os_str().to_owned();
         path.push(".lease");
@@ -349,7 +353,8 @@ impl Context {
     }
 }
 
-/// Refuses a place that somebody else can have changed. One that cannot be examined is reported by what needs it.
+/// Refuses a place that another user can have changed. A place that cannot be examined is reported
+/// by what needs it.
 fn refuse_untrusted(path: &Path, access: Access) -> Result<(), Failure> {
     match check_trusted(path, access) {
         Err(error @ FileError::Untrusted(_)) => Err(error.into()),
@@ -357,8 +362,8 @@ fn refuse_untrusted(path: &Path, access: Access) -> Result<(), Failure> {
     }
 }
 
-/// Says whose files are used, before any is: whom `CLAWKEEP_TRUSTED` admits, and whom `clawkeep.toml` does. The settings, where they
-/// can be used; where not, what needs them says so.
+/// Installs the policy on trusted users before any file is used: those of `CLAWKEEP_TRUSTED`, and
+/// those of `clawkeep.toml`. If the settings cannot be used, what needs them reports it.
 fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Failure> {
     let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
     let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
@@ -370,7 +375,7 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
         let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
         Admitted::parse(entry).ok_or(Failure::BadArgument(what))
     });
-    // Above a directory that only stands in for the home, everything is checked.
+    // If a directory only replaces the home, everything above it is checked.
     let home = if layout.has_home {
         layout.home.clone()
     } else {
@@ -388,31 +393,32 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     Ok(own)
 }
 
-/// The passphrase that was named for this command.
+/// The source of the passphrase that was named for this command.
 fn named_passphrase(global: &Global) -> Option<Named> {
     let file = global.passphrase_file.clone().map(Named::File);
     file.or(global.passphrase_fd.map(Named::Descriptor))
 }
 
-/// This process's environment, and the home directory that Node takes where no variable names one: the user database's.
+/// This process's environment and the home directory that Node uses if no variable names one: the
+/// user database's.
 fn environment() -> Env {
     let mut variables: Vec<_> = std::env::vars_os().collect();
     if cfg!(windows) {
-        variables.reverse(); // of two spellings of a name, Windows takes the first
+        variables.reverse(); // Windows uses the first of two spellings of a name
     }
     let env = Env::from_pairs(variables).of_stand_in(is_called_as_gateway());
     if env.path(HOME_VARIABLE).is_some() {
-        return env; // asking a directory service may take its time
+        return env; // a directory service may be slow
     }
     env.with_account_home(std::env::home_dir())
 }
 
-/// The keychain. A person who sees what this program prints can answer a dialog.
+/// The keychain. A person who sees this program's output can answer a dialog.
 fn keychain(env: &Env) -> SystemKeychain {
     SystemKeychain::new(DEADLINE, keychain_bus(env)).attended(std::io::stderr().is_terminal())
 }
 
-/// A misspelt value must not leave the keychain in use.
+/// Parses the variable; a misspelt value must not leave the keychain in use.
 fn check_keychain_variable(env: &Env) -> Result<(), Failure> {
     match env.raw(KEYCHAIN_VARIABLE) {
         None => Ok(()),
@@ -424,7 +430,8 @@ fn check_keychain_variable(env: &Env) -> Result<(), Failure> {
     }
 }
 
-/// How the keychain is reached: by the session bus where it needs one, and not at all where the user turned it off.
+/// The access to the keychain: by the session bus if it needs one, and none if the user turned it
+/// off.
 fn keychain_bus(env: &Env) -> SessionBus {
     if env
         .raw(KEYCHAIN_VARIABLE)
@@ -438,7 +445,7 @@ fn keychain_bus(env: &Env) -> SessionBus {
     }
 }
 
-/// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
+/// Whether a session bus exists; zbus would otherwise try to start one.
 pub(crate) fn session_bus(env: &Env) -> SessionBus {
     let socket = env
         .raw("XDG_RUNTIME_DIR")

@@ -1,4 +1,4 @@
-//! Opening the vault, with its key or without, and making it.
+//! Opens the vault, with its key or without, and creates it.
 
 use clawkeep::crypto::SlotKind;
 use clawkeep::platform::{exists, harden};
@@ -13,7 +13,7 @@ use crate::failure::remedies::{Place, shared_storage_remedy};
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::progress::Progress;
 
-/// What a command needs of the vault.
+/// How a command uses the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
     Reading,
@@ -21,8 +21,7 @@ enum Need {
 }
 
 impl Context {
-    /// Whether there is a key file for any vault; where there is none, the key is likely in the
-    /// keychain.
+    /// Whether a key file for any vault exists; without one, the key is likely in the keychain.
     fn has_keyfile(&self) -> bool {
         let named =
             self.layout.named_key_file().is_some() || self.layout.credential_key_file().is_some();
@@ -31,26 +30,25 @@ impl Context {
                 .is_ok_and(|mut files| files.next().is_some())
     }
 
-    /// Opens the vault without its key, to be read: where it lies may be closed to writing. There
-    /// must be one.
+    /// Opens the existing vault without its key, for reading, also on a read-only place.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
         let vault = self.open()?;
         self.report_storage(&vault);
         Ok(vault)
     }
 
-    /// Opens the vault. One that can only be read may be a copy in memory, which somebody who
-    /// writes the file leaves behind: then the kept head is read once, before the copy is made that
-    /// counts. A later one would be ahead of it.
+    /// Opens the vault. A read-only vault may be a copy in memory that falls behind the file: then
+    /// the kept head is read once, before the copy is made. A later head would be ahead of the
+    /// copy.
     fn open(&self) -> Result<Vault, Failure> {
         let vault = Vault::open(&self.layout.vault_file)?;
         if vault.read_only().is_none() {
             return Ok(vault);
         }
         let Ok(kept) = self.kept_head(&vault) else {
-            return Ok(vault); // what needs the head runs into it
+            return Ok(vault); // what needs the head reports the failure
         };
-        self.kept_then.replace(Some(kept));
+        self.kept_at_opening.replace(Some(kept));
         let is_behind = kept.is_some_and(|kept| !vault.has_event_of(&kept).unwrap_or(true));
         Ok(match is_behind {
             true => Vault::open(&self.layout.vault_file)?,
@@ -58,8 +56,7 @@ impl Context {
         })
     }
 
-    /// Says once that the vault can only be read because another system may write it, too, and what
-    /// to do.
+    /// Warns once that the vault is read-only because another system may write it, with the fix.
     fn report_storage(&self, vault: &Vault) {
         let Some(reason @ ReadOnlyReason::SharedStorage(storage)) = vault.read_only() else {
             return;
@@ -74,38 +71,38 @@ impl Context {
         ));
     }
 
-    /// As [`Context::locked`], for an answer to people that nothing proves.
+    /// Like [`Context::locked`], for an answer to people that is not verified.
     pub(crate) fn unverified(&self) -> Result<Vault, Failure> {
         let vault = self.locked()?;
-        self.tell_unverified();
+        self.note_unverified();
         Ok(vault)
     }
 
-    /// Marks an answer to people that nothing proves.
-    pub(crate) fn tell_unverified(&self) {
+    /// Marks an answer to people as unverified.
+    pub(crate) fn note_unverified(&self) {
         self.ui.note("Unverified; see: clawkeep audit verify");
     }
 
-    /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may
-    /// a keychain.
+    /// Progress while the vault opens: deriving a key from a passphrase is slow, and a keychain may
+    /// be.
     fn opening(&self) -> Progress {
         self.ui.progress("Opening the vault")
     }
 
-    /// Opens and unlocks the vault, to be read, also where it can only be read. There must be one.
+    /// Opens and unlocks the existing vault for reading, also on a read-only place.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
         self.places.warn_of_others(self.ui);
         self.unlocked_for(Need::Reading, &self.key_sources())
     }
 
-    /// Opens and unlocks the vault, to change what opens it. There must be one.
+    /// Opens and unlocks the existing vault, to change its keys.
     pub(crate) fn unlocked(&self) -> Result<UnlockedVault, Failure> {
         let vault = self.unlocked_for(Need::Writing, &self.key_sources())?;
         self.check_end(&vault)?;
         Ok(vault)
     }
 
-    /// As [`Context::unlocked`], where the passphrase that was given is not to open it.
+    /// Like [`Context::unlocked`], if the given passphrase is not for opening it.
     pub(crate) fn unlocked_without_passphrase(&self) -> Result<UnlockedVault, Failure> {
         let sources = KeySources {
             secrets: None,
@@ -125,25 +122,26 @@ impl Context {
         let _progress = self.opening();
         let vault = self.open()?;
         if need == Need::Writing {
-            vault.require_writable()?; // before anybody is asked for a passphrase
+            vault.require_writable()?; // before the question for a passphrase
         }
         self.report_storage(&vault);
         self.check_head(&vault)?;
         Ok(vault.unlock(sources)?)
     }
 
-    /// Opens and unlocks the vault to change it, making it first if there is none.
+    /// Opens and unlocks the vault for changes, and creates it if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
         self.vault_for(Need::Writing)
     }
 
-    /// As [`Context::vault`], for a command that only reads: what it would note is left out where
-    /// the vault can only be read.
+    /// Like [`Context::vault`], for a command that only reads: it records nothing in a read-only
+    /// vault.
     pub(crate) fn vault_to_read(&self) -> Result<UnlockedVault, Failure> {
         self.vault_for(Need::Reading)
     }
 
-    /// As [`Context::vault`], for a command that hands out credentials: each use is recorded first.
+    /// Like [`Context::vault`], for a command that hands out credentials: each use is recorded
+    /// first.
     pub(crate) fn vault_to_record_in(&self) -> Result<UnlockedVault, Failure> {
         self.vault().map_err(Failure::of_use)
     }
@@ -154,7 +152,7 @@ impl Context {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
                 match self.create(&self.first_key()?)? {
                     Some(created) => created.vault,
-                    // Another process was quicker.
+                    // Another process created it first.
                     None => self.unlocked_for(need, &self.key_sources())?,
                 }
             }
@@ -164,29 +162,28 @@ impl Context {
         Ok(vault)
     }
 
-    /// The first key of a vault that is to be made: the passphrase that was provided, since a key
-    /// file would be lost with the container, or with the directory that holds it; else a key of
-    /// its own.
+    /// The first key of a new vault: the given passphrase, since a key file would be lost with the
+    /// container or with its directory; else a key of its own.
     pub(crate) fn first_key(&self) -> Result<KeyChoice, Failure> {
-        harden(); // before there is a passphrase
+        harden(); // before a passphrase exists
         let provided = self.passphrases.for_new_vault()?;
         Ok(provided.map_or(KeyChoice::Automatic, |passphrase| {
             KeyChoice::Only(NewKey::Passphrase(passphrase))
         }))
     }
 
-    /// Makes the vault, and says on stderr where its key went and why.
+    /// Creates the vault, and reports on stderr where its key is and why.
     pub(crate) fn create(&self, choice: &KeyChoice) -> Result<Option<Created>, Failure> {
         harden();
         let path = &self.layout.vault_file;
         if self.layout.vaults.contains(path) && !exists(path) {
-            // One was found there a moment ago and was moved since: a new one would be a second
+            // A vault was found there a moment ago and was moved since: a new one would be a second
             // one.
             let path = path.clone();
             return Err(VaultError::MovedAway { path }.into());
         }
-        let had_one = self.lock_dir().exists();
-        let _progress = self.ui.progress("Making the vault");
+        let existed_before = self.lock_dir().exists();
+        let _progress = self.ui.progress("Creating the vault");
         let made = create(
             &self.layout.vault_file,
             choice,
@@ -195,10 +192,10 @@ impl Context {
             self.clock,
         )?;
         if let Some(created) = &made {
-            if had_one {
+            if existed_before {
                 let path = self.layout.shorten_home(&self.layout.vault_file);
                 self.ui.warn(&format!(
-                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one begins anew."
+                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one starts empty."
                 ));
             }
             let vault = self.layout.shorten_home(created.vault.path());

@@ -18,32 +18,32 @@ use crate::terminal::prompt::{self, HiddenQuestions, person};
 
 /// The option for the file with the passphrase of a new slot.
 pub(crate) const NEW_FILE: &str = "--new-passphrase-file";
-/// How often a person is asked.
+/// The number of attempts at the prompt.
 const PROMPTS: u32 = 3;
-/// More than any passphrase or code takes, in bytes.
+/// The largest input, in bytes: more than any passphrase or code has.
 const FILE_MAX: usize = 2 * PASSPHRASE_MAX;
 
-/// Where one was said to be, for this very command.
+/// The source that was named for this command.
 #[derive(Clone, Debug)]
 pub(crate) enum Named {
-    /// In a file, or what comes from it: `-` is stdin.
+    /// In a file; `-` is stdin.
     File(PathBuf),
     /// On an open descriptor.
     Descriptor(u32),
 }
 
-/// Where this command's passphrase may come from.
+/// The sources of this command's passphrase.
 #[derive(Debug)]
 pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
-    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the
-    /// service manager.
-    standing: Vec<PathBuf>,
-    /// What the person is asked for.
+    /// The permanent sources: the file that `CLAWKEEP_PASSPHRASE_FILE` names, and a credential of
+    /// the service manager.
+    default_files: Vec<PathBuf>,
+    /// The question at the prompt.
     vault: String,
     tries: Cell<u32>,
     prompts: Cell<u32>,
-    /// Open from the first question until the vault is.
+    /// The hidden prompt, from the first question until the vault is open.
     questions: RefCell<Option<HiddenQuestions>>,
 }
 
@@ -53,10 +53,10 @@ impl Passphrases {
         let credential = layout
             .credential_passphrase_file()
             .filter(|path| exists(path));
-        let standing = own.into_iter().chain(credential).collect();
+        let default_files = own.into_iter().chain(credential).collect();
         Self {
             named,
-            standing,
+            default_files,
             vault: layout.shorten_home(&layout.vault_file),
             tries: Cell::new(0),
             prompts: Cell::new(0),
@@ -64,24 +64,23 @@ impl Passphrases {
         }
     }
 
-    /// The passphrase that was provided, for a vault that is to be made with it; `None` where none
-    /// was.
+    /// The provided passphrase for a new vault; `None` if none was provided.
     ///
     /// # Errors
-    /// When it cannot be read, or is none: another key in its place would open the vault where it
+    /// When it cannot be read or is too short: another key in its place would open the vault where it was created, and nowhere else.: another key in its place would open the vault where it
     /// was made, and nowhere else.
     pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
-        let read = match (&self.named, self.standing.first()) {
+        let read = match (&self.named, self.default_files.first()) {
             (Some(named), _) => named.read(),
             (None, Some(path)) => read_file(path),
             (None, None) => return Ok(None),
         };
-        let given = read.map_err(|problem| match problem {
+        let candidate = read.map_err(|problem| match problem {
             KeyProblem::File(error) => error.into(),
             problem => self.not_for_new_vault(&problem.to_string()),
         })?;
-        match check_passphrase(&given) {
-            Ok(()) => Ok(Some(given)),
+        match check_passphrase(&candidate) {
+            Ok(()) => Ok(Some(candidate)),
             Err(fault) => Err(self.not_for_new_vault(&fault.to_string())),
         }
     }
@@ -89,11 +88,11 @@ impl Passphrases {
     fn not_for_new_vault(&self, why: &str) -> Failure {
         let place = match self.file() {
             Some(path) => shown_path(path).into_owned(),
-            None => "what was given".to_owned(),
+            None => "the input".to_owned(),
         };
         Failure::Refused {
             what: format!("the new vault gets no key: {place} holds no passphrase: {why}"),
-            next: "Nothing was made. Put one line of 12 characters or more there, or name another file."
+            next: "Nothing was created. Put one line of 12 characters or more there, or name another file."
                 .to_owned(),
         }
     }
@@ -103,7 +102,7 @@ impl Passphrases {
         match &self.named {
             Some(named @ Named::File(path)) => Some(&**path).filter(|_| !named.is_stdin()),
             Some(Named::Descriptor(_)) => None,
-            None => self.standing.first().map(PathBuf::as_path),
+            None => self.default_files.first().map(PathBuf::as_path),
         }
     }
 }
@@ -115,17 +114,17 @@ impl SecretSource for Passphrases {
 
     fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem> {
         if before.is_none() {
-            self.tries.set(0); // another vault's turn
+            self.tries.set(0); // the next vault
             self.prompts.set(0);
         }
         let attempt = self.tries.replace(self.tries.get() + 1);
         if let Some(named) = &self.named {
             return (attempt == 0).then(|| named.read()).transpose();
         }
-        let standing = usize::try_from(attempt)
+        let default_files = usize::try_from(attempt)
             .ok()
-            .and_then(|at| self.standing.get(at));
-        if let Some(path) = standing {
+            .and_then(|at| self.default_files.get(at));
+        if let Some(path) = default_files {
             return read_file(path).map(Some);
         }
         if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
@@ -133,7 +132,7 @@ impl SecretSource for Passphrases {
             return Ok(None);
         }
         if let Some(problem) = before {
-            person::say(&format!("That does not open it: {problem}."));
+            person::print_line(&format!("That does not open it: {problem}."));
         }
         let question = format!("Passphrase or recovery code of the vault {}", self.vault);
         let mut questions = self.questions.borrow_mut();
@@ -155,10 +154,10 @@ impl Named {
         }
     }
 
-    /// Reads it, to its end. A program that is started later does not get the descriptor it came from.
+    /// Reads it to its end. Programs that are started later do not inherit the descriptor.
     pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
         if self.is_stdin() && prompt::hidden_is_possible() {
-            // Without this, the terminal would show it.
+            // Otherwise the terminal would show it.
             let typed = prompt::hidden("Passphrase or recovery code");
             return typed.map_err(|_| KeyProblem::NoSecret);
         }
@@ -180,14 +179,13 @@ impl Named {
         };
         match self {
             Self::File(name) if name != Path::new("-") => read_file(&path),
-            _ => read_stream(&path), // what was redirected is the shell's
+            _ => read_stream(&path), // the shell opened what was redirected
         }
     }
 }
 
-/// Reads a passphrase from a file that a person, a variable or the service manager named. However
-/// it was named, it is a regular file that nobody else can read or change; or an open descriptor of
-/// this process, as `<(...)` names one.
+/// Reads a passphrase from a named file: a regular file that no other user can read or change, or
+/// an open descriptor of this process, as `<(...)` names one.
 fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
     let is_stream = is_own_descriptor(path) && !is_file;
@@ -209,7 +207,7 @@ fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
 }
 
 fn read_opened(path: &Path, opened: io::Result<impl io::Read>) -> Result<SecretString, KeyProblem> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // a growing buffer would leave copies
     opened
         .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
         .map_err(|error| unreadable(path, error))?;
@@ -243,16 +241,16 @@ fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
     }
 }
 
-/// A passphrase for a new slot: from what was named, else asked for twice where there is a person,
-/// else from stdin. `option` names the file that it may come from.
+/// Gets a passphrase for a new slot: from the named source, else from two prompts, else from stdin.
+/// `option` names the file option.
 pub(crate) fn new_passphrase(
     named: Option<&Named>,
     question: &str,
     option: &str,
 ) -> Result<SecretString, Failure> {
     let unread = |problem| unread(problem, option);
-    let checked = |given: SecretString| match check_passphrase(&given) {
-        Ok(()) => Ok(given),
+    let checked = |candidate: SecretString| match check_passphrase(&candidate) {
+        Ok(()) => Ok(candidate),
         Err(fault) => Err(Failure::BadArgument(fault.to_string())),
     };
     if let Some(named) = named {
@@ -262,15 +260,15 @@ pub(crate) fn new_passphrase(
         return checked(Named::File("-".into()).read().map_err(unread)?);
     }
     loop {
-        let given = prompt::hidden(question)?;
-        if let Err(fault) = check_passphrase(&given) {
-            person::say(&format!("That is not taken: {fault}. Once more."));
+        let candidate = prompt::hidden(question)?;
+        if let Err(fault) = check_passphrase(&candidate) {
+            person::print_line(&format!("That is not accepted: {fault}. Try again."));
             continue;
         }
-        if prompt::is_repeated(&given)? {
-            return Ok(given);
+        if prompt::is_repeated(&candidate)? {
+            return Ok(candidate);
         }
-        person::say("The two differ. Once more.");
+        person::print_line("The two differ. Try again.");
     }
 }
 
@@ -280,6 +278,6 @@ fn unread(problem: KeyProblem, option: &str) -> Failure {
         KeyProblem::NoSecret => Failure::BadArgument(format!(
             "no passphrase was given; type it at the prompt, or give it on stdin or with {option} FILE"
         )),
-        _ => Failure::BadArgument("what was given is no text".to_owned()),
+        _ => Failure::BadArgument("the input is not text".to_owned()),
     }
 }

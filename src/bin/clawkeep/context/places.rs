@@ -1,4 +1,4 @@
-//! Where the vault is: which of several files counts, and what is refused while two of them do.
+//! The place of the vault: which of several files counts, and what is refused while there are two.
 
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,19 @@ use crate::terminal::ui::Ui;
 /// The paths of this run, and the vaults that were found.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// The paths.
+    /// The paths of the vault in use.
     pub(crate) layout: Layout,
-    /// Other vaults where one may lie. One login in two vaults would be refreshed twice.
+    /// Other vaults in possible places. One login in two vaults would be refreshed twice.
     pub(crate) others: Vec<PathBuf>,
-    /// What a move left where a vault may lie.
+    /// Files that a move left in possible places.
     pub(crate) leftovers: Vec<PathBuf>,
-    /// What lies where a vault may lie and is none that can be opened.
+    /// Files in possible places that are no vault that opens.
     pub(crate) strays: Vec<PathBuf>,
     overrides: Overrides,
 }
 
 impl Places {
-    /// Resolves the paths. Of several vaults, the one that is not left from a move is used.
+    /// Resolves the paths of this run. Of several vaults, the one that no move left behind is used.
     pub(crate) fn find(env: &Env, mut overrides: Overrides) -> Result<Self, Failure> {
         overrides.chosen_vault = None;
         let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
@@ -43,7 +43,7 @@ impl Places {
             head.is_some_and(|head| vault.has_event_of(&head).unwrap_or(false))
         };
         let decide = || which_counts(&layout.vaults, &has_head);
-        // A move that ends between two looks makes two files look like two vaults.
+        // A move that finishes between two checks makes one vault look like two.
         let several = match decide() {
             Several::Different { .. } => decide(),
             several => several,
@@ -70,7 +70,7 @@ impl Places {
         })
     }
 
-    /// Resolves the paths anew: the vault may have been moved.
+    /// Resolves the paths again: the vault may have moved.
     pub(crate) fn find_again(&self, env: &Env) -> Result<Self, Failure> {
         Self::find(env, self.overrides.clone())
     }
@@ -85,7 +85,7 @@ impl Places {
         }
     }
 
-    /// Says that there is a vault that is not used.
+    /// Warns of a vault that is not used.
     pub(crate) fn warn_of_others(&self, ui: Ui) {
         for other in &self.others {
             let shown = |path: &Path| self.layout.shorten_home(path);

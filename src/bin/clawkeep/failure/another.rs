@@ -31,7 +31,7 @@ const VARIABLES: [&str; 10] = [
     "XDG_DATA_HOME",
 ];
 
-/// How to have `path` out of the way: by moving it, or by naming another file. A sentence.
+/// A sentence on clearing `path`: move the file, or name another one.
 pub(super) fn move_away(path: &Path) -> String {
     match Trust::current().may_suggest_moving(path) {
         true if cfg!(windows) => format!(
@@ -44,7 +44,7 @@ pub(super) fn move_away(path: &Path) -> String {
     }
 }
 
-/// What to do about a file that somebody else can have changed.
+/// The remedy for a file that another user can have changed.
 pub(super) fn refusal_remedy(refusal: &Refusal) -> String {
     match refusal.needs_another_file() {
         true => name_another(refusal.asked.as_deref().unwrap_or(&refusal.path)),
@@ -52,7 +52,7 @@ pub(super) fn refusal_remedy(refusal: &Refusal) -> String {
     }
 }
 
-/// Asks for another file, with the option or variable that named this one where that is known.
+/// Asks for another file, with the option or variable that named this one if known.
 pub(super) fn name_another(path: &Path) -> String {
     match named_by(path) {
         Some(name) => format!("Name another file, with {name}."),
@@ -94,7 +94,7 @@ fn name_of(
     VARIABLES.iter().find(is_it).map(|name| (*name).to_owned())
 }
 
-/// What to do where there is no file at `path`, or no directory for it.
+/// The remedy for a missing file `path`, or a missing directory for it.
 pub(super) fn name_what_is_there(path: &Path) -> String {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     match dir.filter(|dir| !dir.exists()) {

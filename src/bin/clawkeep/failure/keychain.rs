@@ -1,4 +1,4 @@
-//! What to do next, where the keychain with the key cannot be used: first what works for this reader.
+//! Remedies for a keychain that cannot be used: first what works for this reader.
 
 use std::path::PathBuf;
 
@@ -41,8 +41,8 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
     }
 }
 
-/// What helps on a Mac. Its keychain is locked in an SSH session, and asks for permission anew after each update of a program that
-/// is not signed by a registered developer.
+/// The remedy on a Mac. Its keychain is locked in an SSH session, and asks for permission again
+/// after each update of an unsigned program.
 fn mac_remedy(error: &KeychainError) -> Option<String> {
     Some(match error {
         KeychainError::Locked(_) => format!(
@@ -64,7 +64,7 @@ fn mac_remedy(error: &KeychainError) -> Option<String> {
     })
 }
 
-/// Where systemd puts the socket of a user's session bus. Source: user@.service(5), dbus.socket.
+/// The directory of the session bus's socket with systemd. Source: user@.service(5), dbus.socket.
 struct SessionSocket {
     path: PathBuf,
     is_there: bool,
@@ -78,7 +78,7 @@ impl SessionSocket {
     }
 }
 
-/// What helps where there is no bus: cron, ssh, a system service, a container.
+/// The remedy without a bus: cron, ssh, a system service, a container.
 fn bus_remedy(socket: &SessionSocket) -> String {
     let address = format!(
         "DBUS_SESSION_BUS_ADDRESS=unix:path={}",

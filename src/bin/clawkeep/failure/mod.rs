@@ -1,4 +1,4 @@
-//! Everything that can end a command, each with its exit status and its remedy, in one place.
+//! Every failure of a command, with its exit status and its remedy.
 
 mod another;
 pub(crate) mod causes;
@@ -28,7 +28,7 @@ const DAMAGED: u8 = 65;
 const BUSY: u8 = 75;
 const NO_KEY: u8 = 77;
 
-/// What ended a command.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub(crate) enum Failure {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Backup(BackupError),
-    /// Rows of a backup that do not open.
+    /// Some rows of a backup do not open.
     #[error("{} in the backup {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     BackupRows { rows: Vec<String> },
     #[error(transparent)]
@@ -63,7 +63,7 @@ pub(crate) enum Failure {
     Input(#[source] io::Error),
     #[error("{} cannot be imported: {fault}", path.display())]
     Import { path: PathBuf, fault: ImportFault },
-    /// What was done in the vault; the configuration does not say so.
+    /// The vault was changed, and the configuration could not be.
     #[error("{done}, but the configuration could not be changed")]
     ConfigEdit {
         done: String,
@@ -72,26 +72,28 @@ pub(crate) enum Failure {
     /// A file that was named to be imported.
     #[error(transparent)]
     ImportFile(FileError),
-    /// A request that makes no sense for what is stored.
+    /// A request that is invalid for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
-    /// Rows that are not as clawkeep left them.
+    /// Some rows are damaged or were modified outside clawkeep.
     #[error("{} in the vault {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     Unopened { rows: Vec<String> },
-    /// The answer was given; the store is behind it.
+    /// The answer was printed; the store could not be written.
     #[error(
-        "the vault has everything, but the store could not be written; the next command tries again"
+        "the vault is up to date. auth-profiles.json could not be written; the next command tries again"
     )]
     NotWritten(#[source] FileError),
-    /// The answer was given; no store was written or removed.
-    #[error("the vault has everything, but whether there is to be a store is not known")]
-    Undecided(#[source] OwnSettingsError),
-    /// The answer was given; a store that is not to be there still is.
+    /// The answer was printed; no store was written or removed.
     #[error(
-        "the vault has everything, but the store could not be removed; the next command tries again"
+        "the vault is up to date. auth-profiles.json was not written: clawkeep.toml cannot be read"
+    )]
+    Undecided(#[source] OwnSettingsError),
+    /// The answer was printed; a store could not be removed.
+    #[error(
+        "the vault is up to date. auth-profiles.json could not be removed; the next command tries again"
     )]
     NotRemoved(#[source] FileError),
-    /// A credential was to be handed out, and the record of it cannot be written.
+    /// A credential cannot be handed out, since its use cannot be recorded.
     #[error("no credential was handed out: its use cannot be recorded")]
     Unrecorded(#[source] VaultError),
     #[error("the record does not hold: {0}")]
@@ -107,12 +109,12 @@ pub(crate) enum Failure {
         seq: i64,
         head: PathBuf,
     },
-    /// There are two vaults where one may lie.
-    #[error("there are two vaults, {} and {}: refreshing a login in one would end it in the other", vaults[0].display(), vaults[1].display())]
+    /// Two vaults exist in possible places.
+    #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other", vaults[0].display(), vaults[1].display())]
     TwoVaults { vaults: [PathBuf; 2] },
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
-    /// A record that was exported is not the one that is there.
+    /// An exported record differs from the vault's.
     #[error("{} is not what is in the record: {how}", path.display())]
     ExportDiffers { path: PathBuf, how: String },
     /// `exec` could not run the program.
@@ -125,12 +127,12 @@ pub(crate) enum Failure {
     /// Another process watches the vault.
     #[error("{what}")]
     Watched { what: String },
-    /// `--check` found something: the report has said what.
+    /// `--check` found something, which the report shows.
     #[error("check failed")]
     Check(u8),
-    /// The command has printed its finding as its answer.
+    /// The command has printed the damage as its answer.
     #[error("damaged")]
-    SaidDamaged,
+    ReportedDamaged,
 }
 
 impl From<BackupError> for Failure {
@@ -139,18 +141,18 @@ impl From<BackupError> for Failure {
     }
 }
 
-/// An error and what caused it, each once: some say their cause themselves.
+/// An error and its causes, each once: some repeat their cause.
 pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
-    let mut told: Vec<String> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     let mut next = error;
     while let Some(error) = next {
         next = error.source();
-        let said = error.to_string();
-        if !told.iter().any(|earlier| earlier.contains(&said)) {
-            told.push(said);
+        let text = error.to_string();
+        if !lines.iter().any(|earlier| earlier.contains(&text)) {
+            lines.push(text);
         }
     }
-    told
+    lines
 }
 
 impl Failure {
@@ -166,7 +168,7 @@ impl Failure {
         }
     }
 
-    /// The exit status.
+    /// The exit status of the failure.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
@@ -190,7 +192,7 @@ impl Failure {
             | Self::TwoVaults { .. }
             | Self::ExportDiffers { .. }
             | Self::Import { .. }
-            | Self::SaidDamaged => DAMAGED,
+            | Self::ReportedDamaged => DAMAGED,
             Self::Config(ConfigError::File(error))
             | Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => of_file(error),
@@ -225,14 +227,14 @@ impl Failure {
         }
     }
 
-    /// Whether it is to be had later.
+    /// Whether a retry may succeed.
     pub(crate) fn is_busy(&self) -> bool {
         self.exit_status() == BUSY
     }
 
-    /// Whether stdout has said it already.
-    pub(crate) fn is_said(&self) -> bool {
-        matches!(self, Self::Check(_) | Self::SaidDamaged)
+    /// Whether stdout has reported it already.
+    pub(crate) fn is_reported(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::ReportedDamaged)
     }
 
     /// What failed, and why, a line each: at most two.
@@ -245,7 +247,7 @@ impl Failure {
         lines
     }
 
-    /// The file that was not used because somebody else can have changed it, if that is why.
+    /// The file that was refused because another user can have changed it, if that is why.
     fn refusal(&self) -> Option<&Refusal> {
         let mut next: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = next {
@@ -257,7 +259,7 @@ impl Failure {
         None
     }
 
-    /// Whether the system refused to read a configuration, which is no fault of what it says.
+    /// Whether the system refused to read a configuration, as opposed to an invalid content.
     fn is_of_the_system(&self) -> bool {
         matches!(
             self,
@@ -267,25 +269,25 @@ impl Failure {
         )
     }
 
-    /// What a person can do about what a process that goes on by itself met. `command` is the
-    /// command that it runs, as a person types it.
+    /// The remedy for a failure of a background process. `command` is the command that it runs, as
+    /// a person types it.
     pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
-            _ if self.is_busy() => Some("It is tried again.".to_owned()),
+            _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),
             Self::Vault(VaultError::Absent { .. }) => Some(
-                "It is waited for, and not made anew: put it back, or end this and begin without it"
+                "clawkeep waits for it and creates no other one: put it back, or stop clawkeep watch and run clawkeep init"
                     .to_owned(),
             ),
             Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
                 if self.refusal().is_none() && !self.is_of_the_system() =>
             {
-                Some("Mend the file.".to_owned())
+                Some("Fix the file.".to_owned())
             }
             _ => self.remedy(command),
         }
     }
 
-    /// What to do next. `command` is the command that failed, as a person types it.
+    /// The remedy, if there is one. `command` is the command that failed, as a person types it.
     pub(crate) fn remedy(&self, command: &str) -> Option<String> {
         if let Some(refusal) = self.refusal() {
             return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));
@@ -303,7 +305,7 @@ impl Failure {
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
             Self::Backup(error) => backup_remedy(error)?,
             Self::BackupRows { .. } => {
-                "Use another backup. To put this one back all the same: clawkeep backup restore FILE --force".to_owned()
+                "Use another backup. To restore this one anyway: clawkeep backup restore FILE --force".to_owned()
             }
             Self::Refused { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
@@ -313,7 +315,7 @@ impl Failure {
                 "Run the command again.".to_owned()
             }
             Self::Sync(SyncError::Rescued { source, .. }) => format!(
-                "{} Then run any command: it takes them in. Do not remove that file.",
+                "{} Then run any command: it imports them. Do not remove that file.",
                 system_remedy(source).unwrap_or_default()
             ),
             Self::Sync(SyncError::TokensLost { source, .. }) => format!(
@@ -322,7 +324,7 @@ impl Failure {
             ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(
-                    "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
+                    "Fix the file, or move it away to start without it: mv {0} {0}.damaged",
                     shell_shown_path(path)
                 )
             }
@@ -335,9 +337,9 @@ impl Failure {
             }
             Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
-            Self::Undecided(_) => "Mend the file and run the command again.".to_owned(),
+            Self::Undecided(_) => "Fix the file and run the command again.".to_owned(),
             Self::Config(_) | Self::OwnSettings(_) => {
-                "Mend the file; nothing was changed.".to_owned()
+                "Fix the file; nothing was changed.".to_owned()
             }
             Self::ConfigEdit { source, .. } => match source {
                 ConfigEditError::Unsure { by_hand, .. } => {
@@ -345,13 +347,13 @@ impl Failure {
                 }
                 ConfigEditError::File(error) => file_remedy(error)?,
                 ConfigEditError::Lock(error) => lock_remedy(error)?,
-                _ => "Run the command again once that is mended.".to_owned(),
+                _ => "Fix that, then run the command again.".to_owned(),
             },
             Self::ImportFile(error) if is_about_the_system(error) => file_remedy(error)?,
             Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
-            Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
+            Self::Import { .. } => "Nothing was changed. Name another file, or fix this one.".to_owned(),
             Self::ExportDiffers { .. } => {
-                "The record itself holds, so that file was changed after it was written, or is of another time.".to_owned()
+                "The record itself holds, so the file was modified after it was written, or is from another time.".to_owned()
             }
             Self::Chain(ChainFault::ForeignHead { .. }) => {
                 "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
@@ -366,7 +368,7 @@ impl Failure {
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }
-            Self::Watched { .. } => "One is enough. See what it does with: clawkeep monitor status".to_owned(),
+            Self::Watched { .. } => "One is enough. See its state with: clawkeep monitor status".to_owned(),
             Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
             Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
             _ => return None,
@@ -375,12 +377,12 @@ impl Failure {
     }
 }
 
-/// A text that may quote what others write, with what a terminal would act on written out.
+/// Escapes terminal control characters in a text from outside.
 fn in_one_line(text: &str) -> String {
     escaped(text).into_owned()
 }
 
-/// Whether another file would fail as well.
+/// Whether any other file would fail as well.
 fn is_about_the_system(error: &FileError) -> bool {
     use Cause::{Device, Disconnected, NoMemory, OpenFiles, OpenFilesOfSystem, Stale};
     let FileError::Io { path, source, .. } = error else {

@@ -1,4 +1,4 @@
-//! What to do next, where a vault, a backup, a key, a file or a lock is what failed.
+//! Remedies for failures of a vault, a backup, a key, a file or a lock.
 
 use std::io;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
         VaultError::MovedAway { .. } => "Run the command again. If --vault or CLAWKEEP_VAULT names that path, name the new one; clawkeep doctor shows it.".to_owned(),
         VaultError::Occupied { path } => format!(
-            "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
+            "Nothing was changed. To see what is in it: clawkeep --vault {} models auth list",
             shell_shown_path(path)
         ),
         VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage, Place::New),
@@ -53,11 +53,11 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         }
         VaultError::KeyNotKept(problem) if is_at_limit(problem) => RAISE_LIMIT.to_owned(),
         VaultError::KeyNotKept(KeyProblem::File(error @ FileError::Io { .. })) => format!(
-            "Nothing was made. {} To put the key elsewhere: CLAWKEEP_KEY_FILE names the file.",
+            "Nothing was created. {} To put the key elsewhere: CLAWKEEP_KEY_FILE names the file.",
             file_remedy(error)?
         ),
         VaultError::KeyNotKept(_) => {
-            "Nothing was made. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
+            "Nothing was created. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
         }
         VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
         VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
@@ -66,7 +66,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
         VaultError::Storage { path, .. } => match error.system_error() {
             Some(error) => file_remedy(error)?,
-            None => look_at(path),
+            None => inspect_command(path),
         },
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
@@ -75,7 +75,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     })
 }
 
-/// The two ways on from a vault that lies, or would lie, where another kernel may write it.
+/// The two remedies for a vault on storage that another kernel may write.
 pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> String {
     let place = match storage.by {
         SharedBy::Machines => "on a local disk",
@@ -98,16 +98,17 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     )
 }
 
-/// Whether a vault is already in a place.
+/// Whether a vault already exists in a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It was to be made there.
+    /// The vault was about to be created there.
     New,
-    /// It is there.
+    /// The vault exists there.
     Existing,
 }
 
-/// A copy is no way on where others write the vault: a login that it refreshes would be lost there.
+/// Suggests a copy, unless others write the vault: a login refreshed in the copy would be lost
+/// there.
 fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
     let dir = path.parent().unwrap_or(path);
     let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
@@ -138,7 +139,7 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     Some(match error {
         BackupError::Vault(VaultError::Unopened { .. }) => {
-            "Nothing was changed. Use another backup, or put this one back all the same with --force.".to_owned()
+            "Nothing was changed. Use another backup, or restore this one anyway with --force.".to_owned()
         }
         BackupError::Vault(VaultError::Damaged { .. } | VaultError::Foreign { .. }) => {
             "Nothing was changed. Use another backup.".to_owned()
@@ -152,11 +153,11 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
             "Nothing was changed. Keep it as evidence, and use another backup.".to_owned()
         }
         BackupError::OtherVault { .. } => {
-            "Nothing was changed. To put it in this one's place all the same: --force".to_owned()
+            "Nothing was changed. To replace this vault anyway: --force".to_owned()
         }
         BackupError::Itself { .. } => "Name a backup of it.".to_owned(),
         BackupError::NoVaultThere { .. } => {
-            "Nothing was changed. If it is what was left of the vault: --force. It is kept beside it.".to_owned()
+            "Nothing was changed. If this is what remains of the vault: --force. The damaged file is kept beside it.".to_owned()
         }
         BackupError::HasLog { .. } => {
             "Nothing was changed. Make a backup with: clawkeep backup create FILE".to_owned()
@@ -165,7 +166,7 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     })
 }
 
-/// Where a limit keeps the keychain from being asked.
+/// The remedy when a limit prevents access to the keychain.
 const RAISE_LIMIT: &str = "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)";
 
 fn is_at_limit(problem: &KeyProblem) -> bool {
@@ -188,7 +189,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return RAISE_LIMIT.to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
-        return "Look at that group on paper, and give the code once more.".to_owned();
+        return "Check that group of your written copy, and enter the code again.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::WrongSecret)) {
         return "Give the right one, or any other key that the vault has: clawkeep key status"
@@ -199,7 +200,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         _ => None,
     }) {
         return format!(
-            "Give the right one. clawkeep makes no slot that costs so much: it was planted, or is of another version. Open the vault with another of its keys, and remove it: clawkeep key remove {slot}"
+            "Give the right one. clawkeep creates no slot that costs so much: somebody else added it, or another version did. Open the vault with another of its keys, and remove it: clawkeep key remove {slot}"
         );
     }
     if any(|problem| matches!(problem, KeyProblem::NoSuchSlot)) {
@@ -224,7 +225,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
             false => "",
         };
         return format!(
-            "{also}Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
+            "{also}Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain of the vault works too."
         );
     }
     if any(|problem| match problem {
@@ -279,22 +280,23 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
         }
         FileError::Io { path, source, .. } => match Cause::of(source, path) {
             Some(cause) => remedy_of(&cause),
-            None => look_at(path),
+            None => inspect_command(path),
         },
         _ => return None,
     })
 }
 
-/// The home directory, where that is why nothing could be made at `path` in it: it is not there, or not this user's, as in a
-/// container that runs as a user without an account. A path that the user named says itself where it is.
+/// The remedy when nothing can be created at `path` because the home directory is missing or
+/// another user's, as in a container with a user without an account. Not for a path that the user
+/// named.
 fn closed_home(path: &Path) -> Option<&'static Path> {
     let home = Trust::current().home()?;
     let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);
     (path.starts_with(home) && !is_ours && named_by(path).is_none()).then_some(home)
 }
 
-/// Where no cause is known: what people can find out themselves.
-fn look_at(path: &Path) -> String {
+/// The remedy for an unknown cause: how to examine it.
+fn inspect_command(path: &Path) -> String {
     let dir = shell_shown_path(path.parent().unwrap_or(path));
     match cfg!(windows) {
         true => format!("See what is there: dir {dir}"),
@@ -302,7 +304,7 @@ fn look_at(path: &Path) -> String {
     }
 }
 
-/// What to do where a sync failed for what the system refuses; `None` where it did not.
+/// The remedy for a sync that the system refused; `None` for other failures.
 pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
     match error {
         SyncError::Vault(error) => file_remedy(error.system_error()?),
@@ -316,7 +318,8 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         LockError::Busy { path } if path.is_dir() => Some(
             "Run the command again. If no program is running that uses it, remove it.".to_owned(),
         ),
-        // Our own, which the system frees with its holder: removing it would let two in.
+        // This lock is our own, and the system frees it with its holder: removing it would let two
+        // processes in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::Held { path, pid } => Some(format!(
             "Run the command again. If process {pid} does not run, here or in a container: {REMOVE_COMMAND} {}",

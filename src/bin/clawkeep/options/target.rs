@@ -18,7 +18,7 @@ pub(crate) fn is_stdout(to: &Path) -> bool {
     to == Path::new("-")
 }
 
-/// The path that the user means.
+/// The path that the user named.
 pub(crate) fn resolved(context: &Context, to: &Path) -> PathBuf {
     if is_stdout(to) {
         to.to_owned()
@@ -37,7 +37,7 @@ pub(crate) enum Replaceable {
 }
 
 impl Replaceable {
-    /// How far into a file its mark is looked for, in bytes.
+    /// The number of bytes in which a file's mark is searched.
     const MARK_WITHIN: u64 = 2048;
 
     fn check(self, path: &Path) -> Result<(), Failure> {
@@ -173,7 +173,7 @@ pub(crate) fn check_not_openclaws(context: &Context, to: &Path) -> Result<(), Fa
     })
 }
 
-/// The path as the record has it: not relative to where nobody knows.
+/// The absolute path, as the record stores it.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

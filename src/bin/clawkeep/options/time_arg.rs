@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _};
 use clawkeep::domain::{UnixMs, span_ms};
 
-/// A time as typed: so long ago, or an instant.
+/// A time as typed: an age, or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeArg {
     /// So many milliseconds before now.
@@ -13,7 +13,7 @@ pub(crate) enum TimeArg {
 }
 
 impl TimeArg {
-    /// The instant, given now.
+    /// The instant, relative to `now`.
     pub(crate) fn resolve(self, now: UnixMs) -> UnixMs {
         match self {
             Self::Ago(ms) => UnixMs(now.0.saturating_sub(ms)),
@@ -78,7 +78,7 @@ fn local(naive: NaiveDateTime) -> Option<TimeArg> {
     Some(TimeArg::At(at.timestamp_millis()))
 }
 
-/// How long a credential lasts, in milliseconds: more than none.
+/// The lifetime of a credential, in milliseconds, above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime(i64);
 
@@ -89,8 +89,8 @@ impl Lifetime {
     }
 }
 
-/// Reads how long something lasts, as the reference does: a number, also with a fraction, and `ms`, `s`, `m`, `h` or `d`;
-/// days where there is no unit.
+/// Reads a lifetime as the reference does: a number, also with a fraction, and `ms`, `s`, `m`, `h`
+/// or `d`; days if there is no unit.
 pub(crate) fn lifetime(raw: &str) -> Result<Lifetime, String> {
     /// What a store's time can be, in milliseconds: the largest number that JavaScript counts exactly.
     const LONGEST_MS: f64 = ((1_u64 << 53) - 1) as f64;

@@ -1,4 +1,4 @@
-//! Which part of the record is asked for.
+//! The options that select a part of the record.
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -7,15 +7,15 @@ use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
 use clawkeep::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::vault::{Vault, VaultError};
 
-use super::notes::{tell_of_pruning, tell_of_unknown_names};
+use super::notes::{note_pruning, note_unknown_names};
 use super::shape::{Rows, Shape, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
 
-/// Whose events, from where.
+/// Selects events by profile, provider or agent.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Whose {
+pub(crate) struct SubjectArgs {
     /// Only this profile
     #[arg(long, value_name = "ID")]
     profile: Option<String>,
@@ -27,35 +27,35 @@ pub(crate) struct Whose {
     agent: Option<String>,
 }
 
-/// Events of some kinds, from some place, that ended somehow.
+/// Selects events by kind, origin and outcome.
 #[derive(Debug, Default, Args)]
-pub(crate) struct What {
+pub(crate) struct KindArgs {
     /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint, expiry, export, import, key,
     /// order, profile, refresh, session, store, sync, vault); may be given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
     #[command(flatten)]
-    how: How,
+    result: OutcomeArgs,
 }
 
-/// Where news came from and how it ended.
+/// Selects events by origin and outcome.
 #[derive(Debug, Default, Args)]
-pub(crate) struct How {
-    /// Only what came from there
+pub(crate) struct OutcomeArgs {
+    /// Only events from this origin
     #[arg(long, value_name = "ORIGIN", value_parser = origins())]
     origin: Option<Origin>,
-    /// Only what ended so
+    /// Only events with this outcome
     #[arg(long, value_name = "OUTCOME", value_parser = outcomes())]
     outcome: Option<Outcome>,
 }
 
-/// Events of some time.
+/// Selects the events of a period.
 #[derive(Debug, Default, Args)]
-pub(crate) struct When {
-    /// Only since then: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+pub(crate) struct TimeArgs {
+    /// Only events since: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
-    /// Only before then
+    /// Only events before
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
 }
@@ -70,7 +70,7 @@ fn outcomes() -> impl clap::builder::TypedValueParser<Value = Outcome> {
     PossibleValuesParser::new(names).try_map(|name| Outcome::from_name(&name).ok_or("no outcome"))
 }
 
-impl Whose {
+impl SubjectArgs {
     /// The filter that asks for these and nothing else.
     pub(crate) fn filter(self) -> Filter {
         let provider = self.provider.as_deref().map(ProviderId::new);
@@ -90,20 +90,20 @@ impl Whose {
     }
 }
 
-impl What {
-    /// Narrows a filter.
+impl KindArgs {
+    /// Adds the kinds, origin and outcome to a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Result<Filter, Failure> {
         let kinds = self.kind.iter().map(|kind| KindFilter::parse(kind));
         let kinds = kinds.collect::<Result<_, _>>()?;
         Ok(Filter {
             kinds,
-            ..self.how.narrow(filter)
+            ..self.result.narrow(filter)
         })
     }
 }
 
-impl How {
-    /// Narrows a filter.
+impl OutcomeArgs {
+    /// Adds the origin and outcome to a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Filter {
         Filter {
             origin: self.origin,
@@ -113,8 +113,8 @@ impl How {
     }
 }
 
-impl When {
-    /// Narrows a filter.
+impl TimeArgs {
+    /// Adds the period to a filter.
     pub(crate) fn narrow(self, filter: Filter, now: UnixMs) -> Result<Filter, Failure> {
         let since = self.since.map(|time| time.resolve(now));
         let until = self.until.map(|time| time.resolve(now));
@@ -133,16 +133,16 @@ impl When {
     }
 }
 
-/// What is added up, a profile each.
+/// Sums over events, one row per profile.
 #[derive(Debug, Args)]
 pub(crate) struct Sums {
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     #[command(flatten)]
-    how: How,
+    result: OutcomeArgs,
     #[command(flatten)]
-    when: When,
-    /// At most so many profiles [default: all; 0 means all]
+    when: TimeArgs,
+    /// At most this many profiles [default: all; 0 means all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// In the reverse order
@@ -153,7 +153,7 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Counts what is asked for, and shows it.
+    /// Counts the selected events, and shows the sums.
     pub(crate) fn show<T, const N: usize, const M: usize>(
         self,
         context: &Context,
@@ -161,7 +161,7 @@ impl Sums {
         count: impl FnOnce(&Vault, &Filter) -> Result<Vec<T>, VaultError>,
         rows: &Rows<'_, T, N, M>,
     ) -> Result<(), Failure> {
-        let filter = self.how.narrow(self.whose.filter());
+        let filter = self.result.narrow(self.subject.filter());
         let filter = self.when.narrow(filter, context.clock.now())?;
         let mut found = count(vault, &filter)?;
         if self.reverse {
@@ -169,13 +169,13 @@ impl Sums {
         }
         found.truncate(self.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
         if self.shape.shape() == Shape::Table {
-            context.tell_unverified();
+            context.note_unverified();
         }
         if found.is_empty() {
             context.ui.note(rows.nothing);
-            tell_of_unknown_names(context, vault, &filter)?;
+            note_unknown_names(context, vault, &filter)?;
         }
-        tell_of_pruning(context, vault, filter.since)?;
+        note_pruning(context, vault, filter.since)?;
         rows.show(context, self.shape.shape(), &found)
     }
 }

@@ -1,4 +1,4 @@
-//! Events, and what they come to, as comma-separated values (RFC 4180), with a header.
+//! Events and their sums as comma-separated values (RFC 4180), with a header.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use clawkeep::audit::{Event, Refreshes, Uses};
 use clawkeep::domain::{Fingerprint, UnixMs};
 
 use super::json::rfc3339;
-use super::text::who;
+use super::text::actor_name;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 
@@ -62,13 +62,13 @@ pub(crate) const REFRESHES: [&str; 9] = [
     "last_failure",
 ];
 
-/// Rows of a table.
+/// A writer of rows of a table.
 pub(crate) struct Rows<'w> {
     csv: csv::Writer<&'w mut dyn Write>,
 }
 
 impl<'w> Rows<'w> {
-    /// Begins with a header.
+    /// Starts the table with a header.
     pub(crate) fn begin<const N: usize>(
         out: &'w mut dyn Write,
         header: [&str; N],
@@ -80,13 +80,13 @@ impl<'w> Rows<'w> {
         Ok(Self { csv })
     }
 
-    /// Writes the next row.
+    /// Writes the next row of the table.
     pub(crate) fn row<const N: usize>(&mut self, cells: &[String; N]) -> Result<(), Failure> {
         let cells = cells.iter().map(|cell| harmless(cell));
         self.csv.write_record(cells).map_err(failed)
     }
 
-    /// Ends.
+    /// Flushes the output of the table.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.csv.flush().map_err(Failure::Output)
     }
@@ -109,7 +109,7 @@ fn harmless(cell: &str) -> String {
     cell
 }
 
-/// An event's cells.
+/// The cells of one event.
 pub(crate) fn event(event: &Event) -> [String; 21] {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
@@ -152,7 +152,7 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
     let by = uses
         .by
         .iter()
-        .map(|(doer, count)| format!("{} {count}", who(doer)));
+        .map(|(doer, count)| format!("{} {count}", actor_name(doer)));
     [
         uses.profile.agent.as_deref().unwrap_or_default().to_owned(),
         uses.profile.id.to_string(),

@@ -1,4 +1,4 @@
-//! Events, and what they come to, as JSON. Absent fields are left out. Source: `spec/cli.md`, The record.
+//! Events and their sums as JSON. Absent fields are left out. Source: `spec/cli.md`, The record.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::terminal::text::json_text;
 
-/// An event.
+/// The JSON of one event.
 pub(crate) fn event(event: &Event) -> Value {
     let actor = &event.actor;
     let who = fields([
@@ -110,7 +110,7 @@ pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
     )
 }
 
-/// A profile's summary.
+/// The JSON of a profile's summary.
 pub(crate) fn of_profile<const N: usize>(
     whose: &ProfileRef,
     provider: Option<&str>,
@@ -124,7 +124,8 @@ pub(crate) fn of_profile<const N: usize>(
     fields(head.into_iter().chain(more))
 }
 
-/// Who did something. Of what another program did, only where the news of it came from: who looked there is not who did it.
+/// The actor of an event. For another program's change, only its origin: clawkeep's process that
+/// noticed it did not make it.
 pub(crate) fn doer_fields(doer: &Doer) -> Value {
     let is_ours = *doer.origin == *Origin::Clawkeep.as_str();
     let ours = |value: Option<Value>| value.filter(|_| is_ours);
@@ -172,9 +173,9 @@ pub(crate) struct List<'w> {
 }
 
 impl<'w> List<'w> {
-    /// Begins the list.
+    /// Writes the start of the list.
     pub(crate) fn begin(out: &'w mut dyn Write, name: &str) -> io::Result<Self> {
-        // Nobody's key was needed to read it.
+        // The vault was read without its key.
         write!(
             out,
             "{{\n  \"verified\": false,\n  {}: [",
@@ -186,7 +187,7 @@ impl<'w> List<'w> {
         })
     }
 
-    /// Writes the next item.
+    /// Writes the next item of the list.
     pub(crate) fn item(&mut self, item: &Value) -> io::Result<()> {
         let text = json_text(item)?;
         self.out
@@ -199,7 +200,7 @@ impl<'w> List<'w> {
         Ok(())
     }
 
-    /// Ends the list.
+    /// Writes the end of the list.
     pub(crate) fn end(self) -> io::Result<()> {
         let close: &[u8] = if self.is_empty {
             b"]\n}\n"

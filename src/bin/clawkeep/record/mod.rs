@@ -1,4 +1,4 @@
-//! What the commands of the record share: which events are asked for, and how they are shown.
+//! Shared by the commands of the record: selecting events, and showing them.
 
 pub(crate) mod ask;
 pub(crate) mod axis;

@@ -1,4 +1,4 @@
-//! What a person should know who asks the record.
+//! Notes for a person who queries the record.
 
 use clawkeep::audit::Filter;
 use clawkeep::domain::UnixMs;
@@ -9,13 +9,14 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{local_minute, shown_id};
 
-/// A gateway's uses come into the record when its store is looked at, which needs the key that asking does not ask for.
-pub(crate) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
+/// Notes stores that changed since they were last read: a gateway's uses are recorded when its
+/// store is loaded, which needs the key.
+pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
     for (path, known) in vault.known_stores()? {
         let changed = StorePlace::of_file(&path)?.modified();
         if let Some(at) = changed.filter(|at| *at > known) {
             context.ui.note(&format!(
-                "Note: {} was changed by another program at {}, after it was last looked at. To have its uses in the record: clawkeep sync",
+                "Note: another program changed {} at {}, after clawkeep last read it. To record its uses: clawkeep sync",
                 context.layout.shorten_home(&path),
                 local_minute(at.0)
             ));
@@ -24,8 +25,8 @@ pub(crate) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result
     Ok(())
 }
 
-/// What was pruned is not there to be told: that is not the same as that nothing was. `since`: from when on it was asked for.
-pub(crate) fn tell_of_pruning(
+/// Notes that a part of the queried time was pruned. `since`: the start of that time.
+pub(crate) fn note_pruning(
     context: &Context,
     vault: &Vault,
     since: Option<UnixMs>,
@@ -36,15 +37,15 @@ pub(crate) fn tell_of_pruning(
     let oldest = vault.oldest_unpruned()?;
     if let Some(oldest) = oldest.filter(|oldest| since.is_none_or(|since| since < *oldest)) {
         context.ui.note(&format!(
-            "Note: the record before {} was pruned; what is told of that time is incomplete.",
+            "Note: the record before {} was pruned; what is shown of that time is incomplete.",
             local_minute(oldest.0)
         ));
     }
     Ok(())
 }
 
-/// Where nothing matches: a name that the record does not know is most likely mistyped.
-pub(crate) fn tell_of_unknown_names(
+/// Notes names that the record does not have, if nothing matches: they are most likely mistyped.
+pub(crate) fn note_unknown_names(
     context: &Context,
     vault: &Vault,
     filter: &Filter,
@@ -65,15 +66,16 @@ pub(crate) fn tell_of_unknown_names(
             .iter()
             .map(|known| (strsim::jaro_winkler(known, asked), known))
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        /// As much alike as that, from 0 to 1, one is most likely the other mistyped. Source: clap takes the same.
+        /// The similarity, from 0 to 1, at which one name is most likely the other mistyped.
+        /// Source: clap uses the same.
         const ALIKE: f64 = 0.7;
-        let meant = nearest
+        let suggestion = nearest
             .filter(|(alike, _)| *alike > ALIKE)
             .map(|(_, known)| format!("; did you mean {}?", shown_id(known)));
         context.ui.note(&format!(
-            "Note: the record knows of no {what} {}{}",
+            "Note: the record has no {what} {}{}",
             shown_id(asked),
-            meant.unwrap_or_else(|| ".".to_owned())
+            suggestion.unwrap_or_else(|| ".".to_owned())
         ));
     }
     Ok(())

@@ -10,15 +10,16 @@ use crate::terminal::text::local_minute;
 
 /// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a day.
 const SLACK: i64 = 24 * 3_600_000;
-/// How far the record must have gone on after a time for that to be believed, in milliseconds: 7 days.
-const BELIEVED: i64 = 7 * 24 * 3_600_000;
+/// How long the record must have continued after a time before that time is trusted, in
+/// milliseconds: 7 days.
+const CONFIRMATION_MS: i64 = 7 * 24 * 3_600_000;
 
-/// So many events, in words.
+/// A number of events, in words.
 pub(crate) fn counted(events: u64) -> String {
     format!("{events} {}", if events == 1 { "event" } else { "events" })
 }
 
-/// Prunes, in one transaction, and gives the room back as far as that is possible now.
+/// Prunes in one transaction, and returns the freed space as far as possible.
 pub(crate) fn prune(
     context: &Context,
     vault: &mut UnlockedVault,
@@ -35,15 +36,15 @@ pub(crate) fn prune(
         && let Err(error) = vault.compact()
     {
         context.ui.note(&format!(
-            "Note: the room is not given back yet ({error}); later events use it."
+            "Note: the freed space is not returned to the file system yet ({error}); later events use it."
         ));
     }
     Ok(pruned)
 }
 
-/// What `clawkeep.retention` asks for, at most once a day: nobody else does it on a server that is left alone. Counted not from
-/// now but from the last event that the record has gone on after for a week: a clock that is wrong for some hours must not
-/// cost the record.
+/// Prunes as `clawkeep.retention` asks, at most once a day: on an unattended server nobody else
+/// does. The age counts from the last event that the record continued after for a week, since a
+/// clock that is wrong for some hours must not delete the record.
 pub(crate) fn when_due(context: &Context, vault: &mut UnlockedVault) -> Result<(), Failure> {
     let own = context.own()?;
     if own.retention_ms.is_none() {
@@ -60,8 +61,8 @@ pub(crate) fn when_due(context: &Context, vault: &mut UnlockedVault) -> Result<(
     };
     let last = newest(None)?.map(|last| last.min(context.clock.now()));
     let Some(last) = last else { return Ok(()) };
-    let believed = newest(Some(UnixMs(last.0.saturating_sub(BELIEVED))))?;
-    let Some(before) = believed.and_then(|believed| own.prune_before(believed)) else {
+    let confirmed = newest(Some(UnixMs(last.0.saturating_sub(CONFIRMATION_MS))))?;
+    let Some(before) = confirmed.and_then(|confirmed| own.prune_before(confirmed)) else {
         return Ok(());
     };
     let oldest = vault.oldest_unpruned()?;

@@ -1,4 +1,4 @@
-//! In which shape an answer of many rows is given.
+//! The output formats of answers with many rows.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(crate) enum Shape {
 }
 
 impl ShapeArgs {
-    /// The shape asked for.
+    /// The output format that was requested.
     pub(crate) fn shape(&self) -> Shape {
         match (self.json, self.jsonl, self.csv) {
             (true, ..) => Shape::Json,
@@ -53,17 +53,17 @@ impl ShapeArgs {
 pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
     /// What the list is called in JSON.
     pub(crate) name: &'static str,
-    /// What is said where there is no row.
+    /// The note if there are no rows.
     pub(crate) nothing: &'static str,
-    /// The table's header.
+    /// The header of the table.
     pub(crate) header: [&'static str; N],
     /// A row's cells in the table, each one line.
     pub(crate) cells: &'r dyn Fn(&T) -> [String; N],
-    /// The header in CSV.
+    /// The header of the CSV output.
     pub(crate) columns: [&'static str; M],
     /// A row's cells in CSV.
     pub(crate) csv: fn(&T) -> [String; M],
-    /// A row in JSON.
+    /// Converts a row to JSON.
     pub(crate) json: fn(&T) -> Value,
 }
 

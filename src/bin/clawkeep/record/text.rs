@@ -1,4 +1,4 @@
-//! Events, and what they come to, for people.
+//! Events and their sums, for people.
 
 use chrono::{DateTime, Local};
 use clawkeep::audit::{Doer, Event, Origin, is_imported_refresh};
@@ -16,7 +16,7 @@ const TIMES: [&str; 6] = [
     "before",
     "retryAt",
 ];
-/// Details that tell a person nothing.
+/// Details that are not shown to people.
 const PROOFS: [&str; 2] = ["mac", "keptMac"];
 
 /// An instant in the reader's zone, to the second.
@@ -62,7 +62,8 @@ fn agent_prefix(agent: Option<&str>) -> String {
     other.map(|agent| format!("{agent}/")).unwrap_or_default()
 }
 
-/// Who did it: the program whose file told of it, or this one's process and who started it.
+/// The actor: the program whose file showed the change, or clawkeep's process and the one that
+/// started it.
 pub(crate) fn by(event: &Event) -> String {
     if *event.origin != *Origin::Clawkeep.as_str() {
         return event.origin.to_string();
@@ -74,16 +75,16 @@ pub(crate) fn by(event: &Event) -> String {
     }
 }
 
-/// Who does something again and again: without the process.
-pub(crate) fn who(doer: &Doer) -> String {
+/// The actor without the process, for sums.
+pub(crate) fn actor_name(doer: &Doer) -> String {
     if *doer.origin != *Origin::Clawkeep.as_str() {
         return one_line(&doer.origin);
     }
     one_line(doer.parent.as_deref().unwrap_or(&doer.program))
 }
 
-/// What there is to say of an event in a few words: expiry, tokens, and its own details.
-pub(crate) fn what(event: &Event) -> String {
+/// An event in a few words: expiry, tokens, and its own details.
+pub(crate) fn description(event: &Event) -> String {
     let mut parts = Vec::new();
     parts.extend(
         event
@@ -108,10 +109,10 @@ pub(crate) fn what(event: &Event) -> String {
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    let told = detail
+    let shown = detail
         .into_iter()
         .filter(|(key, _)| !PROOFS.contains(&key.as_str()));
-    for (key, value) in told {
+    for (key, value) in shown {
         parts.push(match value {
             Value::Number(ms) if TIMES.contains(&key.as_str()) => {
                 let ms = ms.as_i64().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Whether there is colour in what is shown.
+//! Decides whether output has colour.
 
 use std::ffi::OsString;
 
@@ -75,7 +75,7 @@ pub(crate) fn is_dumb_terminal(variable: impl Fn(&str) -> Option<OsString>) -> b
     variable("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Whether words are coloured.
+/// Whether output uses colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
     /// They are not.

@@ -1,4 +1,4 @@
-//! What a load has to tell, in words.
+//! The notices of a load, in words.
 
 use clawkeep::config::Layout;
 use clawkeep::doctor::{of_agent, shell_word};
@@ -10,7 +10,7 @@ use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
 use super::program_name;
 use super::text::{shown_id, shown_ids};
 
-/// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
+/// The line for a notice; `None` if nothing is to report. It begins with the severity.
 pub(crate) fn words(notice: &Notice) -> Option<String> {
     Some(match notice {
         Notice::SourceDamaged { place, fault } => {
@@ -43,12 +43,12 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             place,
             why,
         } => {
-            let whose = match *why {
+            let change = match *why {
                 "other-account" => "is another account's login now",
-                _ => "is another login now; whether it is of the same account cannot be known",
+                _ => "is another login now; whether it is the same account is unknown",
             };
             format!(
-                "Warning: {profile} {whose}. It came from {place}. To keep both, see: clawkeep doctor"
+                "Warning: {profile} {change}. It came from {place}. To keep both, see: clawkeep doctor"
             )
         }
         Notice::SetAside {
@@ -63,17 +63,17 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             if *is_exported {
                 ", and the vault's copy was written in its place."
             } else {
-                ", a plain copy. Once nothing in it is missed, remove it."
+                ", a plain copy. If you need nothing from it, remove it."
             }
         ),
         Notice::Removed { path } => format!(
-            "Note: {} was taken over into the vault and removed, as clawkeep.export asks. What it held is used with: clawkeep token, clawkeep exec",
+            "Note: {} was imported into the vault and removed, as clawkeep.export asks. To use its credentials: clawkeep token, clawkeep exec",
             path.display()
         ),
         Notice::Imported { profiles, removed } => {
             let removed = removed
                 .as_ref()
-                .map(|path| format!("; {} has done its duty and was removed", path.display()));
+                .map(|path| format!("; {} is no longer needed and was removed", path.display()));
             let noun = if *profiles == 1 {
                 "profile"
             } else {
@@ -86,22 +86,22 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         }
         Notice::Restored { path } => {
             format!(
-                "Note: {} was gone and has been written again from the vault.",
+                "Note: {} was missing; clawkeep wrote it again from the vault.",
                 path.display()
             )
         }
         Notice::NotSynced { reason } => format!(
             "Note: nothing was synced, since the vault can only be read: {reason}. This is what the vault holds; auth-profiles.json or another program's login differs from it."
         ),
-        Notice::NotRecorded { error } => format!(
-            "Warning: what was seen could not be recorded: {error}. The next command tries again."
-        ),
+        Notice::NotRecorded { error } => {
+            format!("Warning: cannot record what changed: {error}. The next command tries again.")
+        }
         Notice::RefreshRescued { profile } => format!(
-            "Note: a refresh of {} had been cut off; the tokens that it had brought were kept, and are taken in.",
+            "Note: a refresh of {} was interrupted. Its new tokens were kept, and clawkeep imported them.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshInterrupted { profile } => format!(
-            "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be spent. The next use tries it once.",
+            "Warning: a refresh of {} was interrupted before an answer arrived. Its refresh token may already be used up; the next use tries it once.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshUnopened { profile, aside } => format!(
@@ -113,14 +113,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             aside.display()
         ),
         Notice::RefreshUnfinished { error } => format!(
-            "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
+            "Warning: cannot recover an interrupted refresh: {error}. The next command tries again."
         ),
         Notice::OldCopy {
             path,
             undoes,
             writer,
         } => format!(
-            "Warning: {} was written back by {} as an old copy, from before a command changed it. {} The store was written again. If the old state is wanted, set it with clawkeep.",
+            "Warning: {} was written back by {} as an old copy, from before a command changed it. {} The store was written again. To set the old state, use clawkeep.",
             path.display(),
             written_by(writer),
             kept(undoes)
@@ -156,8 +156,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
     })
 }
 
-/// A line for a person, with the paths of `layout`. Under the gateway's name, what only this
-/// program says is left out.
+/// The line for a notice, with the paths of `layout`. Under the gateway's name, notices that only
+/// clawkeep has are left out.
 pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     match notice {
         _ if is_of_our_name(notice) && program_name::is_called_as_gateway() => None,
@@ -170,7 +170,8 @@ pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     }
 }
 
-/// Whether it is reported under this program's own name alone: the reference, whose name it can have, says nothing of it.
+/// Whether a notice is reported only under this program's own name: the reference has no such
+/// notice.
 pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,
@@ -182,7 +183,7 @@ pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     )
 }
 
-/// Who may have written a store, as far as that is known.
+/// The programs that may have written a store, as far as known.
 fn written_by(writer: &Writer) -> String {
     let named = writer
         .gateways
@@ -196,7 +197,7 @@ fn written_by(writer: &Writer) -> String {
     }
 }
 
-/// What stays although an old copy says otherwise.
+/// What the vault keeps although an old copy has something else.
 fn kept(undoes: &Undoes) -> String {
     let ids = |ids: &[String]| shown_ids(ids.iter().map(String::as_str));
     let parts = [
@@ -218,7 +219,7 @@ fn kept(undoes: &Undoes) -> String {
     format!("Kept: {}.", kept.join("; "))
 }
 
-/// The command that puts a removed credential back; one is enough as an example.
+/// The command that restores a removed credential, for one of them.
 fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     let id = profiles.first().map_or("ID", String::as_str);
     format!(
@@ -228,7 +229,7 @@ fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     )
 }
 
-/// A sentence with a capital at its beginning, unless a profile's id is there.
+/// Capitalises a sentence, unless it begins with a profile's id.
 fn capitalised(text: &str) -> String {
     let begins_with_id = text
         .split(' ')
@@ -246,15 +247,15 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-/// Whether a key of [`lasts`] is about another program's login.
+/// Whether a key of [`condition_of`] is about another program's login.
 pub(crate) fn is_of_a_source(key: &str) -> bool {
     ["login ", "borrowed "]
         .iter()
         .any(|start| key.starts_with(start))
 }
 
-/// Of what lasts until somebody does something: what it is about, and what is said when it is over.
-pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
+/// For a condition that lasts until a person acts: its subject, and the message when it ends.
+pub(crate) fn condition_of(notice: &Notice) -> Option<(String, String)> {
     match notice {
         Notice::SourceDamaged { place, .. } => Some((
             format!("damaged {place}"),
@@ -268,7 +269,7 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
             format!("old copy {}", path.display()),
             format!("{} is up to date again", path.display()),
         )),
-        // The next pass reports it as a state, which is not said once more.
+        // The next pass reports it as a state, which is not repeated.
         Notice::AccountChanged { place, .. } => Some((
             format!("login {place}"),
             format!("{place} is in order again"),

@@ -1,4 +1,4 @@
-//! Errors of the program itself: said without what was in its hands, which may be a secret.
+//! Reports bugs of the program without its data, which may be secret.
 
 use std::panic::{Location, PanicHookInfo, UnwindSafe, catch_unwind, set_hook};
 use std::process::ExitCode;
@@ -6,25 +6,25 @@ use std::process::ExitCode;
 /// The exit status of a command that ended so: it failed. Source: `spec/cli.md`.
 const FAILED: u8 = 1;
 
-/// Runs the program; a panic ends it with a line that says where, and nothing else of it.
+/// Runs the program; a panic ends it with one line that names the place, and nothing else.
 pub(crate) fn contain(run: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
-    set_hook(Box::new(say_where));
+    set_hook(Box::new(report_place));
     catch_unwind(run).unwrap_or(ExitCode::from(FAILED))
 }
 
-fn say_where(panic: &PanicHookInfo<'_>) {
+fn report_place(panic: &PanicHookInfo<'_>) {
     use std::io::Write as _;
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(std::io::stderr().lock(), "{}", said(panic.location()));
+    // stderr may be closed.
+    let _ = writeln!(std::io::stderr().lock(), "{}", message(panic.location()));
 }
 
-/// What is said of a panic: where it was. Its message may quote what it stumbled over.
-fn said(at: Option<&Location<'_>>) -> String {
+/// The message of a panic: its place. The panic's own message may quote data.
+fn message(at: Option<&Location<'_>>) -> String {
     let place = at.map_or(String::new(), |at| {
         format!(" at {}:{}", at.file(), at.line())
     });
     format!(
-        "Error: clawkeep met an error of its own{place}; what was committed before stays\n  Please report it, with that place and the command."
+        "Error: clawkeep has a bug{place}; what it committed before is kept\n  Please report it, with that place and the command."
     )
 }
 
@@ -37,7 +37,7 @@ mod tests {
         let status = contain(|| std::panic::panic_any("sk-secret"));
         let failed = ExitCode::from(FAILED);
         assert_eq!(format!("{status:?}"), format!("{failed:?}"));
-        let text = said(Some(Location::caller()));
+        let text = message(Some(Location::caller()));
         assert!(
             text.contains("panics.rs:") && text.lines().count() == 2,
             "{text}"

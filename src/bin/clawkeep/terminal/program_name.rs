@@ -1,4 +1,5 @@
-//! The name that this program is called by: under the gateway's it prints what that one prints.
+//! The name that this program is called by: under the gateway's name it prints what the gateway's
+//! own program prints.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -12,5 +13,5 @@ pub(crate) fn is_called_as_gateway() -> bool {
     Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
 }
 
-/// What this program calls itself in the record.
+/// This program's name in the record.
 pub(crate) const PROGRAM: &str = "clawkeep";

@@ -1,8 +1,10 @@
-//! That something is still going on: a line on the terminal for what takes longer than a second, gone when it is done.
+//! A progress line on the terminal for work that takes longer than a second; removed when it is
+//! done.
 //!
-//! Only where a person looks at stderr, so never in a script's output. The line is redrawn once a second and has no moving parts: the
-//! cursor stays as it is, and there is nothing to put back when the program is ended. The terminal is the process's, and so is what
-//! stands on its last line; hence the one static of this program.
+//! Only if stderr is a terminal, so never in a script's output. The line is redrawn once a second
+//! and has no moving parts: the cursor stays, and nothing has to be restored if the program is
+//! killed. The terminal and its last line belong to the process; hence the one static of this
+//! program.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -13,16 +15,16 @@ use std::time::{Duration, Instant};
 use super::colour::is_dumb_terminal;
 use super::text::one_line;
 
-/// What takes less is not worth a line.
+/// The time before a line is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What asks for an answer that programs read.
+/// The options that ask for output that programs read.
 const FOR_PROGRAMS: [&str; 3] = ["--json", "--jsonl", "--csv"];
 /// Columns, where the terminal does not say how many it has.
 const COLUMNS: usize = 80;
 
-/// What stands on the terminal's last line, or may.
+/// The state of the terminal's last line.
 struct Line {
-    /// The numbers of what is going on; the last one is shown.
+    /// The ids of running work; the last one is shown.
     open: Vec<u64>,
     next: u64,
     /// How many questions wait for an answer; meanwhile nothing is drawn.
@@ -52,12 +54,12 @@ struct Running {
 }
 
 impl Progress {
-    /// Work of which nothing is shown.
+    /// Work that shows no line.
     pub(crate) fn hidden() -> Self {
         Self { running: None }
     }
 
-    /// Shows `what` after a second, if somebody is there to see it.
+    /// Shows `what` after a second, if stderr is a terminal.
     pub(crate) fn begin(what: &str) -> Self {
         if !is_wanted() {
             return Self::hidden();
@@ -72,7 +74,7 @@ impl Progress {
             }
         };
         let Ok(thread) = thread::Builder::new().spawn(draw) else {
-            line().end(number); // no thread is to be had, and there is work to do
+            line().end(number); // without a thread, the work goes on unshown
             return Self::hidden();
         };
         Self {
@@ -115,7 +117,7 @@ impl Drop for Question {
     }
 }
 
-/// Writes something to the terminal where the line may stand: it makes room, and comes again by itself.
+/// Writes to the terminal where the line may be: the line is cleared, and comes back by itself.
 pub(crate) fn make_room(write: impl FnOnce()) {
     let mut line = line();
     line.clear();
@@ -148,7 +150,7 @@ impl Line {
         let room = columns().saturating_sub(time.chars().count() + 1);
         let what: String = what.chars().take(room).collect();
         let mut out = io::stderr().lock();
-        let _ = write!(out, "\r{what}{time}\x1b[K"); // nobody is left to tell when stderr is closed
+        let _ = write!(out, "\r{what}{time}\x1b[K"); // stderr may be closed
         let _ = out.flush();
         self.is_shown = true;
     }
@@ -160,7 +162,7 @@ impl Line {
     }
 }
 
-/// Whether a person looks at stderr, and waits for an answer that is for people.
+/// Whether stderr is a terminal and the command's output is for people.
 fn is_wanted() -> bool {
     let is_plain = is_dumb_terminal(|name| std::env::var_os(name));
     let mut words = std::env::args_os().take_while(|word| word != "--");

@@ -41,7 +41,7 @@ fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -
     out
 }
 
-/// On a terminal narrower than this, a table whose columns do not fit stands one below the other.
+/// On a terminal narrower than this, a table whose columns do not fit is printed one cell per line.
 const NARROW: usize = 60;
 
 /// How wide the columns of a table are.

@@ -19,8 +19,8 @@ pub(crate) fn local_minute(ms: i64) -> String {
     }
 }
 
-/// Ids and paths come from files that others write: nothing in them may move the cursor, turn the text around, be invisible, or pass
-/// for a line of ours. See [`clawkeep::domain::is_hidden`].
+/// Escapes text from outside, such as ids and paths: it must not move the cursor, reverse the text,
+/// be invisible, or pass for a line of ours. See [`clawkeep::domain::is_hidden`].
 pub(crate) fn one_line(text: &str) -> String {
     escaped(text).into_owned()
 }
@@ -51,7 +51,7 @@ pub(crate) fn shown_id(text: &str) -> String {
     line.chars().take(ID_MAX - 1).chain(['…']).collect()
 }
 
-/// Ids as a list.
+/// A comma-separated list of ids.
 pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
     let shown: Vec<String> = ids.into_iter().map(shown_id).collect();
     shown.join(", ")

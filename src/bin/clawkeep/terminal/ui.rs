@@ -10,18 +10,18 @@ use super::text::{json_text, one_line, shown};
 use super::{notices, program_name};
 use crate::failure::Failure;
 
-/// How much to say on stderr.
+/// How much is printed on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loudness {
     /// Errors only.
     Quiet,
-    /// Also what a person should know.
+    /// Errors, warnings and notes.
     Normal,
-    /// Also what a person may want to know.
+    /// Also details.
     Verbose,
 }
 
-/// The way to the person at the terminal.
+/// The output of the program: stdout and stderr.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ui {
     pub(crate) loudness: Loudness,
@@ -66,7 +66,8 @@ impl Ui {
         write_answer(text)
     }
 
-    /// Writes what is shown this once. That nobody reads it is a failure: a closed pipe, or nothing at all behind stdout.
+    /// Writes a text that is shown only once. Fails if nobody can read it: a closed pipe, or no
+    /// stdout at all.
     pub(crate) fn show_once(&self, text: &str) -> io::Result<()> {
         if is_nowhere() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -76,7 +77,8 @@ impl Ui {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     }
 
-    /// Writes an answer part by part, as `write` makes it. A reader that has gone away ends that, and is no failure.
+    /// Writes an answer in parts, as `write` produces it. A closed pipe stops it, and is no
+    /// failure.
     pub(crate) fn stream(
         &self,
         write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,
@@ -89,10 +91,10 @@ impl Ui {
         }
     }
 
-    /// Says something a person should know.
+    /// Prints a note or warning.
     pub(crate) fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {
-            say(&one_line(text));
+            print_line(&one_line(text));
         }
     }
 
@@ -101,17 +103,17 @@ impl Ui {
         self.loudness >= Loudness::Normal
     }
 
-    /// Says something that must be heard, even with `--quiet`.
+    /// Prints a warning even with `--quiet`.
     pub(crate) fn warn(&self, text: &str) {
-        say(&one_line(text));
+        print_line(&one_line(text));
     }
 
-    /// Says an error that does not end the command.
+    /// Prints an error that does not end the command.
     pub(crate) fn error(&self, text: &str) {
-        say(&format!("Error: {}", one_line(text)));
+        print_line(&format!("Error: {}", one_line(text)));
     }
 
-    /// Shows that something is going on, once it takes longer than a second, until the value is dropped.
+    /// Shows progress once the work takes longer than a second, until the value is dropped.
     pub(crate) fn progress(&self, what: &str) -> Progress {
         if self.loudness >= Loudness::Normal {
             Progress::begin(what)
@@ -120,14 +122,14 @@ impl Ui {
         }
     }
 
-    /// Says something a person may want to know.
+    /// Prints a detail, with `--verbose`.
     pub(crate) fn detail(&self, text: &str) {
         if self.loudness >= Loudness::Verbose {
-            say(&one_line(text));
+            print_line(&one_line(text));
         }
     }
 
-    /// Says what a load has to tell.
+    /// Prints a notice of a load.
     pub(crate) fn notice(&self, notice: &Notice) {
         if notices::is_of_our_name(notice) && program_name::is_called_as_gateway() {
             return;
@@ -147,9 +149,9 @@ pub(crate) fn write_answer(text: &str) -> Result<(), Failure> {
     }
 }
 
-pub(crate) fn say(text: &str) {
+pub(crate) fn print_line(text: &str) {
     progress::make_room(|| {
-        // Nobody is left to tell when stderr is closed.
+        // stderr may be closed.
         let _ = writeln!(io::stderr().lock(), "{text}");
     });
 }

@@ -1,4 +1,5 @@
-//! `audit export`: the record in a file, for another program or another place. Needs no key, and holds none.
+//! `audit export`: writes the record to a file, for another program or another place. Needs no key,
+//! and contains none.
 
 use std::path::PathBuf;
 
@@ -9,18 +10,18 @@ use serde_json::json;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};
-use crate::record::ask::When;
+use crate::record::ask::TimeArgs;
 use crate::record::json;
 use crate::terminal::text::json_line;
 
 /// Write the record to a file, an event a line, and its head as the last line.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl\n  clawkeep audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head record-2026-01-09.jsonl   later: is what was exported still what is in the record?"
+    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl\n  clawkeep audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head record-2026-01-09.jsonl   later: is the record still what was exported?"
 )]
 pub(crate) struct AuditExport {
     #[command(flatten)]
-    when: When,
+    when: TimeArgs,
     /// The file to write, or - for stdout
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -35,7 +36,7 @@ impl AuditExport {
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;
-        // On stdout the record itself goes by.
+        // The record itself goes to stdout.
         let progress =
             (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
         target::write(context, &to, Replaceable::Nothing, |out| {
@@ -47,7 +48,7 @@ impl AuditExport {
                 let event = event?;
                 line(&json::event(&event))?;
                 count += 1;
-                // Events recorded meanwhile are in neither.
+                // Events recorded meanwhile are in neither the file nor the head.
                 head = Some(Head {
                     vault: vault.id(),
                     seq: event.seq,

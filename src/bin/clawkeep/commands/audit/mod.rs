@@ -67,10 +67,10 @@ impl Audit {
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let given = self.head.as_deref().map(SavedHead::read).transpose()?;
-        let vault = context.unlocked_to_read()?; // verifying never makes a vault, nor writes one
-        let kept = match &given {
-            Some(given) => Some(given.head),
+        let saved = self.head.as_deref().map(SavedHead::read).transpose()?;
+        let vault = context.unlocked_to_read()?; // verifying never creates or writes a vault
+        let kept = match &saved {
+            Some(saved) => Some(saved.head),
             None => context.kept_head(&vault)?,
         };
         let progress = context.ui.progress("Verifying the record");
@@ -80,25 +80,25 @@ impl Verify {
             return Err(clawkeep::vault::VaultError::Damaged { path, what: fault }.into());
         }
         let checked = vault.verify_record(kept)?;
-        let export = given
+        let export = saved
             .as_ref()
-            .filter(|given| given.is_export && checked.is_ok());
+            .filter(|saved| saved.is_export && checked.is_ok());
         let compared = export.map(|export| export.compare(&vault)).transpose()?;
         let is_compared =
             !matches!(&checked, Ok(verified) if matches!(verified.head, HeadCheck::Pruned(_)));
         drop(progress);
-        self.say(context, kept, checked, compared)?;
-        if let Some(given) = given.filter(|_| !is_compared) {
+        self.print_result(context, kept, checked, compared)?;
+        if let Some(saved) = saved.filter(|_| !is_compared) {
             return Err(Failure::Refused {
                 what: format!(
-                    "the head in {} proves nothing: event {}, which it was taken from, was pruned since",
-                    given.path.display(),
-                    given.head.seq
+                    "cannot verify against the head in {}: event {}, its source, has been pruned",
+                    saved.path.display(),
+                    saved.head.seq
                 ),
-                next: "Keep a newer one: clawkeep audit head".to_owned(),
+                next: "Save a newer one: clawkeep audit head".to_owned(),
             });
         }
-        // The record holds; so must what it speaks of.
+        // The record verifies; the rows that it describes must match it too.
         let rows = vault.altered_rows()?.into_iter().map(|row| row.name);
         let rows: Vec<String> = rows.collect();
         if rows.is_empty() {
@@ -108,7 +108,7 @@ impl Verify {
         }
     }
 
-    fn say(
+    fn print_result(
         &self,
         context: &Context,
         kept: Option<Head>,
@@ -146,7 +146,7 @@ impl Verify {
                 ]),
             };
             context.ui.json(&answer)?;
-            return checked.map(|_| ()).map_err(|_| Failure::SaidDamaged);
+            return checked.map(|_| ()).map_err(|_| Failure::ReportedDamaged);
         }
         let verified = checked.map_err(Failure::Chain)?;
         let against = match verified.head {

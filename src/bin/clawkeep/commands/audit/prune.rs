@@ -1,4 +1,4 @@
-//! `audit prune`: forget the beginning of the record.
+//! `audit prune`: removes the beginning of the record.
 
 use clap::Args;
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::terminal::text::local_minute;
     after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl && clawkeep audit prune --before 400d\n  clawkeep audit prune   what clawkeep.retention in clawkeep.toml says; `clawkeep sync` does it too, once a day"
 )]
 pub(crate) struct AuditPrune {
-    /// Before then: 400d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339 [default: clawkeep.retention]
+    /// Remove events before this time: 400d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339 [default: clawkeep.retention]
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     before: Option<TimeArg>,
     /// Do not ask first
@@ -35,23 +35,23 @@ impl AuditPrune {
             Some(before) => before.resolve(now),
             None => context.own()?.prune_before(now).ok_or_else(|| {
                 Failure::BadArgument(
-                    "there is no time to prune before: give --before TIME, or set clawkeep.retention = \"400d\" in clawkeep.toml"
+                    "cannot prune: no time is set. Pass --before TIME, or set clawkeep.retention = \"400d\" in clawkeep.toml"
                         .to_owned(),
                 )
             })?,
         };
         if before > now {
             return Err(Failure::BadArgument(format!(
-                "{} is still to come: nothing would be left of the record",
+                "{} is in the future: pruning would leave nothing of the record",
                 local_minute(before.0)
             )));
         }
-        context.locked()?.require_writable()?; // pruning never makes a vault
+        context.locked()?.require_writable()?; // pruning never creates a vault
         let question = format!(
             "Remove the events before {} permanently, except the newest change of each profile and the upgrade of the vault?",
             local_minute(before.0)
         );
-        // A script that says so means it.
+        // A script that passes the time means it.
         if !self.yes && prompt::is_possible() && !prompt::confirm(&question, false)? {
             context.ui.note("Nothing was removed.");
             return Ok(());
@@ -70,7 +70,7 @@ impl AuditPrune {
             return context.ui.json(&answer);
         }
         let before = local_minute(before.0);
-        let said = match pruned {
+        let answer = match pruned {
             Some(pruned) => format!(
                 "Removed {} before {before}, up to event {}; kept {} that clawkeep still needs.\n",
                 counted(pruned.removed),
@@ -79,6 +79,6 @@ impl AuditPrune {
             ),
             None => format!("Nothing to remove: the record has no event before {before}.\n"),
         };
-        context.ui.answer(&said)
+        context.ui.answer(&answer)
     }
 }

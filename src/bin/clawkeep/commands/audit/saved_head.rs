@@ -1,4 +1,4 @@
-//! A head, or a whole record, that the user kept elsewhere.
+//! Heads, and exported records, that the user keeps elsewhere.
 
 use clawkeep::domain::{utf8_of_utf16, without_bom};
 use std::fs::File;
@@ -14,25 +14,25 @@ use crate::failure::Failure;
 use crate::failure::causes::remedy_of;
 use crate::record::json;
 
-/// A head, and what JSON puts around it, are shorter than this many bytes.
+/// The largest head in JSON, in bytes.
 const TAIL: u64 = 4096;
-/// What to do where no head can be read.
+/// The remedy when no head can be read.
 const NAME_A_HEAD: &str =
     "Name a file that can be read, which `clawkeep audit head` or `clawkeep audit export` wrote.";
 
-/// What `--head FILE` names.
+/// The content of `--head FILE`.
 pub(crate) struct SavedHead {
     pub(crate) path: PathBuf,
     pub(crate) head: Head,
-    /// It is what `audit export` wrote.
+    /// Whether `audit export` wrote it.
     pub(crate) is_export: bool,
 }
 
-/// What comparing an export with the record showed.
+/// The result of comparing an export with the record.
 pub(crate) struct Compared {
-    /// So many events are the same.
+    /// How many events are the same.
     pub(crate) same: u64,
-    /// So many were pruned from the record since.
+    /// How many events were pruned from the record since.
     pub(crate) pruned: u64,
 }
 
@@ -87,7 +87,7 @@ impl SavedHead {
             let seq = parsed.get("seq").and_then(Value::as_i64);
             let seq =
                 seq.ok_or_else(|| self.differs(format!("after event {}", before.unwrap_or(0))))?;
-            // What the record has between two lines, the export lacks.
+            // The export lacks events that the record has between two lines.
             while let Some(event) = events.next_if(|event| is_before(event, seq)) {
                 let event = event?;
                 if before.is_some_and(|before| before < event.seq.0) {
@@ -105,7 +105,7 @@ impl SavedHead {
             before = Some(seq);
         }
         if before.is_some_and(|before| before != self.head.seq.0) {
-            return Err(self.differs(format!("it ends before event {}", self.head.seq)));
+            return Err(self.differs(format!("its last event is before {}", self.head.seq)));
         }
         Ok(compared)
     }
@@ -118,7 +118,8 @@ impl SavedHead {
     }
 }
 
-/// Whether an event that could be read is before a place in the record. One that could not is not: it is to be told.
+/// Whether a readable event is before a place in the record. An unreadable event is not: it is
+/// reported.
 fn is_before<E>(event: &Result<Event, E>, seq: i64) -> bool {
     event.as_ref().is_ok_and(|event| event.seq.0 < seq)
 }

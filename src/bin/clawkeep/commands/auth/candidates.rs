@@ -24,7 +24,7 @@ pub(crate) struct Candidates {
     /// A profile to try first, if it is a candidate at all
     #[arg(long, value_name = "ID")]
     prefer: Option<String>,
-    /// As in this session: its pinned profile goes first
+    /// Choose as for this session: its pinned profile goes first
     #[arg(long, value_name = "SESSION", conflicts_with = "prefer")]
     session: Option<String>,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
@@ -101,16 +101,16 @@ impl Candidates {
     }
 }
 
-/// What is known of a candidate beside its store.
+/// Facts about a candidate beside its store.
 #[derive(Clone, Copy)]
 struct Marks {
     is_next: bool,
     is_pinned: bool,
-    /// Why it cannot be handed out, in a word.
+    /// Why it cannot be handed out, in one word.
     fault: Option<&'static str>,
 }
 
-/// A candidate with what is known of it.
+/// A candidate with these facts.
 fn line(
     doc: &StoreDoc,
     provider: &ProviderId,

@@ -1,4 +1,4 @@
-//! What is checked of an agent and a profile before a credential is changed.
+//! Checks of an agent and a profile before a credential is changed.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{one_line, shown_id};
 
-/// An agent that is nowhere is most likely mistyped: nothing is stored for it.
+/// Refuses an unknown agent, which is most likely mistyped: nothing is stored for it.
 pub(crate) fn check_known(
     context: &Context,
     vault: &UnlockedVault,
@@ -56,7 +56,7 @@ pub(crate) fn existing<'d>(
         .ok_or_else(|| missing(agent, id))
 }
 
-/// There is no profile `id`.
+/// The failure for a missing profile `id`.
 pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
     Failure::Refused {
         what: format!(
@@ -68,18 +68,18 @@ pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
     }
 }
 
-/// How to see an agent's ids.
+/// The command that lists an agent's ids.
 pub(crate) fn list_hint(agent: &AgentRef) -> String {
     // One that no id leads to is known by its directory, which CLAWDBOT_AGENT_DIR names.
-    let whose = if agent.name.is_path() {
+    let agent_option = if agent.name.is_path() {
         String::new()
     } else {
         format!(" --agent {}", agent.name)
     };
-    format!("See the ids with: clawkeep models auth list{whose}")
+    format!("See the ids with: clawkeep models auth list{agent_option}")
 }
 
-/// An entry that refers to a secret elsewhere is not replaced by a secret: the person who wrote it would miss it.
+/// Refuses to replace a reference by a secret: the person who wrote the reference would miss it.
 pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure> {
     let credential = doc.credential(id);
     let Some(reference) = credential.as_ref().and_then(Credential::reference) else {
@@ -98,7 +98,7 @@ pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure
     })
 }
 
-/// A profile that mirrors another program's login would be overwritten with the next sync.
+/// Refuses a profile that mirrors another program's login: the next sync would overwrite it.
 pub(crate) fn check_not_borrowed(
     borrowed: &BTreeMap<String, Borrowed>,
     id: &ProfileId,

@@ -1,4 +1,5 @@
-//! Changing an agent's credentials: in the vault and its store, in the configuration, and what is said of it.
+//! Changes an agent's credentials in the vault, its store and the configuration, and reports the
+//! result.
 
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config};
 use clawkeep::domain::StoreDoc;
@@ -12,8 +13,9 @@ use crate::failure::Failure;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::shown_id;
 
-/// Says which agent a credential was stored for. The gateway's own program says nothing of it, so under its name nothing is said.
-pub(crate) fn tell_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
+/// Reports which agent a credential was stored for. The reference prints nothing of it, so under
+/// its name nothing is printed.
+pub(crate) fn note_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
     if is_called_as_gateway() {
         return Ok(());
     }
@@ -31,7 +33,7 @@ pub(crate) fn tell_agent(context: &Context, agent: &AgentRef) -> Result<(), Fail
     Ok(())
 }
 
-/// Changes an agent's document and says what there is to say.
+/// Changes an agent's document and reports the result.
 pub(crate) fn edit_store(
     context: &Context,
     vault: &mut UnlockedVault,
@@ -40,11 +42,12 @@ pub(crate) fn edit_store(
 ) -> Result<Loaded, Failure> {
     let mode = context.mode_for(vault, agent)?;
     let loaded = context.with_engine(vault, |engine| engine.edit(agent, mode, change))?;
-    context.tell(&loaded);
+    context.report_load(&loaded);
     Ok(loaded)
 }
 
-/// Records in the gateway's configuration what was done to a profile, which `done` says; the line that the reference says of it.
+/// Records in the gateway's configuration the change that `done` describes; returns the reference's
+/// line for it.
 pub(crate) fn record_in_config(
     context: &Context,
     edit: &ConfigEdit,
@@ -65,8 +68,8 @@ pub(crate) fn record_in_config(
     })
 }
 
-/// Ends a command that stored something and then changed the configuration: the answer, then what went wrong with the store,
-/// then what went wrong with the configuration.
+/// Finishes a command that stored something and then changed the configuration: prints the answer,
+/// then the store's failure, then the configuration's.
 pub(crate) fn conclude(
     context: &Context,
     loaded: Loaded,
@@ -77,7 +80,7 @@ pub(crate) fn conclude(
         Ok(line) => (line, None),
         Err(failure) => (String::new(), Some(failure)),
     };
-    let told = context.ui.answer(&answer(&line));
+    let answered = context.ui.answer(&answer(&line));
     context.verdict(loaded)?;
-    trouble.map_or(told, Err)
+    trouble.map_or(answered, Err)
 }

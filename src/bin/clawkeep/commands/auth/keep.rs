@@ -1,4 +1,4 @@
-//! `models auth keep` and `models auth adopt`: which login a mirrored profile holds where its
+//! `models auth keep` and `models auth adopt`: choose the login of a mirrored profile when its
 //! program has another one.
 
 use clap::Args;
@@ -15,7 +15,7 @@ use crate::terminal::text::{one_line, shown_id};
 /// Keep a stored login although its program is logged out or has another one.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep models auth keep anthropic:claude-cli\n\nThe stored login is handed out until it expires, without a warning. The decision ends when the program logs in, or out, again."
+    after_help = "Example:\n  clawkeep models auth keep anthropic:claude-cli\n\nclawkeep hands out the stored login until it expires, without a warning. The decision holds until the program logs in or out again."
 )]
 pub(crate) struct Keep {
     /// The profile
@@ -74,7 +74,7 @@ impl Adopt {
             engine.context.adopts = Some(id.to_owned());
             engine.load(&agent, mode)
         })?;
-        context.tell(&loaded);
+        context.report_load(&loaded);
         let here = |report: &&LoginReport| report.profile == id && !report.is_elsewhere;
         let report = loaded.logins.iter().find(here);
         let usable = report

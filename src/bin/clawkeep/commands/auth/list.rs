@@ -41,14 +41,14 @@ struct Row<'d> {
     credential: Credential<'d>,
     health: Health,
     last_used: Option<Expiry>,
-    /// Why it is passed over for now.
+    /// Why selection skips it for now.
     rest: Option<Rest<'d>>,
     grant: Option<GrantState>,
-    /// AgentOption it is, where it was imported as another program's.
+    /// The program that owns it, if it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
     /// What is wrong with its expiry.
     fault: Option<ExpiryFault>,
-    /// What became of the login that it mirrors.
+    /// The state of the login that it mirrors.
     login: Option<&'d LoginReport>,
     now: UnixMs,
 }
@@ -158,7 +158,7 @@ impl<'d> Row<'d> {
     fn status(&self) -> &'static str {
         match (self.credential.entry_fault(), self.health.status) {
             (Some(fault), _) => fault.as_str(),
-            // A token whose expiry says nothing is not one without an expiry.
+            // A token with an invalid expiry is not one without an expiry.
             (None, _) if self.has_odd_expiry() => "unknown",
             (None, status) => status.as_str(),
         }
@@ -169,7 +169,7 @@ impl<'d> Row<'d> {
         self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
     }
 
-    /// How its grant stands, if that is not as it should be.
+    /// The state of its grant, if not normal.
     fn grant(&self) -> Option<&'static str> {
         self.grant.map(GrantState::as_str)
     }

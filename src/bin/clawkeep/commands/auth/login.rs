@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use super::paste::profile_id;
 use super::{checks, edit};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -40,7 +40,7 @@ const CODEX_ACCOUNT: &str = "chatgpt_account_id";
 /// Log in at a provider, in a browser.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for what the browser ends at\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
+    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for the address of the last page\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
 )]
 pub(crate) struct Login {
     /// The provider, for example openai-codex
@@ -49,7 +49,7 @@ pub(crate) struct Login {
     /// The profile to store it as [default: PROVIDER:EMAIL, or PROVIDER:default]
     #[arg(long, value_name = "ID", value_parser = profile_id)]
     profile_id: Option<ProfileId>,
-    /// Open no browser and listen for none: ask for the address that it ends at
+    /// Open no browser here: ask for the address of the page on which the login finishes
     #[arg(long, conflicts_with = "device")]
     no_browser: bool,
     /// Log in on another device, with a code
@@ -59,13 +59,13 @@ pub(crate) struct Login {
     agent: AgentOption,
 }
 
-/// What a login brought, and who waits to hear of it.
+/// The result of a login, and the browser that waits for it.
 struct Brought {
     tokens: Tokens,
     browser: Option<Callback>,
 }
 
-/// A login that is to be stored.
+/// A login to store.
 struct NewLogin<'a> {
     id: ProfileId,
     provider: &'a Provider,
@@ -78,7 +78,7 @@ impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let provider = self.known(context)?;
-        let mut vault = context.vault()?; // before anybody logs in: without the vault it would be in vain
+        let mut vault = context.vault()?; // before the login: without the vault it would be in vain
         checks::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
         let stored = self
@@ -124,8 +124,8 @@ impl Login {
             browser.show_result(ended);
         }
         let loaded = stored?;
-        login.say(context, loaded.before.as_ref());
-        edit::tell_agent(context, &agent)?;
+        login.note_consequences(context, loaded.before.as_ref());
+        edit::note_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
             provider: provider.id.clone(),
@@ -143,12 +143,12 @@ impl Login {
         })
     }
 
-    /// The provider's entry, which has what this way of logging in needs.
+    /// The provider's entry, with the settings that this way of logging in needs.
     fn known(&self, context: &Context) -> Result<Provider, Failure> {
         let known = context.providers()?.get(&self.provider);
         let known = known.map_err(|fault| Failure::Refused {
             what: fault.to_string(),
-            next: format!("Mend it in {}.", settings(context)),
+            next: format!("Fix it in {}.", settings(context)),
         })?;
         let way = if self.device {
             "device_url"
@@ -188,7 +188,7 @@ impl Login {
     }
 }
 
-/// Why nobody is logged in.
+/// Why a login did not succeed.
 enum NotLoggedIn {
     /// The login failed.
     Login(LoginError),
@@ -225,7 +225,7 @@ impl NotLoggedIn {
             {
                 format!(
                     "Check client_id and scopes in [providers.{}] of {}.",
-                    renewal::quoted(provider),
+                    refresh_failure::quoted(provider),
                     settings(context)
                 )
             }
@@ -247,7 +247,7 @@ fn in_browser(
     let listener = Listener::bind(provider)?;
     let login = Authorization::begin(provider, endpoint, listener.redirect_uri().clone())?;
     let url = login.url();
-    // Every user of the machine can read what the browser is started with.
+    // Every user of the machine can read a browser's arguments.
     let is_opened = open_browser(context, listener.start().as_str());
     let begin = match is_opened {
         true => "A browser opens to log in to",
@@ -296,7 +296,7 @@ fn by_pasting(
     );
     show_url(context, &begin, login.url().as_str());
     context.ui.note(
-        "The browser ends at a page that does not open. Copy the address of that page (or code#state, if it shows that).",
+        "The browser's last page does not open. Copy its address of that page (or code#state, if it shows that).",
     );
     let question = "Paste it here; it does not show";
     let pasted = prompt::secret_line(question).map_err(NotLoggedIn::Asking)?;
@@ -325,14 +325,14 @@ fn on_device(
         show_url(context, "The same, with the code in it:", url.as_str());
     }
     context.ui.note(&format!(
-        "Waiting until it is confirmed there; the code ends in {} minutes.",
+        "Waiting until it is confirmed there; the code expires in {} minutes.",
         login.lifetime().as_secs().div_ceil(60)
     ));
     let _progress = context.ui.progress("Waiting until it is confirmed");
     Ok(login.wait(context.clock)?)
 }
 
-/// Even with `--quiet`: without it there is no login.
+/// Printed even with `--quiet`: without it nobody can log in.
 fn show_url(context: &Context, begin: &str, url: &str) {
     context.ui.warn(begin);
     context.ui.warn(&format!("  {url}"));
@@ -435,7 +435,7 @@ impl NewLogin<'_> {
         (!account.is_empty()).then(|| account.to_owned())
     }
 
-    fn say(&self, context: &Context, before: Option<&StoreDoc>) {
+    fn note_consequences(&self, context: &Context, before: Option<&StoreDoc>) {
         let replaced = before.and_then(|before| before.credential(self.id.as_str()));
         if let Some(replaced) = replaced {
             let what = match replaced.kind {
@@ -443,13 +443,13 @@ impl NewLogin<'_> {
                 other => other.as_str(),
             };
             context.ui.note(&format!(
-                "Note: it took the place of the {what} that was stored as {}.",
+                "Note: it replaced the {what} that was stored as {}.",
                 self.id
             ));
         }
         if self.tokens.refresh.is_none() {
             context.ui.note(&format!(
-                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it ends.",
+                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it expires.",
                 self.provider.id, self.id
             ));
         }
@@ -471,7 +471,7 @@ fn default_id(provider: &ProviderId, email: Option<&str>) -> ProfileId {
     ProfileId::new(format!("{provider}:{}", email.unwrap_or("default")))
 }
 
-/// Under the id of another provider's credential it would be taken away unseen.
+/// Refuses the id of another provider's credential, which would silently disappear.
 fn check_not_others(doc: &StoreDoc, id: &ProfileId, provider: &ProviderId) -> Result<(), Failure> {
     match doc.credential(id.as_str()) {
         Some(stored) if stored.is_readable() && !stored.is_for(provider.as_str()) => {
@@ -492,11 +492,11 @@ fn settings(context: &Context) -> String {
     context.layout.shorten_home(&context.layout.settings_file)
 }
 
-/// A login that the provider's entry does not suffice for.
+/// The error for a provider's entry that lacks settings for a login.
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     let set = format!(
         "set {lacking} in [providers.{}] of {}.",
-        renewal::quoted(provider),
+        refresh_failure::quoted(provider),
         settings(context)
     );
     let next = match provider.as_str() {
@@ -505,7 +505,7 @@ fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     };
     Failure::Refused {
         what: format!(
-            "cannot log in to {} here: nothing says its {lacking}",
+            "cannot log in to {} here: {lacking} of that provider is not set",
             shown_id(provider.as_str())
         ),
         next,

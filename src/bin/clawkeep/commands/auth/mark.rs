@@ -1,4 +1,4 @@
-//! `models auth mark`: what a caller learnt of a credential.
+//! `models auth mark`: records the result of using a credential.
 
 use clap::{Args, ValueEnum};
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -16,24 +16,24 @@ use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::terminal::text::{self, shown_id};
 
-/// Say what came of using a credential.
+/// Report the result of using a credential.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth mark anthropic:work --used\n  clawkeep models auth mark anthropic:work --failed rate_limit   it rests for 1, 5, 25, then 60 minutes\n  clawkeep models auth mark anthropic:work --clear"
+    after_help = "Examples:\n  clawkeep models auth mark anthropic:work --used\n  clawkeep models auth mark anthropic:work --failed rate_limit   in cooldown for 1, 5, 25, then 60 minutes\n  clawkeep models auth mark anthropic:work --clear"
 )]
 pub(crate) struct Mark {
     /// The profile
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    what: What,
+    result: UseResult,
     #[command(flatten)]
     agent: AgentOption,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct What {
+struct UseResult {
     /// It worked
     #[arg(long)]
     used: bool,
@@ -54,7 +54,7 @@ enum Reason {
     /// Too many requests
     #[value(name = "rate_limit", alias = "rate-limit")]
     RateLimit,
-    /// No money left: rests for hours
+    /// No money left: in cooldown for hours
     Billing,
     /// No answer in time
     Timeout,
@@ -83,7 +83,7 @@ impl Mark {
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let id = ids::id_in(doc, &self.id);
             checks::existing(doc, &agent, id)?;
-            Ok(self.what.marked(doc, id, rules, now))
+            Ok(self.result.marked(doc, id, rules, now))
         })?;
         let id = ids::id_in(&loaded.doc, &self.id);
         let state = rest(&loaded.doc, id, now)
@@ -93,7 +93,7 @@ impl Mark {
     }
 }
 
-impl What {
+impl UseResult {
     fn marked(&self, doc: &StoreDoc, id: &str, rules: &CooldownRules, now: UnixMs) -> Edited {
         let provider = doc
             .credential(id)
@@ -120,11 +120,11 @@ impl What {
             );
             after.set(Section::Usage, id, failed.usage);
         } else if self.used {
-            let rested = rest(doc, id, now).is_some();
+            let was_in_cooldown = rest(doc, id, now).is_some();
             after.set(Section::Usage, id, after_use(usage, now));
             after.set(Section::LastGood, &last_good_key(doc, &provider), json!(id));
             events.push(event(EventKind::CredentialUsed));
-            if rested {
+            if was_in_cooldown {
                 events.push(event(EventKind::CooldownCleared).detail("by", "use"));
             }
         } else if let Some(cleared) = after_clearing(usage) {
@@ -135,7 +135,7 @@ impl What {
     }
 }
 
-/// The provider's key in `lastGood`: the one that is there, however it is spelt.
+/// The provider's key in `lastGood`: the existing one, however it is spelled.
 fn last_good_key(doc: &StoreDoc, provider: &ProviderId) -> String {
     doc.entries(Section::LastGood)
         .map(|(key, _)| key)

@@ -32,7 +32,7 @@ pub(crate) enum Auth {
     Add(add::Add),
     /// Log in at a provider, in a browser
     Login(login::Login),
-    /// Run `claude setup-token` on this terminal and take over the login
+    /// Run `claude setup-token` on this terminal and import the login
     SetupToken(setup_token::SetupToken),
     /// Store a token that is pasted or given on stdin
     PasteToken(paste::PasteToken),
@@ -48,7 +48,7 @@ pub(crate) enum Auth {
     Remove(remove::Remove),
     /// Put an earlier version of a credential back
     Restore(restore::Restore),
-    /// Say what came of using a credential
+    /// Report the result of using a credential
     Mark(mark::Mark),
     /// Which credentials would be tried, in order
     Candidates(candidates::Candidates),

@@ -37,7 +37,7 @@ pub(crate) enum Order {
     Clear(Clear),
 }
 
-/// OrderTarget order.
+/// The provider and the agent of an order.
 #[derive(Debug, Args)]
 pub(crate) struct OrderTarget {
     /// The provider, for example anthropic
@@ -96,7 +96,7 @@ impl Order {
     }
 }
 
-/// An override as its file has it, whatever its strings are.
+/// The override as stored in the file, whatever its strings are.
 fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
     let ids = doc.order_for(provider.as_str())?;
     Some(ids.iter().map(|id| id.as_str().to_owned()).collect())

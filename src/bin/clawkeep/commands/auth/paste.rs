@@ -25,7 +25,7 @@ use crate::terminal::prompt;
 pub(crate) struct PasteToken {
     #[command(flatten)]
     target: Target,
-    /// When it ends, from now: 365d, 12h, 30m; without a unit, days
+    /// When it expires, from now: 365d, 12h, 30m; without a unit, days
     #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime, allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
 }
@@ -53,7 +53,7 @@ struct Target {
     agent: AgentOption,
 }
 
-/// What is to be stored, but for the secret.
+/// The credential to store, without the secret.
 pub(super) struct Paste<'a> {
     pub(super) agent: &'a AgentRef,
     pub(super) provider: &'a ProviderId,
@@ -99,21 +99,21 @@ impl Target {
             expires,
             means,
         };
-        let mut vault = context.vault()?; // before the secret is asked for: without the vault it would be typed in vain
+        let mut vault = context.vault()?; // before the question: without the vault the secret would be typed in vain
         paste.check(context, &vault)?;
         let secret = paste.ask()?;
         paste.store(context, &mut vault, &secret)
     }
 }
 
-/// The profile of a provider whose id is not given. Source: the reference.
+/// The default profile of a provider. Source: the reference.
 pub(super) fn default_id(provider: &ProviderId) -> ProfileId {
     ProfileId::new(format!("{provider}:manual"))
 }
 
 /// A profile id as an argument, which is not empty.
 pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
-    /// Longest id that is taken; the store itself has no limit.
+    /// The longest accepted id; the store itself has no limit.
     const ID_MAX: usize = 200;
     let id = raw.trim();
     let looks_secret = ["sk-", "eyJ", "xoxb-", "ghp_", "gho_"]
@@ -132,8 +132,8 @@ pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
 }
 
 impl Paste<'_> {
-    /// A profile that mirrors another program's login would be overwritten with the next sync, and an agent that is nowhere is
-    /// mistyped.
+    /// Refuses a profile that mirrors another program's login, since the next sync would overwrite
+    /// it, and an unknown agent, which is mistyped.
     pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
         checks::check_known(context, vault, self.agent)?;
         let state = vault.agent(&self.agent.name)?;
@@ -175,12 +175,12 @@ impl Paste<'_> {
             .and_then(|before| before.credential(self.id.as_str()));
         if let Some(before) = replaced {
             context.ui.note(&format!(
-                "Note: it took the place of the {} that was stored as {}.",
+                "Note: it replaced the {} that was stored as {}.",
                 before.kind.as_str(),
                 self.id
             ));
         }
-        edit::tell_agent(context, self.agent)?;
+        edit::note_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
             id: self.id.clone(),
             provider: self.provider.clone(),

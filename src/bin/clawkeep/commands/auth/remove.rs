@@ -1,4 +1,4 @@
-//! `models auth remove`: take a credential out of the store, the orders and the configuration.
+//! `models auth remove`: removes a credential from the store, the orders and the configuration.
 
 use clap::Args;
 use clawkeep::audit::Origin;
@@ -40,7 +40,7 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
-        let loaded = context.load_silently(&mut vault, &agent)?; // the change itself loads once more, and tells
+        let loaded = context.load_silently(&mut vault, &agent)?; // the change loads again, and reports
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
         let credential = credential.ok_or_else(|| checks::missing(&agent, id))?;
@@ -49,7 +49,7 @@ impl Remove {
         if !self.yes {
             if !prompt::is_possible() {
                 return Err(Failure::BadArgument(format!(
-                    "removing {what} has to be confirmed, and there is nobody to ask; say --yes"
+                    "removing {what} needs confirmation, and there is no terminal to ask on; pass --yes"
                 )));
             }
             let question = format!("Remove {what} from agent {}?", agent.name);
@@ -86,7 +86,7 @@ fn described(credential: &Credential<'_>) -> String {
     }
 }
 
-/// A login that another program has would come back with the next command.
+/// Refuses a login that another program still has: the next command would import it again.
 fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
     let is_gone = |why: &KeepReason| {
         matches!(
@@ -121,7 +121,7 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
     })
 }
 
-/// A document without a profile: its statistics and its places in orders go with it.
+/// The document without a profile, its statistics and its places in orders.
 fn without(doc: &StoreDoc, id: &str) -> Edited {
     let mut after = doc.clone();
     let mut events = Vec::new();
@@ -149,8 +149,8 @@ fn without(doc: &StoreDoc, id: &str) -> Edited {
     Edited::to(after, events).by("remove", Origin::Clawkeep)
 }
 
-/// Whether another agent has a profile of that id, in the vault or in a store that was never looked at: the configuration speaks
-/// for all of them.
+/// Whether another agent has a profile of that id, in the vault or in a store that was never read:
+/// the configuration covers all agents.
 fn is_elsewhere(
     context: &Context,
     vault: &UnlockedVault,

@@ -64,7 +64,7 @@ impl Restore {
         if vault.is_spent(&Credential::of(entry.expose_secret()))? {
             return Err(Failure::Refused {
                 what: format!(
-                    "the refresh token of version {number} of {} is spent: another has taken its place",
+                    "the refresh token of version {number} of {} is used up: a newer one replaced it",
                     shown_id(&id)
                 ),
                 next: "Nothing was changed. Log in again instead.".to_owned(),
@@ -77,7 +77,7 @@ impl Restore {
         })?;
         if Owner::of(&id) != Owner::Vault {
             context.ui.note(&format!(
-                "Note: {} is another program's login: the next command takes over what that program has.",
+                "Note: {} is another program's login: the next command imports what that program has.",
                 shown_id(&id)
             ));
         }
@@ -102,7 +102,7 @@ impl Restore {
         Failure::Refused {
             what,
             next: if numbers.is_empty() {
-                "The newest 3 are kept for 30 days; none with a refresh token that is spent."
+                "The newest 3 are kept for 30 days; none with a refresh token that is used up."
                     .to_owned()
             } else {
                 format!("Kept are: {}", numbers.join(", "))
@@ -111,8 +111,8 @@ impl Restore {
     }
 }
 
-/// What each version is called: by its number in the record. Where another program's credential was kept beside one that it had the number
-/// of, there are two of a number, told apart by a second one: `3.1` is the older of them.
+/// The name of each version: its number in the record. If another program's credential was kept
+/// beside one with the same number, a second number tells them apart: `3.1` is the older one.
 fn numbers(kept: &[KeptVersion]) -> Vec<String> {
     let number = |(at, version): (usize, &KeptVersion)| {
         let is_same = |other: &&KeptVersion| other.generation == version.generation;

@@ -1,4 +1,4 @@
-//! `models auth setup-token`: run `claude setup-token` on the terminal, then take over the login.
+//! `models auth setup-token`: runs `claude setup-token` on the terminal, then imports the login.
 
 use std::ffi::OsStr;
 
@@ -16,10 +16,10 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::terminal::{prompt, signals};
 
-/// The program that makes the token.
+/// The program that creates the token.
 const CLAUDE: &str = "claude";
 
-/// Run `claude setup-token` on this terminal and take over the login.
+/// Run `claude setup-token` on this terminal and import the login.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep models auth setup-token\n  clawkeep models auth setup-token --yes   without asking first"
@@ -34,7 +34,7 @@ pub(crate) struct SetupToken {
 }
 
 impl SetupToken {
-    /// As chosen in `models auth add`.
+    /// The command as chosen in `models auth add`.
     pub(super) fn asked_for() -> Self {
         Self {
             provider: "anthropic".to_owned(),
@@ -78,14 +78,14 @@ impl SetupToken {
             mode: CredentialType::OAuth, // as the reference records it; `oauth` accepts a token
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
-        edit::tell_agent(context, &agent)?;
+        edit::note_agent(context, &agent)?;
         edit::conclude(context, loaded, recorded, |updated| {
             format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n")
         })
     }
 }
 
-/// What Claude Code's login was taken over as.
+/// The profile as which Claude Code's login was imported.
 fn login(doc: &StoreDoc) -> Option<clawkeep::domain::SecretJson> {
     let entry: Option<&Value> = doc.get(Section::Profiles, CLAUDE_CLI);
     entry.cloned().map(clawkeep::domain::SecretJson::new)

@@ -1,4 +1,4 @@
-//! `models auth trust`: where a login's tokens may be sent from now on.
+//! `models auth trust`: confirms where a login's tokens may be sent from now on.
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
@@ -6,7 +6,7 @@ use clawkeep::domain::{ProfileId, ProviderId, from_outside};
 use clawkeep::sync::{Edited, NotRefreshed};
 
 use super::{checks, edit};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -17,7 +17,7 @@ use crate::terminal::text::shown_id;
 /// Confirm where a login's tokens are sent.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep models auth trust openai-codex:default\n\nA login is pinned to the token endpoint that gave it out. When the settings name another one, nothing is sent until this confirms it, on a terminal."
+    after_help = "Example:\n  clawkeep models auth trust openai-codex:default\n\nA login is pinned to the token endpoint that issued it. When the settings name another one, clawkeep sends nothing until you confirm it with this command, on a terminal."
 )]
 pub(crate) struct Trust {
     /// The profile
@@ -35,8 +35,8 @@ impl Trust {
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = checks::existing_of(&loaded, &agent, id)?;
         let refused = |why: &NotRefreshed| Failure::Refused {
-            what: renewal::why_not(id, why),
-            next: renewal::what_next(context, (&agent.name, &loaded.doc), id, why),
+            what: refresh_failure::reason(id, why),
+            next: refresh_failure::fix(context, (&agent.name, &loaded.doc), id, why),
         };
         if credential.expose_refresh().is_none() {
             return Err(refused(&NotRefreshed::NoRefreshToken));
@@ -60,14 +60,14 @@ impl Trust {
         if !prompt::is_possible() {
             return Err(Failure::Refused {
                 what: format!(
-                    "where the tokens of {shown} are sent has to be confirmed on a terminal"
+                    "where the tokens of {shown} are sent must be confirmed on a terminal"
                 ),
                 next: "Run the command on one.".to_owned(),
             });
         }
         let before = pinned.as_ref().map_or_else(
             || "It is not pinned yet.".to_owned(),
-            |pinned| format!("Of {shown}: {}.", renewal::changed(pinned, &now)),
+            |pinned| format!("Of {shown}: {}.", refresh_failure::changed(pinned, &now)),
         );
         context.ui.note(&before);
         let question = format!(

@@ -1,4 +1,4 @@
-//! `backup`: copies of the vault, made, proved and put back.
+//! `backup`: creates, verifies and restores copies of the vault.
 
 pub(crate) mod restore;
 
@@ -25,24 +25,24 @@ use crate::terminal::text::{local_minute, one_line};
 pub(crate) enum Backup {
     /// Write a copy of the vault, while others go on using it
     Create(Create),
-    /// Prove that a copy is whole, and that a key opens it
+    /// Verify that a copy is complete, and that a key opens it
     Verify(Verify),
-    /// Put a copy back in the vault's place
+    /// Replace the vault with a copy
     Restore(Restore),
 }
 
 /// Write a copy of the vault, while others go on using it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n\nThe copy is sealed as the vault is; the keys are not in it. Keep a key elsewhere too: clawkeep key recovery"
+    after_help = "Example:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n\nThe copy is encrypted like the vault and does not contain the keys. Keep a key elsewhere too: clawkeep key recovery"
 )]
 pub(crate) struct Create {
-    /// Where to; nothing may be there
+    /// The file to create; must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
-/// Prove that a copy is whole, and that a key opens it.
+/// Verify that a copy is complete, and that a key opens it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  clawkeep backup verify ~/backup/vault-2026-11-25.db")]
 pub(crate) struct Verify {
@@ -103,7 +103,7 @@ impl Create {
         }
         if vault.slots()?.len() == 1 {
             context.ui.note(
-                "Note: one key opens it, and the key is not in it. Add one to keep on paper: clawkeep key recovery",
+                "Note: only one key opens this backup, and the backup does not contain it. Create a recovery code: clawkeep key recovery",
             );
         }
         Ok(())
@@ -114,7 +114,7 @@ impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         context.harden();
         let file = absolute(&self.file);
-        let progress = context.ui.progress("Proving the backup");
+        let progress = context.ui.progress("Verifying the backup");
         let found = verify_backup(&file, &context.key_sources())?;
         drop(progress);
         let relation = self.relation(context, &found);
@@ -139,7 +139,7 @@ impl Verify {
                 _ => "",
             };
             context.ui.answer(&format!(
-                "The backup is whole: as of {as_of}, {} events{pruned}, the record holds, {} sealed cells open.\nVault: {}{}\nOpened with: key slot {} ({})\n",
+                "The backup is complete: as of {as_of}, {} events{pruned}, the record verifies, {} encrypted cells open.\nVault: {}{}\nOpened with: key slot {} ({})\n",
                 found.record.events,
                 found.cells - found.unopened.len() as u64,
                 found.vault,
@@ -157,7 +157,8 @@ impl Verify {
         }
     }
 
-    /// How it stands to the vault that is in use here, if there is one: in words, and whether it is the same one.
+    /// How the backup relates to the vault in use here, if there is one: in words, and whether it
+    /// is the same one.
     fn relation(&self, context: &Context, found: &Examined) -> Option<(String, bool)> {
         let vault = Vault::open(&context.layout.vault_file).ok()?;
         if vault.id() != found.vault {
@@ -173,7 +174,7 @@ impl Verify {
                 (format!(", the one in use here, {behind} {noun} ago"), true)
             }
             _ => (
-                ", the one in use here, whose record went another way since".to_owned(),
+                ", the one in use here, whose record has diverged since".to_owned(),
                 true,
             ),
         })

@@ -1,4 +1,4 @@
-//! `backup restore`: a copy in the vault's place.
+//! `backup restore`: replaces the vault with a copy.
 
 use std::path::PathBuf;
 
@@ -8,27 +8,27 @@ use clawkeep::vault::{
     BackupError, RestoreChecks, Restored, RotationScope, UnlockedVault, Vault, VaultError, restore,
 };
 
-use crate::commands::key::log_warning::tell_of_log;
+use crate::commands::key::log_warning::warn_of_log;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::absolute;
 use crate::terminal::text::{local_minute, shown_ids};
 
-/// Put a copy back in the vault's place.
+/// Replace the vault with a copy.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nThe copy is proved first. The vault that it replaces is kept beside it, and credentials that are newer there are taken over."
+    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nclawkeep verifies the copy first. It keeps the vault that it replaces beside the new one, and imports credentials that are newer there."
 )]
 pub(crate) struct Restore {
     /// The copy
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Also one of another vault, or one in which not everything opens
+    /// Also a copy of another vault, or one with rows that do not open
     #[arg(long)]
     force: bool,
 }
 
-/// How often a restore waits for refreshes, where new ones keep beginning.
+/// How often a restore waits for refreshes while new ones keep starting.
 const ROUNDS_MAX: usize = 5;
 
 impl Restore {
@@ -41,9 +41,7 @@ impl Restore {
         } else {
             RestoreChecks::Enforce
         };
-        let progress = context
-            .ui
-            .progress("Proving the backup and putting it back");
+        let progress = context.ui.progress("Verifying and restoring the backup");
         let mut rounds = 1..ROUNDS_MAX;
         let mut done = loop {
             self.settle(context)?;
@@ -57,7 +55,7 @@ impl Restore {
                 &|id| context.head_kept_of(id).ok().flatten(),
                 who,
             ) {
-                // Begun just now.
+                // A refresh that started after the last check.
                 Err(BackupError::Vault(VaultError::RefreshUnderWay)) if rounds.next().is_some() => {
                 }
                 other => break other?,
@@ -69,17 +67,17 @@ impl Restore {
         };
         drop(progress);
         context.replace_head(&vault);
-        context.ui.answer(&said(context, &done))?;
-        tell_of_log(context, done.log);
+        context.ui.answer(&summary(context, &done))?;
+        warn_of_log(context, done.log);
         self.note(context, &done);
         if !done.is_rekeyed {
-            renew_key(context, &mut vault);
+            replace_data_key(context, &mut vault);
         }
         merge_stores(context, &mut vault)
     }
 
-    /// Takes in what refreshes have brought to the vault that is to be replaced, and waits for those under way. What cannot be opened
-    /// has nothing to wait for.
+    /// Imports the results of refreshes into the vault that will be replaced, and waits for running
+    /// ones. A vault that does not open has none to wait for.
     fn settle(&self, context: &Context) -> Result<(), Failure> {
         let Ok(vault) = Vault::open(&context.layout.vault_file) else {
             return Ok(());
@@ -88,9 +86,9 @@ impl Restore {
         match vault.unlock(&context.key_sources()) {
             Ok(mut vault) => {
                 if context.check_end(&vault).is_err() {
-                    return Ok(()); // it may be what is to be replaced for that
+                    return Ok(()); // the restore may replace the vault because it does not open
                 }
-                context.keep_head(&vault); // the one that the record will name as abandoned, should this be cut short
+                context.keep_head(&vault); // the head that the record names as abandoned if this is interrupted
                 context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
                 Ok(())
             }
@@ -101,25 +99,25 @@ impl Restore {
     fn note(&self, context: &Context, done: &Restored) {
         if let Some(why) = &done.unread {
             context.ui.warn(&format!(
-                "Warning: no credential could be taken over from the vault that was replaced, and the keys are the backup's: {why}"
+                "Warning: no credential could be imported from the vault that was replaced, and the keys are the backup's: {why}"
             ));
         }
         if !done.carried.uncertain.is_empty() {
             context.ui.note(&format!(
-                "Note: the refresh tokens of {} may have been spent since the backup was made. The next use tries each once; if it is refused, log in again.",
+                "Note: the refresh tokens of {} may have been used up since the backup was made. The next use tries each once; if the provider refuses it, log in again.",
                 ids(&done.carried.uncertain)
             ));
         }
         if !done.backup.unopened.is_empty() {
             context.ui.warn(&format!(
-                "Warning: not everything in the backup opens: {}",
+                "Warning: some rows of the backup do not open: {}",
                 done.backup.unopened.join(", ")
             ));
         }
     }
 }
 
-fn said(context: &Context, done: &Restored) -> String {
+fn summary(context: &Context, done: &Restored) -> String {
     let as_of = done
         .backup
         .as_of
@@ -142,7 +140,7 @@ fn said(context: &Context, done: &Restored) -> String {
     }
     if !done.carried.credentials.is_empty() {
         lines.push(format!(
-            "Newer there, and taken over: {}.",
+            "Newer there, and imported: {}.",
             ids(&done.carried.credentials)
         ));
     }
@@ -158,18 +156,19 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
     shown_ids(names.iter().map(String::as_str))
 }
 
-/// Takes in what refreshes left beside the vault that is not there any more, and replaces the key that may be that one's too: its rows are
-/// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
-fn renew_key(context: &Context, vault: &mut UnlockedVault) {
+/// Imports what refreshes left beside the replaced vault, and replaces the data key, which may be
+/// that vault's too: its rows must not open here. The backup is already in place, so a failure here
+/// is only reported.
+fn replace_data_key(context: &Context, vault: &mut UnlockedVault) {
     match context.with_engine(vault, |engine| engine.rotate(RotationScope::DataKey)) {
-        Ok(rotated) => tell_of_log(context, rotated.log),
+        Ok(rotated) => warn_of_log(context, rotated.log),
         Err(error) => context.ui.warn(&format!(
-            "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"
+            "Warning: the data key was not replaced: {error}. Replace it with: clawkeep key rotate"
         )),
     }
 }
 
-/// What only the stores have is taken over, and they are written anew.
+/// Imports what only the stores have, and writes them again.
 fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Failure> {
     let mut first = Ok(());
     for agent in context.every_agent(vault)? {
@@ -178,7 +177,7 @@ fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Fail
             .and_then(|loaded| context.verdict(loaded));
         match (merged, &first) {
             (Ok(()), _) => {}
-            (Err(failure), Ok(())) => first = Err(failure), // said at the end
+            (Err(failure), Ok(())) => first = Err(failure), // reported at the end
             (Err(failure), Err(_)) => context.ui.error(&format!(
                 "agent {}: {}",
                 agent.name,

@@ -1,4 +1,4 @@
-//! One look at everything: opening, syncing, reading, and what that runs into.
+//! One diagnosis: opening, syncing and reading everything, and the failures of that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use clawkeep::vault::{UnlockedVault, VaultError};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// What one look brought.
+/// The result of a diagnosis.
 pub(super) struct Diagnosis {
     settings: Option<Settings>,
     vault: OpenVault,
     agents: Vec<ExaminedAgent>,
     kept_head: Option<clawkeep::audit::Head>,
-    /// What opening, reading and loading ran into.
+    /// Failures of opening, reading and loading.
     trouble: Vec<Finding>,
 }
 
@@ -35,7 +35,7 @@ impl Diagnosis {
         in_order(found)
     }
 
-    /// The vault, if it was opened with its key.
+    /// The vault, if it opened with its key.
     pub(super) fn unlocked(&mut self) -> Option<&mut UnlockedVault> {
         match &mut self.vault {
             OpenVault::Unlocked(vault) => Some(vault),
@@ -43,7 +43,7 @@ impl Diagnosis {
         }
     }
 
-    /// The store in which the configuration's profiles are looked up.
+    /// The store in which the configuration's profiles are searched.
     pub(super) fn main_doc(&self, context: &Context) -> Option<&StoreDoc> {
         let main = main_agent(context, self.settings.as_ref());
         let found = self
@@ -53,13 +53,13 @@ impl Diagnosis {
         found.map(|examined| &examined.doc)
     }
 
-    /// Whether an agent has a profile, or the vault keeps one that was removed.
+    /// Whether an agent has a profile, or the vault keeps a removed one.
     pub(super) fn knows_profile(&self, context: &Context, id: &ProfileId) -> bool {
         let main = main_agent(context, self.settings.as_ref());
         self.evidence(context, &main).knows_profile(id)
     }
 
-    /// Records what a repair did, where the vault is open.
+    /// Records a repair, if the vault is open.
     pub(super) fn record_repair(
         &mut self,
         context: &Context,
@@ -91,7 +91,7 @@ impl Diagnosis {
     }
 }
 
-/// The agent whose store `models status` shows, and the reference's doctor looks at.
+/// The agent whose store `models status` shows, and the reference's doctor examines.
 fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     let none = Settings::default();
     status_agent(
@@ -102,13 +102,14 @@ fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     )
 }
 
-/// Opens, syncs and reads what there is. Whatever fails is a finding, and the rest is looked at all the same.
+/// Opens, syncs and reads everything. Each failure becomes a finding; the diagnosis continues with
+/// the rest.
 pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let mut trouble = Vec::new();
     let settings = match Settings::load(&context.layout.config_file) {
         Ok(settings) => Some(settings),
         Err(error) => {
-            let finding = in_trouble(FindingId::ConfigUnreadable, &error.into());
+            let finding = finding_of(FindingId::ConfigUnreadable, &error.into());
             trouble.push(finding.path(&context.layout.config_file));
             None
         }
@@ -118,7 +119,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
         None => Ok(()),
     });
     if let Err(failure) = own {
-        let finding = in_trouble(FindingId::ConfigSettings, &failure);
+        let finding = finding_of(FindingId::ConfigSettings, &failure);
         trouble.push(finding.path(&context.layout.settings_file));
     }
     let mut vault = open(context, &mut trouble);
@@ -128,7 +129,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
             Ok(head) => head,
             Err(failure) => {
                 let path = context.layout.head_file(vault.id());
-                let finding = in_trouble(FindingId::RecordHead, &failure).path(&path);
+                let finding = finding_of(FindingId::RecordHead, &failure).path(&path);
                 let remove = format!("{REMOVE_COMMAND} {}", shell_path(&context.layout, &path));
                 let verify = "clawkeep audit verify --head FILE";
                 trouble.push(finding.advice(match cfg!(windows) {
@@ -143,7 +144,8 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let examined = agents
         .into_iter()
         .map(|agent| match &mut vault {
-            // Which agent a directory belongs to is the configuration's to say: without it nothing is written anywhere.
+            // Only the configuration says which agent a directory belongs to: without it nothing is
+            // written.
             OpenVault::Unlocked(vault) if settings.is_some() => {
                 load(context, vault, agent, &mut trouble)
             }
@@ -163,7 +165,7 @@ fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
     let failure = match context.vault_to_read() {
         Ok(vault) => {
             if let Err(error) = vault.require_writable() {
-                let finding = in_trouble(FindingId::VaultUnusable, &error.into());
+                let finding = finding_of(FindingId::VaultUnusable, &error.into());
                 trouble.push(finding.path(vault.path()));
             }
             return OpenVault::Unlocked(Box::new(vault));
@@ -176,8 +178,8 @@ fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
     } else {
         FindingId::VaultUnusable
     };
-    trouble.push(in_trouble(id, &failure).path(&context.layout.vault_file));
-    // What needs no key, or does not ask whose the state directory is, can be told all the same.
+    trouble.push(finding_of(id, &failure).path(&context.layout.vault_file));
+    // Findings that need neither a key nor the state directory's owner are reported anyway.
     context
         .locked()
         .map_or(OpenVault::Unusable, OpenVault::Locked)
@@ -198,7 +200,7 @@ fn agents(
     };
     let mut agents = listed.unwrap_or_else(|failure| {
         let agents = context.layout.state_dir.join("agents");
-        trouble.push(in_trouble(FindingId::StoreUnusable, &failure).path(agents));
+        trouble.push(finding_of(FindingId::StoreUnusable, &failure).path(agents));
         Vec::new()
     });
     let main = main_agent(context, settings);
@@ -227,12 +229,12 @@ fn load(
             context.announce_plain_copies(&loaded);
             if let Some(error) = loaded.not_written {
                 let failure = Failure::NotWritten(error);
-                let finding = in_trouble(FindingId::StoreUnwritten, &failure);
+                let finding = finding_of(FindingId::StoreUnwritten, &failure);
                 trouble.push(finding.agent(&agent.name).path(&store));
             }
             if let Some(error) = loaded.not_removed {
                 let failure = Failure::NotRemoved(error);
-                let finding = in_trouble(FindingId::StoreUnwritten, &failure);
+                let finding = finding_of(FindingId::StoreUnwritten, &failure);
                 trouble.push(finding.agent(&agent.name).path(&store));
             }
             ExaminedAgent {
@@ -258,7 +260,7 @@ fn load(
     }
 }
 
-/// Why an agent was not loaded: for its store's sake, or the vault's.
+/// The finding for an agent that was not loaded: its store's fault, or the vault's.
 fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding {
     let id = match failure {
         Failure::Sync(SyncError::DamagedStore { .. }) => FindingId::StoreCorrupt,
@@ -268,14 +270,14 @@ fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding
         Failure::Sync(SyncError::Vault(_)) | Failure::Vault(_) => FindingId::VaultUnusable,
         _ => FindingId::StoreUnusable,
     };
-    let finding = in_trouble(id, failure);
+    let finding = finding_of(id, failure);
     match id.group() {
         "vault" => finding.path(&context.layout.vault_file),
         _ => finding.agent(&agent.name).path(agent.store_file()),
     }
 }
 
-/// An agent as its file shows it, where there is no vault to load it with.
+/// The agent's state from its file, where no vault can load it.
 fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
     let read = StorePlace::of_agent(&agent.dir).and_then(|place| place.read());
     let doc = match read {
@@ -294,8 +296,8 @@ fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
     }
 }
 
-/// A failure as a finding: what and why, and the remedy it has everywhere.
-fn in_trouble(id: FindingId, failure: &Failure) -> Finding {
+/// Turns a failure into a finding, with its usual cause and remedy.
+fn finding_of(id: FindingId, failure: &Failure) -> Finding {
     let lines = failure.lines();
     let why = lines
         .iter()

@@ -1,4 +1,4 @@
-//! `doctor`: look for what is wrong, and mend what can be mended safely.
+//! `doctor`: finds problems, and repairs what can be repaired safely.
 
 mod diagnosis;
 mod places;
@@ -25,12 +25,12 @@ use crate::terminal::colour::Colour;
 use crate::terminal::text::one_line;
 use crate::terminal::{program_name, prompt};
 
-/// How often the whole is looked at: a repair can bring to light what it stood in the way of.
+/// How many rounds are made: a repair can reveal a problem that it hid.
 const ROUNDS_MAX: usize = 4;
-/// So many lines of what a repair made different are recorded.
+/// How many lines of a repair's difference are recorded.
 const DIFFERENCE_MAX: usize = 32;
 
-/// Look for what is wrong, and mend what can be mended safely.
+/// Find problems, and repair what can be repaired safely.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep doctor                          on a terminal, asks before each repair\n  clawkeep doctor --repair                 makes every repair\n  clawkeep doctor --non-interactive --json  for monitoring: exit 1 while an error is left"
@@ -50,7 +50,7 @@ pub(crate) struct Doctor {
     json: bool,
 }
 
-/// Whether repairs are made.
+/// The user's consent to repairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Consent {
     Always,
@@ -65,12 +65,15 @@ impl Doctor {
             () if self.non_interactive || !prompt::is_possible() => Consent::Never,
             () => Consent::Ask,
         };
-        let told = diagnose_and_repair(context, consent)?;
-        let is_ok = !told
+        let reported = diagnose_and_repair(context, consent)?;
+        let is_ok = !reported
             .iter()
-            .any(|told| !told.repaired && told.finding.id.level() == Level::Error);
+            .any(|reported| !reported.repaired && reported.finding.id.level() == Level::Error);
         if self.json {
-            let findings: Vec<Value> = told.iter().map(|told| told.to_json(context)).collect();
+            let findings: Vec<Value> = reported
+                .iter()
+                .map(|reported| reported.to_json(context))
+                .collect();
             context.ui.json(&json!({
                 "ok": is_ok,
                 "vault": path_text(&context.layout.vault_file),
@@ -83,9 +86,11 @@ impl Doctor {
             } else {
                 Colour::Off
             };
-            context.ui.answer(&text::report(context, &told, colour))?;
+            context
+                .ui
+                .answer(&text::report(context, &reported, colour))?;
         }
-        // Its answer for programs is one document: ours.
+        // With `--json` the answer is one document: ours.
         let theirs = match program_name::is_called_as_gateway() && !self.json {
             true => Self::run_gateways(context)?,
             false => None,
@@ -120,54 +125,60 @@ impl Doctor {
     }
 }
 
-/// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
+/// Diagnoses and repairs until nothing is left to repair. Returns the findings that are left and
+/// those that were repaired.
 fn diagnose_and_repair(
     context: &mut Context,
     consent: Consent,
 ) -> Result<Vec<ReportedFinding>, Failure> {
-    let mut mended: Vec<(Finding, Vec<String>)> = Vec::new();
+    let mut repaired: Vec<(Finding, Vec<String>)> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
     let mut rounds = 0;
     loop {
         rounds += 1;
         let mut diagnosis = diagnose(context);
-        context.find_places_again()?; // the vault may have been made just now
+        context.find_places_again()?; // the vault may have just been created
         let vault_file = context.layout.vault_file.clone();
         let mut found = diagnosis.findings(context);
         found.extend(places::findings(context));
         let found = in_order(found);
-        // What a sync did in an earlier round is not there to be found in the next.
+        // What a sync did in an earlier round does not show in the next.
         passing.extend(
             found
                 .iter()
                 .filter(|finding| is_passing(finding.id))
                 .cloned(),
         );
-        let mut news = Vec::new();
+        let mut repaired_now = Vec::new();
         if rounds < ROUNDS_MAX {
             for finding in &found {
                 let Some(repair) = finding.offered() else {
                     continue;
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
-                    news.extend(mend(context, &mut diagnosis, finding, repair));
+                    repaired_now.extend(repair_and_record(
+                        context,
+                        &mut diagnosis,
+                        finding,
+                        repair,
+                    ));
                 }
                 if context.layout.vault_file != vault_file {
-                    break; // what was found is of the place before
+                    break; // the findings are of the earlier place
                 }
             }
         }
-        if news.is_empty() {
+        if repaired_now.is_empty() {
             let mut left = found;
             left.extend(passing);
-            return Ok(in_told_order(left, &mended));
+            return Ok(in_report_order(left, &repaired));
         }
-        mended.extend(news);
+        repaired.extend(repaired_now);
     }
 }
 
-/// Things that happened in this run, which the next look does not find.
+/// Events of this run, which the next diagnosis does not find.
 fn is_passing(id: FindingId) -> bool {
     matches!(
         id,
@@ -178,23 +189,29 @@ fn is_passing(id: FindingId) -> bool {
     )
 }
 
-fn in_told_order(left: Vec<Finding>, mended: &[(Finding, Vec<String>)]) -> Vec<ReportedFinding> {
+fn in_report_order(
+    left: Vec<Finding>,
+    repaired: &[(Finding, Vec<String>)],
+) -> Vec<ReportedFinding> {
     let left = in_order(left).into_iter().map(|finding| ReportedFinding {
         finding,
         repaired: false,
         difference: Vec::new(),
     });
     let mut all: Vec<ReportedFinding> = left.collect();
-    let findings = mended.iter().map(|(finding, _)| finding.clone()).collect();
+    let findings = repaired
+        .iter()
+        .map(|(finding, _)| finding.clone())
+        .collect();
     for finding in in_order(findings) {
-        let known = mended.iter().find(|(known, _)| *known == finding);
+        let known = repaired.iter().find(|(known, _)| *known == finding);
         all.push(ReportedFinding {
             difference: known.map_or_else(Vec::new, |(_, difference)| difference.clone()),
             finding,
             repaired: true,
         });
     }
-    all.sort_by_key(|told| told.finding.id);
+    all.sort_by_key(|reported| reported.finding.id);
     all
 }
 
@@ -205,7 +222,7 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
         Consent::Ask => {
             let fix = finding.fix.as_ref().map(|fix| fix_text(context, fix));
             let question = match (finding.id, fix) {
-                // In the reference's words.
+                // The reference's question.
                 (FindingId::ConfigLegacyDefault, _) => {
                     format!(
                         "{}. Update Anthropic OAuth profile id in config?",
@@ -213,16 +230,16 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
                     )
                 }
                 (_, Some(fix)) => format!("{}: {fix}?", finding.message),
-                (_, None) => format!("{}. Mend it?", finding.message),
+                (_, None) => format!("{}. Repair it?", finding.message),
             };
             prompt::confirm(&question, true)
         }
     }
 }
 
-/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is reported, and its
-/// finding stays.
-fn mend(
+/// Makes a repair and records it. Returns the finding and the difference if it was made. A failure
+/// is reported, and its finding stays.
+fn repair_and_record(
     context: &mut Context,
     diagnosis: &mut Diagnosis,
     finding: &Finding,
@@ -238,7 +255,7 @@ fn mend(
         }
     };
     if matches!(repair, Repair::MoveVault { .. } | Repair::MergeVault { .. }) {
-        return Some((finding.clone(), difference)); // recorded where the vault is now
+        return Some((finding.clone(), difference)); // already recorded in the vault's new place
     }
     let text = |path: &Path| from_outside(&path_text(path));
     let mut event = EventDraft::new(EventKind::RepairMade, Origin::Clawkeep)
@@ -261,7 +278,7 @@ fn mend(
     Some((finding.clone(), difference))
 }
 
-/// Makes a repair; why not, in words, if it fails.
+/// Makes a repair; returns in words why it failed.
 fn carry_out(
     context: &mut Context,
     diagnosis: &mut Diagnosis,

@@ -12,10 +12,10 @@ use clawkeep::vault::{Vault, is_moved_away};
 
 use crate::context::Context;
 
-/// What an agent's directory has in it if only this program uses it.
+/// The files in an agent's directory that only this program uses.
 pub(crate) const OF_AN_AGENT: [&str; 2] = ["auth-profiles.json", "auth-profiles.json.lock"];
 
-/// What is to be said of the places.
+/// The findings about the places.
 pub(super) fn findings(context: &Context) -> Vec<Finding> {
     let layout = &context.layout;
     let vault = &layout.vault_file;
@@ -85,11 +85,12 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     let layout = &context.layout;
     let legacy = layout.home.join(".clawdbot");
     let openclaws = layout.home.join(STATE_DIR_NAME);
-    // Two vaults are merged first. Where the user's data is OpenClaw's directory too, there is nowhere to go.
+    // Two vaults are merged first. If the user's data directory is OpenClaw's too, no place is
+    // left.
     if !context.places.others.is_empty() || openclaw_dir_of(&layout.data_dir).is_some() {
         return None;
     }
-    // A directory that is named is the only place where a vault is looked for: it stays there.
+    // A vault in a directory that the user named stays there: it is searched nowhere else.
     let is_usual = |dir: &Path| dir == legacy || dir == openclaws || dir == layout.data_dir;
     if !is_usual(&layout.vault_dir) {
         return None;
@@ -103,7 +104,7 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
         );
         return Some((dir, message));
     }
-    // What a move that was killed after its commit did not come to.
+    // What an interrupted move did not finish after its commit.
     if layout.vault_dir == layout.data_dir && openclaws.join("clawkeep.toml").is_file() {
         let message = format!(
             "{} is what a move of the vault left; nothing reads it",
@@ -183,7 +184,7 @@ pub(crate) fn stores_below(dir: &Path) -> Option<Vec<PathBuf>> {
                 }
             }
             "clawkeep.toml" => {}
-            // One that commands of ours made has nothing else in it.
+            // A directory that clawkeep created has nothing else in it.
             "clawdbot.json" if Settings::is_of_credentials_alone(&path).unwrap_or(false) => {}
             // The vault, its log, its locks, and vaults that a restore replaced.
             name if name == "vault.db" || name.starts_with("vault.db.") => {}

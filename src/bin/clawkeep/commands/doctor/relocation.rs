@@ -1,4 +1,4 @@
-//! Repairs about where the vault is: it is moved, merged with another, or what a move left is removed.
+//! Repairs of the vault's place: moves it, merges it with another, or removes what a move left.
 
 use std::path::Path;
 
@@ -29,10 +29,10 @@ use crate::terminal::text::shown_ids;
 /// The largest settings file that is moved, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
 
-/// What comes after the name of a configuration that was replaced, before the time, as other repairs name it.
+/// The suffix of a replaced configuration, before the time, as other repairs name it.
 const BEFORE: &str = ".clawkeep-before-";
 
-/// Makes a repair of the places; `None` if it is another kind of repair.
+/// Makes a repair of the places; `None` for other kinds of repair.
 pub(crate) fn carry_out(
     context: &mut Context,
     repair: &Repair,
@@ -45,7 +45,8 @@ pub(crate) fn carry_out(
     }
 }
 
-/// Moves the vault and the settings out of `from`, and what else of ours is there if only we use it.
+/// Moves the vault and the settings out of `from`, and the rest of our files if only clawkeep uses
+/// it.
 fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired, Failure> {
     if misplaced(context).is_none_or(|(dir, _)| dir != from) {
         return Ok(Repaired::NotNeeded);
@@ -61,7 +62,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     let vault_file = context.layout.vault_file.clone();
     if vault_file.parent() == Some(from) && context.layout.vaults.contains(&vault_file) {
         let mut vault = context.unlocked()?;
-        // What a gateway may have written into the stores until now is merged first.
+        // Changes that a gateway made to the stores until now are merged first.
         if is_ours_alone {
             for agent in context.every_agent(&vault)? {
                 let loaded = context.load(&mut vault, &agent)?;
@@ -86,7 +87,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     move_replaced(from, to)?;
     let left = from.join("vault.db");
     if is_moved_away(&left) {
-        context.unlocked()?.remove_moved_away(&left)?; // by a move that was killed
+        context.unlocked()?.remove_moved_away(&left)?; // by an interrupted move
     }
     remove_what_lay_beside(&left)?;
     if is_ours_alone {
@@ -98,14 +99,14 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     context.find_places_again()?;
     if context.env.raw("XDG_DATA_HOME").is_some() {
         context.ui.note(
-            "Note: if `clawkeep watch` is installed as a service, tell it of XDG_DATA_HOME with: clawkeep monitor install",
+            "Note: if `clawkeep watch` is installed as a service, update its XDG_DATA_HOME with: clawkeep monitor install",
         );
     }
     Ok(Repaired::done())
 }
 
-/// Says which logins OpenClaw may have too: its upgrade imports the stores that it finds, and a refresh
-/// token can be used once.
+/// Warns of logins that OpenClaw may have too: its upgrade imports the stores that it finds, and a
+/// refresh token can be used once.
 fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
     let mut shared = Vec::new();
     for agent in vault.agents()? {
@@ -120,14 +121,14 @@ fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(),
     }
     if !shared.is_empty() {
         context.ui.warn(&format!(
-            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one ends them for the other. Log in anew for one of the two, for example: clawkeep models auth login --provider PROVIDER",
+            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one logs out the other. Log in again for one of the two, for example: clawkeep models auth login --provider PROVIDER",
             shown_ids(shared.iter().map(String::as_str))
         ));
     }
     Ok(())
 }
 
-/// Copies settings, so that they hold from the moment at which the vault is there.
+/// Copies the settings, so that they apply as soon as the vault is there.
 fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Result<(), Failure> {
     let [source, target] = [from, to].map(|dir| dir.join(name));
     let Some(contents) = read_trusted(&source, Access::Read, SETTINGS_MAX)? else {
@@ -135,7 +136,7 @@ fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Resul
     };
     match read_trusted(&target, Access::Read, SETTINGS_MAX)? {
         Some(there) if there.bytes == contents.bytes => return Ok(()),
-        // One that nothing has read since the gateway's directory came to be.
+        // A file that nothing has read since the gateway's directory was created.
         Some(_) if name == "clawdbot.json" => {
             let aside = free_name(&target, BEFORE, context.clock.now());
             rename_durably(&target, &aside)?;
@@ -178,7 +179,7 @@ fn cannot(action: &'static str, path: &Path, source: std::io::Error) -> FileErro
     }
 }
 
-/// Moves the vaults that a restore replaced, which are files nobody has open.
+/// Moves the vaults that a restore replaced: nobody has them open.
 fn move_replaced(from: &Path, to: &Path) -> Result<(), Failure> {
     for (name, path) in entries(from).unwrap_or_default() {
         let is_kept = ["vault.db.replaced-", "vault.db.merged-"]
@@ -232,7 +233,7 @@ fn remove_empty(context: &Context, dir: &Path) {
             knows_profile: &|_| true,
             now: context.clock.now(),
         };
-        let _ = lock.carry_out(&premises); // one that is held stays, and the directory with it
+        let _ = lock.carry_out(&premises); // a lock that is held stays, and so does its directory
         let _ = std::fs::remove_dir(agent.join("agent"));
         let _ = std::fs::remove_dir(agent);
     }
@@ -252,10 +253,10 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     if !other.started_refreshes()?.is_empty() {
         return Err(VaultError::RefreshUnderWay.into());
     }
-    let Some(seen) = other.head()? else {
+    let Some(head) = other.head()? else {
         return Ok(Repaired::NotNeeded);
     };
-    // What the other's settings say of stores holds before anything is written.
+    // The other vault's export settings apply before anything is written.
     if let (Some(theirs), ours) = (from.parent(), context.layout.vault_dir.clone())
         && !exists(&context.layout.settings_file)
     {
@@ -268,12 +269,12 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     for name in other.agents()? {
         let agent = agent_ref(context, settings, &name);
         let mut state = other.agent(&name)?;
-        // Whose these are is not known here: imported like this they would be refreshed.
+        // The owner of these is unknown here: imported like this they would be refreshed.
         for (id, borrowed) in &state.borrowed {
             state.doc.remove(Section::Profiles, id);
             left_out.push(format!("clawkeep import {}", borrowed.path));
         }
-        // Of two keys without an expiry nobody knows which is newer: the one in use stays.
+        // Of two keys without an expiry it is unknown which is newer: the one in use stays.
         let ours = vault.agent(&name)?.doc;
         let is_kept = |id: &str, credential: &Credential<'_>| {
             let stored = ours.get(Section::Profiles, id);
@@ -306,7 +307,7 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
         context.verdict(loaded)?;
     }
     let id = other.id().to_string();
-    let aside = other.set_aside(&seen, context.clock.now())?;
+    let aside = other.set_aside(&head, context.clock.now())?;
     record(
         context,
         &mut vault,
@@ -335,8 +336,8 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     Ok(Repaired::done())
 }
 
-/// Carries over what the other vault knows of its grants: one that may be spent, is dead or another program's is so
-/// here, too, before a login with it comes in.
+/// Copies the other vault's grant states: a grant that is uncertain, dead or another program's
+/// there is so here, before a login with it is imported.
 fn carry_grants(
     context: &Context,
     (other, vault): (&UnlockedVault, &mut UnlockedVault),
@@ -350,8 +351,9 @@ fn carry_grants(
         let theirs = other.grant(other.fingerprint(refresh))?;
         let print = vault.fingerprint(refresh);
         let ours = vault.grant(print)?;
-        let is_news = ours.state == GrantState::Free && theirs.state != GrantState::Free;
-        if is_news && theirs.state != GrantState::Spent {
+        let is_newly_restricted =
+            ours.state == GrantState::Free && theirs.state != GrantState::Free;
+        if is_newly_restricted && theirs.state != GrantState::Spent {
             let state = theirs.state;
             let failed = theirs.failed;
             carried.push((

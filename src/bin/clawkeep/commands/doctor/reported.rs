@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 
-/// A finding, and whether it was mended.
+/// A finding, and whether it was repaired.
 #[derive(Debug)]
 pub(crate) struct ReportedFinding {
     pub(super) finding: Finding,
     pub(super) repaired: bool,
-    /// What the repair made different, a line each.
+    /// The repair's changes, one line each.
     pub(super) difference: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl ReportedFinding {
     }
 }
 
-/// What mends a finding, in words.
+/// The fix of a finding, in words.
 pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
     let shown = |path| shell_path(&context.layout, path);
     match fix {

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::terminal::colour::Colour;
 use crate::terminal::text::one_line;
 
-/// The groups' titles. What is in two groups under one title is told together.
+/// The groups' titles. Groups with the same title are shown together.
 const TITLES: [(&str, &str); 13] = [
     ("vault", "Vault"),
     ("record", "Record"),
@@ -24,26 +24,26 @@ const TITLES: [(&str, &str); 13] = [
     ("lock", "Locks"),
 ];
 
-/// Everything that was found, and the verdict.
-pub(super) fn report(context: &Context, told: &[ReportedFinding], colour: Colour) -> String {
-    let mut agents: Vec<_> = told
+/// The report of all findings, with the verdict.
+pub(super) fn report(context: &Context, reported: &[ReportedFinding], colour: Colour) -> String {
+    let mut agents: Vec<_> = reported
         .iter()
-        .filter_map(|told| told.finding.agent.as_ref())
+        .filter_map(|reported| reported.finding.agent.as_ref())
         .collect();
     agents.sort();
     agents.dedup();
     let with_agent = agents.len() > 1;
     let mut out = String::new();
     let mut last = None;
-    for told in told {
-        let title = title(told.finding.id.group());
+    for reported in reported {
+        let title = title(reported.finding.id.group());
         if last != Some(title) {
             out.push_str(if last.is_some() { "\n" } else { "" });
             out.push_str(title);
             out.push('\n');
             last = Some(title);
         }
-        out.push_str(&lines(context, told, with_agent, colour));
+        out.push_str(&lines(context, reported, with_agent, colour));
     }
     out.push_str(if last.is_some() { "\n" } else { "" });
     let shown = |path| context.layout.shorten_home(path);
@@ -52,7 +52,7 @@ pub(super) fn report(context: &Context, told: &[ReportedFinding], colour: Colour
         shown(&context.layout.vault_file),
         shown(&context.layout.settings_file)
     ));
-    out.push_str(&verdict(told));
+    out.push_str(&verdict(reported));
     out
 }
 
@@ -61,10 +61,15 @@ fn title(group: &'static str) -> &'static str {
     known.map_or(group, |(_, title)| *title)
 }
 
-fn lines(context: &Context, told: &ReportedFinding, with_agent: bool, colour: Colour) -> String {
-    let finding = &told.finding;
-    let level = if told.repaired {
-        paint("mended", "32", colour)
+fn lines(
+    context: &Context,
+    reported: &ReportedFinding,
+    with_agent: bool,
+    colour: Colour,
+) -> String {
+    let finding = &reported.finding;
+    let level = if reported.repaired {
+        paint("repaired", "32", colour)
     } else {
         match finding.id.level() {
             Level::Error => paint("error", "31", colour),
@@ -80,10 +85,10 @@ fn lines(context: &Context, told: &ReportedFinding, with_agent: bool, colour: Co
     let mut out = format!("- {level} {}: {what}\n", finding.id.as_str());
     if let Some(fix) = &finding.fix {
         let fix = one_line(&fix_text(context, fix));
-        let word = if told.repaired { "done" } else { "fix" };
+        let word = if reported.repaired { "done" } else { "fix" };
         out.push_str(&format!("  {word}: {fix}\n"));
     }
-    for line in &told.difference {
+    for line in &reported.difference {
         out.push_str(&format!("    {}\n", one_line(line)));
     }
     out
@@ -96,12 +101,15 @@ fn paint(word: &str, code: &str, colour: Colour) -> String {
     }
 }
 
-/// How many of each level are left, and what would mend some of them.
-fn verdict(told: &[ReportedFinding]) -> String {
-    let left: Vec<_> = told.iter().filter(|told| !told.repaired).collect();
+/// How many findings of each level are left, and how to repair some of them.
+fn verdict(reported: &[ReportedFinding]) -> String {
+    let left: Vec<_> = reported
+        .iter()
+        .filter(|reported| !reported.repaired)
+        .collect();
     let count = |level| {
         left.iter()
-            .filter(|told| told.finding.id.level() == level)
+            .filter(|reported| reported.finding.id.level() == level)
             .count()
     };
     let counts: Vec<String> = [
@@ -113,22 +121,22 @@ fn verdict(told: &[ReportedFinding]) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, noun)| counted(count, noun))
     .collect();
-    let mended = told.len() - left.len();
-    let mut out = match (counts.is_empty(), mended) {
+    let repaired = reported.len() - left.len();
+    let mut out = match (counts.is_empty(), repaired) {
         (true, 0) => "No problems found.".to_owned(),
         (true, _) => "No problems left.".to_owned(),
         (false, _) => format!("{}.", counts.join(", ")),
     };
-    if mended > 0 {
-        out.push_str(&format!(" Mended: {mended}."));
+    if repaired > 0 {
+        out.push_str(&format!(" Repaired: {repaired}."));
     }
-    let mendable = left
+    let repairable = left
         .iter()
-        .filter(|told| told.finding.offered().is_some())
+        .filter(|reported| reported.finding.offered().is_some())
         .count();
-    if mendable > 0 {
+    if repairable > 0 {
         out.push_str(&format!(
-            " To mend {mendable} of them: clawkeep doctor --repair"
+            " To repair {repairable} of them: clawkeep doctor --repair"
         ));
     }
     out.push('\n');

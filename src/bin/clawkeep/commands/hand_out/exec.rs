@@ -9,23 +9,23 @@ use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
-use super::pick::request::Wanted;
-use super::pick::{How, Picked};
+use super::pick::request::Request;
+use super::pick::{Picked, SelectionArgs};
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::signals;
 
-/// A program that is not there. Source: POSIX, env(1).
+/// Exit status when the program does not exist. Source: POSIX, env(1).
 const NOT_FOUND: u8 = 127;
-/// A program that cannot be run. Source: as above.
+/// Exit status when the program cannot be run. Source: as above.
 const NOT_RUN: u8 = 126;
 
 /// Run a program with the secret of a credential in its provider's variable.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program takes this one's place: its exit status and its signals are its own. Other variables of those providers are taken out of its environment, and so are those that lead to the vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where it holds nothing else."
+    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program replaces this process: exit status and signals are the program's. Other variables of those providers are taken out of its environment, and so are those that lead to the vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where it holds nothing else."
 )]
 pub(crate) struct Exec {
     /// A provider; may be given more than once [default: that of the configured default model]
@@ -38,7 +38,7 @@ pub(crate) struct Exec {
     #[arg(long)]
     pass_key_variables: bool,
     #[command(flatten)]
-    how: How,
+    selection: SelectionArgs,
     /// The program and its arguments
     #[arg(
         value_name = "CMD",
@@ -56,21 +56,21 @@ impl Exec {
     }
 
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut wanted: Vec<Wanted> = self.profile.into_iter().map(Wanted::Profile).collect();
+        let mut wanted: Vec<Request> = self.profile.into_iter().map(Request::Profile).collect();
         for provider in self.provider {
-            let of = Wanted::Of(provider);
+            let of = Request::Of(provider);
             if !wanted.contains(&of) {
                 wanted.push(of);
             }
         }
         if wanted.is_empty() {
-            wanted.push(Wanted::Of(
+            wanted.push(Request::Of(
                 context.settings()?.models.default_ref().provider,
             ));
         }
         for wanted in &wanted {
-            if let Wanted::Of(provider) = wanted {
-                check_variable(context, provider)?; // before a vault is opened for it
+            if let Request::Of(provider) = wanted {
+                check_variable(context, provider)?; // before a vault is opened
             }
         }
         let takes = |provider: &ProviderId| check_variable(context, provider);
@@ -78,12 +78,12 @@ impl Exec {
         let program = words.next().unwrap_or_default();
         let command = program_command(&program, |name| context.env.raw(name));
         let mut command = command.map_err(|error| not_run(&program, error))?; // before a use is recorded
-        let picked = self.how.pick(context, &wanted, "exec", takes)?;
+        let picked = self.selection.pick(context, &wanted, "exec", takes)?;
         command.args(words);
         if !self.pass_key_variables {
             withhold_key_variables(&mut command, context.layout.credentials_dir());
         }
-        // A file there could be read once more.
+        // Credentials in that directory could be read again.
         if context
             .passphrases()
             .named
@@ -96,7 +96,7 @@ impl Exec {
             set_variable(&mut command, picked, &variables(context, &picked.provider)?);
         }
         for picked in &picked {
-            tell_of_base(context, &picked.provider);
+            note_base_url(context, &picked.provider);
         }
         drop(picked);
         let become_it = || signals::become_program(command);
@@ -106,7 +106,7 @@ impl Exec {
 
 /// Further variables in which clients of a provider look for a secret, before or beside those above. Sources: Claude Code's settings;
 /// Google's, OpenAI's client libraries. They are taken out, so that no other account's is used.
-const ALSO_LOOKED_AT: [(&str, &[&str]); 3] = [
+const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
     (
         "anthropic",
         &["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
@@ -118,7 +118,8 @@ const ALSO_LOOKED_AT: [(&str, &[&str]); 3] = [
     ("openai", &["OPENAI_ADMIN_KEY"]),
 ];
 
-/// Where programs look for a provider's secret: as the settings say, else as is known here.
+/// The variables in which programs expect a provider's secret: from the settings, else the known
+/// ones.
 fn variables(context: &Context, provider: &ProviderId) -> Result<Vec<String>, Failure> {
     if let Some(names) = context.providers()?.variables(provider) {
         return Ok(names.to_vec());
@@ -136,8 +137,9 @@ fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failur
     Ok(())
 }
 
-/// A variable that sends a provider's requests, and the secret with them, elsewhere is the caller's to set; that it is set is said.
-fn tell_of_base(context: &Context, provider: &ProviderId) {
+/// Notes that a variable redirects the provider's requests, and the secret with them: setting it is
+/// the caller's choice.
+fn note_base_url(context: &Context, provider: &ProviderId) {
     let name = provider.as_str().to_uppercase().replace('-', "_");
     let name = format!("{name}_BASE_URL");
     if context.env.path(&name).is_some() {
@@ -147,16 +149,17 @@ fn tell_of_base(context: &Context, provider: &ProviderId) {
     }
 }
 
-/// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
+/// Sets the secret in the variables that programs of that provider read, and removes those of other
+/// accounts.
 fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
-    let also = ALSO_LOOKED_AT
+    let also = OTHER_VARIABLES
         .iter()
         .find(|(id, _)| *id == picked.provider.as_str());
     let also = also.map_or(&[][..], |(_, names)| names);
     for name in names.iter().map(String::as_str).chain(also.iter().copied()) {
         command.env_remove(name);
     }
-    // The first that is set counts, and Anthropic's first is for logins.
+    // Programs use the first variable that is set, and Anthropic's first is for logins.
     let is_key = picked.kind == CredentialType::ApiKey;
     let is_for_keys = |name: &&String| !name.contains("OAUTH");
     let name = match names.iter().find(is_for_keys) {
@@ -174,7 +177,7 @@ const OF_CMD: [&str; 24] = [
     "if", "md", "mkdir", "mklink", "move", "rd", "ren", "rename", "rmdir", "set", "start", "type",
 ];
 
-/// What to type in place of a name that Windows does not run by itself.
+/// The command to type in place of a name that Windows does not run directly.
 fn windows_remedy(program: &str, kind: std::io::ErrorKind) -> Option<String> {
     let lower = program.to_lowercase();
     if OF_CMD.contains(&lower.as_str()) {
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_windows_does_not_run_by_itself_is_named_with_what_runs_it() {
-        for (program, kind, want) in [
+        for (program, kind, expected) in [
             ("Echo", ErrorKind::NotFound, Some("cmd /c echo")),
             (
                 r".\a.PS1",
@@ -229,11 +232,11 @@ mod tests {
             let remedy = windows_remedy(program, kind);
             // The quotes are those of the system that this runs on.
             let remedy = remedy.map(|text| text.replace('\'', ""));
-            let is_wanted = match (&remedy, want) {
-                (Some(remedy), Some(want)) => remedy.ends_with(want),
-                (remedy, want) => remedy.is_none() && want.is_none(),
+            let is_expected = match (&remedy, expected) {
+                (Some(remedy), Some(expected)) => remedy.ends_with(expected),
+                (remedy, expected) => remedy.is_none() && expected.is_none(),
             };
-            assert!(is_wanted, "{program}: {remedy:?}");
+            assert!(is_expected, "{program}: {remedy:?}");
         }
     }
 }

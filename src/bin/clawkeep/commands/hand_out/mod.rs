@@ -3,7 +3,7 @@
 pub(crate) mod exec;
 mod pick;
 pub(crate) mod refresh;
-pub(crate) mod renewal;
+pub(crate) mod refresh_failure;
 pub(crate) mod secretref;
 pub(crate) mod session;
 pub(crate) mod token;

@@ -1,4 +1,4 @@
-//! `refresh`: new tokens for logins, before they are needed.
+//! `refresh`: refreshes logins before they expire.
 
 use clap::Args;
 use clawkeep::config::AgentRef;
@@ -8,7 +8,7 @@ use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
-use super::renewal;
+use super::refresh_failure;
 use crate::commands::auth::checks;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ use crate::terminal::text::shown_id;
 /// Refresh logins.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that end within an hour\n\nA login is refreshed once, however many processes want to; another program's login (Claude Code's, Codex's) never is. Exit status 1 when one could not be refreshed."
+    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that expire within an hour\n\nConcurrent callers share one request. clawkeep never refreshes another program's login (Claude Code's, Codex's). Exit status 1 when a refresh fails."
 )]
 pub(crate) struct Refresh {
     /// The profiles
@@ -34,7 +34,7 @@ pub(crate) struct Refresh {
     /// Every login that is due and can be refreshed here, of every agent or of the one named
     #[arg(long)]
     due: bool,
-    /// Those that end before so long from now: 5m, 1h [default: 60s]
+    /// Logins that expire within this time: 5m, 1h [default: 60s]
     #[arg(long, value_name = "SPAN", value_parser = span, requires = "due", conflicts_with = "ids")]
     within: Option<i64>,
     #[command(flatten)]
@@ -44,20 +44,20 @@ pub(crate) struct Refresh {
     json: bool,
 }
 
-/// What became of one login.
+/// The outcome of refreshing one login.
 struct Outcome {
     agent: AgentRef,
     id: String,
     result: Result<RefreshOutcome, Failure>,
-    /// How long it lasts now, in milliseconds, and until when.
+    /// Its remaining lifetime and its expiry, both in milliseconds.
     ends: Option<(f64, i64)>,
-    /// What to do where it was not refreshed.
+    /// The fix if it was not refreshed.
     next: String,
 }
 
 impl Refresh {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        context.providers()?; // settings that mean nothing are said also where nothing is due
+        context.providers()?; // invalid settings are reported even if nothing is due
         context.places.check_single()?;
         let mut vault = context.vault()?;
         let agents = context.every_agent(&vault)?;
@@ -71,16 +71,16 @@ impl Refresh {
         let mut outcomes = Vec::new();
         let mut done: Vec<(Fingerprint, Option<NotRefreshed>)> = Vec::new();
         for (agent, id) in wanted {
-            // A login that stands in several places is refreshed once.
+            // A login that several agents have is refreshed once.
             let grant = grant_of(&vault, &agent, &id);
             let known = done.iter().find(|(known, _)| Some(*known) == grant);
             if let Some((_, not_renewed)) = known.cloned() {
                 let result =
                     not_renewed.map_or(RefreshOutcome::StillValid, RefreshOutcome::NotRefreshed);
-                outcomes.push(look(context, &mut vault, agent, &id, Ok(result)));
+                outcomes.push(read_outcome(context, &mut vault, agent, &id, Ok(result)));
                 continue;
             }
-            let outcome = renew(context, &mut vault, &agents, (agent, id), when);
+            let outcome = refresh_login(context, &mut vault, &agents, (agent, id), when);
             let not_renewed = match &outcome.result {
                 Ok(RefreshOutcome::NotRefreshed(why)) => Some(why.clone()),
                 _ => None,
@@ -111,7 +111,7 @@ impl Refresh {
         self.within.unwrap_or(0).max(DUE_BELOW_MS)
     }
 
-    /// The logins to be refreshed, each with its agent.
+    /// The logins to refresh, each with its agent.
     fn wanted(
         &self,
         context: &Context,
@@ -134,7 +134,7 @@ impl Refresh {
         let one = one.transpose()?;
         let now = context.clock.now();
         for agent in one.as_ref().map_or(agents, std::slice::from_ref) {
-            // One agent's trouble is not the others'.
+            // One agent's failure does not stop the others.
             let loaded = match context.load(vault, agent) {
                 Ok(loaded) => loaded,
                 Err(failure) => {
@@ -144,7 +144,7 @@ impl Refresh {
             };
             let is_wanted = |id: &str, credential: &Credential<'_>| {
                 is_due(credential, now, self.least_ms())
-                    && renewal::is_refreshed_here(context, id, credential)
+                    && refresh_failure::is_refreshed_here(context, id, credential)
             };
             for (id, credential) in loaded.doc.credentials() {
                 if is_wanted(id, &credential) {
@@ -156,7 +156,7 @@ impl Refresh {
     }
 }
 
-fn renew(
+fn refresh_login(
     context: &Context,
     vault: &mut UnlockedVault,
     agents: &[AgentRef],
@@ -173,16 +173,16 @@ fn renew(
         let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
         renewer.keep_head = Some(&keep_head);
         let mode = context.mode_for(vault, &agent)?;
-        let renew = |engine: &mut clawkeep::sync::Engine<'_>| {
+        let refresh = |engine: &mut clawkeep::sync::Engine<'_>| {
             engine.refresh(&renewer, &agent, mode, &id, when)
         };
-        Ok(context.with_engine(vault, renew)?)
+        Ok(context.with_engine(vault, refresh)?)
     });
-    look(context, vault, agent, &id, result)
+    read_outcome(context, vault, agent, &id, result)
 }
 
-/// How a login stands after it was tried.
-fn look(
+/// The state of a login after the attempt.
+fn read_outcome(
     context: &Context,
     vault: &mut UnlockedVault,
     agent: AgentRef,
@@ -197,7 +197,7 @@ fn look(
         .and_then(|credential| credential.expiry());
     let next = match &result {
         Ok(RefreshOutcome::NotRefreshed(why)) => {
-            renewal::what_next(context, (&agent.name, &doc), id.as_str(), why)
+            refresh_failure::fix(context, (&agent.name, &doc), id.as_str(), why)
         }
         _ => String::new(),
     };
@@ -237,7 +237,7 @@ fn grant_of(vault: &UnlockedVault, agent: &AgentRef, id: &ProfileId) -> Option<F
     Some(vault.fingerprint(refresh))
 }
 
-/// Says what became of each; the worst ends the command.
+/// Reports each outcome; the worst failure ends the command.
 fn conclude(
     context: &Context,
     outcomes: Vec<Outcome>,
@@ -250,24 +250,26 @@ fn conclude(
     let mut text = String::new();
     for outcome in outcomes {
         let id = shown_id(&outcome.id);
-        let whose = if outcome.agent.name == clawkeep::domain::AgentName::default() {
+        let of_agent = if outcome.agent.name == clawkeep::domain::AgentName::default() {
             String::new()
         } else {
             format!(" of agent {}", shown_id(outcome.agent.name.as_str()))
         };
         let lasts = outcome.ends.map_or_else(String::new, |(left, _)| {
-            format!("; it ends in {}", remaining_short(left))
+            format!("; it expires in {}", remaining_short(left))
         });
         match outcome.result {
             Ok(RefreshOutcome::Refreshed(trouble)) => {
-                text.push_str(&format!("Refreshed {id}{whose}{lasts}.\n"));
+                text.push_str(&format!("Refreshed {id}{of_agent}{lasts}.\n"));
                 not_written = not_written.or(trouble.into_iter().next());
             }
             Ok(RefreshOutcome::NotRefreshed(why)) => failures.push(Failure::Refused {
-                what: format!("{}{whose}", renewal::why_not(&outcome.id, &why)),
+                what: format!("{}{of_agent}", refresh_failure::reason(&outcome.id, &why)),
                 next: outcome.next,
             }),
-            Ok(_) => text.push_str(&format!("{id}{whose} has been refreshed already{lasts}.\n")),
+            Ok(_) => text.push_str(&format!(
+                "{id}{of_agent} has been refreshed already{lasts}.\n"
+            )),
             Err(failure) => failures.push(failure),
         }
     }

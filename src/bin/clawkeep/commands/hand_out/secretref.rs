@@ -1,4 +1,5 @@
-//! `secretref`: an exec secret provider for OpenClaw. One request on stdin, one answer on stdout, nobody asked.
+//! `secretref`: an exec secret provider for OpenClaw. One request on stdin, one answer on stdout,
+//! no questions.
 //!
 //! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider (protocol version 1).
 
@@ -49,29 +50,30 @@ macro_rules! pass_env {
 /// Hand keys and tokens to OpenClaw, as an exec secret provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is that of a profile, or a provider's name: then its next key or token. In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it is told to reload, so only what does not change by itself is handed out: API keys, and tokens that were stored here. That each is used is recorded before it is printed.")
+    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is a profile's id or a provider's name (then: its next key or token). In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it reloads, so clawkeep hands out only what does not change by itself: API keys, and tokens that were stored here. It records each use before it prints the secret.")
 )]
 pub(crate) struct SecretRef {
     #[command(flatten)]
     agent: AgentOption,
-    /// Only tokens that do not end before so long from now: 1d
+    /// Only tokens with at least this much remaining lifetime: 1d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
 }
 
-/// What became of one id.
+/// The outcome for one id.
 type Outcome = Result<ProfileId, Refusal>;
 
 /// Why an id's secret is not handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Refusal {
-    /// For programs. OpenClaw shows `NOT_FOUND`, and of all others only that there was an error.
+    /// A code for programs. OpenClaw shows `NOT_FOUND`, and for all others only that an error
+    /// occurred.
     code: &'static str,
-    /// For people.
+    /// A message for people.
     message: String,
 }
 
-/// What is answered to a request.
+/// The answer to a request.
 #[derive(Default)]
 struct Answer {
     values: Vec<(String, SecretString)>,
@@ -100,12 +102,12 @@ impl SecretRef {
         answer.write(context)
     }
 
-    /// Chooses and records what is handed out, all at once.
+    /// Chooses and records everything that is handed out, in one pass.
     fn hand_out(&self, context: &Context, ids: &[String]) -> Result<Answer, Failure> {
         let settings = context.settings()?;
         let is_strict = context.own()?.fallback == Fallback::None;
         let agent = self.agent.resolve(context)?;
-        let mut vault = context.unlocked().map_err(Failure::of_use)?; // one that is made here would be the wrong one: the environment is a few variables
+        let mut vault = context.unlocked().map_err(Failure::of_use)?; // a vault created here would be wrong: the environment has only a few variables
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
             let choose = |loaded: &Loaded, _: &[Pin], _: &Refreshes| {
@@ -142,11 +144,11 @@ impl SecretRef {
                 Ok::<_, Failure>((handing, outcomes))
             };
             engine.hand_out(&agent, mode, choose, |_, _| {
-                // Nothing is due: what can be refreshed is not handed out.
+                // Nothing is due: refreshable logins are not handed out.
                 Ok(clawkeep::sync::RefreshOutcome::StillValid)
             })
         })?;
-        context.tell(&loaded);
+        context.report_load(&loaded);
         let mut answer = Answer::default();
         for (id, outcome) in ids.iter().zip(outcomes) {
             match outcome {
@@ -163,7 +165,7 @@ impl SecretRef {
     }
 }
 
-/// What is chosen from.
+/// The candidates of a choice.
 struct Choosing<'f> {
     doc: &'f StoreDoc,
     damage: &'f Damage,
@@ -238,7 +240,7 @@ impl Choosing<'_> {
         })
     }
 
-    /// Who refreshes a credential.
+    /// The program that refreshes a credential.
     fn owner(&self, id: &str) -> Owner {
         let from = self.borrowed.get(id);
         from.map_or(Owner::of(id), |from| from.owner)
@@ -267,7 +269,7 @@ impl Choosing<'_> {
     }
 }
 
-/// Why a credential is none that can be kept elsewhere; `None` if it can.
+/// Why a credential cannot be kept elsewhere; `None` if it can.
 fn changes_by_itself(owner: Owner, credential: &Credential<'_>) -> Option<&'static str> {
     match (credential.kind, owner) {
         (CredentialType::OAuth, _) => {
@@ -294,7 +296,7 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::Expired => "has expired",
         PassedOver::EndsTooSoon => "ends too soon",
         PassedOver::Mismatch => "is of another provider or kind than the configuration says",
-        PassedOver::InCooldown => "rests",
+        PassedOver::InCooldown => "rests", // in JSON, which stays
         PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
         PassedOver::Misnamed => {
             "has its type or secret under another name than the one that is read; see: clawkeep doctor"
@@ -316,9 +318,9 @@ fn refusal(code: &'static str, message: String) -> Refusal {
 
 /// What is wrong with a request.
 enum Bad {
-    /// It makes no sense.
+    /// The request is malformed.
     Request(String),
-    /// It is of another version, and asks for these.
+    /// The request has another version, and asks for these ids.
     Version(Vec<String>),
     /// It could not be read.
     Input(Failure),
@@ -326,7 +328,7 @@ enum Bad {
 
 /// Reads the request, and which ids it asks for, each once.
 fn read_request() -> Result<Vec<String>, Bad> {
-    // So there is never a person to be asked for a passphrase either.
+    // The request takes stdin, so no passphrase can be asked for.
     if io::stdin().is_terminal() {
         return Err(Bad::Input(Failure::BadArgument(
             "a request is read from stdin, which is a terminal; OpenClaw runs this command"
@@ -371,7 +373,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<String>, Bad> {
 }
 
 impl Answer {
-    /// Nothing, for one reason.
+    /// An answer that refuses every id for the same reason.
     fn refused(ids: impl IntoIterator<Item = String>, code: &'static str, why: &str) -> Self {
         let refusal = |id| (id, refusal(code, why.to_owned()));
         Self {
@@ -380,7 +382,7 @@ impl Answer {
         }
     }
 
-    /// Writes it, on one line.
+    /// Writes the answer on one line.
     fn write(&self, context: &Context) -> Result<(), Failure> {
         // Room for all of it at once: a text that grew would leave copies of secrets. A character takes six at most.
         let room =

@@ -20,12 +20,12 @@ use crate::terminal::text::{local_minute, one_line, shown_id};
     after_help = "Examples:\n  clawkeep session pin telegram:42 anthropic:work\n  clawkeep session list"
 )]
 pub(crate) enum Session {
-    /// Let a session use a profile before any other of its provider
+    /// Make a session use a profile before any other of its provider
     #[command(
         after_help = "Example:\n  clawkeep session pin telegram:42 anthropic:work   then: clawkeep token --provider anthropic --session telegram:42"
     )]
     Pin(PinSession),
-    /// Take a session's pins away
+    /// Remove a session's pins
     #[command(
         after_help = "Examples:\n  clawkeep session unpin telegram:42\n  clawkeep session unpin telegram:42 --provider anthropic"
     )]
@@ -38,7 +38,7 @@ pub(crate) enum Session {
 /// `pin`
 #[derive(Debug, Args)]
 pub(crate) struct PinSession {
-    /// The session, as the program that has it calls it
+    /// The session's name in the program that runs it
     #[arg(value_name = "SESSION", value_parser = ids::session)]
     session: String,
     /// The profile

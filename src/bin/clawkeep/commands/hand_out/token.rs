@@ -6,17 +6,17 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::pick::request::Wanted;
-use super::pick::{How, Picked};
+use super::pick::request::Request;
+use super::pick::{Picked, SelectionArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::json_shown;
 
-/// Print the secret of the credential that is next for a provider.
+/// Print the secret of the next credential of a provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or nothing\n\nThat it is used is recorded before it is printed. As Claude Code's apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
+    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or nothing\n\nclawkeep records the use before it prints the secret. As Claude Code's apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
 )]
 pub(crate) struct Token {
     /// The provider [default: that of the configured default model]
@@ -26,8 +26,8 @@ pub(crate) struct Token {
     #[arg(long, value_name = "ID", value_parser = ids::profile)]
     profile: Option<String>,
     #[command(flatten)]
-    how: How,
-    /// Print JSON, with profile, provider, type and end
+    selection: SelectionArgs,
+    /// Print JSON, with profile, provider, type and expiry
     #[arg(long)]
     json: bool,
 }
@@ -35,11 +35,13 @@ pub(crate) struct Token {
 impl Token {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let wanted = match (self.profile, self.provider) {
-            (Some(profile), _) => Wanted::Profile(profile),
-            (None, Some(provider)) => Wanted::Of(provider),
-            (None, None) => Wanted::Of(context.settings()?.models.default_ref().provider),
+            (Some(profile), _) => Request::Profile(profile),
+            (None, Some(provider)) => Request::Of(provider),
+            (None, None) => Request::Of(context.settings()?.models.default_ref().provider),
         };
-        let picked = self.how.pick(context, &[wanted], "token", |_| Ok(()))?;
+        let picked = self
+            .selection
+            .pick(context, &[wanted], "token", |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
                 as_json(&picked)

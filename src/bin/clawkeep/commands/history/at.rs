@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
-use crate::record::ask::Whose;
+use crate::record::ask::SubjectArgs;
 use crate::record::names::name;
-use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
+use crate::record::notes::{note_pruning, note_unknown_names};
 use crate::record::{json as shown, text};
 use crate::terminal::table::table;
 use crate::terminal::text::local_minute;
 
-/// Which credentials were there at a time, and which of them was last used then.
+/// Show which credentials existed at a time, and which one was last used.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep history at '2026-01-09 14:30' --provider anthropic\n  clawkeep history at 7d --json   a week ago"
@@ -25,7 +25,7 @@ pub(crate) struct HistoryAt {
     #[arg(value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     at: TimeArg,
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,16 +38,16 @@ impl HistoryAt {
             true => context.locked()?,
             false => context.unverified()?,
         };
-        let filter = self.whose.filter();
+        let filter = self.subject.filter();
         let found = vault.in_force(at, &filter)?;
         if at > context.clock.now() {
             context
                 .ui
-                .note("Note: that is still to come; this is how things stand now.");
+                .note("Note: that time is in the future; this is the state now.");
         }
-        tell_of_pruning(context, &vault, Some(at))?;
+        note_pruning(context, &vault, Some(at))?;
         if found.is_empty() {
-            tell_of_unknown_names(context, &vault, &filter)?;
+            note_unknown_names(context, &vault, &filter)?;
         }
         let last = last_used(&found);
         if self.json {
@@ -61,7 +61,7 @@ impl HistoryAt {
         }
         if found.is_empty() {
             context.ui.note(&format!(
-                "The record knows of no credential at {}.",
+                "The record has no credential at {}.",
                 local_minute(at.0)
             ));
         }
@@ -93,21 +93,24 @@ fn last_used(found: &[InForce]) -> impl Fn(&InForce) -> bool + Copy {
     }
 }
 
-/// How it stood: that it had ended counts before that it rested.
+/// The credential's state. Expired takes precedence over a cooldown.
 fn state(credential: &InForce, at: UnixMs) -> &'static str {
     let has_ended = credential
         .expires
         .is_some_and(|expires| expires > 0 && expires <= at.0);
     match credential.cooldown_until {
         _ if has_ended => "expired",
-        Some(_) => "resting",
+        Some(_) => "resting", // a value in JSON, which stays
         None => "valid",
     }
 }
 
 fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
     let state = match credential.cooldown_until {
-        Some(until) => format!("{} until {}", state(credential, at), local_minute(until.0)),
+        Some(until) => {
+            let state = state(credential, at).replace("resting", "in cooldown");
+            format!("{state} until {}", local_minute(until.0))
+        }
         None => state(credential, at).to_owned(),
     };
     let print = credential
@@ -121,7 +124,11 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
             } else {
                 ""
             };
-            format!("{} by {}{mark}", local_minute(used.0), text::who(doer))
+            format!(
+                "{} by {}{mark}",
+                local_minute(used.0),
+                text::actor_name(doer)
+            )
         }
         None => "-".to_owned(),
     };

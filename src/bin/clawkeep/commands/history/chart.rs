@@ -17,19 +17,19 @@ const LABEL_MAX: usize = 28;
 const LABEL_MIN: usize = 8;
 /// Columns of a lane however narrow the terminal is: with fewer there is nothing to see.
 const LANE_MIN: usize = 20;
-/// Labels of the axis: more of them tell no more.
+/// The largest number of labels of the axis.
 const TICKS_MAX: usize = 8;
 
-/// What the terminal can show.
+/// The terminal's abilities: characters and colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Palette {
     /// Whether it shows more than ASCII.
     pub(crate) unicode: bool,
-    /// Whether it is to have colour.
+    /// Whether to use colour.
     pub(crate) colour: bool,
 }
 
-/// What a column of a lane shows, and what the legend explains.
+/// The kinds of columns in a lane, which the legend explains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Nothing,
@@ -69,8 +69,8 @@ impl Mark {
     }
 }
 
-/// Into how many equal parts the time is to be cut for a chart of these profiles on so many columns: one is left between
-/// the longest label and the lane.
+/// The number of equal parts of the time for a chart of these profiles in this many columns. One
+/// column separates the longest label and the lane.
 pub(crate) fn lane_columns<'w>(
     profiles: impl IntoIterator<Item = &'w ProfileRef>,
     columns: usize,
@@ -159,7 +159,7 @@ fn marks(lane: &Lane, bounds: &[UnixMs], now: UnixMs) -> Vec<Mark> {
         .collect()
 }
 
-/// Whether there was a credential in that time. What has ended is not said to stay ended: later than now is unknown.
+/// Whether there was a valid credential in that time. The bar stops at now: the future is unknown.
 fn bar(lane: &Lane, from: UnixMs, until: UnixMs, now: UnixMs) -> Mark {
     let end = |span: &Span| span.until.unwrap_or(UnixMs(i64::MAX));
     let mut spans = lane.valid.iter();
@@ -273,7 +273,7 @@ fn write(row: &mut [char], middle: usize, word: &str) -> bool {
     true
 }
 
-/// What the characters mean: a line where it fits.
+/// The legend, on one line if it fits.
 fn legend_lines(timeline: &Timeline, columns: usize, palette: Palette) -> Vec<String> {
     let marks = [
         (Mark::Valid, "valid"),
@@ -307,7 +307,7 @@ fn legend_lines(timeline: &Timeline, columns: usize, palette: Palette) -> Vec<St
     lines
 }
 
-/// How long a part lasts, to the precision that a reader counts columns with: `45s`, `12m`, `6.5h`, `2d`.
+/// The length of a part in short form: `45s`, `12m`, `6.5h`, `2d`.
 fn part_length(bounds: &[UnixMs]) -> String {
     let span = match bounds {
         [first, .., last] => last.0.saturating_sub(first.0),

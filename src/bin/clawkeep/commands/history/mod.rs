@@ -1,4 +1,4 @@
-//! `history`: what happened to which credential. Needs no key.
+//! `history`: shows the events of credentials. Needs no key.
 
 pub(crate) mod at;
 pub(crate) mod chart;
@@ -14,9 +14,9 @@ use clawkeep::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::ask::{What, When, Whose, direction};
+use crate::record::ask::{KindArgs, SubjectArgs, TimeArgs, direction};
 use crate::record::axis::equal_parts;
-use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unknown_names};
+use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{csv, json, text};
 use crate::terminal::table::{Columns, fitting};
@@ -32,14 +32,14 @@ const CHART_PERIOD: i64 = 7 * 86_400_000;
 const CHART_WIDTH: usize = 80;
 /// A terminal narrower than this shows times without the year.
 const NARROW: usize = 80;
-/// On a terminal narrower than this, what would be columns stands one below the other.
+/// On a terminal narrower than this, cells are printed one below the other.
 const NARROWER: usize = 60;
 
 /// What happened to which credential.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what went wrong today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
+    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what failed today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
 )]
 pub(crate) struct History {
     #[command(subcommand)]
@@ -48,26 +48,26 @@ pub(crate) struct History {
     list: Box<List>,
 }
 
-/// What the events come to.
+/// The sums over events.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Summary {
     /// How often each credential was used, when, and by whom
     Uses(uses::HistoryUses),
     /// How often each credential was refreshed, how often that failed, and when the next is due
     Refreshes(refreshes::HistoryRefreshes),
-    /// Which credentials were there at a time, and which of them was last used then
+    /// Show which credentials existed at a time, and which one was last used
     At(at::HistoryAt),
 }
 
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     #[command(flatten)]
-    what: What,
+    kinds: KindArgs,
     #[command(flatten)]
-    when: When,
-    /// At most so many [default: 50 in the table, all in JSON and CSV; 0 means all]
+    when: TimeArgs,
+    /// At most this many [default: 50 in the table, all in JSON and CSV; 0 means all]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// The oldest first
@@ -94,7 +94,9 @@ impl History {
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
         if self.chart {
-            let filter = self.when.narrow(self.whose.filter(), context.clock.now())?;
+            let filter = self
+                .when
+                .narrow(self.subject.filter(), context.clock.now())?;
             return draw(context, &filter);
         }
         let shape = self.shape.shape();
@@ -104,7 +106,7 @@ impl List {
             (None, Shape::Table) => Some(TABLE_ROWS),
             (None, _) => None,
         };
-        let filter = self.what.narrow(self.whose.filter())?;
+        let filter = self.kinds.narrow(self.subject.filter())?;
         let filter = Filter {
             // One more tells whether there is more.
             limit: limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table))),
@@ -115,7 +117,7 @@ impl List {
             Shape::Table => context.unverified()?,
             _ => context.locked()?,
         };
-        tell_of_changed_stores(context, &vault)?;
+        note_changed_stores(context, &vault)?;
         if shape == Shape::Table {
             return show_table(context, &vault, &filter, limit);
         }
@@ -125,7 +127,7 @@ impl List {
     }
 }
 
-/// Writes events for programs, as they are found.
+/// Writes events for programs while they are read.
 pub(crate) fn write_events(
     out: &mut dyn Write,
     vault: &Vault,
@@ -170,8 +172,8 @@ fn show_table(
         .collect::<Result<Vec<Event>, _>>()?;
     if first.is_empty() {
         context.ui.note("No event matches.");
-        tell_of_unknown_names(context, vault, filter)?;
-        return tell_of_pruning(context, vault, filter.since);
+        note_unknown_names(context, vault, filter)?;
+        return note_pruning(context, vault, filter.since);
     }
     let layout = Layout::of(context.ui.width(), &first);
     let mut room = limit.unwrap_or(u64::MAX);
@@ -190,13 +192,13 @@ fn show_table(
         Ok(())
     })?;
     if is_more {
-        context.ui.note("There is more; see it with --limit 0.");
+        context.ui.note("More events match. To see all: --limit 0");
         return Ok(());
     }
-    tell_of_pruning(context, vault, filter.since)
+    note_pruning(context, vault, filter.since)
 }
 
-/// Draws what happened to each credential.
+/// Draws the history of each credential.
 fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     let now = context.clock.now();
     let until = filter.until.unwrap_or(now);
@@ -209,16 +211,16 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         ));
     }
     let vault = context.unverified()?;
-    tell_of_changed_stores(context, &vault)?;
-    let whose = vault.timeline(filter, &[since, until])?.lanes;
-    tell_of_pruning(context, &vault, Some(since))?;
-    if whose.is_empty() {
+    note_changed_stores(context, &vault)?;
+    let lanes = vault.timeline(filter, &[since, until])?.lanes;
+    note_pruning(context, &vault, Some(since))?;
+    if lanes.is_empty() {
         let nothing = "Nothing is recorded of a credential that matches.";
         context.ui.note(nothing);
-        return tell_of_unknown_names(context, &vault, filter);
+        return note_unknown_names(context, &vault, filter);
     }
     let width = context.ui.width().unwrap_or(CHART_WIDTH);
-    let columns = chart::lane_columns(whose.iter().map(|lane| &lane.profile), width);
+    let columns = chart::lane_columns(lanes.iter().map(|lane| &lane.profile), width);
     let timeline = vault.timeline(filter, &equal_parts(since, until, columns))?;
     let palette = chart::Palette {
         unicode: context.env.is_utf8(),
@@ -229,7 +231,7 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         .answer(&chart::chart(&timeline, width, now, palette))
 }
 
-/// How events are laid out on a terminal of some width.
+/// The layout of events on a terminal of some width.
 enum Layout {
     /// In columns, with the year if there is room.
     Columns { columns: Columns<5>, has_year: bool },
@@ -286,5 +288,12 @@ fn cells(event: &Event, has_year: bool) -> [String; 5] {
         text::local_short(event.at)
     };
     let (kind, subject) = (text::kind(event), text::subject(event));
-    [when, kind, subject, text::by(event), text::what(event)].map(|cell| one_line(&cell))
+    [
+        when,
+        kind,
+        subject,
+        text::by(event),
+        text::description(event),
+    ]
+    .map(|cell| one_line(&cell))
 }

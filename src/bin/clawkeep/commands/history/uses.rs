@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::Sums;
 use crate::record::names::name;
-use crate::record::notes::tell_of_changed_stores;
+use crate::record::notes::note_changed_stores;
 use crate::record::shape::Rows;
 use crate::record::{csv, json, text};
 use crate::terminal::text::{local_minute, one_line};
@@ -29,7 +29,7 @@ pub(crate) struct HistoryUses {
 impl HistoryUses {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let vault = context.locked()?;
-        tell_of_changed_stores(context, &vault)?;
+        note_changed_stores(context, &vault)?;
         let rows = Rows {
             name: "uses",
             nothing: "No use is recorded that matches.",
@@ -49,7 +49,7 @@ fn cells(uses: &Uses) -> [String; 6] {
         |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
     let mut by: Vec<(String, u64)> = Vec::new();
     for (doer, count) in &uses.by {
-        let who = text::who(doer);
+        let who = text::actor_name(doer);
         match by.iter_mut().find(|(known, _)| *known == who) {
             Some((_, sum)) => *sum += count,
             None => by.push((who, *count)),

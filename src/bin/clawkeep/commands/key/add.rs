@@ -1,4 +1,4 @@
-//! `key add` and `key recovery`: one more key that opens the vault.
+//! `key add` and `key recovery`: add a key that opens the vault.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(crate) struct Add {
     new_passphrase_file: Option<PathBuf>,
 }
 
-/// Add a recovery code, to be kept on paper.
+/// Create a recovery code to write down.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  clawkeep key recovery    shows the code once; it is stored nowhere"
@@ -39,33 +39,34 @@ enum Kind {
     Keyfile,
     /// A passphrase of 12 characters or more
     Passphrase,
-    /// A random key as a code, shown once, to be kept on paper
+    /// A random key as a code, shown once, to write down
     Recovery,
 }
 
 impl Add {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let given = self.new_passphrase_file.map(Named::File);
-        if given.is_some() && self.kind != Kind::Passphrase {
+        let source = self.new_passphrase_file.map(Named::File);
+        if source.is_some() && self.kind != Kind::Passphrase {
             let what = "--new-passphrase-file goes with: key add passphrase".to_owned();
             return Err(Failure::BadArgument(what));
         }
-        // Where nothing is opened with a passphrase, the one that was given is the new one.
+        // If no passphrase opens the vault, the given one is the new one.
         let named = context.passphrases().named.clone();
-        let is_new =
-            self.kind == Kind::Passphrase && given.is_none() && !takes_one(&context.locked()?)?;
+        let is_new = self.kind == Kind::Passphrase
+            && source.is_none()
+            && !has_typed_slot(&context.locked()?)?;
         let mut vault = if is_new && named.is_some() {
             context.unlocked_without_passphrase()?
         } else {
             context.unlocked()?
         };
-        let given = given.or(named.filter(|_| is_new));
+        let source = source.or(named.filter(|_| is_new));
         let new = match self.kind {
             Kind::Keychain => NewKey::Keychain,
             Kind::Keyfile => NewKey::Keyfile,
             Kind::Recovery => NewKey::Recovery,
             Kind::Passphrase => {
-                NewKey::Passphrase(new_passphrase(given.as_ref(), "New passphrase", NEW_FILE)?)
+                NewKey::Passphrase(new_passphrase(source.as_ref(), "New passphrase", NEW_FILE)?)
             }
         };
         add(context, &mut vault, &new)
@@ -79,7 +80,7 @@ impl Recovery {
 }
 
 /// Whether a passphrase or a recovery code opens the vault.
-fn takes_one(vault: &Vault) -> Result<bool, Failure> {
+fn has_typed_slot(vault: &Vault) -> Result<bool, Failure> {
     let is_one = |kind: &str| {
         matches!(
             SlotKind::from_name(kind),
@@ -95,13 +96,13 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
         vault.add_key(new, &context.key_sources(), &context.actor, context.clock)
     })?;
     drop(progress);
-    super::log_warning::tell_of_log(context, added.log);
-    let said = said(context, &added);
+    super::log_warning::warn_of_log(context, added.log);
+    let summary = summary(context, &added);
     if added.code.is_none() {
-        return context.ui.answer(&said);
+        return context.ui.answer(&summary);
     }
-    if context.ui.show_once(&said).is_err() {
-        // A code that nobody saw opens nothing for anybody.
+    if context.ui.show_once(&summary).is_err() {
+        // A code that nobody saw is of no use.
         context.with_new_head(vault, |vault| {
             vault.remove_key(added.slot, &context.actor, context.clock)
         })?;
@@ -113,7 +114,7 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
     Ok(())
 }
 
-fn said(context: &Context, added: &AddedKey) -> String {
+fn summary(context: &Context, added: &AddedKey) -> String {
     let place = added.keyfile.as_deref();
     let place = place.map(|path| format!(", {}", context.layout.shorten_home(path)));
     let line = format!(
@@ -128,7 +129,7 @@ fn said(context: &Context, added: &AddedKey) -> String {
     }
 }
 
-/// A code in lines that fit a page.
+/// A code in lines that fit on paper.
 pub(super) fn in_lines(code: &str) -> String {
     let groups: Vec<&str> = code.split('-').collect();
     let lines = groups

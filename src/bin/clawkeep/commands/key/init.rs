@@ -1,4 +1,4 @@
-//! `init`: make the vault and its key.
+//! `init`: creates the vault and its key.
 
 use clap::{Args, ValueEnum};
 use clawkeep::platform::{exists, harden};
@@ -34,7 +34,7 @@ enum KeyKind {
 
 impl Init {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        check_absent(context)?; // nobody is asked in vain
+        check_absent(context)?; // the question would be in vain
         let choice = match self.key {
             None => context.first_key()?,
             Some(KeyKind::Keychain) => KeyChoice::Only(NewKey::Keychain),
@@ -75,7 +75,7 @@ fn check_absent(context: &Context) -> Result<(), Failure> {
 }
 
 fn is_there(context: &Context) -> Result<Failure, Failure> {
-    context.locked()?; // what is there must be a vault
+    context.locked()?; // the existing file must be a vault
     let vault = context.layout.shorten_home(&context.layout.vault_file);
     Ok(Failure::Refused {
         what: format!("there is a vault at {vault} already; it was left as it is"),

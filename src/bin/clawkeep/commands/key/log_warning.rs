@@ -1,16 +1,16 @@
-//! The warning that the vault's log still has the keys of before.
+//! The warning that the vault's log still contains the earlier keys.
 
 use clawkeep::vault::LogState;
 
 use crate::context::Context;
 
-/// Says what remains where the log could not be emptied after a change of keys.
-pub(crate) fn tell_of_log(context: &Context, log: LogState) {
+/// Warns if the log could not be emptied after a change of keys.
+pub(crate) fn warn_of_log(context: &Context, log: LogState) {
     if log == LogState::Emptied {
         return;
     }
     let vault = context.layout.shorten_home(&context.layout.vault_file);
     context.ui.warn(&format!(
-        "Warning: other programs read the vault for so long that its log, {vault}-wal, could not be written back: a copy of {vault} alone still opens with the keys that it had before. End those programs (clawkeep watch is one), then run: clawkeep key status"
+        "Warning: other programs read the vault for so long that its log, {vault}-wal, could not be written back: a copy of {vault} alone still opens with the earlier keys. Stop those programs (clawkeep watch is one), then run: clawkeep key status"
     ));
 }

@@ -1,4 +1,4 @@
-//! `key`: what opens the vault.
+//! `key`: shows, adds, removes and rotates the keys of the vault.
 
 pub(crate) mod add;
 pub(crate) mod init;
@@ -19,7 +19,7 @@ use crate::failure::Failure;
 /// What opens the vault.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  clawkeep key status\n  clawkeep key recovery   a code to keep on paper, for the day on which the key is lost"
+    after_help = "Examples:\n  clawkeep key status\n  clawkeep key recovery   a code to write down, in case the key is lost"
 )]
 pub(crate) enum Key {
     /// Show the vault's key slots; needs no key
@@ -28,9 +28,9 @@ pub(crate) enum Key {
     Add(Add),
     /// Remove a key slot
     Remove(Remove),
-    /// Replace the data key, and seal everything anew
+    /// Replace the data key, and encrypt everything again
     Rotate(Rotate),
-    /// Add a recovery code, to be kept on paper
+    /// Create a recovery code to write down
     Recovery(Recovery),
 }
 

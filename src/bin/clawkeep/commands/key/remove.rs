@@ -1,4 +1,4 @@
-//! `key remove`: take a key slot away.
+//! `key remove`: removes a key slot.
 
 use clap::Args;
 use clawkeep::crypto::SlotKind;
@@ -37,10 +37,10 @@ impl Remove {
             );
             if !prompt::is_possible() {
                 return Err(Failure::BadArgument(format!(
-                    "{what}; say --yes to remove it"
+                    "{what}; to remove it, pass --yes"
                 )));
             }
-            person::say(&format!("Key {what}."));
+            person::print_line(&format!("Key {what}."));
             if !prompt::confirm("Remove it?", false)? {
                 context.ui.note("Nothing was removed.");
                 return Ok(());
@@ -54,14 +54,14 @@ impl Remove {
         let kind = removed.kind.map_or("of a later kind", SlotKind::as_str);
         let line = format!("Removed key slot {}: {kind}.\n", removed.slot);
         context.ui.answer(&line)?;
-        super::log_warning::tell_of_log(context, removed.log);
-        context.ui.note(&left(&removed, keyfile.as_deref()));
+        super::log_warning::warn_of_log(context, removed.log);
+        context.ui.note(&leftovers(&removed, keyfile.as_deref()));
         Ok(())
     }
 }
 
-/// What is left of it, and what removing a slot does not do.
-fn left(removed: &RemovedKey, keyfile: Option<&str>) -> String {
+/// What remains of the slot's key, and what removing a slot does not do.
+fn leftovers(removed: &RemovedKey, keyfile: Option<&str>) -> String {
     let copies = match removed.kind {
         Some(SlotKind::Keychain) => {
             format!(
@@ -76,6 +76,6 @@ fn left(removed: &RemovedKey, keyfile: Option<&str>) -> String {
         _ => "It".to_owned(),
     };
     format!(
-        "Note: {copies} still opens older copies of the vault. If it may have become known: clawkeep key rotate --compromised"
+        "Note: {copies} still opens older copies of the vault. If it may have leaked: clawkeep key rotate --compromised"
     )
 }

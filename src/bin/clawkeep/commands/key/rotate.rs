@@ -1,4 +1,4 @@
-//! `key rotate`: a new data key, and everything sealed anew under it.
+//! `key rotate`: creates a new data key, and encrypts everything again with it.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,18 +10,18 @@ use clawkeep::vault::{Rotated, RotationScope, UnlockedVault};
 use secrecy::SecretString;
 
 use super::add::in_lines;
-use super::log_warning::tell_of_log;
+use super::log_warning::warn_of_log;
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
 
-/// Replace the data key, and seal everything anew.
+/// Replace the data key, and encrypt everything again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep key rotate                  every slot opens the vault as before\n  clawkeep key rotate --compromised    also new keys for every slot, and for the record"
 )]
 pub(crate) struct Rotate {
-    /// A key may have become known: replace every slot's own key too, and the key that the record is chained with
+    /// A key may have leaked: replace every slot's own key too, and the record's chain key
     #[arg(long)]
     compromised: bool,
     /// Take the new passphrase from FILE (- for stdin)
@@ -35,7 +35,7 @@ impl Rotate {
         let passphrases = self.passphrases(&vault)?;
         let sources = context.key_sources();
         let has_shown = Cell::new(false);
-        // The code is the answer, and goes where answers go; it must have got there before the vault is sealed under it.
+        // The code is printed to stdout, before the vault is encrypted with it.
         let show = |slot: i64, code: &RecoveryCode| {
             let text = format!(
                 "New recovery code of key slot {slot}, in place of the one before:\n\n{}\n",
@@ -44,7 +44,7 @@ impl Rotate {
             has_shown.set(true);
             context.ui.show_once(&text)
         };
-        let renewal = if self.compromised {
+        let keys = if self.compromised {
             RotationScope::Everything {
                 sources: &sources,
                 passphrases: &passphrases,
@@ -53,20 +53,22 @@ impl Rotate {
         } else {
             RotationScope::DataKey
         };
-        let progress = context.ui.progress("Sealing everything anew");
-        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
+        let progress = context
+            .ui
+            .progress("Encrypting everything with the new key");
+        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(keys));
         drop(progress);
         if rotated.is_err() && has_shown.get() {
-            context.ui.warn("Warning: the rotation did not come to its end. Keep the recovery code from before; the one above opens nothing, unless the disk kept more than it said.");
+            context.ui.warn("Warning: the rotation failed. Keep the earlier recovery code: the one above most likely opens nothing.");
         }
-        self.say(context, &rotated?)
+        self.print_result(context, &rotated?)
     }
 
     /// The new passphrases of the slots that have one.
     fn passphrases(&self, vault: &UnlockedVault) -> Result<BTreeMap<i64, SecretString>, Failure> {
-        let mut given = BTreeMap::new();
+        let mut passphrases = BTreeMap::new();
         if !self.compromised {
-            return Ok(given);
+            return Ok(passphrases);
         }
         let slots = vault.slots()?;
         let is_passphrase = |kind: &str| kind == SlotKind::Passphrase.as_str();
@@ -78,7 +80,7 @@ impl Rotate {
         let named = self.new_passphrase_file.clone().map(Named::File);
         match (slots.len(), &named) {
             (0, Some(_)) => {
-                let what = "no key slot has a passphrase, so --new-passphrase-file says nothing";
+                let what = "no key slot has a passphrase, so --new-passphrase-file has no effect";
                 return Err(Failure::BadArgument(what.to_owned()));
             }
             (2.., Some(_)) => {
@@ -91,14 +93,14 @@ impl Rotate {
         }
         for slot in slots {
             let question = format!("New passphrase for key slot {slot}");
-            given.insert(slot, new_passphrase(named.as_ref(), &question, NEW_FILE)?);
+            passphrases.insert(slot, new_passphrase(named.as_ref(), &question, NEW_FILE)?);
         }
-        Ok(given)
+        Ok(passphrases)
     }
 
-    fn say(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
+    fn print_result(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
         let mut lines = vec![format!(
-            "Rotated: data key {}, {} sealed cells made anew and read back.",
+            "Rotated: data key {}, {} encrypted cells rewritten and read back.",
             rotated.epoch, rotated.cells
         )];
         for new in &rotated.new_keys {
@@ -112,9 +114,9 @@ impl Rotate {
             ));
         }
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
-        tell_of_log(context, rotated.log);
+        warn_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
-            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
+            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). Somebody with those keys can read what is in them: log in again, or replace the API keys."
         } else {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });

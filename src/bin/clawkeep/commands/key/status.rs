@@ -1,4 +1,4 @@
-//! `key status`: the vault's key slots.
+//! `key status`: shows the vault's key slots.
 
 use clap::Args;
 use clawkeep::audit::EventKind;
@@ -24,7 +24,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
-        harden(); // key files are looked at to tell where they are
+        harden(); // reads key files, to find the slots' files
         let vault = match self.json {
             true => context.locked()?,
             false => context.unverified()?,
@@ -71,7 +71,7 @@ impl Status {
         ))?;
         if slots.len() == 1 {
             context.ui.note(
-                "Note: with this one key lost, the vault is lost. Add one to keep on paper: clawkeep key recovery",
+                "Note: if you lose this key, nobody can open the vault. Create a recovery code: clawkeep key recovery",
             );
         }
         Ok(())
@@ -88,7 +88,7 @@ pub(crate) fn as_json(context: &Context, vault: &Vault, slot: &SlotInfo) -> Valu
     ])
 }
 
-/// Where a slot's key is, as far as that is known without one.
+/// Where a slot's key is, as far as this is known without opening it.
 pub(crate) fn place(context: &Context, vault: &Vault, slot: &SlotInfo) -> String {
     match SlotKind::from_name(&slot.kind) {
         Some(SlotKind::Keychain) => "the keychain".to_owned(),
@@ -98,7 +98,7 @@ pub(crate) fn place(context: &Context, vault: &Vault, slot: &SlotInfo) -> String
         },
         Some(SlotKind::Passphrase) => match slot.kdf.as_deref().and_then(Argon2id::parse) {
             Some(kdf) => format!("your memory ({})", kdf.costs()),
-            None => "your memory (with parameters that are not taken)".to_owned(),
+            None => "your memory (with parameters that clawkeep does not accept)".to_owned(),
         },
         Some(SlotKind::Recovery) => "wherever you wrote it down".to_owned(),
         None => "known to a later version".to_owned(),

@@ -17,7 +17,7 @@ use clawkeep::platform::{create_private_dir, leave_console, without_console};
 use crate::failure::Failure;
 use crate::terminal::signals;
 
-/// A longer log is begun anew, in bytes.
+/// The size at which the log starts empty again, in bytes.
 const LOG_MAX: u64 = 1 << 20;
 
 /// Run clawkeep without a window.

@@ -1,4 +1,4 @@
-//! `monitor install`: have `watch` started with the login, and kept running.
+//! `monitor install`: starts `watch` with the login, and keeps it running.
 
 use clawkeep::platform::canonicalize;
 use std::path::Path;
@@ -11,7 +11,7 @@ use clawkeep::platform::user_sid;
 
 use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
 use super::unattended::job::{Job, Pace};
-use super::unattended::own_file::{There, look, put, remove};
+use super::unattended::own_file::{FileState, put, read_own_file, remove};
 use super::unattended::program::{doubt, this_program};
 use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
 use super::unattended::{cron, launchd, systemd, task};
@@ -32,21 +32,21 @@ const PROXIES: [&str; 8] = [
     "no_proxy",
 ];
 
-/// How long the watcher of an earlier task may take to end: as long as launchd gives it.
+/// How long the watcher of an earlier task may take to exit: launchd's limit.
 const ENDED_WITHIN: Duration = Duration::from_secs(120);
-/// How often its lock is tried.
+/// The interval between two attempts to take its lock.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
-/// Have it started with your login, and kept running.
+/// Start it with your login, and keep it running.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. Whom it alerts is for clawkeep.toml to say."
+    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. [notify] in clawkeep.toml sets whom it alerts."
 )]
 pub(crate) struct Install {
     /// One pass every five minutes, started by a timer, instead of a program that runs all the time
     #[arg(long)]
     timer: bool,
-    /// Refresh logins so long before they end [default: that of `clawkeep watch`]
+    /// Refresh logins this long before they expire [default: that of `clawkeep watch`]
     #[arg(long, value_name = "SPAN", value_parser = ahead_as_typed)]
     refresh_ahead: Option<String>,
     /// What starts it [default: what is there]; --dry-run also prints for one that is missing
@@ -67,7 +67,7 @@ fn ahead_as_typed(raw: &str) -> Result<String, String> {
 impl Install {
     pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
         let mut job = self.job(context, global)?;
-        // What makes no sense now would be found by nobody.
+        // Invalid options would go unnoticed later.
         if let Some(fault) = &context.own()?.notify_fault {
             return Err(fault.error().into());
         }
@@ -83,7 +83,7 @@ impl Install {
         };
         if let Some(doubt) = doubt(Path::new(&job.program)) {
             context.ui.note(&format!(
-                "Warning: {}, which will be run, {doubt}. Put the program where it stays, and install from there.",
+                "Warning: {}, which will be run, {doubt}. Put the program in a permanent place, and install from there.",
                 job.program
             ));
         }
@@ -93,7 +93,7 @@ impl Install {
             ServiceManager::Launchd => self.by_launchd(context, &job),
             ServiceManager::TaskScheduler => self.by_task_scheduler(context, &job),
             ServiceManager::Cron => {
-                // A service manager says where these are to what it starts; cron does not.
+                // A service manager sets these for what it starts; cron does not.
                 let runtime_dir = context.layout.runtime_dir.as_deref();
                 if let Some(dir) = runtime_dir {
                     job.variables
@@ -104,7 +104,7 @@ impl Install {
         }
     }
 
-    /// What is to be run: this program, as it was called.
+    /// The job: this program with the current options.
     fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
         let layout = &context.layout;
         let program = this_program(context.env.raw("PATH")).map_err(|error| Failure::Refused {
@@ -195,12 +195,12 @@ impl Install {
                 .map(|(name, text)| (dir.join(name), text.as_str()));
             return context.ui.answer(&as_printed(files));
         }
-        check_looked_at(&dir)?;
+        check_unit_path(&dir)?;
         for (name, _) in &units {
             self.check_ours(&dir.join(name))?;
         }
         let unit = systemd::enabled_unit(job.pace);
-        if let Some(before) = InstalledFiles::look(context)
+        if let Some(before) = InstalledFiles::find(context)
             .pace()
             .filter(|before| *before != job.pace)
         {
@@ -209,27 +209,31 @@ impl Install {
                 remove(&dir.join(systemd::TIMER))?;
             }
         }
-        let mut said = String::new();
+        let mut answer = String::new();
         for (name, text) in &units {
             let path = dir.join(name);
-            if look(&path).ours() != Some(text) {
+            if read_own_file(&path).ours() != Some(text) {
                 put(&path, text)?;
-                said.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
+                answer.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
             }
         }
-        let start = if said.is_empty() { "start" } else { "restart" };
-        if said.is_empty() {
-            said.push_str("Nothing to write: it is installed as it would be now.\n");
+        let start = if answer.is_empty() {
+            "start"
+        } else {
+            "restart"
+        };
+        if answer.is_empty() {
+            answer.push_str("Nothing to write: it is installed as it would be now.\n");
         }
-        ordered(&["daemon-reload"])?; // also where an earlier call got no further than the files
+        ordered(&["daemon-reload"])?; // also if an earlier call only wrote the files
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
-        said.push_str(&format!(
-            "{unit} runs now, and from each login on.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
+        answer.push_str(&format!(
+            "{unit} runs now, and from each login on.\nSee its state with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
         ));
-        context.ui.answer(&said)?;
+        context.ui.answer(&answer)?;
         if is_lingering(context.actor.uid) == Some(false) {
-            context.ui.note("Next: it ends when you log out, as all your services do. To have it run from the start of the machine: loginctl enable-linger");
+            context.ui.note("Next: it stops when you log out, as all your services do. To run it from the start of the machine: loginctl enable-linger");
         }
         Ok(())
     }
@@ -250,7 +254,7 @@ impl Install {
                 .answer(&as_printed([(path, plist.as_str())].into_iter()));
         }
         self.check_ours(&path)?;
-        let is_new = look(&path).ours() != Some(&plist);
+        let is_new = read_own_file(&path).ours() != Some(&plist);
         if !is_new && launchd::state(uid).is_some() {
             return context
                 .ui
@@ -263,18 +267,18 @@ impl Install {
         put(&path, &plist)?;
         if let Err(what) = launchd::load(uid, session, &text(&path)?) {
             if is_new {
-                let _ = remove(&path); // what does not run is not left to look as if it did
+                let _ = remove(&path); // leaves no file that looks like a running agent
             }
             return Err(Failure::Refused {
                 what,
                 next: format!(
-                    "Nothing was installed. What it would be told: clawkeep monitor install --by launchd --dry-run; what it has said: {}",
+                    "Nothing was installed. To print the agent: clawkeep monitor install --by launchd --dry-run; its messages: {}",
                     log.display()
                 ),
             });
         }
         context.ui.answer(&format!(
-            "Wrote {}\nTold launchd to run it now and from each login on.\nSee how it does with: clawkeep monitor status; {}\n",
+            "Wrote {}\nIt runs now, and from each login on.\nSee its state with: clawkeep monitor status; {}\n",
             context.layout.shorten_home(&path),
             context.layout.shorten_home(&log)
         ))
@@ -300,7 +304,7 @@ impl Install {
         }
         self.check_ours(&path)?;
         let before = scheduler.state();
-        if look(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
+        if read_own_file(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
             return context
                 .ui
                 .answer("Nothing to do: it is installed as it would be now.\n");
@@ -315,7 +319,7 @@ impl Install {
         };
         put(&path, task::bytes(&xml))?;
         if !matches!(before, Ok(None)) {
-            // One that runs has the old arguments. What is not removed here is replaced.
+            // A running one has the old arguments. What is not removed here is replaced.
             let _ = scheduler.delete_registered();
             wait_for_watcher(context, Instant::now() + ENDED_WITHIN);
         }
@@ -327,9 +331,9 @@ impl Install {
         );
         let see = format!("clawkeep monitor status; {}", log.display());
         if let Some(process) = watcher(context) {
-            // Another would end at once.
+            // A second watcher would exit at once.
             return context.ui.answer(&format!(
-                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has ended.\nSee how it does with: {see}\n"
+                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has exited.\nSee its state with: {see}\n"
             ));
         }
         scheduler.run().map_err(|what| Failure::Refused {
@@ -340,13 +344,13 @@ impl Install {
             ),
         })?;
         context.ui.answer(&format!(
-            "{registered}: it runs now, and from each logon on.\nSee how it does with: {see}\n"
+            "{registered}: it runs now, and from each logon on.\nSee its state with: {see}\n"
         ))
     }
 
-    /// What something else wrote stays, unless it was said that it need not.
+    /// Refuses to replace a file that something else wrote, unless `--force` was passed.
     fn check_ours(&self, path: &Path) -> Result<(), Failure> {
-        if self.force || look(path) != There::Anothers {
+        if self.force || read_own_file(path) != FileState::Anothers {
             return Ok(());
         }
         Err(Failure::Refused {
@@ -375,27 +379,11 @@ fn origin(address: &str) -> &str {
     &address[..scheme.len() + length]
 }
 
-/// Refuses on Windows what Windows does not have: its paths are of no use on a system that has it.
-fn check_is_on_windows(by: ServiceManager) -> Result<(), Failure> {
-    let what = match by {
-        _ if cfg!(not(windows)) => return Ok(()),
-        ServiceManager::TaskScheduler => return Ok(()),
-        ServiceManager::Systemd => "systemd",
-        ServiceManager::Launchd => "launchd",
-        ServiceManager::Cron => "cron",
-    };
-    Err(Failure::Refused {
-        what: format!("Windows has no {what}"),
-        next: "Use the Task Scheduler: clawkeep monitor install".to_owned(),
-    })
-}
-
-/// A unit that is not looked for where it would be written would do nothing.
-fn check_looked_at(dir: &Path) -> Result<(), Failure> {
+/// Refuses a directory where systemd does not search for units.
+fn check_unit_path(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
         what: why.to_string(),
-        next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"
-            .to_owned(),
+        next: "To print the units: clawkeep monitor install --by systemd --dry-run".to_owned(),
     })?;
     let real = canonicalize(dir);
     let is_there = |dir: &Path| dir.to_str().is_some_and(|dir| searched.contains(dir));
@@ -407,6 +395,22 @@ fn check_looked_at(dir: &Path) -> Result<(), Failure> {
         next:
             "HOME and XDG_CONFIG_HOME are other ones than it was started with. Run this with those."
                 .to_owned(),
+    })
+}
+
+/// Refuses on Windows a service manager that Windows does not have. Its paths would be of no use on
+/// another system.
+fn check_is_on_windows(by: ServiceManager) -> Result<(), Failure> {
+    let what = match by {
+        _ if cfg!(not(windows)) => return Ok(()),
+        ServiceManager::TaskScheduler => return Ok(()),
+        ServiceManager::Systemd => "systemd",
+        ServiceManager::Launchd => "launchd",
+        ServiceManager::Cron => "cron",
+    };
+    Err(Failure::Refused {
+        what: format!("Windows has no {what}"),
+        next: "Use the Task Scheduler: clawkeep monitor install".to_owned(),
     })
 }
 
@@ -423,7 +427,7 @@ fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), 
     context.ui.answer(&format!("{}\n", cron::line(&job)))
 }
 
-/// Files as they would be, each under its path.
+/// The files as they would be written, each under its path.
 fn as_printed<'t>(files: impl Iterator<Item = (std::path::PathBuf, &'t str)>) -> String {
     let printed: Vec<String> = files
         .map(|(path, text)| format!("# {}\n{text}", path.display()))

@@ -1,4 +1,4 @@
-//! What `monitor install` put where, what starts it, and whether it runs.
+//! The files that `monitor install` wrote, what starts the watcher, and whether it runs.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use clap::ValueEnum;
 use clawkeep::platform::{FileLock, exists, user_sid};
 
 use super::unattended::job::Pace;
-use super::unattended::own_file::{There, look};
+use super::unattended::own_file::{FileState, read_own_file};
 use super::unattended::task::{self, Scheduler};
 use super::unattended::{launchd, systemd};
 use crate::context::Context;
 
-/// What starts it.
+/// The service manager that starts the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ServiceManager {
     /// systemd, as a service of the user
@@ -24,7 +24,7 @@ pub(crate) enum ServiceManager {
     TaskScheduler,
 }
 
-/// Windows' Task Scheduler; `None` on other systems.
+/// The scheduler of Windows; `None` on other systems.
 pub(crate) fn scheduler() -> Option<Scheduler> {
     user_sid().map(|sid| Scheduler::new(&sid))
 }
@@ -40,20 +40,20 @@ pub(crate) fn watcher(context: &Context) -> Option<String> {
     Some(noted.trim().to_owned())
 }
 
-/// What is at the places of our files.
+/// The state of our files.
 pub(crate) struct InstalledFiles {
-    pub(crate) service: (PathBuf, There),
-    pub(crate) timer: (PathBuf, There),
-    pub(crate) agent: (PathBuf, There),
-    pub(crate) task: (PathBuf, There),
+    pub(crate) service: (PathBuf, FileState),
+    pub(crate) timer: (PathBuf, FileState),
+    pub(crate) agent: (PathBuf, FileState),
+    pub(crate) task: (PathBuf, FileState),
 }
 
 impl InstalledFiles {
-    pub(crate) fn look(context: &Context) -> Self {
+    pub(crate) fn find(context: &Context) -> Self {
         let units = context.layout.user_unit_dir();
         let agents = context.layout.launch_agents_dir();
         let at = |path: PathBuf| {
-            let there = look(&path);
+            let there = read_own_file(&path);
             (path, there)
         };
         Self {
@@ -64,7 +64,7 @@ impl InstalledFiles {
         }
     }
 
-    /// How systemd was told to run it, if it was.
+    /// The pace that systemd was asked for, if any.
     pub(crate) fn pace(&self) -> Option<Pace> {
         match (self.service.1.ours(), self.timer.1.ours()) {
             (_, Some(_)) => Some(Pace::Timed),

@@ -1,4 +1,4 @@
-//! `monitor`: have `clawkeep watch` run unattended.
+//! `monitor`: runs `clawkeep watch` unattended.
 
 #[cfg(windows)]
 pub(crate) mod hidden;
@@ -21,9 +21,9 @@ use crate::failure::Failure;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:\n  clawkeep monitor install\n  clawkeep monitor uninstall")]
 pub(crate) enum Monitor {
-    /// Have it started with your login, and kept running
+    /// Start it with your login, and keep it running
     Install(Install),
-    /// Whether it is installed, and runs
+    /// Show whether it is installed and running
     Status(Status),
     /// Stop it, and remove what was installed
     Uninstall(Uninstall),

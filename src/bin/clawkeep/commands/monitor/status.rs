@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 
-/// Whether it is installed, and runs.
+/// Show whether it is installed and running.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep monitor status || echo nothing watches   exit 0: it runs; 1: it does not\n  clawkeep monitor status --json | jq .lastExit"
@@ -27,12 +27,12 @@ pub(crate) struct Status {
     json: bool,
 }
 
-/// How it stands.
+/// The state of the installed watcher.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Standing {
+struct MonitorStatus {
     installed: bool,
-    /// It runs, or its timer waits for the next time, or another process watches the vault.
+    /// Whether it runs, its timer is active, or another process watches the vault.
     running: bool,
     /// `systemd`, `launchd` or `task-scheduler`.
     by: Option<&'static str>,
@@ -42,28 +42,28 @@ struct Standing {
     state: Option<String>,
     main_pid: Option<u32>,
     status_text: Option<String>,
-    /// How the program ended last, if it did not end well.
+    /// The last exit of the program, if it failed.
     last_exit: Option<String>,
-    /// Where it says more.
+    /// Where its log is.
     #[serde(skip)]
     log: String,
     lingering: Option<bool>,
     program: Option<String>,
     program_exists: Option<bool>,
     program_is_this_one: Option<bool>,
-    /// The process that watches the vault, whoever started it.
+    /// The process that watches the vault, whether or not a service manager started it.
     watched_by: Option<String>,
 }
 
 impl Status {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let standing = Standing::look(context);
+        let status = MonitorStatus::read(context);
         if self.json {
-            context.ui.json(&standing)?;
+            context.ui.json(&status)?;
         } else {
-            context.ui.answer(&standing.told())?;
+            context.ui.answer(&status.to_text())?;
         }
-        if standing.running {
+        if status.running {
             Ok(())
         } else {
             Err(Failure::Check(1))
@@ -71,27 +71,27 @@ impl Status {
     }
 }
 
-impl Standing {
-    fn look(context: &Context) -> Self {
-        let found = InstalledFiles::look(context);
-        let mut standing = Self::default();
+impl MonitorStatus {
+    fn read(context: &Context) -> Self {
+        let found = InstalledFiles::find(context);
+        let mut status = Self::default();
         if let Some(pace) = found.pace() {
-            standing.look_at_systemd(pace, context.actor.uid);
+            status.read_systemd(pace, context.actor.uid);
             let service = found.service.1.ours();
-            standing.look_at_program(service.and_then(systemd::program_of), context);
+            status.compare_program(service.and_then(systemd::program_of), context);
         } else if let Some(agent) = found.agent.1.ours() {
-            standing.look_at_launchd(context);
-            standing.look_at_program(launchd::program_of(agent).as_deref(), context);
+            status.read_launchd(context);
+            status.compare_program(launchd::program_of(agent).as_deref(), context);
         } else if let Some(task) = found.task.1.ours() {
-            standing.look_at_task(context);
-            standing.look_at_program(task::program_of(task).as_deref(), context);
+            status.read_task(context);
+            status.compare_program(task::program_of(task).as_deref(), context);
         }
-        standing.watched_by = watcher(context);
-        standing.running |= standing.watched_by.is_some();
-        standing
+        status.watched_by = watcher(context);
+        status.running |= status.watched_by.is_some();
+        status
     }
 
-    fn look_at_systemd(&mut self, pace: Pace, uid: u32) {
+    fn read_systemd(&mut self, pace: Pace, uid: u32) {
         let unit = systemd::enabled_unit(pace);
         (self.installed, self.by, self.unit) = (true, Some("systemd"), Some(unit.to_owned()));
         if let Err(why) = unit_path() {
@@ -129,7 +129,7 @@ impl Standing {
         self.lingering = is_lingering(uid);
     }
 
-    fn look_at_launchd(&mut self, context: &Context) {
+    fn read_launchd(&mut self, context: &Context) {
         (self.installed, self.by, self.unit) =
             (true, Some("launchd"), Some(launchd::LABEL.to_owned()));
         self.log = shown_path(&launchd::log(&context.layout.home)).into_owned();
@@ -142,7 +142,7 @@ impl Standing {
         }
     }
 
-    fn look_at_task(&mut self, context: &Context) {
+    fn read_task(&mut self, context: &Context) {
         let scheduler = scheduler();
         let name = scheduler.as_ref().map(|scheduler| scheduler.task());
         let name = name.unwrap_or("clawkeep.watch").to_owned();
@@ -161,7 +161,7 @@ impl Standing {
         }
     }
 
-    fn look_at_program(&mut self, program: Option<&str>, context: &Context) {
+    fn compare_program(&mut self, program: Option<&str>, context: &Context) {
         let Some(program) = program else { return };
         let real = canonicalize(Path::new(program)).ok();
         let this = this_program(context.env.raw("PATH")).ok();
@@ -171,12 +171,11 @@ impl Standing {
             Some(real.is_some() && real == this.and_then(|this| canonicalize(this).ok()));
     }
 
-    fn told(&self) -> String {
+    fn to_text(&self) -> String {
         let mut lines = Vec::new();
         match &self.unit {
             None => lines.push(
-                "Not installed. To have it started with your login: clawkeep monitor install"
-                    .to_owned(),
+                "Not installed. To start it with your login: clawkeep monitor install".to_owned(),
             ),
             Some(unit) => {
                 let mut parts = vec![format!(
@@ -211,7 +210,7 @@ impl Standing {
             lines.push(format!("  runs: {program}{how}"));
         }
         if self.lingering == Some(false) {
-            lines.push("  ends when you log out; to have it run from the start of the machine: loginctl enable-linger".to_owned());
+            lines.push("  stops when you log out; to run it from the start of the machine: loginctl enable-linger".to_owned());
         }
         lines.push(match &self.watched_by {
             Some(process) => format!("The vault is watched by process {process}."),

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::installed::{InstalledFiles, scheduler};
-use super::unattended::own_file::{There, remove};
+use super::unattended::own_file::{FileState, remove};
 use super::unattended::systemctl::{order, unit_path};
 use super::unattended::{launchd, systemd};
 use crate::context::Context;
@@ -20,8 +20,8 @@ pub(crate) struct Uninstall {}
 
 impl Uninstall {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let found = InstalledFiles::look(context);
-        let mut said = String::new();
+        let found = InstalledFiles::find(context);
+        let mut answer = String::new();
         if let Some(pace) = found.pace() {
             // The timer first: it would start the service once more.
             let units = [
@@ -40,7 +40,7 @@ impl Uninstall {
             }
             for (_, (path, _)) in &ours {
                 remove(path)?;
-                said.push_str(&format!("Removed {}\n", context.layout.shorten_home(path)));
+                answer.push_str(&format!("Removed {}\n", context.layout.shorten_home(path)));
             }
             let unit = systemd::enabled_unit(pace);
             match answers {
@@ -60,7 +60,7 @@ impl Uninstall {
         if found.agent.1.ours().is_some() {
             launchd::unload(context.actor.uid).map_err(not_stopped)?;
             remove(&found.agent.0)?;
-            said.push_str(&format!(
+            answer.push_str(&format!(
                 "Removed {}\n",
                 context.layout.shorten_home(&found.agent.0)
             ));
@@ -70,23 +70,23 @@ impl Uninstall {
                 scheduler.delete().map_err(not_stopped)?;
             }
             remove(&found.task.0)?;
-            said.push_str(&format!(
+            answer.push_str(&format!(
                 "Removed {}\n",
                 context.layout.shorten_home(&found.task.0)
             ));
         }
         for (path, there) in [&found.service, &found.timer, &found.agent, &found.task] {
-            if *there == There::Anothers {
+            if *there == FileState::Anothers {
                 let path = path.display();
                 context.ui.note(&format!(
                     "Note: {path} was not written by `clawkeep monitor install`, and stays."
                 ));
             }
         }
-        if said.is_empty() {
-            said.push_str("Nothing to remove: it is not installed.\n");
+        if answer.is_empty() {
+            answer.push_str("Nothing to remove: it is not installed.\n");
         }
-        context.ui.answer(&said)
+        context.ui.answer(&answer)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `report`: one page on how the credentials stand and what happened to them. Needs no key.
+//! `report`: one page on the state and history of the credentials. Needs no key.
 
 pub(crate) mod page;
 
@@ -18,14 +18,14 @@ use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};
 use crate::options::time_arg::{self, TimeArg};
 use crate::record::axis::equal_parts;
-use crate::record::notes::{tell_of_changed_stores, tell_of_pruning};
+use crate::record::notes::{note_changed_stores, note_pruning};
 
 /// What the page covers unless `--since` says otherwise, in milliseconds: 30 days.
 const PERIOD: TimeArg = TimeArg::Ago(30 * 86_400_000);
 /// Days that are counted one by one; a longer time is cut to the last of them in the uses a day.
 const DAYS_MAX: u64 = 400;
 
-/// Write a page on how the credentials stand and what happened to them.
+/// Write a page on the state and history of the credentials.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep report --to credentials.html\n  clawkeep report --since 90d --to credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds no secret, but it names profiles, programs and hosts."
@@ -56,8 +56,8 @@ impl Report {
             ));
         }
         let vault = context.locked()?;
-        tell_of_changed_stores(context, &vault)?;
-        tell_of_pruning(context, &vault, Some(since))?;
+        note_changed_stores(context, &vault)?;
+        note_pruning(context, &vault, Some(since))?;
         let progress = context.ui.progress("Reading the record");
         let made = made(context, &vault, (since, until), now)?;
         let text = page(&made);
@@ -78,7 +78,7 @@ impl Report {
     }
 }
 
-/// Everything the page says.
+/// Collects everything that the page shows.
 fn made(
     context: &Context,
     vault: &Vault,
@@ -96,7 +96,7 @@ fn made(
         ..Filter::default()
     };
     let extent = vault.record_stats()?;
-    // Before the record begins there is nothing to draw.
+    // Nothing is drawn before the record begins.
     let begins = extent
         .times
         .map_or(since, |(first, _)| first.max(since))

@@ -25,7 +25,7 @@ use super::collation::locale_cmp;
 /// Source: the reference's own list of the providers that it looks for in the environment.
 const NOT_FOR_A_VARIABLE_ALONE: &str = "minimax";
 
-/// The finished report. Secrets in it are masked.
+/// The finished report, with masked secrets.
 #[derive(Debug)]
 pub(crate) struct Report {
     config_path: String,
@@ -50,14 +50,14 @@ pub(crate) struct Report {
     providers: Vec<ProviderAuth>,
     profile_expiries: Vec<ProfileExpiry>,
     provider_expiries: Vec<ProviderExpiry>,
-    /// The credentials whose rows are damaged, which nothing else is said of.
+    /// The credentials whose rows are damaged; nothing else is reported of them.
     damaged: Vec<String>,
-    /// The providers whose entries can none of them be used, under our own name.
+    /// The providers without a usable entry; only under our own name.
     without_usable: Vec<String>,
 }
 
 impl Report {
-    /// Draws it up.
+    /// Builds the report from its inputs.
     pub(crate) fn build(inputs: &Inputs<'_>) -> Self {
         let Inputs {
             settings,

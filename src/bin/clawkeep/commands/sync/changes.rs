@@ -1,4 +1,4 @@
-//! What a load changed of an agent's credentials.
+//! The changes that a load made to an agent's credentials.
 
 use clawkeep::domain::Section;
 use clawkeep::sync::Loaded;
@@ -9,11 +9,11 @@ use crate::terminal::text::shown_ids;
 /// The profiles that a load changed.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    /// How many there are now.
+    /// The number of profiles now.
     pub(crate) profiles: usize,
-    /// Those that are new or other than they were.
+    /// Profiles that are new or changed.
     pub(crate) changed: Vec<String>,
-    /// Those that are there no more.
+    /// The profiles that were removed.
     pub(crate) removed: Vec<String>,
 }
 
@@ -34,12 +34,12 @@ impl Changes {
         }
     }
 
-    /// In words; nothing where nothing was changed.
+    /// The changes in words; `None` if there are none.
     pub(crate) fn words(&self) -> Option<String> {
         let joined = |ids: &[String]| shown_ids(ids.iter().map(String::as_str));
         let mut what = Vec::new();
         if !self.changed.is_empty() {
-            what.push(format!("took over {}", joined(&self.changed)));
+            what.push(format!("imported {}", joined(&self.changed)));
         }
         if !self.removed.is_empty() {
             what.push(format!(

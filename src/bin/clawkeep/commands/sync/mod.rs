@@ -1,4 +1,4 @@
-//! `sync`: take over other programs' logins for every agent, and export.
+//! `sync`: imports other programs' logins for every agent, and exports.
 
 pub(crate) mod changes;
 
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use self::changes::Changes;
 use crate::context::Context;
-use crate::context::load_each::{How, words_for_copies};
+use crate::context::load_each::{LoadOptions, words_for_copies};
 use crate::failure::Failure;
 use crate::record::prune;
 use crate::terminal::text::shown_id;
 
-/// Take over other programs' logins for every agent, and export.
+/// Import other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep sync               every agent that exists\n  clawkeep sync --agent ops   one agent"
@@ -35,15 +35,15 @@ impl Sync {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.vault()?;
         let mut tally = Tally::default();
-        let progress = context.ui.progress("Bringing the stores up to date");
+        let progress = context.ui.progress("Updating the stores");
         let agents = self.agents(context, &vault)?;
         let wanted = agents
             .iter()
             .map(|agent| (agent, context.mode_for(&vault, agent)));
-        let (wanted, how) = (wanted.collect(), How::for_a_command());
-        let copies = context.load_each(&mut vault, wanted, &how, &mut |agent, loaded| {
-            // One agent's trouble is not the others'.
-            let taken = loaded.and_then(|loaded| tally.take_in(context, agent, loaded));
+        let (wanted, options) = (wanted.collect(), LoadOptions::for_a_command());
+        let copies = context.load_each(&mut vault, wanted, &options, &mut |agent, loaded| {
+            // One agent's failure does not stop the others.
+            let taken = loaded.and_then(|loaded| tally.record(context, agent, loaded));
             if let Err(failure) = taken {
                 let error = failure.lines().join(" ");
                 tally
@@ -62,7 +62,7 @@ impl Sync {
         } else {
             context.ui.answer(&tally.text)?;
         }
-        // A record that does not hold, or settings that mean nothing: not pruned, and no reason not to have synced.
+        // With an invalid record or invalid settings nothing is pruned; the sync still counts.
         if let Err(failure) = prune::when_due(context, &mut vault) {
             tally.failures.push(("the record".to_owned(), failure));
         }
@@ -74,7 +74,7 @@ impl Sync {
         let last = failures.len().saturating_sub(1);
         let mut worst_failure = None;
         for (at, (agent, failure)) in failures.into_iter().enumerate() {
-            // The first of the worst ends the command and is said there.
+            // The first of the worst failures ends the command, which reports it.
             if worst_failure.is_none() && (Some(failure.exit_status()) == worst || at == last) {
                 worst_failure = Some(failure);
             } else {
@@ -86,7 +86,7 @@ impl Sync {
         worst_failure.map_or(Ok(()), Err)
     }
 
-    /// The one named, else every one there is.
+    /// The named agent, else all agents.
     fn agents(&self, context: &Context, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
         match self.agent.as_deref() {
             Some(id) => Ok(vec![order_agent(
@@ -99,7 +99,7 @@ impl Sync {
     }
 }
 
-/// What came of each agent.
+/// The result of each agent.
 #[derive(Default)]
 struct Tally {
     rows: Vec<Value>,
@@ -108,15 +108,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn take_in(
+    fn record(
         &mut self,
         context: &Context,
         agent: &AgentRef,
         loaded: Loaded,
     ) -> Result<(), Failure> {
-        context.tell(&loaded);
+        context.report_load(&loaded);
         let changes = Changes::of(&loaded);
-        // What every command tells, the load has told.
+        // The load has already reported what every command reports.
         let quiet = loaded.logins.iter().filter(|report| !report.is_urgent());
         for report in quiet.filter(|report| report.needs_attention() && !report.is_elsewhere) {
             let notice = Notice::Login(Box::new(report.clone()));
@@ -157,7 +157,7 @@ impl Tally {
     }
 }
 
-/// What became of other programs' logins.
+/// The states of other programs' logins.
 fn login_states(loaded: &Loaded) -> Vec<Value> {
     let states = loaded.logins.iter().map(|report| {
         json!({

@@ -1,4 +1,4 @@
-//! Telling a person what is wrong, for commands that run unattended: the settings and arguments, and the record's head.
+//! Alerts of commands that run unattended: the settings and arguments, and the record's head.
 
 use std::io::Write as _;
 use std::str::FromStr;
@@ -17,8 +17,8 @@ use crate::context::{Context, session_bus};
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 
-/// What programs that tell somebody are given of the environment: where they find others, who and where they are, the session. Nothing
-/// else, since secrets are in variables too.
+/// The environment variables that notification programs get: the PATH, the user, the locale and the
+/// session. No others, since variables may hold secrets.
 const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
@@ -58,10 +58,11 @@ const PASSED_ON_BY_WINDOWS: &[&str] = &[
     "WINDIR",
 ];
 
-/// How long what is on its way is waited for at the end: longer than a delivery takes. Service managers wait for a minute and more.
+/// How long running deliveries are waited for at exit: longer than a delivery takes. Service
+/// managers wait for a minute and more.
 pub(crate) const ALERTS_WAIT: Duration = DELIVERY_MAX.saturating_add(Duration::from_secs(5));
 
-/// Whom to tell: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
+/// A notification target: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
 #[derive(Clone, Debug)]
 pub(crate) struct NotifyArg(NotifyTarget);
 
@@ -73,18 +74,18 @@ impl FromStr for NotifyArg {
     }
 }
 
-/// What a pass knows of credentials.
+/// The credentials that a pass has read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'k> {
-    /// The agents whose stores are known whole.
+    /// The agents whose stores were read completely.
     pub(crate) agents: &'k [(AgentRef, StoreDoc)],
-    /// What became of other programs' logins; `None` where their sources were not read.
+    /// The state of other programs' logins; `None` where their sources were not read.
     pub(crate) logins: Option<&'k [LoginReport]>,
-    /// Logins that are about to be refreshed.
+    /// Logins that will be refreshed next.
     pub(crate) refreshing: &'k [Fingerprint],
 }
 
-/// Alerts, as a command has them. Where nobody is to be told, everything here does nothing.
+/// The alerts of a command. Without targets, every method does nothing.
 #[derive(Debug)]
 pub(crate) struct Alerting {
     alerts: Alerts,
@@ -92,7 +93,8 @@ pub(crate) struct Alerting {
 }
 
 impl Alerting {
-    /// Reads the settings and adds what the arguments say. `wake` is called from another thread when it is time for a pass.
+    /// Reads the settings and adds the targets of the arguments. `wake` is called from another
+    /// thread when a pass is due.
     pub(crate) fn new(
         context: &Context,
         args: &[NotifyArg],
@@ -101,7 +103,8 @@ impl Alerting {
         Ok(Self::with(context, settings(context, args)?, args, wake))
     }
 
-    /// As [`Alerting::new`]; where the settings cannot be used nobody is told until a pass finds them mended.
+    /// Like [`Alerting::new`], but with invalid settings no target is used until a pass finds them
+    /// fixed.
     pub(crate) fn unless_mistyped(
         context: &Context,
         args: &[NotifyArg],
@@ -140,28 +143,29 @@ impl Alerting {
         }
     }
 
-    /// What could not be delivered is tried again in the next pass.
+    /// Schedules failed deliveries again for the next pass.
     pub(crate) fn urge(&mut self) {
         self.alerts.urge();
     }
 
-    /// Whether nobody is to be told anything.
+    /// Whether no notification target is set.
     pub(crate) fn is_idle(&self) -> bool {
         self.alerts.is_idle()
     }
 
-    /// The targets that could not be reached last, and why.
+    /// The targets whose last delivery failed, and why.
     pub(crate) fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
         self.alerts.unreached()
     }
 
-    /// Whether nobody could be told what was sent last.
+    /// Whether the last delivery failed for every target.
     pub(crate) fn has_reached_nobody(&self) -> bool {
         self.alerts.has_reached_nobody()
     }
 
-    /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
-    /// An agent whose store is not known whole is left out: what is missing from it would pass for removed.
+    /// Records deliveries, finds problems, and starts due deliveries. Returns when it must be
+    /// called next, by the wall clock. An agent whose store was not read completely is left out:
+    /// what is missing from it would pass for removed.
     pub(crate) fn pass(
         &mut self,
         context: &Context,
@@ -173,7 +177,7 @@ impl Alerting {
         }: Known<'_>,
         trouble: &[Trouble],
     ) -> Result<Option<UnixMs>, Failure> {
-        // They may have changed meanwhile; ones that cannot be read are the watcher's to tell.
+        // The settings may have changed; the watcher reports those that cannot be read.
         if let Ok(settings) = settings(context, &self.args) {
             self.alerts.set(settings);
         }
@@ -192,8 +196,8 @@ impl Alerting {
         Ok(next)
     }
 
-    /// As [`Alerting::pass`] where the vault cannot be opened: what is told is remembered until it can be recorded. What was told of
-    /// before is not over for that.
+    /// Like [`Alerting::pass`] when the vault cannot be opened: deliveries are remembered until
+    /// they can be recorded, and earlier subjects stay open.
     pub(crate) fn pass_without_vault(
         &mut self,
         context: &Context,
@@ -205,7 +209,7 @@ impl Alerting {
         self.alerts.pass_without_vault(trouble)
     }
 
-    /// Waits for what is on its way, until `deadline` at most, and records it.
+    /// Waits for running deliveries until `deadline` at most, and records them.
     pub(crate) fn finish(
         &mut self,
         context: &Context,
@@ -222,17 +226,17 @@ impl Alerting {
 
     /// As [`Alerting::finish`] where the vault cannot be opened: nothing is recorded.
     pub(crate) fn finish_without_vault(&mut self, deadline: Duration) {
-        // Without a vault there is nothing that can fail.
+        // Without a vault nothing can fail.
         let _ = self.alerts.finish(None, deadline);
     }
 
-    /// Sends a test to every target and prints what came of each; it fails if one did not arrive.
+    /// Sends a test to every target and prints the results; fails if one did not arrive.
     pub(crate) fn test(&self, context: &Context) -> Result<(), Failure> {
         if self.is_idle() {
             return Err(Failure::Refused {
-                what: "nobody is to be told anything".to_owned(),
+                what: "no notification target is set".to_owned(),
                 next: format!(
-                    "Say whom in [notify] of {}, or with --notify.",
+                    "Set a target in [notify] of {}, or with --notify.",
                     context.layout.shorten_home(&context.layout.settings_file)
                 ),
             });
@@ -240,14 +244,14 @@ impl Alerting {
         let mut out = std::io::stdout().lock();
         let mut all_arrived = true;
         for (name, result) in self.alerts.test() {
-            let said = match result {
+            let outcome = match result {
                 Ok(()) => "sent".to_owned(),
                 Err(failed) => {
                     all_arrived = false;
                     format!("failed: {}", one_line(&failed.why))
                 }
             };
-            writeln!(out, "{}: {said}", one_line(&name)).map_err(Failure::Output)?;
+            writeln!(out, "{}: {outcome}", one_line(&name)).map_err(Failure::Output)?;
         }
         if all_arrived {
             Ok(())
@@ -257,7 +261,7 @@ impl Alerting {
     }
 }
 
-/// What the settings say, and whom the arguments add.
+/// The targets of the settings and of the arguments.
 fn settings(context: &Context, args: &[NotifyArg]) -> Result<NotifySettings, Failure> {
     let own = context.own()?;
     if let Some(fault) = &own.notify_fault {

@@ -1,4 +1,4 @@
-//! `watch`: keep everything in step without being asked.
+//! `watch`: keeps logins and stores in sync in the background.
 
 mod alerting;
 mod unopened;
@@ -16,29 +16,29 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
 
-/// The longest that logins are refreshed ahead, in milliseconds: 7 days.
+/// The longest time that logins are refreshed ahead, in milliseconds: 7 days.
 const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Keep everything in step, without being asked.
+/// Keep everything in sync in the background.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep watch           until it is ended: by Ctrl-C, by a service manager\n  clawkeep watch --once    one pass, for cron\n  clawkeep watch --notify ntfy:https://ntfy.example.com/my-server\n\nLogins that change, at Claude Code's, Codex's or a gateway's, are taken over and exported within a second; logins of the vault's own are refreshed before they end; what expires is recorded. To have it started with the machine: clawkeep monitor install"
+    after_help = "Examples:\n  clawkeep watch           until Ctrl-C, or until a service manager stops it\n  clawkeep watch --once    one pass, for cron\n  clawkeep watch --notify ntfy:https://ntfy.example.com/my-server\n\nLogins that Claude Code, Codex or a gateway change are imported and exported within a second. clawkeep refreshes the vault's own logins before they expire, and records what expires. To start it with your login: clawkeep monitor install"
 )]
 pub(crate) struct Watch {
     /// One pass, for cron
     #[arg(long)]
     once: bool,
-    /// Refresh logins so long before they end, or up to a quarter of that earlier
+    /// Refresh logins this long before they expire, or up to a quarter of that earlier
     #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
     refresh_ahead: i64,
-    /// Tell somebody of what needs a person: desktop, ntfy:URL, webhook:URL or command:PROGRAM, beside what [notify] in clawkeep.toml
+    /// Notify this target of problems: desktop, ntfy:URL, webhook:URL or command:PROGRAM, besides what [notify] in clawkeep.toml
     /// says; an address that is a secret belongs there
     #[arg(long, value_name = "WHERE")]
     notify: Vec<NotifyArg>,
-    /// Send a message to everybody who would be told, say what came of it, and end
+    /// Send a test message to every target, print the results, and exit
     #[arg(long, conflicts_with = "once")]
     test_notify: bool,
-    /// End when stdin ends
+    /// Exit when stdin closes
     #[arg(long, hide = true)]
     end_with_stdin: bool,
 }
@@ -58,9 +58,9 @@ impl Watch {
         }
         let watched = self.watch(context);
         if let Err(failure) = &watched
-            && unopened::is_it(failure)
+            && unopened::is_vault_unusable(failure)
         {
-            unopened::tell(context, &self.notify, failure);
+            unopened::notify_unopened(context, &self.notify, failure);
         }
         watched
     }
@@ -71,20 +71,20 @@ impl Watch {
         let dir = context.lock_dir();
         if !exists(&context.layout.vault_file) {
             if exists(&dir) {
-                // There was one, and nobody is here to see that another takes its place.
+                // A vault existed before, and nobody is present to see that a new one replaces it.
                 let path = context.layout.vault_file.clone();
                 return Err(VaultError::Absent { path }.into());
             }
-            context.vault()?; // what lies beside a vault does not come before it
+            context.vault()?; // files beside a vault are not created before it
         }
         if let Ok(vault) = context.locked() {
             vault.require_writable()?;
         }
         let lock = match lock::lock(context) {
             Err(Failure::Watched { what }) if self.once => {
-                context
-                    .ui
-                    .note(&format!("Note: {what}, which does what there is to do."));
+                context.ui.note(&format!(
+                    "Note: {what}, which syncs, refreshes and exports."
+                ));
                 return Ok(());
             }
             lock => lock?,

@@ -1,4 +1,5 @@
-//! Telling somebody that the vault cannot be opened: what was told is in its record else, so a file beside the heads remembers it.
+//! Notifies people that the vault cannot be opened. Deliveries are usually in the record, which is
+//! closed here, so a file remembers the last one.
 
 use std::path::PathBuf;
 
@@ -13,8 +14,8 @@ use crate::failure::Failure;
 /// The largest file that is read, in bytes: an instant and a line.
 const FILE_MAX: u64 = 16 << 10;
 
-/// Whether nothing can be done for this vault, whoever tries: not that it is busy, or that the command makes no sense.
-pub(crate) fn is_it(failure: &Failure) -> bool {
+/// Whether the vault is unusable for every process: neither busy, nor an invalid command.
+pub(crate) fn is_vault_unusable(failure: &Failure) -> bool {
     let is_vaults = matches!(
         failure,
         Failure::Vault(_) | Failure::File(_) | Failure::Sync(_)
@@ -22,21 +23,21 @@ pub(crate) fn is_it(failure: &Failure) -> bool {
     is_vaults && !failure.is_busy()
 }
 
-/// Tells everybody who is to be told, unless they were for the same reason within the time after which one is reminded.
-pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
+/// Notifies every target, unless it was notified for the same reason within the reminder interval.
+pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: &Failure) {
     let Ok(mut alerting) = Alerting::new(context, notify, || {}) else {
-        return; // its own failure is told where it is met
+        return; // this failure is reported where it occurs
     };
     if alerting.is_idle() {
         return;
     }
     let why = in_a_line(failure);
     let now = context.clock.now();
-    let told = told(context).filter(|(_, known)| *known == why);
+    let last_notice = last_notice(context).filter(|(_, known)| *known == why);
     let repeat = context.own().ok().and_then(|own| own.notify.repeat_ms);
     let is_recent =
         |at: i64| repeat.is_none_or(|repeat| (0..repeat).contains(&now.0.saturating_sub(at)));
-    if told.is_some_and(|(at, _)| is_recent(at)) {
+    if last_notice.is_some_and(|(at, _)| is_recent(at)) {
         return;
     }
     let trouble = Trouble {
@@ -47,7 +48,7 @@ pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
     alerting.pass_without_vault(context, &[trouble]);
     alerting.finish_without_vault(ALERTS_WAIT);
     for (target, why) in alerting.unreached() {
-        let text = format!("Warning: {target} was not told: {why}");
+        let text = format!("Warning: {target} was not notified: {why}");
         context.ui.warn(&text);
     }
     if alerting.has_reached_nobody() {
@@ -55,14 +56,14 @@ pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
     }
     if let Err(error) = remember(context, now.0, &why) {
         context.ui.warn(&format!(
-            "Warning: that somebody was told could not be noted, and they will be told again: {error}"
+            "Warning: cannot note that the notifications were sent, so they will be sent again: {error}"
         ));
     }
 }
 
-/// The vault opens: should it not one day, that is news.
+/// Forgets the last notification, since the vault opens: a later failure is reported again.
 pub(crate) fn forget(context: &Context) {
-    // One that stays costs a message at worst.
+    // A file that stays costs one message at most.
     let _ = remove_if_present(&file(context));
 }
 
@@ -73,7 +74,7 @@ fn file(context: &Context) -> PathBuf {
         .join(store_digest(&layout.vault_file))
 }
 
-fn told(context: &Context) -> Option<(i64, String)> {
+fn last_notice(context: &Context) -> Option<(i64, String)> {
     let contents = read_trusted(&file(context), Access::Read, FILE_MAX).ok()??;
     let text = String::from_utf8_lossy(&contents.bytes).into_owned();
     let (at, why) = text.split_once(' ')?;

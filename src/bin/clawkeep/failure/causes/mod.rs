@@ -1,4 +1,4 @@
-//! What to do about each cause for which the system refuses something. The cause alone decides it, whatever was to be done.
+//! The remedy for each cause for which the system refuses something. It depends on the cause alone.
 
 #[cfg(any(windows, test))]
 mod windows;
@@ -10,12 +10,12 @@ use clawkeep::platform::{Attribute, Cause, Trust};
 
 use super::another::{move_away, name_what_is_there};
 
-/// As much room as this is no full disk, in bytes.
+/// A file system with this much free space is not full, in bytes.
 const ROOMY: u64 = 16 << 20;
-/// As many open files as clawkeep ever needs, and a usual limit.
+/// The number of open files that clawkeep needs at most, and a usual limit.
 const OPEN_FILES: u64 = 1024;
 
-/// What to do about a cause.
+/// The remedy for a cause.
 pub(crate) fn remedy_of(cause: &Cause) -> String {
     #[cfg(windows)]
     return windows::remedy_of(cause);
@@ -135,7 +135,7 @@ fn remedy_on_unix(cause: &Cause) -> String {
         ),
         Cause::Exists { path } => format!("Something is there. {}", move_away(path)),
         Cause::NotFound { path } => name_what_is_there(path),
-        // One that a later version of the library tells apart.
+        // A cause that a later version of the library distinguishes.
         _ => "Correct what the system refuses, and run the command again.".to_owned(),
     }
 }
@@ -267,15 +267,15 @@ mod tests {
             (Cause::NoLocks { mount: mount() }, &["no locks"]),
         ];
         for (cause, wanted) in cases {
-            let said = remedy_of(&cause);
+            let remedy = remedy_of(&cause);
             for part in wanted {
-                assert!(said.contains(part), "{cause:?}: {said}");
+                assert!(remedy.contains(part), "{cause:?}: {remedy}");
             }
             let is_about_space =
                 matches!(cause, Cause::NoSpace { .. } | Cause::ReservedSpace { .. });
             assert!(
-                is_about_space || !said.contains("full"),
-                "{cause:?}: {said}"
+                is_about_space || !remedy.contains("full"),
+                "{cause:?}: {remedy}"
             );
         }
     }

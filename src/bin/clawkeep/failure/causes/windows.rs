@@ -1,11 +1,11 @@
-//! What to do about each cause on Windows: in words and commands of that system.
+//! The remedy for each cause on Windows, in that system's words and commands.
 
 use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::Cause;
 
 use crate::failure::another::{move_away, name_what_is_there};
 
-/// What to do about a cause.
+/// The remedy for a cause.
 pub(super) fn remedy_of(cause: &Cause) -> String {
     match cause {
         Cause::InUse { path } => format!(
@@ -88,7 +88,7 @@ mod tests {
             Cause::NameTooLong,
             Cause::NoMemory,
         ] {
-            let said = remedy_of(&cause);
+            let remedy = remedy_of(&cause);
             let words = [
                 "ulimit",
                 "df ",
@@ -97,7 +97,7 @@ mod tests {
                 "mount at",
                 "Correct",
             ];
-            assert!(!words.iter().any(|word| said.contains(word)), "{said}");
+            assert!(!words.iter().any(|word| remedy.contains(word)), "{remedy}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Questions to the person at the terminal, asked on stderr: stdout is the answer's. Secrets are typed without echo.
+//! Asks questions at the terminal, on stderr: stdout is for the answer. Secrets are typed without
+//! echo.
 //!
 //! A question is a line and so is its answer, with the terminal as it is: nothing to put back if
 //! the person ends the program with Ctrl-C, and nothing that a plain terminal or a screen reader
@@ -20,7 +21,7 @@ use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use self::person::say;
+use self::person::print_line;
 use self::typed::Typed;
 #[cfg(unix)]
 use self::unix::hidden_line;
@@ -30,13 +31,13 @@ use super::progress::Question;
 use super::text::one_line;
 use crate::failure::Failure;
 
-/// Whether there is a person to ask.
+/// Whether questions can be asked.
 pub(crate) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether there is a person to ask for what does not show. Where stderr is no terminal, the
-/// terminal itself shows the question.
+/// Whether hidden questions can be asked. If stderr is no terminal, the terminal itself shows the
+/// question.
 pub(crate) fn hidden_is_possible() -> bool {
     io::stdin().is_terminal() && person::is_reachable()
 }
@@ -50,7 +51,7 @@ pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
             "" => return Ok(default),
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
-            _ => say("Answer y or n."),
+            _ => print_line("Answer y or n."),
         }
     }
 }
@@ -73,15 +74,15 @@ pub(crate) fn text(
         };
         match check(&answer) {
             Ok(()) => return Ok(answer),
-            Err(complaint) => say(&complaint),
+            Err(complaint) => print_line(&complaint),
         }
     }
 }
 
-/// Asks for one of several things by its number; its index. Enter means the first.
+/// Asks for one of several items by its number; returns its index. Enter means the first.
 pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
     for (index, item) in items.iter().enumerate() {
-        say(&format!("  {}) {item}", index + 1));
+        print_line(&format!("  {}) {item}", index + 1));
     }
     let number = |typed: &str| -> Option<usize> {
         let number: usize = typed.parse().ok()?;
@@ -95,8 +96,8 @@ pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
     Ok(number(&typed).unwrap_or_default()) // checked
 }
 
-/// Takes a secret: asked for without echo, until it can be one, where there is a person; else all of stdin. Blanks around it are
-/// cut off.
+/// Reads a secret: at a hidden prompt until it is acceptable, or all of stdin. Surrounding
+/// whitespace is removed.
 pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
     if !io::stdin().is_terminal() {
         return checked(&from_stdin()?).map_err(Failure::BadArgument);
@@ -104,8 +105,8 @@ pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
     typed_secret(question)
 }
 
-/// Takes a secret as [`secret`] does; where there is no person, a line of stdin, which need not end: who writes it may have to read
-/// something of ours first.
+/// Like [`secret`]; without a terminal it reads one line of stdin, which may stay open: its writer
+/// may have to read our output first.
 pub(crate) fn secret_line(question: &str) -> Result<SecretString, Failure> {
     if !io::stdin().is_terminal() {
         return checked(&line_from_stdin()?).map_err(Failure::BadArgument);
@@ -124,11 +125,11 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
                 Err(complaint) => complaint,
             },
         };
-        say(&format!("That is no secret: {complaint}. Once more."));
+        print_line(&format!("That is no secret: {complaint}. Try again."));
     }
 }
 
-/// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
+/// Asks for a hidden line: a passphrase of any characters. Surrounding whitespace is removed.
 pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
     hidden_by(question, hidden_line)
 }
@@ -141,12 +142,12 @@ fn hidden_by(
     loop {
         match hidden_line(&format!("{}: ", one_line(question)))? {
             Typed::Left => return Err(not_answered()),
-            Typed::Lines => say("That is more than a line. Once more."),
+            Typed::Lines => print_line("That is more than a line. Try again."),
             Typed::Line(line) => {
                 if let Ok(line) = std::str::from_utf8(&line) {
                     return Ok(SecretString::from(line.trim()));
                 }
-                say("That is no text in UTF-8. Once more.");
+                print_line("That is no text in UTF-8. Try again.");
             }
         }
     }
@@ -170,7 +171,7 @@ impl HiddenQuestions {
         }
     }
 
-    /// As [`hidden`].
+    /// Like [`hidden`], between the first question and the drop.
     pub(crate) fn ask(&self, question: &str) -> Result<SecretString, Failure> {
         hidden_by(question, |question| {
             #[cfg(unix)]
@@ -182,18 +183,18 @@ impl HiddenQuestions {
     }
 }
 
-/// Asks for the same once more; whether it is.
-pub(crate) fn is_repeated(given: &SecretString) -> Result<bool, Failure> {
+/// Asks to repeat a passphrase; returns whether it is the same.
+pub(crate) fn is_repeated(first: &SecretString) -> Result<bool, Failure> {
     let again = hidden("Once more, to be sure")?;
-    let (given, again) = (given.expose_secret(), again.expose_secret());
+    let (first, again) = (first.expose_secret(), again.expose_secret());
     Ok(clawkeep::crypto::constant_time_eq(
-        given.as_bytes(),
+        first.as_bytes(),
         again.as_bytes(),
     ))
 }
 
 fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // one that grew would leave copies
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // a growing buffer would leave copies
     let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
     Ok(bytes)
@@ -216,7 +217,7 @@ fn ask(question: &str) -> Result<String, Failure> {
     let read = io::stdin().lock().read_line(&mut line);
     match read.map_err(Failure::Input)? {
         0 => {
-            say("");
+            print_line("");
             Err(not_answered())
         }
         _ => Ok(line.trim().to_owned()),
@@ -239,10 +240,10 @@ fn hidden_line(_: &str) -> Result<Typed, Failure> {
 }
 
 /// A secret that was pasted, or what is wrong with it and what to do.
-fn checked(given: &[u8]) -> Result<SecretString, String> {
-    let decoded = utf8_of_utf16(given);
-    let given = decoded.as_ref().map_or(given, |text| text.as_bytes());
-    let secret = check_secret(given).map_err(complaint)?;
+fn checked(input: &[u8]) -> Result<SecretString, String> {
+    let decoded = utf8_of_utf16(input);
+    let input = decoded.as_ref().map_or(input, |text| text.as_bytes());
+    let secret = check_secret(input).map_err(complaint)?;
     Ok(SecretString::from(secret))
 }
 
@@ -253,9 +254,9 @@ fn complaint(fault: SecretFault) -> String {
                 .to_owned();
         }
         SecretFault::TooLong => return format!("more than {SECRET_MAX} bytes were given"),
-        SecretFault::LineBreak | SecretFault::Blank => "so more than the secret was given",
-        SecretFault::Assignment => "give what stands behind it",
-        SecretFault::Quoted => "give what stands between them",
+        SecretFault::LineBreak | SecretFault::Blank => "so the input has more than the secret",
+        SecretFault::Assignment => "give what comes after it",
+        SecretFault::Quoted => "give what is between them",
         SecretFault::Placeholder => "give the secret itself",
         _ => "so it was not copied as it is",
     };
@@ -288,8 +289,8 @@ mod tests {
             "\"sk-a\"",
             &long,
         ] {
-            let said = checked(bad.as_bytes()).unwrap_err();
-            assert!(!said.contains("sk-"), "{said}");
+            let message = checked(bad.as_bytes()).unwrap_err();
+            assert!(!message.contains("sk-"), "{message}");
         }
         assert!(checked(b"sk-\xff").is_err());
     }

@@ -1,4 +1,4 @@
-//! Where questions are shown: on stderr, or where that is no terminal, on the terminal on stdin.
+//! The place where questions are shown: stderr, or if that is no terminal, the terminal on stdin.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
@@ -20,15 +20,15 @@ pub(super) fn show(question: &str) -> Result<(), Failure> {
         .map_err(Failure::Output)
 }
 
-/// Says something between questions.
-pub(crate) fn say(text: &str) {
+/// Prints a line between questions.
+pub(crate) fn print_line(text: &str) {
     progress::make_room(|| {
-        // Nobody is left to tell when stderr is closed; the next question finds that out.
+        // stderr may be closed; the next question finds that out.
         let _ = writeln!(out(), "{}", one_line(text));
     });
 }
 
-/// Ends the line of a question whose answer did not show.
+/// Ends the line of a hidden question.
 #[cfg(any(unix, windows))]
 pub(super) fn end_line() {
     let _ = writeln!(out()); // as above

@@ -1,8 +1,8 @@
-//! What was typed at a hidden question.
+//! The input at a hidden prompt.
 
 use zeroize::Zeroizing;
 
-/// What was typed where it does not show.
+/// The input at a hidden prompt.
 pub(crate) enum Typed {
     /// A line.
     Line(Zeroizing<Vec<u8>>),

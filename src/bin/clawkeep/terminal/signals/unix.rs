@@ -173,9 +173,9 @@ fn is_ignored(signal: i32) -> bool {
     u32::try_from(signal - 1).is_ok_and(|bit| ignored.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }
 
-/// Where a process stands among the jobs of its terminal. The ids are plain numbers: a process
+/// The position of a process among the jobs of its terminal. The ids are plain numbers: a process
 /// that was put into a PID namespace from outside, as `nsenter` does, is in a group and a session
-/// that have no id there, and the system says 0.
+/// that have no id there, and the system reports 0.
 struct Place {
     group: i32,
     session: i32,
@@ -329,8 +329,8 @@ impl Caught {
         }
     }
 
-    /// What the signals that came ask for. An end comes first. One that stops and one that
-    /// continues came in that order: nobody would see the other.
+    /// The request of the signals that arrived. A request to end comes first. A stop and a continue
+    /// arrived in that order: nothing has to be done.
     pub(crate) fn event(&mut self) -> Option<Event> {
         let signals: Vec<i32> = self.queue.pending().collect();
         let is_end = |signal: &i32| *signal != SIGCONT && !STOPPING.contains(signal);

@@ -1,4 +1,4 @@
-//! Why a credential was passed over, or none can be handed out, and what a person does about it.
+//! Why a credential was passed over, or none can be handed out, and how to fix it.
 
 use clawkeep::config::{AgentRef, openclaw};
 use clawkeep::doctor::{how_to_refresh, how_to_replace, misnamed, paste};
@@ -8,23 +8,27 @@ use clawkeep::domain::{
 use clawkeep::selection::{PassedOver, rest};
 use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
 
-use super::request::{ChoiceContext, Pick, Wanted};
+use super::request::{ChoiceContext, Pick, Request};
 use crate::commands::auth::checks;
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{self, one_line, shown_id};
 
-/// What an explanation for a person is about.
-type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Refreshes);
+/// The context of an explanation.
+type Explained<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Refreshes);
 
-/// What is said of a candidate that was not used.
-fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOver) -> String {
+/// Explains why a candidate was not used.
+fn passed_over_reason(
+    (context, agent, doc, renewals): Explained<'_>,
+    id: &ProfileId,
+    why: PassedOver,
+) -> String {
     let id_shown = shown_id(id.as_str());
     let credential = doc.credential(id.as_str());
     let store = || context.layout.shorten_home(&agent.store_file());
     match why {
-        PassedOver::InCooldown => format!("{id_shown} rests"),
+        PassedOver::InCooldown => format!("{id_shown} is in cooldown"),
         PassedOver::Missing => format!("there is no {id_shown}"),
         PassedOver::Unreadable => match credential.as_ref().and_then(Credential::entry_fault) {
             Some(EntryFault::Empty) => format!("{id_shown} in {} holds no secret", store()),
@@ -48,19 +52,19 @@ fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOve
         PassedOver::Mismatch => {
             format!("{id_shown} is of another provider or kind than the configuration says")
         }
-        PassedOver::EndsTooSoon => format!("{id_shown} ends too soon"),
+        PassedOver::EndsTooSoon => format!("{id_shown} expires too soon"),
         PassedOver::Expired => format!("{id_shown} has expired"),
         PassedOver::NotRefreshed(_) => match renewals.why_not(id) {
-            Some(why) => renewal::why_not(id.as_str(), why),
+            Some(why) => refresh_failure::reason(id.as_str(), why),
             None => format!("{id_shown} could not be refreshed"),
         },
         _ => format!("{id_shown} cannot be used"),
     }
 }
 
-/// How an entry that has a wrong name in it is fixed; nothing for another one.
-fn how_to_fix_entry(
-    (context, agent, doc, _): Told<'_>,
+/// The fix for an entry with a wrong field name; `None` for other entries.
+fn fix_of_entry(
+    (context, agent, doc, _): Explained<'_>,
     (id, why): (&ProfileId, PassedOver),
 ) -> Option<String> {
     let credential = doc.credential(id.as_str())?;
@@ -95,37 +99,37 @@ fn how_to_fix_entry(
     })
 }
 
-/// That another account pays is never silent.
-pub(super) fn tell_of_passed_over(
+/// Reports that another account is used: that is never silent.
+pub(super) fn note_passed_over(
     context: &Context,
     (agent, doc, renewals): (&AgentRef, &StoreDoc, &Refreshes),
     pick: &Pick,
 ) {
     let Some(chosen) = &pick.choice.chosen else {
-        return; // the error says it
+        return; // the error reports it
     };
     for (id, reason) in &pick.choice.passed_over {
         context.ui.note(&format!(
             "Note: {}, so {} is used.",
-            why((context, agent, doc, renewals), id, *reason),
+            passed_over_reason((context, agent, doc, renewals), id, *reason),
             shown_id(chosen.as_str())
         ));
         if let Some(not_renewed) = renewals.why_not(id) {
-            let next = renewal::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
+            let next = refresh_failure::fix(context, (&agent.name, doc), id.as_str(), not_renewed);
             context.ui.detail(&next);
         }
     }
 }
 
-/// One that is handed out though it could not be refreshed: it will not last.
-pub(super) fn tell_of_not_renewed(context: &Context, renewals: &Refreshes, pick: &Pick) {
+/// Warns that a credential is handed out although its refresh failed: it expires soon.
+pub(super) fn warn_not_refreshed(context: &Context, renewals: &Refreshes, pick: &Pick) {
     let Some(chosen) = &pick.choice.chosen else {
         return;
     };
     if let Some(why) = renewals.why_not(chosen) {
         context.ui.note(&format!(
-            "Warning: {}. What is left of it is handed out.",
-            renewal::why_not(chosen.as_str(), why)
+            "Warning: {}. clawkeep hands out the current token.",
+            refresh_failure::reason(chosen.as_str(), why)
         ));
     }
 }
@@ -138,7 +142,7 @@ fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> 
         && report.is_some_and(|report| report.login_expires.is_none_or(|at| at > now))
 }
 
-/// Why nothing can be handed out, and what to do.
+/// The failure when nothing can be handed out, with its fix.
 pub(super) fn none(
     found: &ChoiceContext<'_>,
     agent: &AgentRef,
@@ -154,7 +158,7 @@ pub(super) fn none(
     let doc = &loaded.doc;
     // Entries with a wrong name in them are no candidates; where there is no other, they are why.
     let misnamed: Vec<(ProfileId, PassedOver)> = match &pick.wanted {
-        Wanted::Of(provider) if pick.choice.passed_over.is_empty() => doc
+        Request::Of(provider) if pick.choice.passed_over.is_empty() => doc
             .credentials()
             .filter(|(_, credential)| {
                 normalize_provider(credential.provider) == provider.as_str()
@@ -170,7 +174,7 @@ pub(super) fn none(
     };
     let reasons: Vec<String> = passed
         .iter()
-        .map(|(id, reason)| why((context, agent, doc, renewals), id, *reason))
+        .map(|(id, reason)| passed_over_reason((context, agent, doc, renewals), id, *reason))
         .collect();
     let reasons = if reasons.is_empty() {
         "there is none".to_owned()
@@ -178,22 +182,22 @@ pub(super) fn none(
         reasons.join("; ")
     };
     let what = match &pick.wanted {
-        Wanted::Of(provider) if is_strict => {
+        Request::Of(provider) if is_strict => {
             format!("the first choice for {provider} cannot be used: {reasons}")
         }
-        Wanted::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
-        Wanted::Profile(_) => reasons,
+        Request::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
+        Request::Profile(_) => reasons,
     };
     let not_renewed = passed.iter().find_map(|(id, _)| {
         let why = renewals.why_not(id)?;
-        Some(renewal::what_next(
+        Some(refresh_failure::fix(
             context,
             (&agent.name, doc),
             id.as_str(),
             why,
         ))
     });
-    let renew = passed
+    let after_refresh = passed
         .iter()
         .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
         .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
@@ -224,10 +228,10 @@ pub(super) fn none(
     });
     let entry = passed
         .iter()
-        .find_map(|(id, why)| how_to_fix_entry((context, agent, doc, renewals), (id, *why)));
+        .find_map(|(id, why)| fix_of_entry((context, agent, doc, renewals), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
-        Wanted::Of(provider) => removed.provider == *provider,
-        Wanted::Profile(id) => removed.id == *id,
+        Request::Of(provider) => removed.provider == *provider,
+        Request::Profile(id) => removed.id == *id,
     });
     let restore = removed.map(|removed| {
         format!(
@@ -237,7 +241,7 @@ pub(super) fn none(
         )
     });
     let next = not_renewed
-        .or(renew)
+        .or(after_refresh)
         .or(entry)
         .or(in_cooldown)
         .or(restore)

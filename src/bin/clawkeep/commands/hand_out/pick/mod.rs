@@ -22,8 +22,8 @@ use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
 use serde_json::json;
 
-use self::explain::{none, tell_of_not_renewed, tell_of_passed_over};
-use self::request::{ChoiceContext, Pick, Wanted};
+use self::explain::{none, note_passed_over, warn_not_refreshed};
+use self::request::{ChoiceContext, Pick, Request};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -32,15 +32,15 @@ use crate::options::time_arg::span;
 use crate::terminal::signals;
 use crate::terminal::text::shown_id;
 
-/// How a credential is chosen.
+/// Options that control which credential is chosen.
 #[derive(Debug, Args)]
-pub(crate) struct How {
+pub(crate) struct SelectionArgs {
     #[command(flatten)]
     agent: AgentOption,
-    /// In this session: its pinned profile goes first, and the record names it
+    /// The session: its pinned profile goes first, and the record names it
     #[arg(long, value_name = "SESSION", value_parser = ids::session)]
     session: Option<String>,
-    /// Only one that does not end before so long from now, refreshed if need be: 5m, 1h
+    /// Require at least this much remaining lifetime; refreshes first if needed: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
     /// The first choice or nothing, never another account [default: clawkeep.fallback in clawkeep.toml]
@@ -54,17 +54,18 @@ pub(crate) struct Picked {
     pub(crate) id: ProfileId,
     pub(crate) provider: ProviderId,
     pub(crate) kind: CredentialType,
-    /// When it ends, in milliseconds since the epoch.
+    /// When it expires, in milliseconds since the epoch.
     pub(crate) expires: Option<i64>,
     pub(crate) secret: SecretString,
 }
 
-impl How {
-    /// Chooses what is wanted, records it, and says which others were passed over. Only then may it be handed out.
+impl SelectionArgs {
+    /// Chooses a credential for each request, records the uses, and reports which others were
+    /// passed over. Only then may the credentials be handed out.
     pub(crate) fn pick(
         &self,
         context: &Context,
-        wanted: &[Wanted],
+        wanted: &[Request],
         command: &'static str,
         takes: impl Fn(&ProviderId) -> Result<(), Failure>,
     ) -> Result<Vec<Picked>, Failure> {
@@ -96,7 +97,7 @@ impl How {
                     let chosen = choice.chosen.iter();
                     due.extend(
                         chosen
-                            .filter(|id| self.is_to_be_renewed(&choosing, id))
+                            .filter(|id| self.needs_refresh(&choosing, id))
                             .cloned(),
                     );
                     if let Some(credential) = choice
@@ -111,13 +112,14 @@ impl How {
                         choice,
                     });
                 }
-                // One that is missing ends the command: the others are not handed out either.
+                // A missing credential fails the command: the others are not handed out either.
                 let is_complete = picks.iter().all(|pick| pick.choice.chosen.is_some());
-                // A name that nobody knows is most likely mistyped, or something pasted: it is not kept for ever.
+                // An unknown name is most likely mistyped, or a pasted secret: it is not recorded
+                // permanently.
                 let is_known = |id: &ProfileId| {
                     doc.credential(id.as_str()).is_some()
                         || settings.profile(id.as_str()).is_some()
-                        || !wanted.contains(&Wanted::Profile(id.as_str().to_owned()))
+                        || !wanted.contains(&Request::Profile(id.as_str().to_owned()))
                 };
                 let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
                 let passed_over = passed_over.filter(|(id, _)| is_known(id));
@@ -133,7 +135,7 @@ impl How {
                 };
                 Ok::<_, Failure>((handing, picks))
             })?;
-        context.tell(&loaded);
+        context.report_load(&loaded);
         for id in renewals.refreshed() {
             context
                 .ui
@@ -170,8 +172,8 @@ impl How {
             .map(|pick| Picked::of(&found, &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
-            tell_of_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
-            tell_of_not_renewed(context, &renewals, pick);
+            note_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
+            warn_not_refreshed(context, &renewals, pick);
         }
         for picked in &picked {
             Self::note_announced(context, &mut vault, &agent, &loaded, picked)?;
@@ -180,8 +182,8 @@ impl How {
         Ok(picked)
     }
 
-    /// Notes that the user of a token has been warned that it is another account's: the load has said so, and says it once.
-    /// With `--quiet` nobody was warned.
+    /// Records that a warning about another account was shown: the load reports it, and only once.
+    /// With `--quiet` it was not shown.
     fn note_announced(
         context: &Context,
         vault: &mut UnlockedVault,
@@ -209,7 +211,7 @@ impl How {
             engine.hand_out(agent, mode, choose, |engine, id| {
                 let what = format!("Refreshing {}", shown_id(id.as_str()));
                 let _progress = context.ui.progress(&what);
-                // Only now: what needs no refresh pays for none of this.
+                // Loaded only here, so that a command without a refresh does not pay for it.
                 let agents = context.every_agent(engine.vault)?;
                 let mut renewer = Refresher::new(context.providers()?, &agents);
                 renewer.shield = Some(&signals::hold);
@@ -220,12 +222,12 @@ impl How {
         })
     }
 
-    /// Refuses what is damaged, and what another would be chosen in place of since it is.
-    fn check_damage(&self, loaded: &Loaded, wanted: &[Wanted]) -> Result<(), Failure> {
+    /// Refuses a damaged credential, and one that would be chosen only because another is damaged.
+    fn check_damage(&self, loaded: &Loaded, wanted: &[Request]) -> Result<(), Failure> {
         let Loaded { doc, damage, .. } = loaded;
-        let is_affected = |wanted: &Wanted| match wanted {
-            Wanted::Of(provider) => damage.affects(provider.as_str(), doc),
-            Wanted::Profile(id) => damage.hides(ids::id_in(doc, id), doc),
+        let is_affected = |wanted: &Request| match wanted {
+            Request::Of(provider) => damage.affects(provider.as_str(), doc),
+            Request::Profile(id) => damage.hides(ids::id_in(doc, id), doc),
         };
         let is_pin_lost = self.session.is_some() && damage.pins;
         if is_pin_lost || wanted.iter().any(is_affected) {
@@ -235,25 +237,25 @@ impl How {
         Ok(())
     }
 
-    /// How much must be left of a login that can be refreshed, in milliseconds.
+    /// The remaining lifetime that a refreshable login must have, in milliseconds.
     fn least_ms(&self) -> i64 {
         self.min_valid.unwrap_or(0).max(DUE_BELOW_MS)
     }
 
-    /// Whether a login is to be refreshed before it is handed out, and that was not tried yet.
-    fn is_to_be_renewed(&self, choosing: &Choosing<'_>, id: &ProfileId) -> bool {
+    /// Whether a login must be refreshed before it is handed out, and no refresh was tried yet.
+    fn needs_refresh(&self, choosing: &Choosing<'_>, id: &ProfileId) -> bool {
         let Some(credential) = choosing.doc.credential(id.as_str()) else {
             return false;
         };
-        let is_renewable = credential.expose_refresh().is_some()
+        let is_refreshable = credential.expose_refresh().is_some()
             && !credential.is_marker()
             && Owner::of(id.as_str()) == Owner::Vault;
-        is_renewable
+        is_refreshable
             && !choosing.renewals.was_tried(id)
             && is_due(&credential, choosing.now, self.least_ms())
     }
 
-    fn choose(&self, choosing: &Choosing<'_>, wanted: &Wanted) -> Choice {
+    fn choose(&self, choosing: &Choosing<'_>, wanted: &Request) -> Choice {
         let Choosing {
             doc,
             pins,
@@ -269,10 +271,10 @@ impl How {
         let refuse = |id: &ProfileId| {
             let credential = doc.credential(id.as_str());
             let is_anothers = |credential: &Credential<'_>| match wanted {
-                Wanted::Of(provider) => {
+                Request::Of(provider) => {
                     credential.is_readable() && !credential.is_for(provider.as_str())
                 }
-                Wanted::Profile(_) => false,
+                Request::Profile(_) => false,
             };
             if credential.as_ref().is_some_and(is_anothers) {
                 return Some(PassedOver::Mismatch);
@@ -286,7 +288,7 @@ impl How {
             if is_other {
                 return Some(PassedOver::Mismatch);
             }
-            if self.is_to_be_renewed(choosing, id) {
+            if self.needs_refresh(choosing, id) {
                 return None;
             }
             let why = unusable(credential.as_ref(), demand)?;
@@ -295,11 +297,11 @@ impl How {
             Some(not_renewed.map_or(why, passed_over_for))
         };
         let (tried, natural) = match wanted {
-            Wanted::Profile(id) => {
+            Request::Profile(id) => {
                 let id = ProfileId::new(ids::id_in(doc, id));
                 (vec![id.clone()], vec![id])
             }
-            Wanted::Of(provider) => {
+            Request::Of(provider) => {
                 let preferences = Preferences {
                     order: settings.order_for(provider),
                     configured: settings.profiles_of(provider),
@@ -312,7 +314,7 @@ impl How {
                 let mut natural =
                     candidates_ignoring_cooldowns(doc, &preferences, provider, prefer);
                 let mut tried = candidates(doc, &preferences, provider, prefer, now);
-                // A pinned one that is no candidate any more is passed over, not forgotten.
+                // A pinned profile that is no candidate now is passed over; the pin stays.
                 if let Some(gone) = prefer.filter(|prefer| !natural.contains(prefer)) {
                     natural.insert(0, gone.clone());
                     tried.insert(0, gone.clone());
@@ -322,18 +324,21 @@ impl How {
         };
         if is_strict {
             let first: Vec<ProfileId> = natural.into_iter().take(1).collect();
-            // One that was named is taken at its word; of a provider's, one that rests is not the one to try.
-            let is_named = matches!(wanted, Wanted::Profile(_));
-            let rests = |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
-            let refuse =
-                |id: &ProfileId| refuse(id).or_else(|| rests(id).then_some(PassedOver::InCooldown));
+            // A profile requested by name is tried even in cooldown; of a provider's profiles, one
+            // in cooldown is not refreshed.
+            let is_named = matches!(wanted, Request::Profile(_));
+            let is_in_cooldown =
+                |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
+            let refuse = |id: &ProfileId| {
+                refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::InCooldown))
+            };
             return choose(doc, &first, &first, now, refuse);
         }
         choose(doc, &tried, &natural, now, refuse)
     }
 }
 
-/// What is chosen from.
+/// The candidates and settings of a choice.
 #[derive(Clone, Copy)]
 struct Choosing<'c> {
     doc: &'c StoreDoc,
@@ -344,7 +349,8 @@ struct Choosing<'c> {
     is_strict: bool,
 }
 
-/// What a credential that could not be refreshed is passed over for: where nobody here could, that it has ended.
+/// Why a credential that could not be refreshed is passed over: if nobody here could refresh it,
+/// because it has expired.
 fn passed_over_for(why: &NotRefreshed) -> PassedOver {
     match why {
         NotRefreshed::NoRefreshToken | NotRefreshed::Borrowed(_) => PassedOver::Expired,
@@ -352,25 +358,25 @@ fn passed_over_for(why: &NotRefreshed) -> PassedOver {
     }
 }
 
-/// Whether the provider that is wanted is that of a profile which is wanted by name: that one is meant.
-fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
-    let Wanted::Of(provider) = one else {
+/// Whether a requested provider is that of a profile requested by name: that profile is then used.
+fn is_named_already(doc: &StoreDoc, all: &[Request], one: &Request) -> bool {
+    let Request::Of(provider) = one else {
         return false;
     };
     all.iter().any(|other| match other {
-        Wanted::Profile(id) => doc
+        Request::Profile(id) => doc
             .credential(ids::id_in(doc, id))
             .is_some_and(|credential| credential.is_for(provider.as_str())),
-        Wanted::Of(_) => false,
+        Request::Of(_) => false,
     })
 }
 
 impl Picked {
-    /// What is used, for who asked to be told more.
+    /// Describes the credential in use, for `--verbose`.
     fn described(&self, now: UnixMs) -> String {
         let ends = self.expires.map_or_else(String::new, |ends| {
             let left = UnixMs(ends.saturating_sub(now.0)).as_f64();
-            format!(", ends in {}", remaining_short(left))
+            format!(", expires in {}", remaining_short(left))
         });
         let id = shown_id(self.id.as_str());
         format!("Using {id} ({}{ends}).", self.kind.as_str())
@@ -401,7 +407,7 @@ impl Picked {
     }
 }
 
-/// The secret as its provider's client takes it.
+/// The secret in the form that its provider's client expects.
 fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> SecretString {
     let secret = credential.expose_secret().unwrap_or_default().trim();
     let provider = ProviderId::new(credential.provider);

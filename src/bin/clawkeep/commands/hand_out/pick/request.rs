@@ -1,4 +1,4 @@
-//! What is asked for, what was chosen for it, and from what.
+//! What a command requests, what was chosen for it, and from which candidates.
 
 use clawkeep::doctor::Removed;
 use clawkeep::domain::ProviderId;
@@ -7,26 +7,26 @@ use clawkeep::sync::{Loaded, Refreshes};
 
 use crate::context::Context;
 
-/// What is asked for.
+/// A request for a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Whatever is next for a provider.
+pub(crate) enum Request {
+    /// The next credential of this provider.
     Of(ProviderId),
-    /// This one.
+    /// The profile with this id.
     Profile(String),
 }
 
-/// What was chosen of one thing that was asked for.
+/// The choice made for one request.
 pub(crate) struct Pick {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Request,
     pub(super) choice: Choice,
 }
 
-/// What a choice was made from, and what was found beside it.
+/// The inputs of a choice, and what was found beside it.
 pub(crate) struct ChoiceContext<'f> {
     pub(super) context: &'f Context,
     pub(super) loaded: &'f Loaded,
     pub(super) renewals: &'f Refreshes,
-    /// What other programs took out of the store, where something is missing.
+    /// Credentials that other programs removed from the store, where one is missing.
     pub(super) removed: &'f [Removed],
 }

@@ -4,7 +4,7 @@ use clawkeep::doctor::shell_word;
 
 use super::job::{EVERY_MINUTES, Job};
 
-/// Why there can be no line.
+/// Why no crontab line is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
@@ -24,7 +24,7 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
     })
 }
 
-/// The line. What is printed is mailed by cron: only errors are worth that.
+/// The crontab line of the job. cron mails what a job prints, so the job prints only errors.
 pub(crate) fn line(job: &Job) -> String {
     let variables = job.variables.iter();
     let variables =
@@ -41,7 +41,7 @@ pub(crate) fn line(job: &Job) -> String {
     )
 }
 
-/// A word as a shell takes it; an option stays as it is.
+/// Quotes a word for a shell; an option stays as it is.
 fn word(word: &str) -> String {
     match word.strip_prefix("--") {
         Some(option) if shell_word(option) == option => word.to_owned(),

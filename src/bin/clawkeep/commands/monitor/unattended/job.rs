@@ -1,46 +1,46 @@
-//! What a service manager is to run, and when.
+//! The job that a service manager runs, and its schedule.
 
 use std::ffi::{OsStr, OsString};
 
 use clawkeep::domain::shown_path;
 
-/// What stands in each file that is written here, and tells it from another's.
+/// The mark in each file that is written here, which tells it from other files.
 pub(crate) const MARK: &str = "Written by `clawkeep monitor install`";
 
 /// Minutes between two passes of what is started by a timer: less than the shortest that logins are refreshed ahead.
 pub(crate) const EVERY_MINUTES: u32 = 5;
 
-/// Says that a file of text cannot hold a path.
+/// The error that a text file cannot hold a path.
 pub(crate) fn not_text(file: &str, word: &OsStr) -> String {
     let shown = shown_path(word.as_ref());
     format!("{file} holds only UTF-8, and `{shown}` is not")
 }
 
-/// When it runs.
+/// The schedule of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// All the time.
+    /// A process that keeps running.
     Always,
-    /// One pass, every so often.
+    /// One pass at regular intervals.
     Timed,
 }
 
-/// What is to be run.
+/// The program to run with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     /// This program, by an absolute path.
     pub(crate) program: String,
     /// Options that every command takes.
     pub(crate) global: Vec<OsString>,
-    /// Options of `watch`.
+    /// Options for the `watch` command.
     pub(crate) options: Vec<String>,
-    /// What its paths depend on. Nothing secret.
+    /// The variables that its paths depend on. Nothing secret.
     pub(crate) variables: Vec<(String, OsString)>,
     pub(crate) pace: Pace,
 }
 
 impl Job {
-    /// What the program is called with.
+    /// The arguments of the program, in order.
     pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
         let once = (self.pace == Pace::Timed).then_some(OsStr::new("--once"));
         let global = self.global.iter().map(OsString::as_os_str);
@@ -48,7 +48,7 @@ impl Job {
         (global.chain([OsStr::new("watch")]).chain(once)).chain(options)
     }
 
-    /// The words and the values of variables that a file which holds only text is to have, or the first that is none.
+    /// The arguments and variables as text, or the first that is not.
     pub(crate) fn texts(&self) -> Result<Vec<&str>, &OsStr> {
         let values = self.variables.iter().map(|(_, value)| value.as_os_str());
         let all = self.words().chain(values);

@@ -1,4 +1,4 @@
-//! An agent of launchd, as text, and asking launchctl. Sources: launchd.plist(5), launchctl(1).
+//! Writes launchd's agent as text, and runs launchctl. Sources: launchd.plist(5), launchctl(1).
 //!
 //! A property list of strings, numbers and truths takes no crate: what it needs is that texts are escaped, which `maud` does.
 
@@ -16,7 +16,7 @@ use super::job::{EVERY_MINUTES, Job, MARK, Pace};
 /// What the agent is called, and its file before `.plist`.
 pub(crate) const LABEL: &str = "clawkeep.watch";
 
-/// How long launchctl is waited for.
+/// The timeout of launchctl.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the agent may take to end before launchd kills it, in seconds: as long as systemd gives
 /// it, since a refresh is not to be cut off. launchd's own default is 20.
@@ -24,16 +24,16 @@ const EXIT_SECONDS: u64 = 120;
 /// How long an agent that was booted out may stay loaded: until launchd has killed it, and some
 /// time.
 const UNLOADED_WITHIN: Duration = Duration::from_secs(EXIT_SECONDS + 10);
-/// How often it is asked whether the agent is still loaded.
+/// The interval between checks whether the agent is still loaded.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// More than it says of one agent, in bytes.
+/// The largest answer about one agent, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
-/// What launchctl says in place of an exit status of an agent that has not ended yet.
+/// launchctl's words in place of an exit status while an agent runs.
 const NEVER_EXITED: &str = "(never exited)";
 /// The program's name, or its path.
 const LAUNCHCTL: &str = "launchctl";
 
-/// The file's name.
+/// The name of the agent's file.
 pub(crate) fn file_name() -> String {
     format!("{LABEL}.plist")
 }
@@ -43,7 +43,7 @@ pub(crate) fn log(home: &Path) -> PathBuf {
     home.join("Library/Logs/clawkeep-watch.log")
 }
 
-/// Why there can be no agent.
+/// Why no agent is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
@@ -97,7 +97,7 @@ impl Session {
     }
 }
 
-/// The agent. `log` is where it writes what it has to say.
+/// The agent's property list. `log` is the file for its messages.
 pub(crate) fn plist(job: &Job, log: &str, session: Session) -> String {
     let program = [OsStr::new(&job.program)].into_iter();
     let words: String = (program.chain(job.words()))
@@ -173,8 +173,8 @@ fn escaped(text: &str) -> String {
 /// Loads the agent in `file`, which was written for `session`; also one that was disabled once.
 pub(crate) fn load(uid: u32, session: Session, file: &str) -> Result<(), String> {
     let domain = session.domain(uid);
-    tell(&["enable", &format!("{domain}/{LABEL}")])?;
-    tell(&["bootstrap", &domain, file])
+    run_launchctl(&["enable", &format!("{domain}/{LABEL}")])?;
+    run_launchctl(&["bootstrap", &domain, file])
 }
 
 /// Unloads the agent, from wherever it is loaded, and waits until it is. That it is loaded nowhere
@@ -187,11 +187,11 @@ pub(crate) fn unload(uid: u32) -> Result<(), String> {
         if state_in(&domain).is_none() {
             continue;
         }
-        let told = tell(&["bootout", &format!("{domain}/{LABEL}")]);
+        let booted_out = run_launchctl(&["bootout", &format!("{domain}/{LABEL}")]);
         let deadline = Instant::now() + UNLOADED_WITHIN;
         while state_in(&domain).is_some() {
             if Instant::now() >= deadline {
-                return told.and_then(|()| Err(format!("{domain}/{LABEL} does not end")));
+                return booted_out.and_then(|()| Err(format!("{domain}/{LABEL} does not end")));
             }
             thread::sleep(ASK_EVERY);
         }
@@ -199,16 +199,16 @@ pub(crate) fn unload(uid: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// What launchd says of the agent, if it is loaded.
+/// launchd's state of the agent, if it is loaded.
 pub(crate) fn state(uid: u32) -> Option<State> {
     domains(uid).iter().find_map(|domain| state_in(domain))
 }
 
-/// A loaded agent.
+/// The state of a loaded agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) pid: Option<u32>,
-    /// How it ended last, in launchd's words.
+    /// Its last exit, in launchd's words.
     pub(crate) last_exit: Option<String>,
 }
 
@@ -238,7 +238,7 @@ fn ask(words: &[&str]) -> Result<Answer, RunFault> {
     output_within(command, ANSWER_MAX, PATIENCE)
 }
 
-fn tell(words: &[&str]) -> Result<(), String> {
+fn run_launchctl(words: &[&str]) -> Result<(), String> {
     let mut command = Command::new(LAUNCHCTL);
     command.args(words);
     match all_output_within(command, ANSWER_MAX, PATIENCE) {

@@ -1,5 +1,5 @@
-//! Having `clawkeep watch` run unattended: what is to be run, in the words of each service manager, and asking them.
-//! What a person is told of it is the commands' business.
+//! Running `clawkeep watch` unattended: the job in the format of each service manager, and their
+//! programs. The commands write the text for people.
 
 pub(crate) mod cron;
 pub(crate) mod job;

@@ -1,4 +1,4 @@
-//! Files of a service manager that are ours, told by a mark from those that are not.
+//! Files of a service manager that clawkeep wrote, recognised by a mark.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,18 +12,18 @@ use super::job::MARK;
 /// Larger than any of ours, in bytes.
 const FILE_MAX: u64 = 64 << 10;
 
-/// What is at the path of a file of ours.
+/// The state of one of our files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum There {
+pub(crate) enum FileState {
     Nothing,
     /// Ours, with this text.
     Ours(String),
-    /// Another's: without the mark, a link, or no file.
+    /// Not ours: without the mark, a link, or no regular file.
     Anothers,
 }
 
-impl There {
-    /// The text of ours.
+impl FileState {
+    /// The text, if the file is ours.
     pub(crate) fn ours(&self) -> Option<&str> {
         match self {
             Self::Ours(text) => Some(text),
@@ -32,22 +32,22 @@ impl There {
     }
 }
 
-/// Looks at a path.
-pub(crate) fn look(path: &Path) -> There {
+/// Reads the file at a path and checks its mark.
+pub(crate) fn read_own_file(path: &Path) -> FileState {
     if !exists(path) {
-        return There::Nothing;
+        return FileState::Nothing;
     }
     let is_link = path.is_symlink(); // as a unit is masked, or kept elsewhere
     match read_regular(path, FILE_MAX) {
         Ok(Some(contents)) if !is_link => {
             let text = decoded(&contents.bytes);
             if text.lines().take(3).any(|line| line.contains(MARK)) {
-                There::Ours(text)
+                FileState::Ours(text)
             } else {
-                There::Anothers
+                FileState::Anothers
             }
         }
-        _ => There::Anothers,
+        _ => FileState::Anothers,
     }
 }
 
@@ -61,7 +61,7 @@ fn decoded(bytes: &[u8]) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// Writes one, whole.
+/// Writes one of our files atomically.
 pub(crate) fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<(), FileError> {
     if let Some(dir) = path.parent() {
         create_private_dir(dir)?;
@@ -71,7 +71,7 @@ pub(crate) fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<(), FileError> 
     replace_file(path, Path::new(&temporary), text.as_ref())
 }
 
-/// Removes one.
+/// Removes one of our files.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     remove_if_present(path).map(|_| ())
 }

@@ -1,14 +1,16 @@
-//! Which path to run this program by, unattended and for years.
+//! The path by which to run this program unattended for years.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::platform::{Access, canonicalize, check_trusted};
 
-/// What a build makes of a directory whose contents can be made again. Source: the Cache Directory Tagging Specification.
+/// The file that marks a directory whose contents can be regenerated. Source: the Cache Directory
+/// Tagging Specification.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 
-/// This program, by the name on `PATH` that leads to it, else by where it lies: what a package puts on `PATH` stays when it is upgraded.
+/// This program by the name on `PATH` that leads to it, else by its own path: what a package puts
+/// on `PATH` survives an upgrade.
 pub(crate) fn this_program(path: Option<&OsStr>) -> std::io::Result<PathBuf> {
     let real = std::env::current_exe()?;
     let name = format!("clawkeep{}", std::env::consts::EXE_SUFFIX);
@@ -20,7 +22,7 @@ pub(crate) fn this_program(path: Option<&OsStr>) -> std::io::Result<PathBuf> {
     Ok(named.find(is_this).unwrap_or(real))
 }
 
-/// Why a program may not be there, or not be this one, for long.
+/// Why a program may soon disappear or change.
 pub(crate) fn doubt(program: &Path) -> Option<String> {
     let real = canonicalize(program);
     let Ok(real) = real else {

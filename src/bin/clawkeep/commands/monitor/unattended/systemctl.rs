@@ -1,4 +1,4 @@
-//! Asking the user's systemd, through its own program: the bus it answers on is not an interface of systemd's, `systemctl` is.
+//! Runs the user's `systemctl`: the bus that systemd answers on is not a stable interface.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clawkeep::platform::{RunFault, all_output_within, output_within};
 
-/// How long an answer is waited for.
+/// The timeout of a query.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long an order is: starting waits for the first pass, stopping for a refresh that is under way.
+/// The timeout of an order: starting waits for the first pass, stopping for a running refresh.
 const PATIENCE_FOR_ORDERS: Duration = Duration::from_secs(330);
-/// More than it says of one unit, in bytes.
+/// The largest answer about one unit, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
 
 /// Why there is no user's systemd to ask.
@@ -22,7 +22,7 @@ pub(crate) enum NoSystemd {
     Silent(String),
 }
 
-/// Where the user's systemd looks for units, if it answers.
+/// The directories in which the user's systemd searches for units, if it answers.
 pub(crate) fn unit_path() -> Result<String, NoSystemd> {
     let words = ["show", "--property=UnitPath", "--value"];
     let answer = all_output_within(command("systemctl", &words), ANSWER_MAX, PATIENCE);
@@ -30,30 +30,30 @@ pub(crate) fn unit_path() -> Result<String, NoSystemd> {
         Err(RunFault::NotRun(std::io::ErrorKind::NotFound)) => Err(NoSystemd::Absent),
         Err(fault) => Err(NoSystemd::Silent(fault.to_string())),
         Ok(answer) => {
-            let said = String::from_utf8_lossy(&answer.bytes).trim().to_owned();
+            let output = String::from_utf8_lossy(&answer.bytes).trim().to_owned();
             if answer.status.success() {
-                Ok(said)
+                Ok(output)
             } else {
-                Err(NoSystemd::Silent(first_line(&said)))
+                Err(NoSystemd::Silent(first_line(&output)))
             }
         }
     }
 }
 
-/// Has it do something.
+/// Runs a systemctl command that changes something.
 pub(crate) fn order(words: &[&str]) -> Result<(), String> {
     let shown = format!("systemctl --user {}", words.join(" "));
     match all_output_within(command("systemctl", words), ANSWER_MAX, PATIENCE_FOR_ORDERS) {
         Ok(answer) if answer.status.success() => Ok(()),
         Ok(answer) => {
-            let said = String::from_utf8_lossy(&answer.bytes);
-            Err(format!("{shown}: {}", first_line(&said)))
+            let output = String::from_utf8_lossy(&answer.bytes);
+            Err(format!("{shown}: {}", first_line(&output)))
         }
         Err(fault) => Err(format!("{shown}: {fault}")),
     }
 }
 
-/// Properties of a unit.
+/// Reads properties of a unit.
 pub(crate) fn properties(unit: &str, names: &[&str]) -> BTreeMap<String, String> {
     let wanted = format!("--property={}", names.join(","));
     let answer = output_within(
@@ -71,7 +71,7 @@ pub(crate) fn properties(unit: &str, names: &[&str]) -> BTreeMap<String, String>
         .collect()
 }
 
-/// Whether the user's services go on when the user has logged out; nothing where that is not known.
+/// Whether the user's services continue after logout; `None` if unknown.
 pub(crate) fn is_lingering(uid: u32) -> Option<bool> {
     let mut command = Command::new("loginctl");
     command.args([

@@ -7,9 +7,9 @@ use super::job::{EVERY_MINUTES, Job, MARK, Pace};
 
 /// The service, also the one that the timer starts.
 pub(crate) const SERVICE: &str = "clawkeep-watch.service";
-/// The timer.
+/// The unit name of the timer.
 pub(crate) const TIMER: &str = "clawkeep-watch.timer";
-/// Where the file says which program it runs; what systemd has of that is quoted.
+/// The prefix of the line that names the program in the file.
 const PROGRAM: &str = "# Program: ";
 
 /// What a service without privileges can be held to everywhere. What needs a namespace of its own (`ProtectSystem=`, `PrivateTmp=`, …)
@@ -31,7 +31,7 @@ SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 ";
 
-/// Why there can be no unit.
+/// Why no unit is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     // Source: string_is_safe() in systemd, which it asks of a program's path.
     let is_refused = |c: char| c.is_control() || "'\"\\".contains(c);
@@ -133,7 +133,7 @@ fn head(job: &Job) -> String {
     )
 }
 
-/// What is run, and its environment.
+/// The lines for the program and its environment.
 fn start(job: &Job) -> String {
     // The path of the program is taken as it is, but for specifiers; in what follows `$` begins a variable.
     // Arguments may be any bytes, and variables are text: one that is not goes by way of env(1).
@@ -169,8 +169,8 @@ fn assignment(name: &str, value: &OsStr) -> OsString {
     text
 }
 
-/// A word as a unit takes it: `%` begins a specifier, `\` a character by number. `dollar` is what
-/// stands for `$`.
+/// Quotes a word for a unit: `%` begins a specifier, `\` a character by number. `dollar` replaces
+/// `$`.
 fn quoted(word: &OsStr, dollar: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@=$".contains(c);
     if let Some(text) = word.to_str()

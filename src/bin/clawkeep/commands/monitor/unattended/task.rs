@@ -17,9 +17,9 @@ pub(crate) const FILE: &str = "clawkeep-watch.xml";
 /// What the program writes on stderr, in the data directory.
 pub(crate) const LOG: &str = "clawkeep-watch.log";
 
-/// How long schtasks is waited for.
+/// The timeout of schtasks.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than it says of all tasks, in bytes.
+/// The largest answer about all tasks, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
 /// Results of a last run that are no exit status: ready, running, not run yet. Source: Task
 /// Scheduler Error and Success Constants.
@@ -31,7 +31,7 @@ pub(crate) fn name(sid: &str) -> String {
     format!("clawkeep.watch.{sid}")
 }
 
-/// Why there can be no task. `log` is where the program writes its messages.
+/// Why no task is possible. `log` is the file for the program's messages.
 pub(crate) fn objection(job: &Job, log: &Path) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
@@ -176,23 +176,23 @@ pub(crate) fn program_of(xml: &str) -> Option<String> {
     Some(text.trim_matches('"').to_owned())
 }
 
-/// What the Task Scheduler says of a task.
+/// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// Whether it runs or waits, in the system's language.
     pub(crate) status: String,
-    /// How it ended last, if it did not end well.
+    /// Its last exit, if it failed.
     pub(crate) last_exit: Option<String>,
 }
 
-/// The Task Scheduler, asked through its program.
+/// The Task Scheduler, queried through schtasks.exe.
 pub(crate) struct Scheduler {
     program: PathBuf,
     task: String,
 }
 
 impl Scheduler {
-    /// That of the user with the security identifier `sid`.
+    /// The scheduler for the user with the security identifier `sid`.
     pub(crate) fn new(sid: &str) -> Self {
         Self {
             program: system_program("schtasks.exe"),
@@ -219,7 +219,7 @@ impl Scheduler {
         )
     }
 
-    /// Starts the task now.
+    /// Starts the registered task now.
     pub(crate) fn run(&self) -> Result<(), String> {
         self.order("/Run", &[])
     }
@@ -301,8 +301,8 @@ impl Scheduler {
     }
 }
 
-/// What the rows of a query say, of which there is one for each trigger. Columns have fixed places,
-/// and names in the system's language.
+/// Reads the rows of a query, one for each trigger. Columns have fixed places, and names in the
+/// system's language.
 fn state_in(rows: &[u8]) -> Option<State> {
     const STATUS: usize = 3;
     const LAST_RESULT: usize = 6;

@@ -1,4 +1,4 @@
-//! What is written is read back as it was meant.
+//! Each format is read back as it was written.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use plist::Value;
 
 use super::job::{Job, Pace};
 use super::launchd::{self, Session};
-use super::own_file::{There, look, put};
+use super::own_file::{FileState, put, read_own_file};
 use super::{cron, systemd, task};
 
 fn job(program: &str) -> Job {
@@ -126,9 +126,9 @@ fn the_file_of_a_task_is_known_as_ours() {
     let path = dir.path().join(task::FILE);
     let xml = task::xml(&windows_job(), "S-1-5-21-1-2-3-1001", Path::new("log"));
     put(&path, task::bytes(&xml)).unwrap();
-    assert_eq!(look(&path), There::Ours(xml));
+    assert_eq!(read_own_file(&path), FileState::Ours(xml));
     put(&path, task::bytes("<Task/>")).unwrap();
-    assert_eq!(look(&path), There::Anothers);
+    assert_eq!(read_own_file(&path), FileState::Anothers);
 }
 
 /// Keys and types as launchd.plist(5) has them.

@@ -26,7 +26,7 @@ struct Columns {
     days: Vec<String>,
     /// From the bottom up; the others, where there are any, last.
     series: Vec<Series>,
-    /// What the top of the drawing stands for.
+    /// The count at the top of the drawing.
     top: u64,
 }
 
@@ -150,7 +150,7 @@ pub(super) fn drawing(use_: &DailyUse) -> Markup {
     html! {
         @match Columns::new(use_) {
             None => p.empty {
-                "No use was recorded in this time. The gateway's own record of uses is taken over by "
+                "No use was recorded in this time. The gateway's own record of uses is imported by "
                 code { "clawkeep sync" } "."
             },
             Some(columns) => figure {

@@ -1,43 +1,43 @@
-//! What the page is made of.
+//! The facts that the page shows.
 
 use clawkeep::audit::{ProfileRef, Refreshes, Timeline, Uses};
 use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
 
-/// The keeper that goes without saying.
+/// The owner that the page does not name.
 pub(crate) const VAULT: &str = "vault";
 
-/// What the page is made of.
+/// The facts that the page shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     /// The vault's id, in hexadecimal.
     pub(crate) vault: String,
-    /// This program's version.
+    /// The version of this program.
     pub(crate) version: String,
-    /// When it is made: the page's *now*.
+    /// When the page is made: its *now*.
     pub(crate) generated: UnixMs,
-    /// From when on it tells what happened.
+    /// Start of the period that the page covers.
     pub(crate) since: UnixMs,
-    /// Before when.
+    /// End of the period, exclusive.
     pub(crate) until: UnixMs,
-    /// The host that it is made on.
+    /// The host on which the page is made.
     pub(crate) host: String,
     /// The stored credentials, in any order.
     pub(crate) health: Vec<HealthRow>,
     /// What happened, in [`timeline_parts`] parts.
     pub(crate) timeline: Timeline,
-    /// Uses per day.
+    /// The uses per local day.
     pub(crate) days: DailyUse,
-    /// Refreshes in the time.
+    /// The refreshes in the period.
     pub(crate) refreshes: Vec<Refreshes>,
-    /// Uses in the time.
+    /// The uses in the period.
     pub(crate) uses: Vec<Uses>,
-    /// The record itself.
+    /// The facts about the record itself.
     pub(crate) record: RecordFacts,
 }
 
 impl Page {
-    /// Whether there is nothing to tell of but the record.
+    /// Whether the page has nothing to show but the record.
     pub(super) fn is_empty(&self) -> bool {
         self.health.is_empty()
             && self.timeline.lanes.is_empty()
@@ -46,24 +46,24 @@ impl Page {
     }
 }
 
-/// A stored credential as it stands.
+/// The state of a stored credential.
 #[derive(Clone, Debug)]
 pub(crate) struct HealthRow {
     pub(crate) whose: ProfileRef,
     pub(crate) provider: String,
     /// `API key`, `token`, `OAuth login`.
     pub(crate) kind: &'static str,
-    /// Who renews it: `vault`, `Claude Code`, `Codex CLI`.
+    /// Who refreshes it: `vault`, `Claude Code`, `Codex CLI`.
     pub(crate) keeper: &'static str,
     pub(crate) status: Status,
-    /// When it ends.
+    /// The expiry of the credential, if known.
     pub(crate) expires: Option<UnixMs>,
-    /// Until when it is not to be used; one that is past counts as none.
+    /// End of its cooldown; a time in the past counts as none.
     pub(crate) cooldown_until: Option<UnixMs>,
     pub(crate) last_used: Option<UnixMs>,
 }
 
-/// Uses per local day.
+/// The uses of each local day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DailyUse {
     /// The days, `YYYY-MM-DD`, none left out.
@@ -72,7 +72,7 @@ pub(crate) struct DailyUse {
     pub(crate) series: Vec<(ProfileRef, Vec<u64>)>,
 }
 
-/// The record itself.
+/// The facts about the record itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordFacts {
     /// All events that it has, also before the page's time.

@@ -1,4 +1,4 @@
-//! How the credentials stand: what matters of it in a few numbers, and a table, the worst first.
+//! The state of the credentials: a few numbers and a table, worst first.
 
 use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
@@ -9,14 +9,14 @@ use super::table::{Column, table};
 use super::text::{counted, lasting, none, number, outside, shown_name, when_from};
 use crate::terminal::text::local_minute;
 
-/// The rows, the worst first; of equals, the one that ends first.
+/// The rows, worst first; among equals, the one that expires first.
 pub(super) fn worst_first(rows: &[HealthRow], now: UnixMs) -> Vec<&HealthRow> {
     let mut rows: Vec<&HealthRow> = rows.iter().collect();
     rows.sort_by_cached_key(|row| {
         let end = row.expires.map_or(i64::MAX, |at| at.0);
         (
             severity(row.status),
-            !rests(row, now),
+            !is_in_cooldown(row, now),
             end,
             row.whose.clone(),
         )
@@ -34,11 +34,11 @@ fn severity(status: Status) -> u8 {
     }
 }
 
-fn rests(row: &HealthRow, now: UnixMs) -> bool {
+fn is_in_cooldown(row: &HealthRow, now: UnixMs) -> bool {
     row.cooldown_until.is_some_and(|until| until > now)
 }
 
-/// What matters, in a sentence and in numbers.
+/// The verdict, in a sentence and in numbers.
 pub(super) fn summary(page: &Page) -> Markup {
     let of = |status: Status| {
         page.health
@@ -46,10 +46,10 @@ pub(super) fn summary(page: &Page) -> Markup {
             .filter(|row| row.status == status)
             .count()
     };
-    let resting = page
+    let in_cooldown = page
         .health
         .iter()
-        .filter(|row| rests(row, page.generated))
+        .filter(|row| is_in_cooldown(row, page.generated))
         .count();
     let failed_uses: u64 = page.uses.iter().map(|uses| uses.failed).sum();
     let failed_refreshes: u64 = page
@@ -58,12 +58,12 @@ pub(super) fn summary(page: &Page) -> Markup {
         .map(|refreshes| refreshes.failed)
         .sum();
     let failures = failed_uses.saturating_add(failed_refreshes);
-    // A number of nothing is worth a place only where people look for it.
+    // Zero of these is shown only where readers expect the number.
     let tiles = [
         (of(Status::Expired), "expired", "expired", true),
         (of(Status::Missing), "missing", "missing", false),
         (of(Status::Expiring), "expiring", "expiring", true),
-        (resting, "resting", "resting", true),
+        (in_cooldown, "in cooldown", "cooldown", true),
         (of(Status::Ok), "ok", "ok", true),
         (of(Status::Static), "no end", "static", false),
     ];
@@ -101,7 +101,7 @@ fn verdict(expired: usize, missing: usize, all: usize) -> String {
     }
 }
 
-/// The section.
+/// The section on the state of the credentials.
 pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
     let columns = [
         Column::Words("Profile"),
@@ -118,7 +118,7 @@ pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
             @if rows.is_empty() {
                 p.empty {
                     "There is no credential yet. Store one with " code { "clawkeep models auth add" }
-                    ", or take over the logins of Claude Code and Codex with " code { "clawkeep sync" } "."
+                    ", or import the logins of Claude Code and Codex with " code { "clawkeep sync" } "."
                 }
             } @else {
                 (table(&counted(rows.len() as u64, "credential"), columns, &rows))
@@ -143,7 +143,7 @@ fn cells(row: &HealthRow, now: UnixMs) -> [Markup; 6] {
     ]
 }
 
-/// What it is; also who keeps it, where that is not this vault.
+/// The credential's kind, and its owner if that is not this vault.
 fn kind(row: &HealthRow) -> Markup {
     html! {
         div.kind { (row.kind) @if row.keeper != VAULT { span.soft { ", kept by " (row.keeper) } } }
@@ -161,9 +161,9 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
     };
     html! {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
-        @if let Some(until) = row.cooldown_until.filter(|_| rests(row, now)) {
-            span.state.resting title={ "until " (local_minute(until.0)) } {
-                span aria-hidden="true" { "‖" } " resting, " (lasting(until.0.saturating_sub(now.0))) " left"
+        @if let Some(until) = row.cooldown_until.filter(|_| is_in_cooldown(row, now)) {
+            span.state.in_cooldown title={ "until " (local_minute(until.0)) } {
+                span aria-hidden="true" { "‖" } " in cooldown, " (lasting(until.0.saturating_sub(now.0))) " left"
             }
         }
     }

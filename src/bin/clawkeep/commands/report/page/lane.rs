@@ -81,7 +81,7 @@ pub(super) fn row(scale: &Scale, lane: &Lane, tooltips: &mut usize) -> Markup {
     }
 }
 
-/// What a reader who does not see the lane is told of its bar.
+/// The text for screen readers that describes the bar of a lane.
 fn spoken(lane: &Lane, gaps: usize, scale: &Scale) -> String {
     let is_valid = lane
         .valid
@@ -183,8 +183,9 @@ fn ticks_path(scale: &Scale) -> String {
         .collect()
 }
 
-/// What was valid, as lines that the style sheet makes as wide as the bar. A span gives way to the gap before it where
-/// that would be too narrow to be seen; of very many gaps, those are left out.
+/// The valid spans, as lines that the style sheet makes as wide as the bar. A span gives way to the
+/// gap before it if the gap would be too narrow to see; if there are very many gaps, they are left
+/// out.
 fn held_path(scale: &Scale, lane: &Lane) -> String {
     let least = if lane.valid.len() > SPANS_MAX {
         GAP_MIN
@@ -199,8 +200,8 @@ fn held_path(scale: &Scale, lane: &Lane) -> String {
             _ if from == until => {}
             Some((_, end)) if from <= *end + least => *end = until.max(*end),
             Some((_, end)) => {
-                let seen = (*end + GAP_MIN).min(from.midpoint(until));
-                bars.push((from.max(seen), until));
+                let visible = (*end + GAP_MIN).min(from.midpoint(until));
+                bars.push((from.max(visible), until));
             }
             None => bars.push((from, until)),
         }
@@ -232,7 +233,7 @@ fn use_path(lane: &Lane) -> String {
     out
 }
 
-/// What happened in a part of the time, in words; none where nothing did.
+/// The events in a part of the time, in words; `None` without events.
 fn happened(lane: &Lane, part: usize) -> Option<String> {
     let count = |counts: &[u64]| counts.get(part).copied().unwrap_or(0);
     let sums = Sums {
@@ -243,17 +244,18 @@ fn happened(lane: &Lane, part: usize) -> Option<String> {
     (sums.refreshes > 0 || sums.failures > 0 || sums.uses > 0).then(|| sums.words())
 }
 
-/// Unseen areas that have the tooltips: one a part of the time, and over them one a gap.
+/// Invisible areas with the tooltips: one for each part of the time, and over them one for each
+/// gap.
 fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     let parts = scale.parts.len();
-    let told = scale
+    let hover_parts = scale
         .parts
         .iter()
         .enumerate()
         .filter_map(|(part, name)| Some((part, name, happened(lane, part)?)));
     html! {
         svg.hover viewBox={ "0 0 " (parts) " 1" } preserveAspectRatio="none" width="100%" height="44" {
-            @for (part, name, words) in told {
+            @for (part, name, words) in hover_parts {
                 rect x=(part) { title { (name) ": " (words) } }
             }
         }

@@ -17,7 +17,7 @@ use super::text::percent;
 /// Tooltips of all lanes together, about 100 bytes each. The lanes after those that use them up have their numbers in
 /// words only, so that the page stays below 2 MB.
 const TOOLTIPS_MAX: usize = 4_000;
-/// The section. Lanes are in the order of the credentials' health, which shows what is wrong first.
+/// The section with the lanes, sorted by the health of the credentials: problems come first.
 pub(super) fn section(page: &Page, health: &[&HealthRow]) -> Markup {
     let places: HashMap<&ProfileRef, usize> = health
         .iter()

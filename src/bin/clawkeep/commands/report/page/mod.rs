@@ -1,4 +1,5 @@
-//! The page that `report` writes: how the credentials stand, what happened to them, who used them, and the record.
+//! The page that `report` writes: the state of the credentials, what happened to them, who used
+//! them, and the record.
 //!
 //! One HTML file that loads nothing and runs nothing, for a screen of any width and for paper. Values in, text out:
 //! nothing here reads a file, a key or a clock. There is no secret in what it is made of.
@@ -20,14 +21,14 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use self::facts::Page;
 use self::text::{outside, when, zone};
 
-/// Loads nothing, even where a fault let something in; the style sheet is in the page.
+/// Blocks all loading, even if a bug let a reference in; the style sheet is in the page.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// What such a page says it was made by: one may be replaced by a newer one.
+/// The generator that a page names: a page with this name may be replaced by a newer one.
 pub(crate) const GENERATOR: &str = "clawkeep report";
-/// Into how many parts the page's time is to be cut: as fine as a wide screen shows it, coarser for many profiles, so that
-/// the page stays small.
+/// The number of parts of the page's time: as fine as a wide screen shows, coarser for many
+/// profiles, so that the page stays small.
 pub(crate) fn timeline_parts(profiles: usize) -> usize {
     match profiles {
         0..=24 => 168,
@@ -36,7 +37,7 @@ pub(crate) fn timeline_parts(profiles: usize) -> usize {
     }
 }
 
-/// The page.
+/// The whole page as HTML.
 pub(crate) fn page(page: &Page) -> String {
     let health = health::worst_first(&page.health, page.generated);
     html! {
@@ -77,7 +78,7 @@ fn head(page: &Page) -> Markup {
     }
 }
 
-/// What the page is about, what matters, and where to find it.
+/// The head of the page: its subject, the verdict, and links to the sections.
 fn header(page: &Page) -> Markup {
     html! {
         header {

@@ -8,7 +8,7 @@ use super::facts::Page;
 use super::table::{Column, table};
 use super::text::{bar, counted, lasting, none, number, rate, share, shown_name, when, when_from};
 
-/// The section.
+/// The section with the refreshes.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Refreshes> = page.refreshes.iter().collect();
     all.sort_by(|a, b| {
@@ -68,7 +68,7 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [Markup; 6] {
     ]
 }
 
-/// A token that has ended since is overdue; where it is renewed only when it is used, that is no fault.
+/// A token that has expired since is overdue. Where it is refreshed only on use, that is no fault.
 fn due(at: UnixMs, now: UnixMs) -> Markup {
     html! {
         @if at <= now {

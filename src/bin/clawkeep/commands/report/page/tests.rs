@@ -141,7 +141,7 @@ fn busy(profiles: &[ProfileRef]) -> Page {
     page
 }
 
-/// Nothing is loaded and nothing runs, whoever named the profiles.
+/// The page loads and runs nothing, whatever the profiles' names contain.
 fn assert_harmless(html: &str) {
     let lower = html.to_lowercase();
     for word in [
@@ -242,14 +242,14 @@ fn the_worst_comes_first() {
         row("missing", Status::Missing),
         row("expired", Status::Expired),
         row("expiring", Status::Expiring),
-        row("resting", Status::Ok),
+        row("cooling", Status::Ok),
     ];
     rows[1].cooldown_until = Some(at(-1));
     let sorted = health::worst_first(&rows, at(0));
     let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.id).collect();
     assert_eq!(
         names,
-        ["expired", "missing", "expiring", "resting", "ok", "static"]
+        ["expired", "missing", "expiring", "cooling", "ok", "static"]
     );
 }
 

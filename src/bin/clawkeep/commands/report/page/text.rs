@@ -14,7 +14,7 @@ const SHOWN_MAX: usize = 64;
 /// Characters of an id that a tooltip has.
 const TITLE_MAX: usize = 160;
 
-/// A text from outside: on one line, of a length that a cell can hold.
+/// Escapes a text from outside: on one line, cut to the length of a cell.
 pub(super) fn outside(text: &str) -> String {
     cut_middle(&one_line(text), SHOWN_MAX, '…')
 }
@@ -59,12 +59,12 @@ pub(super) fn far(at: UnixMs, now: UnixMs) -> String {
     }
 }
 
-/// How long something lasts.
+/// A duration in short form.
 pub(super) fn lasting(ms: i64) -> String {
     remaining_short(UnixMs(ms).as_f64())
 }
 
-/// Where there is nothing to say.
+/// The cell for a missing value.
 pub(super) fn none() -> Markup {
     html! { span.none { "–" } }
 }

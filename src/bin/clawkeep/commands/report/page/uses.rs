@@ -10,12 +10,12 @@ use super::days;
 use super::facts::Page;
 use super::table::{Column, table};
 use super::text::{bar, counted, none, number, outside, share, shown_name, when};
-use crate::record::text::who;
+use crate::record::text::actor_name;
 
 /// Who used a profile, as many as are named.
 const DOERS_MAX: usize = 3;
 
-/// The section.
+/// The section with the uses.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Uses> = page.uses.iter().collect();
     all.sort_by(|a, b| {
@@ -47,7 +47,7 @@ fn cells(uses: &Uses, most: u64) -> [Markup; 5] {
     let failures = if uses.failed == 0 {
         none()
     } else {
-        html! { span.bad { (number(uses.failed)) } (why(uses)) }
+        html! { span.bad { (number(uses.failed)) } (last_refusal(uses)) }
     };
     [
         shown_name(&uses.profile),
@@ -59,7 +59,7 @@ fn cells(uses: &Uses, most: u64) -> [Markup; 5] {
 }
 
 /// When it was last refused, and the reason.
-fn why(uses: &Uses) -> Markup {
+fn last_refusal(uses: &Uses) -> Markup {
     html! {
         @if let Some(last) = &uses.last_failure {
             " " span.far {
@@ -82,7 +82,7 @@ fn between((first, last): (UnixMs, UnixMs)) -> Markup {
 fn doers(by: &[(Doer, u64)]) -> Markup {
     let mut counts: HashMap<(String, &str), u64> = HashMap::new();
     for (doer, count) in by {
-        let sum = counts.entry((who(doer), &doer.host)).or_default();
+        let sum = counts.entry((actor_name(doer), &doer.host)).or_default();
         *sum = sum.saturating_add(*count);
     }
     let mut ranked: Vec<((String, &str), u64)> = counts.into_iter().collect();

@@ -11,7 +11,8 @@ use super::mask::masked;
 /// The readable profiles by provider, normalised, each provider's in stored order.
 pub(super) type Stored<'a> = HashMap<String, Vec<Profile<'a>>>;
 
-/// What stands for the value of an OAuth token from the environment. Source: the `status` conformance cases.
+/// The text in place of an OAuth token from the environment. Source: the `status` conformance
+/// cases.
 const OAUTH_FROM_ENV: &str = "OAuth (env)";
 
 /// One line of the overview: a provider that has something.

@@ -13,21 +13,21 @@ use super::auth::display_label;
 use super::inputs::{Inputs, Profile};
 use crate::commands::status::collation::locale_cmp;
 
-/// How one stored profile stands.
+/// The expiry status of a stored profile.
 #[derive(Debug)]
 pub(super) struct ProfileExpiry {
     pub(super) id: String,
     pub(super) provider: String,
     pub(super) kind: CredentialType,
     pub(super) health: Health,
-    /// What stands in the place of its end and is no number.
+    /// The stored expiry if it is not a number.
     pub(super) odd_end: Option<Value>,
-    /// Who keeps it: `store`, `claude-cli` or `codex-cli`.
+    /// The owner of the credential: `store`, `claude-cli` or `codex-cli`.
     pub(super) source: &'static str,
     pub(super) label: String,
-    /// How its grant stands, if that is not as it should be.
+    /// The state of its grant, if not normal.
     pub(super) grant: Option<GrantState>,
-    /// What there is to say of the login of another program that it mirrors, in brackets each.
+    /// Remarks on the other program's login that it mirrors, each in brackets.
     pub(super) marks: Vec<String>,
     /// The state of that login, in a word, where it is not in use as it is.
     pub(super) login: Option<&'static str>,
@@ -45,7 +45,7 @@ pub(super) struct ProfileExpiry {
     pub(super) is_login_expiring: bool,
 }
 
-/// How one provider stands.
+/// The expiry status of a provider.
 #[derive(Debug)]
 pub(super) struct ProviderExpiry {
     pub(super) provider: String,

@@ -1,4 +1,4 @@
-//! What the report is drawn up from.
+//! The inputs of the status report.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use clawkeep::domain::{Borrowed, Credential, StoreDoc, UnixMs};
 use clawkeep::sync::LoginReport;
 use clawkeep::vault::{Damage, GrantState};
 
-/// What the report is about.
+/// The values that the report is built from.
 pub(crate) struct Inputs<'a> {
-    /// The agent's store.
+    /// The store of the agent.
     pub(crate) doc: &'a StoreDoc,
-    /// What it lacks, since rows are damaged.
+    /// The entries that the store lacks because their rows are damaged.
     pub(crate) damage: &'a Damage,
-    /// The gateway's configuration.
+    /// The configuration of the gateway.
     pub(crate) settings: &'a Settings,
-    /// The environment.
+    /// The environment of this process.
     pub(crate) env: &'a Env,
-    /// Where things are.
+    /// The paths of this run.
     pub(crate) layout: &'a Layout,
-    /// The agent.
+    /// The agent that is reported.
     pub(crate) agent: &'a AgentRef,
-    /// The profiles whose grant is uncertain, dead or spent.
+    /// The profiles whose grant is uncertain, dead or used up.
     pub(crate) grants: &'a BTreeMap<String, GrantState>,
     /// The profiles that were imported as another program's; none where the gateway's own report is
     /// wanted.
     pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
-    /// What became of other programs' logins; `None` where the report is to be the reference's.
+    /// The states of other programs' logins; `None` for a report under the reference's name.
     pub(crate) logins: Option<&'a [LoginReport]>,
     /// The time that expiry is measured at.
     pub(crate) now: UnixMs,

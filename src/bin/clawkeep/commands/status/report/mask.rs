@@ -1,12 +1,13 @@
 //! How a secret is shown: enough to tell two apart, not enough to use.
 
-/// What stands for a secret too short to show parts of.
+/// The text in place of a secret too short to show parts of.
 const HIDDEN: &str = "********";
 /// Secrets of this many characters or fewer are hidden whole, where the reference prints them: a deliberate difference.
 /// Characters are UTF-16 units, as in the reference. Source: `spec/compat.md`, Deliberate differences.
 const HIDDEN_WHOLE_UP_TO: usize = 16;
-/// How many characters are shown at either end of a long one, and from how many on it is long: so far at most half of it is shown.
-/// Source: the `status` conformance cases, whose secrets have 40 characters or more.
+/// The number of characters shown at either end of a long secret. A secret is long if at most half
+/// of it is shown then. Source: the `status` conformance cases, whose secrets have 40 characters or
+/// more.
 const SHOWN: usize = 8;
 const LONG_FROM: usize = 32;
 /// Of a shorter one at most a third is shown, half of that at either end: a sixth.

@@ -174,9 +174,9 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
         format!(" ({})", profile.source)
     };
     let grant = match profile.grant {
-        Some(GrantState::Dead) => " (login is over)",
+        Some(GrantState::Dead) => " (login no longer valid)",
         Some(GrantState::Spent) => " (refresh token was replaced)",
-        Some(GrantState::Uncertain) => " (refresh token may be spent)",
+        Some(GrantState::Uncertain) => " (refresh token may be used up)",
         _ => "",
     };
     let marks: String = profile

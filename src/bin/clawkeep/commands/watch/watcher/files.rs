@@ -1,4 +1,4 @@
-//! Which files matter, and whether anything has changed that was not told.
+//! Which files matter, and whether any of them changed without a notification.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use clawkeep::sync::watch::Content;
 use super::Watcher;
 use super::state::{FileSnapshot, Wake};
 
-/// The largest file that is looked at to see whether it is whole, in bytes.
+/// The largest file that is checked for completeness, in bytes.
 const WHOLE_MAX: u64 = 64 << 20;
 
 impl Watcher<'_> {
@@ -21,13 +21,13 @@ impl Watcher<'_> {
         let (wakes, inbox) = (self.sender.clone(), self.inbox.clone());
         Follower::new(move |touched| {
             if inbox.put(touched) {
-                // Nobody is left to wake while the process ends.
+                // No receiver is left while the process exits.
                 let _ = wakes.send(Wake::Touched);
             }
         })
     }
 
-    /// Follows what there is now. Whether something may have happened there before it was followed.
+    /// Follows the current files. Returns whether something may have happened there before.
     pub(super) fn arm(&mut self) -> bool {
         if self.follower.is_none() {
             if self
@@ -49,7 +49,7 @@ impl Watcher<'_> {
         match armed {
             Some(Ok(is_new)) => {
                 if self.unfollowed.take().is_some() {
-                    self.log.event("changes of files are told again");
+                    self.log.event("file changes are reported again");
                 }
                 is_new
             }
@@ -58,21 +58,21 @@ impl Watcher<'_> {
         }
     }
 
-    /// The system does not tell of changed files: they are looked at, for a while.
+    /// Switches to polling for a while: the system does not report file changes.
     fn poll(&mut self, error: &(dyn Error + 'static)) -> bool {
-        let is_news = self.unfollowed.is_none();
+        let is_first = self.unfollowed.is_none();
         self.follower = None;
         self.unfollowed = Some(Instant::now());
-        if is_news {
+        if is_first {
             let why = crate::failure::chain(Some(error)).join(": ");
             self.log.warn(&format!(
-                "{why}. Files are looked at every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+                "{why}. clawkeep checks the files every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
             ));
         }
-        is_news
+        is_first
     }
 
-    /// The files that other programs write.
+    /// The files that other programs write to.
     fn followed(&self) -> Followed {
         let layout = &self.context.layout;
         let mut files: Vec<PathBuf> = self.sources().into();
@@ -80,7 +80,7 @@ impl Watcher<'_> {
         files.extend(self.borrowed.iter().cloned());
         files.extend(self.agents.iter().map(AgentRef::store_file));
         if let Ok(settings) = self.context.settings() {
-            // An agent that is configured is there once its directory is.
+            // A configured agent exists once its directory does.
             let listed = settings
                 .agents
                 .iter()
@@ -102,7 +102,7 @@ impl Watcher<'_> {
         Followed { files, dirs }
     }
 
-    /// What is in a file. One that is not there, or empty, may be about to be put in place.
+    /// The content of a file. A file that is absent or empty may be about to be replaced.
     pub(super) fn content_of(&self, path: &Path) -> Content {
         let is_settings = self.is_settings(path);
         let is_json = path.extension().is_some_and(|end| end == "json");
@@ -124,7 +124,7 @@ impl Watcher<'_> {
                     .is_ok()
             }
             Ok(None) if path.parent().is_some_and(Path::is_dir) => return Content::Gone,
-            Ok(None) | Err(_) => true, // said by the pass
+            Ok(None) | Err(_) => true, // the pass reports it
         };
         match is_whole {
             true => Content::Whole,
@@ -152,7 +152,7 @@ impl Watcher<'_> {
         vault.data_version().ok()
     }
 
-    /// The files that have changed without a word, or were not known yet.
+    /// The files that changed without a notification, or are new.
     pub(super) fn changed(&self, before: &FileSnapshot) -> Vec<PathBuf> {
         let followed = self.followed();
         let paths = followed.files.into_iter().chain(followed.dirs);
@@ -163,20 +163,20 @@ impl Watcher<'_> {
         paths.filter(is_other).collect()
     }
 
-    /// Whether anything else has changed that is not told: the vault.
+    /// Whether anything else changed without a notification: the vault.
     pub(super) fn is_otherwise(&self, before: &FileSnapshot) -> bool {
         let is_replaced = || match &self.vault {
             Some((vault, opened)) => match (Stamp::of(vault.path()), opened) {
                 (Some(there), Some(opened)) => !there.is_same_file(opened),
                 _ => true,
             },
-            None => false, // opened with the next pass
+            None => false, // the next pass opens it
         };
-        cfg!(target_os = "macos") // a login in the Keychain, of which nobody tells
+        cfg!(target_os = "macos") // the Keychain, which sends no notifications
             || is_replaced()
             || self.version() != before.version
     }
 }
 
-/// How long the system is not asked again where it had nothing left to tell of changed files with.
+/// How long polling lasts after the system ran out of resources for file notifications.
 pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(5 * 60);

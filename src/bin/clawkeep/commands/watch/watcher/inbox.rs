@@ -1,4 +1,4 @@
-//! What was told of changed files and not looked at yet: however much it is, one wake and one entry a file.
+//! Pending file notifications: however many arrive, one wake and one entry per file.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clawkeep::platform::{Touch, Touched};
 
-/// What has come in.
+/// The pending notifications of changed files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inbox(Arc<Mutex<Contents>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// The last that was told of each file.
+    /// The last notification of each file.
     pub(crate) paths: HashMap<PathBuf, Touch>,
-    /// Anything may have changed.
+    /// Whether any file may have changed.
     pub(crate) is_unsure: bool,
 }
 
 impl Inbox {
-    /// Puts something in. Whether there was nothing before.
+    /// Adds a notification. Returns whether the inbox was empty.
     pub(crate) fn put(&self, touched: Touched) -> bool {
         let mut contents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = contents.paths.is_empty() && !contents.is_unsure;
@@ -32,7 +32,7 @@ impl Inbox {
         was_empty
     }
 
-    /// Takes everything out.
+    /// Removes and returns all pending notifications.
     pub(crate) fn take(&self) -> Contents {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -19,7 +19,7 @@ pub(crate) fn lock(context: &Context) -> Result<FileLock, Failure> {
         let what = format!("{vault} is watched by another process ({})", other.trim());
         return Err(Failure::Watched { what });
     };
-    // Only says who it is: the lock is what counts.
+    // The content only names the process: the lock is what counts.
     let _ = lock.note(&format!("{}\n", std::process::id()));
     Ok(lock)
 }

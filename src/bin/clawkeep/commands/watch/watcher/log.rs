@@ -1,4 +1,4 @@
-//! What a watcher says: a line an event, for a terminal, a file or a service manager's journal.
+//! The log of a watcher: one line per event, for a terminal, a file or a service manager's journal.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -14,12 +14,13 @@ use crate::terminal::notices::is_of_a_source;
 use crate::terminal::text::one_line;
 use crate::terminal::ui::Loudness;
 
-/// How many lines wait to be read; more are counted and let go. A reader that stands still must not hold the watcher up.
+/// How many lines may wait to be read; more are counted and dropped. A stalled reader must not
+/// block the watcher.
 const WAITING_MAX: usize = 1000;
 /// How long lines are waited for at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// How grave a line is, as the journal understands it. Source: sd-daemon(3).
+/// The severity of a line, as the journal defines it. Source: sd-daemon(3).
 #[derive(Clone, Copy)]
 enum Level {
     Error = 3,
@@ -30,33 +31,33 @@ enum Level {
 enum Line {
     Out(String),
     Err(String),
-    /// Everything before it is to be written.
+    /// Asks the writer to write everything before it.
     Flush(Sender<()>),
 }
 
-/// Where the lines go, and what was said and still holds.
+/// Writes lines, and remembers which conditions were reported and still hold.
 #[derive(Debug)]
 pub(crate) struct Log {
     lines: SyncSender<Line>,
     lost: AtomicUsize,
-    /// The journal reads stdout, stderr.
+    /// Whether the journal reads stdout, stderr.
     journal: (bool, bool),
     clock: Clock,
     loudness: Loudness,
-    /// What holds since the last pass or longer, by what it is about.
-    standing: BTreeMap<String, Standing>,
-    /// What was said last of what is tried again, by what it is about.
-    news: BTreeMap<String, String>,
-    /// What keeps passes from being made.
+    /// Conditions that hold since the last pass or longer, by subject.
+    conditions: BTreeMap<String, Condition>,
+    /// The last message of what is being retried, by subject.
+    retries: BTreeMap<String, String>,
+    /// Why passes fail at present.
     failing: Option<String>,
 }
 
 #[derive(Debug)]
-struct Standing {
-    said: String,
-    /// Seen in the pass that is under way.
-    is_seen: bool,
-    /// What is said when it is over.
+struct Condition {
+    text: String,
+    /// Whether the current pass found it.
+    is_current: bool,
+    /// The message when the condition ends.
     over: Option<String>,
 }
 
@@ -81,19 +82,19 @@ impl Log {
             ),
             clock,
             loudness,
-            standing: BTreeMap::new(),
-            news: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+            retries: BTreeMap::new(),
             failing: None,
         })
     }
 
-    /// Something was done.
+    /// Logs that something was done.
     pub(crate) fn event(&self, text: &str) {
         let line = self.line(self.journal.0, Level::Info, text);
         self.send(Line::Out(line));
     }
 
-    /// Something is amiss, which a person may want to know.
+    /// Logs a problem that a person may want to know of.
     pub(crate) fn warn(&self, text: &str) {
         if self.loudness == Loudness::Quiet {
             return;
@@ -102,7 +103,7 @@ impl Log {
         self.send(Line::Err(line));
     }
 
-    /// Something failed.
+    /// Logs a failure at the error level.
     pub(crate) fn fail(&self, text: &str) {
         let line = self.line(self.journal.1, Level::Error, text);
         self.send(Line::Err(line));
@@ -110,93 +111,95 @@ impl Log {
 
     fn send(&self, line: Line) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        let is_told = lost == 0 || {
-            let text = format!("{lost} lines were not read, and are gone");
-            let told = self.line(self.journal.1, Level::Warning, &text);
-            self.lines.try_send(Line::Err(told)).is_ok()
+        let is_reported = lost == 0 || {
+            let text = format!("{lost} lines were not read, and are lost");
+            let warning = self.line(self.journal.1, Level::Warning, &text);
+            self.lines.try_send(Line::Err(warning)).is_ok()
         };
-        if !is_told || self.lines.try_send(line).is_err() {
-            let before = if is_told { 0 } else { lost };
+        if !is_reported || self.lines.try_send(line).is_err() {
+            let before = if is_reported { 0 } else { lost };
             self.lost.fetch_add(before + 1, Ordering::Relaxed);
         }
     }
 
-    /// Waits for a moment until everything is written.
+    /// Waits briefly until everything is written.
     pub(crate) fn flush(&self) {
         let (done, is_done) = mpsc::channel();
         if self.lines.try_send(Line::Flush(done)).is_ok() {
-            let _ = is_done.recv_timeout(FLUSH); // nobody reads: then nothing is missed either
+            let _ = is_done.recv_timeout(FLUSH); // without a reader nothing is lost
         }
     }
 
-    /// Something is amiss as long as it is said in every pass: it is printed when it is new, and `over` when it is not said any more.
-    pub(crate) fn standing(&mut self, key: &str, text: &str, over: Option<String>) {
-        if !self.is_standing(key, text) {
+    /// Reports a problem that holds as long as every pass reports it: logged when it is new, and
+    /// `over` when a pass no longer reports it.
+    pub(crate) fn warn_while(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_known(key, text) {
             self.warn(text);
         }
-        self.stands(key, text, over);
+        self.keep(key, text, over);
     }
 
-    /// As [`Log::standing`], of what failed.
-    pub(crate) fn standing_failure(&mut self, key: &str, text: &str, over: Option<String>) {
-        if !self.is_standing(key, text) {
+    /// Like [`Log::warn_while`], at the error level.
+    pub(crate) fn fail_while(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_known(key, text) {
             self.fail(text);
         }
-        self.stands(key, text, over);
+        self.keep(key, text, over);
     }
 
-    fn is_standing(&self, key: &str, text: &str) -> bool {
-        let known = self.standing.get(key);
-        known.is_some_and(|known| known.said == text)
+    fn is_known(&self, key: &str, text: &str) -> bool {
+        let known = self.conditions.get(key);
+        known.is_some_and(|known| known.text == text)
     }
 
-    fn stands(&mut self, key: &str, text: &str, over: Option<String>) {
-        let standing = Standing {
-            said: text.to_owned(),
-            is_seen: true,
+    fn keep(&mut self, key: &str, text: &str, over: Option<String>) {
+        let condition = Condition {
+            text: text.to_owned(),
+            is_current: true,
             over,
         };
-        self.standing.insert(key.to_owned(), standing);
+        self.conditions.insert(key.to_owned(), condition);
     }
 
-    /// As [`Log::standing`], where what is said of it changes while it lasts, and is said once.
-    pub(crate) fn standing_once(&mut self, key: &str, text: &str, over: Option<String>) {
-        let known = self.standing.get(key).map(|known| known.said.clone());
-        self.standing(key, known.as_deref().unwrap_or(text), over);
+    /// Like [`Log::warn_while`], for a problem whose text changes while it lasts: logged once.
+    pub(crate) fn warn_once_while(&mut self, key: &str, text: &str, over: Option<String>) {
+        let known = self.conditions.get(key).map(|known| known.text.clone());
+        self.warn_while(key, known.as_deref().unwrap_or(text), over);
     }
 
-    /// Something that is tried again is amiss: said when it is new, or for another reason than before; nothing is said when it is over.
-    pub(crate) fn news(&mut self, key: &str, text: &str) {
-        if self.news.get(key).is_none_or(|known| known != text) {
+    /// Warns of a failure that will be retried: logged when it is new or its reason changed. Its
+    /// end is not logged.
+    pub(crate) fn warn_of_retry(&mut self, key: &str, text: &str) {
+        if self.retries.get(key).is_none_or(|known| known != text) {
             self.warn(text);
         }
-        self.news.insert(key.to_owned(), text.to_owned());
+        self.retries.insert(key.to_owned(), text.to_owned());
     }
 
-    /// It is over: should it come again, it is news.
-    pub(crate) fn no_news(&mut self, key: &str) {
-        self.news.remove(key);
+    /// Forgets a failure that was retried: if it recurs, it is logged again.
+    pub(crate) fn forget_retry(&mut self, key: &str) {
+        self.retries.remove(key);
     }
 
-    /// A pass has gone through everything. Where it did not read every source, nothing is over that
-    /// only reading tells.
+    /// Ends a pass: conditions that it did not report are over. If it did not read every source,
+    /// those that depend on a source stay.
     pub(crate) fn end_of_pass(&mut self, has_read_sources: bool) {
         let mut over = Vec::new();
-        self.standing.retain(|key, standing| {
+        self.conditions.retain(|key, condition| {
             if !has_read_sources && is_of_a_source(key) {
-                standing.is_seen = false;
+                condition.is_current = false;
                 return true;
             }
-            if !standing.is_seen {
-                over.extend(standing.over.take());
+            if !condition.is_current {
+                over.extend(condition.over.take());
             }
-            std::mem::take(&mut standing.is_seen)
+            std::mem::take(&mut condition.is_current)
         });
-        over.extend(self.failing.take().map(|_| "in step again".to_owned()));
+        over.extend(self.failing.take().map(|_| "in sync again".to_owned()));
         over.iter().for_each(|text| self.event(text));
     }
 
-    /// No pass can be made, for that reason.
+    /// Logs why no pass can be made, when the reason is new.
     pub(crate) fn failing(&mut self, text: &str) {
         if self.failing.as_deref() != Some(text) {
             self.fail(text);
@@ -204,7 +207,8 @@ impl Log {
         self.failing = Some(text.to_owned());
     }
 
-    /// The journal has the time of its own, and takes how grave a line is from its beginning.
+    /// A line for a terminal or file has the time. The journal adds it itself, and takes the
+    /// severity from a prefix.
     fn line(&self, is_journal: bool, level: Level, text: &str) -> String {
         let text = one_line(text);
         if is_journal {
@@ -214,7 +218,7 @@ impl Log {
         let now = now.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
         match level {
             Level::Info => format!("{now} {text}"),
-            // Notices begin with how grave they are.
+            // Notices begin with their severity.
             Level::Warning if text.starts_with("Warning:") || text.starts_with("Note:") => {
                 format!("{now} {text}")
             }
@@ -224,7 +228,7 @@ impl Log {
     }
 }
 
-/// Writes lines, until nobody has any more. A reader that has gone away is no reason to stop.
+/// Writes lines until all senders are gone. A reader that went away does not stop it.
 fn write_lines(lines: &Receiver<Line>) {
     for line in lines {
         let _ = match line {
@@ -238,7 +242,7 @@ fn write_lines(lines: &Receiver<Line>) {
     }
 }
 
-/// A failure, and what a person can do about it, in one line.
+/// A failure and its fix, in one line.
 pub(crate) fn in_a_line(failure: &Failure) -> String {
     let mut words = failure.lines();
     words.extend(failure.remedy_unattended("clawkeep watch"));

@@ -1,5 +1,5 @@
-//! Keeping everything in step without being asked: waits for changed files, for what is due, and for signals, and goes through
-//! everything once there is a reason.
+//! The watcher: waits for changed files, due work and signals, and makes a pass over everything
+//! when there is a reason.
 
 mod files;
 mod inbox;
@@ -37,17 +37,18 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::shown_id;
 
-/// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
-/// vault.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// The same where the system does not tell of changed files.
+/// How often changes without a notification are looked for: network file systems, a clock that was
+/// set, the vault.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// The same while the system reports no file changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// The shortest time between two passes that nobody asked for.
+/// The shortest time between two passes without a request.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
-/// Watches one vault.
+/// The watcher of one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
-    /// Held so that nobody else watches the vault; none while it is taken anew where the vault is now.
+    /// Prevents a second watcher of the vault; `None` while the lock moves to the vault's new
+    /// place.
     lock: Option<FileLock>,
     log: Log,
     service: Service,
@@ -57,26 +58,26 @@ pub(crate) struct Watcher<'c> {
     ending: Ending,
     inbox: Inbox,
     settling: Settling,
-    /// The system tells of changed files; else, since when it is not asked.
+    /// The file notifications; else, since when they are off.
     follower: Option<Follower>,
     unfollowed: Option<Instant>,
-    /// The vault, and which file it is.
+    /// The vault and the identity of its file.
     vault: Option<(UnlockedVault, Option<Stamp>)>,
-    /// There is one pass.
+    /// Whether only one pass is made.
     is_single: bool,
-    /// There was one: it is not made anew.
+    /// Whether a vault was opened before: then it is not created again.
     had_vault: bool,
-    /// Every agent that was there last.
+    /// The agents of the last pass.
     agents: Vec<AgentRef>,
-    /// The files of borrowed logins, as the last pass found them.
+    /// The files of borrowed logins, from the last pass.
     borrowed: BTreeSet<PathBuf>,
-    /// Agents whose stores others hold on to, and since when.
+    /// Agents whose stores other processes lock, and since when.
     busy: BTreeMap<AgentName, Instant>,
     /// The thread that refreshes logins.
     refreshing: Option<JoinHandle<()>>,
-    /// The grants that it refreshes.
+    /// The grants being refreshed.
     under_way: Vec<Fingerprint>,
-    /// Settings were touched; why those that are there cannot be used.
+    /// Why the current settings cannot be used.
     is_stale: bool,
     settings_fault: Option<String>,
     pruned: Option<Instant>,
@@ -91,7 +92,7 @@ impl<'c> Watcher<'c> {
         notify: &[NotifyArg],
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
-        context.own()?; // what nothing is done by is said at once
+        context.own()?; // invalid settings are reported at once
         let alerting = trouble::alerting(context, notify, &sender);
         let settings_fault = trouble::notify_fault(context);
         let stream = context.env.get("JOURNAL_STREAM");
@@ -124,10 +125,10 @@ impl<'c> Watcher<'c> {
         })
     }
 
-    /// One pass, with what is due in it. The worst of what went wrong ends it.
+    /// Makes one pass and its due refreshes. The worst failure ends it.
     pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         self.is_single = true;
-        let mut seen = self.pass()?;
+        let mut report = self.pass()?;
         unopened::forget(self.context);
         while self.refreshing.is_some() {
             match wakes.recv() {
@@ -136,21 +137,21 @@ impl<'c> Watcher<'c> {
                 Err(_) => break,
             }
             if self.refreshing.is_none() {
-                seen = self.pass_without_refreshing()?; // what it brought is exported, and so is what failed known
+                report = self.pass_without_refreshing()?; // exports the new tokens and records failures
             }
         }
         self.finish_alerts();
-        let failures = seen.failures.into_iter().map(|(_, failure)| failure);
+        let failures = report.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
-        // Each was said with what it is about.
+        // Each failure was already logged.
         match worst {
             Some(failure) => Err(Failure::Check(failure.exit_status())),
-            None if self.settings_fault.is_some() => Err(Failure::SaidDamaged),
+            None if self.settings_fault.is_some() => Err(Failure::ReportedDamaged),
             None => Ok(()),
         }
     }
 
-    /// Watches until it is told to end. Only what keeps it from beginning is a failure.
+    /// Watches until it is asked to stop. Fails only if it cannot start.
     pub(crate) fn run(
         &mut self,
         wakes: &Receiver<Wake>,
@@ -182,20 +183,20 @@ impl<'c> Watcher<'c> {
                 due.is_dirty |= self.arm();
                 self.settling.read(Instant::now());
             }
-            let look = self.look_every();
+            let interval = self.check_interval();
             let wait = match (due.is_dirty, hold, due.at) {
                 (true, Some(hold), _) => hold,
                 (true, None, _) => PASS_PAUSE,
                 (false, _, Some(at)) => at.saturating_duration_since(Instant::now()),
-                (false, _, None) => look,
+                (false, _, None) => interval,
             };
-            match wakes.recv_timeout(wait.min(look)) {
+            match wakes.recv_timeout(wait.min(interval)) {
                 Ok(wake) => {
                     let all = std::iter::once(wake).chain(wakes.try_iter());
                     for wake in all {
                         match wake {
                             Wake::End => return self.end(wakes),
-                            Wake::Touched => {} // sorted out at once
+                            Wake::Touched => {} // handled immediately
                             Wake::Delivered => due.is_dirty = true,
                             Wake::Refreshed(what) => {
                                 due.is_dirty |= what.is_none();
@@ -214,15 +215,15 @@ impl<'c> Watcher<'c> {
                 Err(RecvTimeoutError::Timeout) => {
                     self.service.alive();
                     due.is_dirty |= due.at.is_some_and(|at| at <= Instant::now());
-                    if wait >= look {
-                        due.is_dirty |= self.look(&before);
+                    if wait >= interval {
+                        due.is_dirty |= self.check_unannounced(&before);
                     }
                 }
             }
         }
     }
 
-    /// Until the vault is to be had. Nothing where it is told to end before.
+    /// Waits until the vault is available; `None` if asked to stop before.
     fn first_pass(&mut self, wakes: &Receiver<Wake>) -> Result<Option<Due>, Failure> {
         for pause in RETRIES {
             match self.pass() {
@@ -237,19 +238,19 @@ impl<'c> Watcher<'c> {
                             return Ok(None);
                         }
                     }
-                    self.is_stale = true; // whatever was told meanwhile
+                    self.is_stale = true; // discards notifications from meanwhile
                 }
                 Err(failure) => return Err(failure),
-                Ok(seen) => {
+                Ok(report) => {
                     unopened::forget(self.context);
-                    return Ok(Some(self.after(&seen, 0)));
+                    return Ok(Some(self.after(&report, 0)));
                 }
             }
         }
-        self.pass().map(|seen| Some(self.after(&seen, 0)))
+        self.pass().map(|report| Some(self.after(&report, 0)))
     }
 
-    /// Takes in what was told of changed files.
+    /// Processes the pending file notifications.
     fn sort_out(&mut self, due: &mut Due) {
         let contents = self.inbox.take();
         let now = Instant::now();
@@ -265,7 +266,7 @@ impl<'c> Watcher<'c> {
         self.settling.note(path, touch, now);
     }
 
-    /// How long to wait for files that are being written.
+    /// How long to wait for files that are being written to settle.
     fn hold(&mut self) -> Option<Duration> {
         let mut settling = std::mem::take(&mut self.settling);
         let hold = settling.wait(Instant::now(), |path| self.content_of(path));
@@ -273,22 +274,24 @@ impl<'c> Watcher<'c> {
         hold
     }
 
-    /// How long to sleep at most.
-    fn look_every(&self) -> Duration {
-        let look = if self.follower.is_some() {
-            LOOK_EVERY
+    /// The longest sleep between two checks.
+    fn check_interval(&self) -> Duration {
+        let interval = if self.follower.is_some() {
+            CHECK_INTERVAL
         } else {
             POLL_EVERY
         };
-        self.service.pulse().map_or(look, |pulse| pulse.min(look))
+        self.service
+            .pulse()
+            .map_or(interval, |pulse| pulse.min(interval))
     }
 
-    /// Looks for what nobody tells. Whether there is anything.
-    fn look(&mut self, before: &FileSnapshot) -> bool {
+    /// Looks for changes without a notification. Returns whether there are any.
+    fn check_unannounced(&mut self, before: &FileSnapshot) -> bool {
         let changed = self.changed(before);
         let is_clock_set = before.is_clock_set();
         if is_clock_set {
-            self.schedule.forget(); // its pauses are of another time
+            self.schedule.forget(); // its pauses belong to another time
         }
         let now = Instant::now();
         for path in &changed {
@@ -297,31 +300,31 @@ impl<'c> Watcher<'c> {
         !changed.is_empty() || is_clock_set || self.is_otherwise(before)
     }
 
-    /// What a pass says of the next.
-    fn after(&mut self, seen: &PassReport, failures: usize) -> Due {
-        self.service.ready(state::status(seen));
-        self.borrowed.clone_from(&seen.borrowed);
-        let is_busy = seen.failures.iter().all(|(_, failure)| failure.is_busy());
-        let failures = if seen.failures.is_empty() {
+    /// When the next pass is due, from the result of this one.
+    fn after(&mut self, report: &PassReport, failures: usize) -> Due {
+        self.service.ready(state::status(report));
+        self.borrowed.clone_from(&report.borrowed);
+        let is_busy = report.failures.iter().all(|(_, failure)| failure.is_busy());
+        let failures = if report.failures.is_empty() {
             0
         } else {
             failures + 1
         };
         let retry = failures.checked_sub(1).map(|before| retry(before, is_busy));
-        let wait = seen.wait.into_iter().chain(retry).min();
+        let wait = report.wait.into_iter().chain(retry).min();
         Due {
-            // What was left out is come back to.
+            // Agents that were left out are retried.
             is_dirty: !self.settling.held().is_empty(),
             at: wait.and_then(|wait| Instant::now().checked_add(wait.max(PASS_PAUSE))),
             failures,
         }
     }
 
-    /// Notes what came of a refresh.
+    /// Records the outcome of a refresh.
     fn note_refreshed(&mut self, what: Option<Box<(Job, Outcome)>>) {
         let Some(what) = what else {
             if let Some(thread) = self.refreshing.take() {
-                let _ = thread.join(); // it has nothing left to do
+                let _ = thread.join(); // the thread has finished
             }
             return;
         };
@@ -333,32 +336,34 @@ impl<'c> Watcher<'c> {
         match outcome {
             Outcome::Lasts(ms, grant, is_ours) => {
                 self.schedule.note(grant, Attempt::ValidFor(ms), instant);
-                self.log.no_news(&key);
+                self.log.forget_retry(&key);
                 if is_ours {
                     let id = shown_id(job.id.as_str());
                     let left = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
                     let left = words(left.as_secs_f64() * 1000.0);
                     self.log
-                        .event(&format!("{agent}: {id} was refreshed; ends in {left}"));
+                        .event(&format!("{agent}: {id} was refreshed; expires in {left}"));
                 }
             }
             Outcome::Not(why, next) => {
                 let attempt = Attempt::NotRefreshed(&why, now);
                 let pause = self.schedule.note(job.grant, attempt, instant);
-                let said = crate::commands::hand_out::renewal::why_not(job.id.as_str(), &why);
-                let mut text = format!("{agent}: {said}.");
+                let reason =
+                    crate::commands::hand_out::refresh_failure::reason(job.id.as_str(), &why);
+                let mut text = format!("{agent}: {reason}.");
                 if is_hopeless(&why) {
                     text.push_str(&format!(" {next}"));
                 } else {
                     let pause = words(pause.as_secs_f64() * 1000.0);
                     text.push_str(&format!(" It is tried again in {pause}."));
                 }
-                self.log.news(&key, &text);
+                self.log.warn_of_retry(&key, &text);
             }
             Outcome::Failed(failure) => {
                 self.schedule.note(job.grant, Attempt::Failed, instant);
                 let why = in_a_line(&failure);
-                self.log.news(&key, &format!("{agent}: {}: {why}", job.id));
+                self.log
+                    .warn_of_retry(&key, &format!("{agent}: {}: {why}", job.id));
             }
         }
     }
@@ -367,7 +372,7 @@ impl<'c> Watcher<'c> {
         self.service.stopping();
         if self.refreshing.is_some() {
             self.log.event(
-                "ending once the refresh that is under way has its answer; asked again, at once",
+                "stopping once the running refresh has its answer; a second signal stops at once",
             );
         }
         while self.refreshing.is_some() {
@@ -378,11 +383,11 @@ impl<'c> Watcher<'c> {
             }
         }
         self.finish_alerts();
-        self.log.event("ended as asked");
+        self.log.event("stopped as requested");
         Ok(())
     }
 
-    /// Waits for a moment until what was said is written.
+    /// Waits briefly until the log is written.
     pub(crate) fn flush(&self) {
         self.log.flush();
     }

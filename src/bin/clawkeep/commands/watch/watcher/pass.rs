@@ -1,4 +1,4 @@
-//! One pass: every agent is synced, merged and exported, and it is seen what is due.
+//! One pass: syncs, merges and exports every agent, and finds what is due.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -14,15 +14,15 @@ use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
 use super::state::{Job, PassReport};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::commands::sync::changes::Changes;
 use crate::context::Context;
-use crate::context::load_each::{How, Wanted, words_for_copies};
+use crate::context::load_each::{AgentToLoad, LoadOptions, words_for_copies};
 use crate::failure::Failure;
 use crate::terminal::notices;
 use crate::terminal::text::shown_id;
 
-/// How long another program's lock on a store is waited for. It is come back to.
+/// How long to wait for another program's lock on a store before the agent is retried later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How many agents are named in one line.
 const NAMED_MAX: usize = 5;
@@ -36,64 +36,65 @@ struct Login<'d> {
     token: Fingerprint,
 }
 
-/// What a pass works with.
+/// The inputs of a pass.
 pub(crate) struct Pass<'p> {
     pub(crate) context: &'p Context,
     pub(crate) vault: &'p mut UnlockedVault,
     pub(crate) schedule: &'p mut Schedule,
     pub(crate) log: &'p mut Log,
-    /// Files that are being written: their agents are left out, and no login is taken from them.
+    /// Files that are being written: their agents are left out, and their logins are not imported.
     pub(crate) held: &'p HashSet<PathBuf>,
-    /// Logins are being refreshed already: none is due.
+    /// Whether refreshes are running: then no login is due.
     pub(crate) is_refreshing: bool,
-    /// Called again and again between agents; whether to go on.
+    /// Called repeatedly between agents; returns whether to continue.
     pub(crate) goes_on: &'p dyn Fn() -> bool,
 }
 
 impl Pass<'_> {
-    /// Goes through the agents. One agent's trouble is not the others'; what is wrong with the vault is everybody's, and ends the pass.
+    /// Syncs every agent. One agent's failure does not stop the others; a failure of the vault
+    /// affects all, and ends the pass.
     pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
-        let mut seen = self.load_all(agents)?;
-        let logins = self.logins(&seen.agents);
+        let mut report = self.load_all(agents)?;
+        let logins = self.logins(&report.agents);
         let grants: Vec<Fingerprint> = logins.iter().map(|login| login.grant).collect();
-        if seen.agents.len() == agents.len() {
+        if report.agents.len() == agents.len() {
             self.schedule.keep_only(&grants);
         }
-        seen.due = self.due(&logins);
-        seen.wait = self.wait(&seen.agents, &logins);
-        for (agent, failure) in &seen.failures {
+        report.due = self.due(&logins);
+        report.wait = self.wait(&report.agents, &logins);
+        for (agent, failure) in &report.failures {
             if self.is_refreshing && failure.is_busy() {
-                continue; // most likely by the refresh that this very process makes
+                continue; // most likely by this process's own refresh
             }
             let name = shown_id(agent.name.as_str());
             let text = format!("{name}: {}", in_a_line(failure));
-            let over = format!("{name}: in step again");
+            let over = format!("{name}: in sync again");
             self.log
-                .standing_failure(&format!("agent {name}"), &text, Some(over));
+                .fail_while(&format!("agent {name}"), &text, Some(over));
         }
-        Ok(seen)
+        Ok(report)
     }
 
     fn load_all(&mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
-        let mut seen = PassReport::default();
+        let mut report = PassReport::default();
         let mut changed: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
         let mut ended = None;
         let free = agents
             .iter()
             .filter(|agent| !self.held.contains(&agent.store_file()));
-        let wanted: Vec<Wanted<'_>> = free.map(|agent| (agent, self.mode(agent))).collect();
-        seen.is_unread = wanted
+        let wanted: Vec<AgentToLoad<'_>> = free.map(|agent| (agent, self.mode(agent))).collect();
+        report.is_unread = wanted
             .iter()
             .any(|(_, mode)| matches!(mode, Ok(SyncMode::Off)));
-        let how = How {
+        let options = LoadOptions {
             patience: Some(LOCK_PATIENCE),
             goes_on: self.goes_on,
         };
         let (context, log) = (self.context, &mut *self.log);
-        let copies = context.load_each(self.vault, wanted, &how, &mut |agent, loaded| {
+        let copies = context.load_each(self.vault, wanted, &options, &mut |agent, loaded| {
             match loaded {
                 Ok(loaded) => {
-                    if let Some(words) = take_in(context, log, agent, loaded, &mut seen) {
+                    if let Some(words) = add_loaded(context, log, agent, loaded, &mut report) {
                         changed.entry(words).or_default().push(agent.name.clone());
                     }
                 }
@@ -101,9 +102,9 @@ impl Pass<'_> {
                     ended = Some(failure);
                     return ControlFlow::Break(());
                 }
-                // Its directory went away meanwhile: it is no agent any more.
+                // Its directory was removed meanwhile: it is no agent any more.
                 Err(_) if !agent.dir.is_dir() && agent.name != AgentName::default() => {}
-                Err(failure) => seen.failures.push((agent.clone(), failure)),
+                Err(failure) => report.failures.push((agent.clone(), failure)),
             }
             ControlFlow::Continue(())
         });
@@ -113,10 +114,10 @@ impl Pass<'_> {
         for (words, names) in changed {
             self.log.event(&format!("{}: {words}", joined(&names)));
         }
-        ended.map_or(Ok(seen), Err)
+        ended.map_or(Ok(report), Err)
     }
 
-    /// Whether to ask the sources for an agent.
+    /// Whether to read the sources for an agent.
     fn mode(&self, agent: &AgentRef) -> Result<SyncMode, Failure> {
         let layout = &self.context.layout;
         let mut files = [&layout.claude_code_file, &layout.codex_file].into_iter();
@@ -133,7 +134,7 @@ impl Pass<'_> {
                 let Some(refresh) = credential.expose_refresh() else {
                     continue;
                 };
-                if !renewal::is_refreshed_here(self.context, id, &credential) {
+                if !refresh_failure::is_refreshed_here(self.context, id, &credential) {
                     continue;
                 }
                 let token = credential.expose_secret().unwrap_or_default();
@@ -153,7 +154,7 @@ impl Pass<'_> {
         (self.context.clock.now(), Instant::now())
     }
 
-    /// The logins that are to be refreshed. One that stands in several places is, once.
+    /// The logins to refresh; one that several agents have counts once.
     fn due(&self, logins: &[Login<'_>]) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::new();
         if self.is_refreshing {
@@ -175,13 +176,14 @@ impl Pass<'_> {
         jobs
     }
 
-    /// How long until something is due. While logins are refreshed, what comes of that is waited for.
+    /// How long until something is due. While logins are being refreshed, their outcome is awaited
+    /// instead.
     fn wait(&self, docs: &[(AgentRef, StoreDoc)], logins: &[Login<'_>]) -> Option<Duration> {
         let now = self.now();
         let due = logins.iter().filter_map(|login| {
             let prints = (login.grant, login.token);
             let wait = self.schedule.due_in(&login.credential, prints, now);
-            wait.filter(|wait| !wait.is_zero()) // else it is on its way
+            wait.filter(|wait| !wait.is_zero()) // else its refresh is running
         });
         let ends = docs
             .iter()
@@ -190,40 +192,41 @@ impl Pass<'_> {
     }
 }
 
-/// Takes an agent that was loaded into what the pass found; what was changed, in words.
-fn take_in(
+/// Adds a loaded agent to the report, and describes what changed.
+fn add_loaded(
     context: &Context,
     log: &mut Log,
     agent: &AgentRef,
     loaded: Loaded,
-    seen: &mut PassReport,
+    report: &mut PassReport,
 ) -> Option<String> {
-    seen.logins.extend(loaded.logins.iter().cloned());
+    report.logins.extend(loaded.logins.iter().cloned());
     for notice in &loaded.notices {
         let Some(words) = notices::words_for(&context.layout, notice) else {
             continue;
         };
         if matches!(notice, Notice::OldCopyLeft { .. }) {
-            seen.old_copies.push((agent.name.clone(), words.clone()));
+            report.old_copies.push((agent.name.clone(), words.clone()));
         }
-        // What several agents find is said once.
-        match notices::lasts(notice) {
-            Some((key, over)) => log.standing_once(&key, &words, Some(over)),
-            None => log.standing(&words, &words, None),
+        // What several agents report is logged once.
+        match notices::condition_of(notice) {
+            Some((key, over)) => log.warn_once_while(&key, &words, Some(over)),
+            None => log.warn_while(&words, &words, None),
         }
     }
     let files = loaded
         .borrowed
         .values()
         .map(|from| from.path.clone().into());
-    seen.borrowed.extend(files);
+    report.borrowed.extend(files);
     let words = words_for_changes(context, &loaded);
     let doc = loaded.doc.clone();
     match context.verdict(loaded) {
-        Err(failure @ Failure::Unopened { .. }) => seen.failures.push((agent.clone(), failure)),
+        Err(failure @ Failure::Unopened { .. }) => report.failures.push((agent.clone(), failure)),
         other => {
-            seen.agents.push((agent.clone(), doc));
-            seen.failures
+            report.agents.push((agent.clone(), doc));
+            report
+                .failures
                 .extend(other.err().map(|failure| (agent.clone(), failure)));
         }
     }
@@ -240,13 +243,13 @@ fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
     let ends = ends
         .min_by(f64::total_cmp)
         .map_or_else(String::new, |left| match left {
-            left if left > 0.0 => format!("; ends in {}", remaining_short(left)),
-            over => format!("; ended {} ago", remaining_short(-over)),
+            left if left > 0.0 => format!("; expires in {}", remaining_short(left)),
+            over => format!("; expired {} ago", remaining_short(-over)),
         });
     Some(format!("{words}{ends}"))
 }
 
-/// Agents' names, the first few of them.
+/// The agents' names, the first few of them.
 fn joined(names: &[AgentName]) -> String {
     let shown: Vec<String> = names
         .iter()
@@ -262,7 +265,7 @@ fn joined(names: &[AgentName]) -> String {
     }
 }
 
-/// Whether it is the vault that cannot be used, whichever agent is looked at.
+/// Whether the failure is the vault's, whichever agent is loaded.
 fn is_of_the_vault(failure: &Failure) -> bool {
     matches!(
         failure,

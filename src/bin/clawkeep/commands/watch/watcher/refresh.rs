@@ -1,4 +1,5 @@
-//! Refreshing beside the passes: a provider may take its time, and a login that changes meanwhile is not to wait for it.
+//! Refreshes beside the passes: a provider may be slow, and a login that changes meanwhile must not
+//! wait for it.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,23 +11,24 @@ use clawkeep::sync::{Engine, RefreshOutcome, Refresher, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
 use super::state::{Ending, Job, Outcome};
-use crate::commands::hand_out::renewal;
+use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::signals;
 
-/// How long another process's refresh of the same login is waited for: it does what this one would do.
+/// How long to wait for another process's refresh of the same login, which has the same result.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Refreshes logins in turn, on a thread of its own, until it is to end; `tell` is told of each, and `None` at the end.
+/// Refreshes logins in turn on its own thread until it is asked to stop. Calls `report` with each
+/// outcome, and with `None` at the end.
 pub(crate) fn start(
     (context, mut vault): (Context, UnlockedVault),
     agents: Vec<AgentRef>,
     jobs: Vec<Job>,
     ending: Ending,
-    tell: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
+    report: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
-    let end = AtTheEnd(tell);
+    let end = EndSignal(report);
     start_thread("refreshes", move || {
         for job in jobs {
             if ending.is_asked() {
@@ -40,10 +42,10 @@ pub(crate) fn start(
     })
 }
 
-/// Tells that there is nothing more to come, however the thread ends: it is waited for.
-struct AtTheEnd<T: Fn(Option<(Job, Outcome)>)>(T);
+/// Reports the end of the thread, however it ends: the watcher waits for it.
+struct EndSignal<T: Fn(Option<(Job, Outcome)>)>(T);
 
-impl<T: Fn(Option<(Job, Outcome)>)> Drop for AtTheEnd<T> {
+impl<T: Fn(Option<(Job, Outcome)>)> Drop for EndSignal<T> {
     fn drop(&mut self) {
         (self.0)(None);
     }
@@ -58,25 +60,25 @@ fn refresh(
     let mut renewer = Refresher::new(context.providers()?, agents);
     let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
     renewer.keep_head = Some(&keep_head);
-    renewer.shield = Some(&signals::hold); // a watch that goes on handles the signals itself
+    renewer.shield = Some(&signals::hold); // a running watch handles the signals itself
     renewer.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
-    let renew = |engine: &mut Engine<'_>| {
-        let renewal = engine.refresh(&renewer, &job.agent, mode, &job.id, when)?;
+    let refresh = |engine: &mut Engine<'_>| {
+        let result = engine.refresh(&renewer, &job.agent, mode, &job.id, when)?;
         let loaded = engine.load(&job.agent, mode)?;
-        Ok::<_, SyncError>((renewal, loaded.doc))
+        Ok::<_, SyncError>((result, loaded.doc))
     };
-    let (renewal, doc) = context.with_engine(vault, renew)?;
-    Ok(match renewal {
+    let (result, doc) = context.with_engine(vault, refresh)?;
+    Ok(match result {
         RefreshOutcome::NotRefreshed(why) => {
             let name: &AgentName = &job.agent.name;
-            let next = renewal::what_next(context, (name, &doc), job.id.as_str(), &why);
+            let next = refresh_failure::fix(context, (name, &doc), job.id.as_str(), &why);
             Outcome::Not(why, next)
         }
-        renewal => {
-            let is_ours = matches!(renewal, RefreshOutcome::Refreshed(_));
-            match left(context, vault, &doc, &job.id) {
+        result => {
+            let is_ours = matches!(result, RefreshOutcome::Refreshed(_));
+            match remaining_lifetime(context, vault, &doc, &job.id) {
                 Some((left, grant)) => Outcome::Lasts(left, grant, is_ours),
                 None => Outcome::Lasts(0, job.grant, is_ours), // removed since
             }
@@ -84,8 +86,8 @@ fn refresh(
     })
 }
 
-/// How long a login lasts, in milliseconds, and its grant.
-fn left(
+/// A login's remaining lifetime, in milliseconds, and its grant.
+fn remaining_lifetime(
     context: &Context,
     vault: &UnlockedVault,
     doc: &StoreDoc,
@@ -97,7 +99,7 @@ fn left(
     Some((ends.saturating_sub(context.clock.now().0), grant))
 }
 
-/// The vault opened once more, for the thread.
+/// Opens the vault again, for the thread.
 pub(crate) fn again(vault: &UnlockedVault) -> Result<UnlockedVault, Failure> {
     vault.again()?.ok_or_else(|| VaultError::Rekeyed.into())
 }

@@ -1,4 +1,4 @@
-//! When what has failed is tried again, and what is not: a process without threads.
+//! When failed work is retried, and what is not retried: a process without threads.
 
 use std::io::{self};
 use std::path::Path;
@@ -9,7 +9,7 @@ use clawkeep::platform::Cause;
 use crate::failure::Failure;
 use crate::failure::causes::remedy_of;
 
-/// Pauses after a pass that failed as a whole, or of an agent, in turn; then always the last.
+/// Pauses after a failed pass, or after a failure of an agent, in turn; then always the last.
 pub(crate) const RETRIES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -18,10 +18,10 @@ pub(crate) const RETRIES: [Duration; 5] = [
     Duration::from_secs(60),
 ];
 
-/// The longest such pause where something is only held by others.
+/// The longest such pause if other processes only hold a lock.
 pub(crate) const BUSY_RETRY: Duration = Duration::from_secs(5);
 
-/// How long to wait before what has failed is tried again, after so many failures before it.
+/// The pause before a retry, after this many failures.
 pub(crate) fn retry(before: usize, is_busy: bool) -> Duration {
     let pause = RETRIES[before.min(RETRIES.len() - 1)];
     if is_busy {

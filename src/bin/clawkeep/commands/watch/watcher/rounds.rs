@@ -1,4 +1,4 @@
-//! Going through everything: the settings, the vault, the agents, what is due, the alerts, and what is done once in a while.
+//! One round: the settings, the vault, the agents, due refreshes, the alerts, and periodic work.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,30 +16,31 @@ use crate::commands::watch::alerting::{ALERTS_WAIT, Known, Trouble};
 use crate::failure::Failure;
 use crate::record::prune;
 
-/// Settings are read once they have been as they are for so long.
-const SETTINGS_REST: Duration = Duration::from_millis(100);
-/// And once for so long, if they say nothing any more.
-const MEANT: Duration = Duration::from_secs(2);
-/// How often memory is given back that only quickens passes.
+/// How long settings must be unchanged before they are read.
+const SETTINGS_SETTLE_TIME: Duration = Duration::from_millis(100);
+/// How long settings must be unchanged before an empty file counts.
+const EMPTY_SETTINGS_DEBOUNCE: Duration = Duration::from_secs(2);
+/// How often caches are freed.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked whether old events are to be removed.
+/// How often pruning is checked.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-/// How often the vault must have failed in turn before somebody is told: it is gone for a moment while it is replaced.
+/// How many failures of the vault in a row are notified: while it is replaced, it is absent for a
+/// moment.
 const FAILURES_TO_ALERT: usize = 3;
-/// For how long a store must have been held by others before somebody is told.
+/// How long another process must hold a store before it is notified.
 const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
 
 impl Watcher<'_> {
-    /// A pass, and when the next one is due.
+    /// Makes a pass, and returns when the next one is due.
     pub(super) fn attempt(&mut self, failures: usize) -> Due {
         let failure = match self.pass() {
-            Ok(seen) => return self.after(&seen, failures),
+            Ok(report) => return self.after(&report, failures),
             Err(failure) => failure,
         };
         let text = log::in_a_line(&failure);
         self.log.failing(&text);
-        self.vault = None; // opened anew: it may be another one
-        // While it is replaced it is gone for a moment.
+        self.vault = None; // opened again: it may be another file
+        // While it is replaced, it is absent for a moment.
         let next = (failures + 1 >= FAILURES_TO_ALERT).then(|| {
             let trouble = Trouble {
                 key: "vault".to_owned(),
@@ -58,9 +59,9 @@ impl Watcher<'_> {
     }
 
     pub(super) fn pass(&mut self) -> Result<PassReport, Failure> {
-        let mut seen = self.pass_without_refreshing()?;
-        self.refresh(std::mem::take(&mut seen.due))?;
-        Ok(seen)
+        let mut report = self.pass_without_refreshing()?;
+        self.refresh(std::mem::take(&mut report.due))?;
+        Ok(report)
     }
 
     pub(super) fn pass_without_refreshing(&mut self) -> Result<PassReport, Failure> {
@@ -75,7 +76,7 @@ impl Watcher<'_> {
             return Err(VaultError::Absent { path }.into());
         };
         let mut agents = self.context.every_agent(vault)?;
-        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the one that most wait for comes first
+        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the agent that most gateways use comes first
         self.agents.clone_from(&agents);
         let (service, ending) = (&self.service, &self.ending);
         let pass = Pass {
@@ -90,32 +91,37 @@ impl Watcher<'_> {
                 !ending.is_asked()
             },
         };
-        let mut seen = pass.run(&agents)?;
-        let next = self.alert(&seen);
-        seen.wait = seen.wait.into_iter().chain(next).min();
+        let mut report = pass.run(&agents)?;
+        let next = self.alert(&report);
+        report.wait = report.wait.into_iter().chain(next).min();
         self.tidy();
-        self.log.end_of_pass(!seen.is_unread);
-        Ok(seen)
+        self.log.end_of_pass(!report.is_unread);
+        Ok(report)
     }
 
-    /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them. So do those that were
-    /// written in this very moment, or say nothing any more and were left alone for a moment only: that could open what was closed.
+    /// Reads the settings again. Invalid settings leave the earlier ones in force: somebody may be
+    /// editing them. So do settings that were written at this very moment, or that were emptied a
+    /// moment ago: emptying could open what was closed.
     fn reload(&mut self) {
         let file = self.context.layout.settings_file.clone();
         let age = std::fs::metadata(&file).and_then(|meta| meta.modified());
-        let age = age.ok().map(|at| at.elapsed().unwrap_or(MEANT)); // of a clock that was set back
-        if age.is_some_and(|age| age < SETTINGS_REST) {
+        let age = age
+            .ok()
+            .map(|at| at.elapsed().unwrap_or(EMPTY_SETTINGS_DEBOUNCE)); // the clock was set back
+        if age.is_some_and(|age| age < SETTINGS_SETTLE_TIME) {
             return self.come_back_to(&file);
         }
-        let is_meant = self.settling.is_complete(&file) || age.is_some_and(|age| age >= MEANT);
+        let is_confirmed = self.settling.is_complete(&file)
+            || age.is_some_and(|age| age >= EMPTY_SETTINGS_DEBOUNCE);
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
-        match self.context.reread(is_meant) {
+        match self.context.reread(is_confirmed) {
             Ok(true) => self.settings_fault = notify_fault(self.context),
             Ok(false) => return self.come_back_to(&file),
             Err(failure) => {
                 let why = log::in_a_line(&failure);
-                self.settings_fault = Some(format!("{why} Until then, what was set before holds."));
+                self.settings_fault =
+                    Some(format!("{why} Until then, the earlier settings apply."));
                 return;
             }
         }
@@ -125,14 +131,14 @@ impl Watcher<'_> {
         }
     }
 
-    /// What is not to be believed yet is looked at again.
+    /// Schedules another check of settings that have not settled.
     fn come_back_to(&mut self, file: &Path) {
         self.is_stale = true;
         self.settling.note(file, Touch::Writing, Instant::now());
     }
 
-    /// Goes on where the vault and the gateway's files are now: the vault may have been moved, and
-    /// a gateway may have come to be.
+    /// Continues at the current places of the vault and the gateway's files: the vault may have
+    /// moved, or a gateway may be new.
     fn follow_the_vault(&mut self) -> Result<(), Failure> {
         let before = self.context.lock_dir();
         if self.context.find_places_again()? {
@@ -153,7 +159,7 @@ impl Watcher<'_> {
         self.context.places.check_single()
     }
 
-    /// Opens the vault, unless it is open and still the one that is there.
+    /// Opens the vault, unless the current one is still that file.
     fn open(&mut self) -> Result<(), Failure> {
         let path = &self.context.layout.vault_file;
         let there = Stamp::of(path);
@@ -164,7 +170,7 @@ impl Watcher<'_> {
         }
         self.vault = None;
         let vault = if self.had_vault {
-            // Gone for a moment while it is replaced: one that is made then would be empty.
+            // It is absent for a moment while it is replaced: a new one would be empty.
             self.context.unlocked()?
         } else {
             self.context.vault()?
@@ -175,7 +181,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Has logins refreshed.
+    /// Starts refreshing the logins.
     fn refresh(&mut self, jobs: Vec<state::Job>) -> Result<(), Failure> {
         let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
             return Ok(());
@@ -183,34 +189,35 @@ impl Watcher<'_> {
         let opened = (self.context.again(), refresh::again(vault)?);
         self.under_way = jobs.iter().map(|job| job.grant).collect();
         let sender = self.sender.clone();
-        let tell = move |what: Option<_>| {
-            // Nobody is left to be told while the process ends.
+        let send = move |what: Option<_>| {
+            // No receiver is left while the process exits.
             let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
         };
-        let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), tell);
+        let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), send);
         self.refreshing = Some(thread.map_err(|error| super::retry::no_thread(&error))?);
         Ok(())
     }
 
-    /// Tells somebody who is not here of what needs them; how long until there is more to tell.
-    fn alert(&mut self, seen: &PassReport) -> Option<Duration> {
-        let failing = |name: &AgentName| seen.failures.iter().any(|(agent, _)| agent.name == *name);
+    /// Sends alerts. Returns how long until more are due.
+    fn alert(&mut self, report: &PassReport) -> Option<Duration> {
+        let failing =
+            |name: &AgentName| report.failures.iter().any(|(agent, _)| agent.name == *name);
         self.busy.retain(|name, _| failing(name));
         let lasts = |agent: &AgentRef, failure: &Failure| {
             let since = self.busy.entry(agent.name.clone());
             let since = since.or_insert_with(Instant::now);
             !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
         };
-        let mut trouble = lasting(&seen.failures, lasts);
-        trouble.extend(seen.old_copies.iter().map(|(agent, words)| Trouble {
+        let mut trouble = lasting(&report.failures, lasts);
+        trouble.extend(report.old_copies.iter().map(|(agent, words)| Trouble {
             key: format!("old-copy:{agent}"),
             title: format!("Another program keeps undoing changes of agent {agent}"),
             body: words.trim_start_matches("Warning: ").to_owned(),
         }));
         if let Some(fault) = &self.settings_fault {
-            let over = Some("settings: in force".to_owned());
+            let over = Some("settings: loaded".to_owned());
             self.log
-                .standing_failure("settings", &format!("settings: {fault}"), over);
+                .fail_while("settings", &format!("settings: {fault}"), over);
             trouble.push(Trouble {
                 key: "settings".to_owned(),
                 title: "Settings cannot be used".to_owned(),
@@ -218,37 +225,39 @@ impl Watcher<'_> {
             });
         }
         let (vault, _) = self.vault.as_mut()?;
-        let due = seen.due.iter().map(|job| job.grant);
+        let due = report.due.iter().map(|job| job.grant);
         let under_way = self.under_way.iter().copied();
         let under_way = under_way.filter(|_| self.refreshing.is_some());
-        // A single pass has no second try. On waking from sleep the first one may have come before the network.
+        // A single pass has no retry. After waking from sleep, the first one may run before the
+        // network is up.
         let soon = self.schedule.failed_once().filter(|_| !self.is_single);
         let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
-        let logins = (!seen.is_unread).then_some(&seen.logins[..]);
+        let logins = (!report.is_unread).then_some(&report.logins[..]);
         let known = Known {
-            agents: &seen.agents,
+            agents: &report.agents,
             logins,
             refreshing: &refreshing,
         };
         let alerted = self.alerting.pass(self.context, vault, known, &trouble);
-        self.say_unreached();
+        self.warn_unreached();
         match alerted {
             Ok(next) => next.map(|next| self.until(next)),
             Err(failure) => {
-                let over = Some("alerts: in step again".to_owned());
+                let over = Some("alerts: in sync again".to_owned());
                 let text = format!("alerts: {}", log::in_a_line(&failure));
-                self.log.standing("alerts", &text, over);
+                self.log.warn_while("alerts", &text, over);
                 None
             }
         }
     }
 
-    /// Says who could not be told.
-    fn say_unreached(&mut self) {
+    /// Logs which targets could not be reached.
+    fn warn_unreached(&mut self) {
         for (target, why) in self.alerting.unreached() {
-            let text = format!("alerts: {target} was not told: {why}");
-            let over = Some(format!("alerts: {target} is told again"));
-            self.log.standing(&format!("notify {target}"), &text, over);
+            let text = format!("alerts: {target} was not notified: {why}");
+            let over = Some(format!("alerts: {target} is reachable again"));
+            self.log
+                .warn_while(&format!("notify {target}"), &text, over);
         }
     }
 
@@ -258,7 +267,7 @@ impl Watcher<'_> {
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
-    /// What is done once in a while.
+    /// Does the periodic work.
     fn tidy(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
@@ -271,11 +280,11 @@ impl Watcher<'_> {
         }
         if self.released.elapsed() >= RELEASE_EVERY {
             self.released = Instant::now();
-            let _ = vault.release_memory(); // it is kept then, and bounded
+            let _ = vault.release_memory(); // it stays then, and is bounded
         }
     }
 
-    /// Waits for alerts that are on their way.
+    /// Waits for running deliveries of alerts.
     pub(super) fn finish_alerts(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
@@ -284,6 +293,6 @@ impl Watcher<'_> {
         if let Err(failure) = finished {
             self.log.fail(&log::in_a_line(&failure));
         }
-        self.say_unreached();
+        self.warn_unreached();
     }
 }

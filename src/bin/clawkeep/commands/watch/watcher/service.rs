@@ -1,4 +1,4 @@
-//! What a service manager is told, and the signals it sends.
+//! Notifications to a service manager, and the signals it sends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::state::{Ending, Wake};
 
-/// A signal that comes so long after the first is another request.
+/// How long after the first signal another one counts as a new request.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The manager that started this process, if it wants to be told.
+/// The service manager, if it asked for notifications.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// How long it waits for a sign of life.
+    /// The manager's watchdog interval.
     watchdog: Option<Duration>,
-    /// What it was told last.
+    /// The last status that was sent.
     status: String,
 }
 
@@ -28,10 +28,11 @@ impl Service {
         }
     }
 
-    /// It runs, and how it stands; said where that is news. (A manager that falls behind with reading would hold this process up.)
+    /// Reports that the watcher runs, and its status if that changed. (A manager that reads slowly
+    /// would block this process.)
     pub(crate) fn ready(&mut self, status: String) {
         use sd_notify::NotifyState::{Ready, Status};
-        // Nobody is left to tell where the manager does not listen.
+        // The manager may not listen.
         if self.status.is_empty() {
             let _ = sd_notify::notify(&[Ready, Status(&status)]);
         } else if self.status != status {
@@ -41,14 +42,14 @@ impl Service {
         self.alive();
     }
 
-    /// It is not stuck.
+    /// Sends a sign of life.
     pub(crate) fn alive(&self) {
         if self.watchdog.is_some() {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }
 
-    /// It is about to end.
+    /// Reports that the watcher is stopping.
     pub(crate) fn stopping(&self) {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
@@ -73,19 +74,19 @@ impl Service {
 }
 
 impl Service {
-    /// How it stands.
+    /// The status that was reported last.
     pub(crate) fn status(&self) -> &str {
         &self.status
     }
 
-    /// The longest between two signs of life: half of what the manager waits.
+    /// The longest time between two signs of life: half of the manager's interval.
     pub(crate) fn pulse(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 }
 
-/// Turns signals into wakes: to end, or to read the settings anew. A second one that asks to end,
-/// [`AGAIN`] or more after the first, ends it at once.
+/// Turns signals into wakes: to stop, or to read the settings again. A second request to stop,
+/// [`AGAIN`] or more after the first, stops it at once.
 #[cfg(unix)]
 pub(crate) fn listen(
     wake: Sender<Wake>,
@@ -100,7 +101,7 @@ pub(crate) fn listen(
     let serve = move || {
         let mut first = None;
         for signal in signals.forever() {
-            // Of a terminal it says that the terminal is gone.
+            // For a terminal, it means that the terminal is gone.
             if signal == SIGHUP && !is_terminal {
                 let _ = wake.send(Wake::Reload);
                 continue;
@@ -117,20 +118,20 @@ pub(crate) fn listen(
     clawkeep::platform::start_thread("signals", serve).map(drop)
 }
 
-/// Ends the watch when stdin ends, as it does when the process that started this one has ended.
+/// Stops the watch when stdin closes, which it does when the parent process exits.
 pub(crate) fn end_with_stdin(wake: Sender<Wake>, ending: &Ending) -> std::io::Result<()> {
     let asked = Arc::clone(&ending.0);
     let serve = move || {
-        // A failure ends it, too.
+        // A failure to read stops it, too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         asked.store(true, Ordering::SeqCst);
-        let _ = wake.send(Wake::End); // nobody listens where the watch has ended
+        let _ = wake.send(Wake::End); // the watch may have ended
     };
     clawkeep::platform::start_thread("stdin", serve).map(drop)
 }
 
-/// Turns console events into wakes that end the watch. A second event, [`AGAIN`] or more after the
-/// first, ends it at once.
+/// Turns console events into wakes that stop the watch. A second event, [`AGAIN`] or more after the
+/// first, stops it at once.
 #[cfg(windows)]
 pub(crate) fn listen(
     wake: Sender<Wake>,

@@ -1,4 +1,4 @@
-//! What a watcher waits for, works with and finds: plain values, which its parts hand to each other.
+//! Plain values that the watcher's parts exchange: wakes, jobs, outcomes and reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use clawkeep::sync::{LoginReport, NotRefreshed};
 
 use crate::failure::Failure;
 
-/// Whether it has been asked to end.
+/// Whether the watcher was asked to stop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ending(pub(super) Arc<AtomicBool>);
 
@@ -23,52 +23,53 @@ impl Ending {
     }
 }
 
-/// A login to be refreshed.
+/// A login that is to be refreshed.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) agent: AgentRef,
     pub(crate) id: ProfileId,
     pub(crate) grant: Fingerprint,
-    /// It is, if less is left of it, in milliseconds.
+    /// Refresh it if less than this remains, in milliseconds.
     pub(crate) ahead_ms: i64,
 }
 
-/// What came of one.
+/// The outcome of a refresh.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It lasts so long now, in milliseconds, with that grant; whether that is this process's doing.
+    /// The login's remaining lifetime in milliseconds and its grant; whether this process refreshed
+    /// it.
     Lasts(i64, Fingerprint, bool),
-    /// It was not refreshed: why, and what a person can do.
+    /// The login was not refreshed: why, and the fix.
     Not(NotRefreshed, String),
     Failed(Failure),
 }
 
-/// What a pass found.
+/// The result of a pass.
 #[derive(Debug, Default)]
 pub(crate) struct PassReport {
-    /// Every agent that is known whole, as it is now.
+    /// Every agent that was read completely, in its current state.
     pub(crate) agents: Vec<(AgentRef, StoreDoc)>,
     /// The files of borrowed logins.
     pub(crate) borrowed: BTreeSet<PathBuf>,
-    /// What became of other programs' logins, of every agent.
+    /// The state of other programs' logins, for every agent.
     pub(crate) logins: Vec<LoginReport>,
-    /// Some sources were not read in this pass.
+    /// Whether some sources were not read.
     pub(crate) is_unread: bool,
-    /// What went wrong, of which agent.
+    /// The failures, each with its agent.
     pub(crate) failures: Vec<(AgentRef, Failure)>,
-    /// Logins to be refreshed.
+    /// The logins that are due for a refresh.
     pub(crate) due: Vec<Job>,
-    /// The agents whose stores another program keeps writing back as an old copy, and what is said
-    /// of each.
+    /// The agents whose stores another program keeps writing back as an old copy, each with its
+    /// warning.
     pub(crate) old_copies: Vec<(AgentName, String)>,
     /// How long until something is due.
     pub(crate) wait: Option<Duration>,
 }
 
-/// By how much the clock may run against the system's steady one before it counts as set.
+/// The difference between wall clock and monotonic clock that counts as a clock change.
 pub(crate) const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
-/// What was seen before the last pass, by which the next look tells whether something has changed.
+/// The state before the last pass, which later checks compare with.
 pub(crate) struct FileSnapshot {
     pub(super) stamps: BTreeMap<PathBuf, Option<Stamp>>,
     pub(super) version: Option<i64>,
@@ -84,7 +85,7 @@ impl FileSnapshot {
     }
 }
 
-/// What ends a wait.
+/// The event that ends a wait.
 #[derive(Debug)]
 #[cfg_attr(not(unix), allow(dead_code, reason = "a signal asks for a reload"))]
 pub(crate) enum Wake {
@@ -92,38 +93,41 @@ pub(crate) enum Wake {
     Touched,
     /// An alert was delivered, or could not be.
     Delivered,
-    /// What came of a refresh; nothing once all are done.
+    /// The outcome of a refresh; `None` once all are done.
     Refreshed(Option<Box<(Job, Outcome)>>),
-    /// Read the settings anew.
+    /// Asks to read the settings again.
     Reload,
     End,
 }
 
-/// Why and when the next pass is made.
+/// Why and when the next pass is due.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
-    /// There is a reason.
+    /// Whether a pass is due now.
     pub(super) is_dirty: bool,
-    /// When there will be one.
+    /// When the next pass is due.
     pub(super) at: Option<Instant>,
-    /// How many passes have failed in turn, in whole or for an agent.
+    /// How many passes have failed in a row, as a whole or for an agent.
     pub(super) failures: usize,
 }
 
-/// How it stands, for who asks the manager.
-pub(crate) fn status(seen: &PassReport) -> String {
+/// The status line for the service manager.
+pub(crate) fn status(report: &PassReport) -> String {
     let count = |count: usize, noun: &str| {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} {noun}{plural}")
     };
-    let credentials = seen.agents.iter().map(|(_, doc)| doc.credentials().count());
+    let credentials = report
+        .agents
+        .iter()
+        .map(|(_, doc)| doc.credentials().count());
     let mut status = format!(
         "{}, {}",
-        count(seen.agents.len(), "agent"),
+        count(report.agents.len(), "agent"),
         count(credentials.sum(), "credential")
     );
-    if !seen.failures.is_empty() {
-        status.push_str(&format!("; {} in trouble", seen.failures.len()));
+    if !report.failures.is_empty() {
+        status.push_str(&format!("; {} failing", report.failures.len()));
     }
     status
 }

@@ -1,4 +1,4 @@
-//! What a person who is not here is told of: agents that lasted in trouble, settings that cannot be used.
+//! Alerts about the watcher itself: agents that keep failing, settings that cannot be used.
 
 use std::sync::mpsc::Sender;
 
@@ -10,25 +10,23 @@ use crate::commands::watch::alerting::{Alerting, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Why it is not known whom to tell.
+/// Why the notification targets are unknown.
 pub(crate) fn notify_fault(context: &Context) -> Option<String> {
     let own = context.own().ok()?;
     let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
-    Some(format!(
-        "{why} Until then, nobody else is told than before."
-    ))
+    Some(format!("{why} Until then, the earlier targets apply."))
 }
 
 /// Alerts that wake a watcher when they are delivered.
 pub(crate) fn alerting(context: &Context, notify: &[NotifyArg], sender: &Sender<Wake>) -> Alerting {
     let sender = sender.clone();
     Alerting::unless_mistyped(context, notify, move || {
-        // Nobody is left to wake while the process ends.
+        // No receiver is left while the process exits.
         let _ = sender.send(Wake::Delivered);
     })
 }
 
-/// What went wrong with agents, for a person who is not here; what is over by itself in a moment left out.
+/// Failures of agents to report in alerts, without those that resolve by themselves.
 pub(crate) fn lasting(
     failures: &[(AgentRef, Failure)],
     mut lasts: impl FnMut(&AgentRef, &Failure) -> bool,
@@ -38,7 +36,7 @@ pub(crate) fn lasting(
         .filter(|(agent, failure)| lasts(agent, failure));
     let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
         key: format!("agent:{}", agent.name),
-        title: format!("Agent {} is not in step", agent.name),
+        title: format!("Agent {} is not in sync", agent.name),
         body: log::in_a_line(failure),
     };
     lasting.map(trouble).collect()

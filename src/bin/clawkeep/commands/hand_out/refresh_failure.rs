@@ -1,4 +1,4 @@
-//! What is said of a login that could not be refreshed: why, and what to do.
+//! Why a login could not be refreshed, and how to fix it, in words.
 
 use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
 use clawkeep::domain::{
@@ -10,8 +10,8 @@ use clawkeep::sync::NotRefreshed;
 use crate::context::Context;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
-/// Whether a login is one that is refreshed here without being named: the vault's own, of a provider that can be asked. An entry of a
-/// provider that makes no sense is no reason to be silent.
+/// Whether a login is refreshed here without being named: it is the vault's own, and its provider
+/// is known. An invalid provider entry counts, so that it is reported.
 pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Credential<'_>) -> bool {
     let is_ours = Owner::of(id) == Owner::Vault
         && credential.expose_refresh().is_some()
@@ -28,8 +28,8 @@ pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Creden
         }
 }
 
-/// Why, as half a sentence that begins with the profile.
-pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
+/// The reason, as a clause that begins with the profile.
+pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
     let id = shown_id(id);
     match why {
         NotRefreshed::Missing => format!("there is no {id}"),
@@ -52,7 +52,7 @@ pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
         }
         NotRefreshed::NewerGateway => {
             format!(
-                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a spent token"
+                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a used-up token"
             )
         }
         NotRefreshed::GatewayUnknown(why) => format!(
@@ -62,7 +62,7 @@ pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
         NotRefreshed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
         NotRefreshed::FailedJustNow(class) => {
             format!(
-                "{id} could not be refreshed by another process just now ({})",
+                "another process just failed to refresh {id} ({})",
                 class.as_str()
             )
         }
@@ -70,7 +70,7 @@ pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
             format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
         }
         NotRefreshed::NoClient(provider) => format!(
-            "{id} cannot be refreshed here: nothing says which client of {provider} it was given to"
+            "{id} cannot be refreshed here: the OAuth client of {provider} that it was issued to is unknown"
         ),
         NotRefreshed::BadProvider(fault) => {
             format!("{id} cannot be refreshed: {}", one_line(&fault.to_string()))
@@ -78,7 +78,9 @@ pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
         NotRefreshed::EndpointChanged { pinned, now } => {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
-        NotRefreshed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        NotRefreshed::Dead => {
+            format!("the login {id} is no longer valid: its provider refuses to refresh it")
+        }
         NotRefreshed::AnswerUnopened => format!(
             "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
         ),
@@ -86,7 +88,7 @@ pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
             format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
         }
         NotRefreshed::Limited(until) => format!(
-            "{id} is not refreshed: its provider wants to be left alone until {}",
+            "{id} is not refreshed: its provider asks clawkeep to wait until {}",
             local_minute(until.0)
         ),
         NotRefreshed::Refused(refused) => {
@@ -103,17 +105,17 @@ pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
     }
 }
 
-/// What changed of where tokens are sent to.
+/// What changed in where tokens are sent.
 pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
     if pinned.origin == now.origin {
         return format!(
-            "it was given to client {}, and the settings say {}",
+            "it was issued to client {}, and the settings name {}",
             shown_id(&pinned.client_id),
             shown_id(&now.client_id)
         );
     }
     format!(
-        "its tokens belong to {}, and the settings say {}",
+        "its tokens belong to {}, and the settings name {}",
         shown_id(&pinned.origin),
         shown_id(&now.origin)
     )
@@ -129,15 +131,15 @@ fn answered(refusal: &Refusal) -> String {
             .unwrap_or_else(|| "no answer".to_owned()),
     };
     let means = match refusal.class {
-        FailureClass::Uncertain => "; its refresh token may be spent",
+        FailureClass::Uncertain => "; its refresh token may be used up",
         FailureClass::Misconfigured => "; the provider does not accept this client",
         _ => "",
     };
     format!("{}{means}", one_line(&what))
 }
 
-/// What to do, as a sentence.
-pub(crate) fn what_next(
+/// The fix, as a sentence.
+pub(crate) fn fix(
     context: &Context,
     (agent, doc): (&AgentName, &StoreDoc),
     id: &str,
@@ -147,7 +149,7 @@ pub(crate) fn what_next(
     let login = || how_to_log_in(agent, doc, id, context.providers().ok());
     match why {
         NotRefreshed::NoProvider(provider) => format!(
-            "The gateway refreshes it when it uses it. To have it done here, set token_url and client_id in [providers.{}] of {settings}.",
+            "The gateway refreshes it when it uses it. To refresh it here, set token_url and client_id in [providers.{}] of {settings}.",
             quoted(provider)
         ),
         NotRefreshed::NoClient(provider) => {
@@ -156,9 +158,9 @@ pub(crate) fn what_next(
                 quoted(provider)
             )
         }
-        NotRefreshed::BadProvider(_) => format!("Mend it in {settings}."),
+        NotRefreshed::BadProvider(_) => format!("Fix it in {settings}."),
         NotRefreshed::EndpointChanged { .. } => format!(
-            "If that is meant: clawkeep models auth trust {}{}",
+            "If this is intended: clawkeep models auth trust {}{}",
             shell_word(id),
             of_agent(agent)
         ),
@@ -185,9 +187,9 @@ pub(crate) fn what_next(
                 "Start {} (`{command}`), which refreshes it.",
                 owner.program()
             ),
-            None => "Start the program that keeps it.".to_owned(),
+            None => "Start the program that owns it.".to_owned(),
         },
-        NotRefreshed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
+        NotRefreshed::OwnerUnknown(owner) => format!("Repair that login. {}", login_again(*owner)),
         NotRefreshed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRefreshed::GatewayUnknown(_) => {
             "Repair that store; or, if OpenClaw is not used any more, move its directory away."
@@ -195,7 +197,7 @@ pub(crate) fn what_next(
         }
         NotRefreshed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
         NotRefreshed::Obstacle(_) => {
-            "Mend that, and run the command again; see: clawkeep doctor".to_owned()
+            "Fix that, and run the command again; see: clawkeep doctor".to_owned()
         }
         NotRefreshed::NoRefreshToken
             if doc
