@@ -539,11 +539,7 @@ fn what_an_earlier_entry_has_besides_stays_and_it_stays_as_a_version() {
     );
     let args = [&LOGIN[..], &["--profile-id", "test:x"]].concat();
     let run = log_in(&home, &server, &args, json!({"refresh_token": null})).exits(0);
-    assert!(
-        run.stderr.contains("replaced the token"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("replaced the token"), "{}", run.stderr);
     assert!(
         run.stderr.contains("gave no refresh token"),
         "{}",

@@ -526,7 +526,8 @@ fn an_exported_record_is_a_head_too() {
         .run(&["audit", "verify", "--head", "record.jsonl"])
         .exits(1);
     assert!(
-        said.stderr.contains("cannot verify against the head") && said.stderr.contains("has been pruned"),
+        said.stderr.contains("cannot verify against the head")
+            && said.stderr.contains("has been pruned"),
         "{}",
         said.stderr
     );

@@ -159,7 +159,11 @@ fn killed_between_the_answer_and_the_commit_loses_nothing() {
     );
     // Any command takes it in, and says so; both agents have it.
     let run = home.run(&["models", "status"]);
-    assert!(run.stderr.contains("clawkeep imported them"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("clawkeep imported them"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(
         exported(&home, STORE)["access"],
         json!("sk-test-access-a-2")

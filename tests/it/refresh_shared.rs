@@ -194,9 +194,10 @@ fn who_waited_for_a_refresh_that_failed_does_not_send_again() {
     provider.release();
     end(first).exits(1);
     let runs: Vec<_> = others.into_iter().map(end).collect();
-    let waited = runs
-        .iter()
-        .filter(|run| run.stderr.contains("another process just failed to refresh"));
+    let waited = runs.iter().filter(|run| {
+        run.stderr
+            .contains("another process just failed to refresh")
+    });
     let waited = waited.count();
     // The token was spent by the lost answer: whoever did not wait finds the login over, by one
     // request.

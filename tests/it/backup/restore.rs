@@ -58,10 +58,7 @@ fn what_was_removed_since_is_back_and_what_is_newer_stays() {
     let kept = beside_vault(&home, ".replaced-");
     assert_eq!(kept.len(), 1);
     let said = verify(&home, &kept[0]).ok();
-    assert!(
-        said.contains("whose record has diverged since"),
-        "{said}"
-    );
+    assert!(said.contains("whose record has diverged since"), "{said}");
     assert_eq!(home.files_with(SECRET), [STORE]);
     assert!(beside_vault(&home, ".new").is_empty() && beside_vault(&home, "tmp").is_empty());
 }
