@@ -301,7 +301,7 @@ fn one_login_in_several_places_is_one_message() {
     let mut listener = Listener::new();
     let stages = [(0, everywhere(2 * DAY)), (DAY / 2, everywhere(200 * DAY))];
     let mut heard = listener.live(&stages, 2 * DAY);
-    heard += "# the agent's last profile is removed while it is told of\n";
+    heard += "# the agent's last profile is removed while its alert lasts\n";
     let short = everywhere(2 * DAY + HOUR);
     let none = stage([token("main", "anthropic:other", 300 * DAY)]);
     heard += &listener.live(&[(DAY, short), (DAY + HOUR, none)], 2 * DAY);
