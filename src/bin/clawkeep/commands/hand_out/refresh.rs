@@ -74,14 +74,14 @@ impl Refresh {
             // A login that several agents have is refreshed once.
             let grant = grant_of(&vault, &agent, &id);
             let known = done.iter().find(|(known, _)| Some(*known) == grant);
-            if let Some((_, not_renewed)) = known.cloned() {
+            if let Some((_, not_refreshed)) = known.cloned() {
                 let result =
-                    not_renewed.map_or(RefreshOutcome::StillValid, RefreshOutcome::NotRefreshed);
+                    not_refreshed.map_or(RefreshOutcome::StillValid, RefreshOutcome::NotRefreshed);
                 outcomes.push(read_outcome(context, &mut vault, agent, &id, Ok(result)));
                 continue;
             }
             let outcome = refresh_login(context, &mut vault, &agents, (agent, id), when);
-            let not_renewed = match &outcome.result {
+            let not_refreshed = match &outcome.result {
                 Ok(RefreshOutcome::NotRefreshed(why)) => Some(why.clone()),
                 _ => None,
             };
@@ -91,7 +91,7 @@ impl Refresh {
                     grant
                         .into_iter()
                         .chain(now)
-                        .map(|grant| (grant, not_renewed.clone())),
+                        .map(|grant| (grant, not_refreshed.clone())),
                 );
             }
             outcomes.push(outcome);
@@ -168,13 +168,13 @@ fn refresh_login(
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
     let providers = context.providers();
     let result = providers.and_then(|providers| {
-        let mut renewer = Refresher::new(providers, agents);
-        renewer.shield = Some(&signals::hold);
+        let mut refresher = Refresher::new(providers, agents);
+        refresher.shield = Some(&signals::hold);
         let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
-        renewer.keep_head = Some(&keep_head);
+        refresher.keep_head = Some(&keep_head);
         let mode = context.mode_for(vault, &agent)?;
         let refresh = |engine: &mut clawkeep::sync::Engine<'_>| {
-            engine.refresh(&renewer, &agent, mode, &id, when)
+            engine.refresh(&refresher, &agent, mode, &id, when)
         };
         Ok(context.with_engine(vault, refresh)?)
     });

@@ -20,7 +20,7 @@ type Explained<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Refreshes);
 
 /// Explains why a candidate was not used.
 fn passed_over_reason(
-    (context, agent, doc, renewals): Explained<'_>,
+    (context, agent, doc, refreshes): Explained<'_>,
     id: &ProfileId,
     why: PassedOver,
 ) -> String {
@@ -54,7 +54,7 @@ fn passed_over_reason(
         }
         PassedOver::EndsTooSoon => format!("{id_shown} expires too soon"),
         PassedOver::Expired => format!("{id_shown} has expired"),
-        PassedOver::NotRefreshed(_) => match renewals.why_not(id) {
+        PassedOver::NotRefreshed(_) => match refreshes.why_not(id) {
             Some(why) => refresh_failure::reason(id.as_str(), why),
             None => format!("{id_shown} could not be refreshed"),
         },
@@ -102,7 +102,7 @@ fn fix_of_entry(
 /// Reports that another account is used: that is never silent.
 pub(super) fn note_passed_over(
     context: &Context,
-    (agent, doc, renewals): (&AgentRef, &StoreDoc, &Refreshes),
+    (agent, doc, refreshes): (&AgentRef, &StoreDoc, &Refreshes),
     pick: &Pick,
 ) {
     let Some(chosen) = &pick.choice.chosen else {
@@ -111,22 +111,23 @@ pub(super) fn note_passed_over(
     for (id, reason) in &pick.choice.passed_over {
         context.ui.note(&format!(
             "Note: {}, so {} is used.",
-            passed_over_reason((context, agent, doc, renewals), id, *reason),
+            passed_over_reason((context, agent, doc, refreshes), id, *reason),
             shown_id(chosen.as_str())
         ));
-        if let Some(not_renewed) = renewals.why_not(id) {
-            let next = refresh_failure::fix(context, (&agent.name, doc), id.as_str(), not_renewed);
+        if let Some(not_refreshed) = refreshes.why_not(id) {
+            let next =
+                refresh_failure::fix(context, (&agent.name, doc), id.as_str(), not_refreshed);
             context.ui.detail(&next);
         }
     }
 }
 
 /// Warns that a credential is handed out although its refresh failed: it expires soon.
-pub(super) fn warn_not_refreshed(context: &Context, renewals: &Refreshes, pick: &Pick) {
+pub(super) fn warn_not_refreshed(context: &Context, refreshes: &Refreshes, pick: &Pick) {
     let Some(chosen) = &pick.choice.chosen else {
         return;
     };
-    if let Some(why) = renewals.why_not(chosen) {
+    if let Some(why) = refreshes.why_not(chosen) {
         context.ui.note(&format!(
             "Warning: {}. clawkeep hands out the current token.",
             refresh_failure::reason(chosen.as_str(), why)
@@ -152,7 +153,7 @@ pub(super) fn none(
     let ChoiceContext {
         context,
         loaded,
-        renewals,
+        refreshes,
         removed,
     } = *found;
     let doc = &loaded.doc;
@@ -174,7 +175,7 @@ pub(super) fn none(
     };
     let reasons: Vec<String> = passed
         .iter()
-        .map(|(id, reason)| passed_over_reason((context, agent, doc, renewals), id, *reason))
+        .map(|(id, reason)| passed_over_reason((context, agent, doc, refreshes), id, *reason))
         .collect();
     let reasons = if reasons.is_empty() {
         "there is none".to_owned()
@@ -188,8 +189,8 @@ pub(super) fn none(
         Request::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
         Request::Profile(_) => reasons,
     };
-    let not_renewed = passed.iter().find_map(|(id, _)| {
-        let why = renewals.why_not(id)?;
+    let not_refreshed = passed.iter().find_map(|(id, _)| {
+        let why = refreshes.why_not(id)?;
         Some(refresh_failure::fix(
             context,
             (&agent.name, doc),
@@ -228,7 +229,7 @@ pub(super) fn none(
     });
     let entry = passed
         .iter()
-        .find_map(|(id, why)| fix_of_entry((context, agent, doc, renewals), (id, *why)));
+        .find_map(|(id, why)| fix_of_entry((context, agent, doc, refreshes), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
         Request::Of(provider) => removed.provider == *provider,
         Request::Profile(id) => removed.id == *id,
@@ -240,7 +241,7 @@ pub(super) fn none(
             removed.restore_command(&agent.name)
         )
     });
-    let next = not_renewed
+    let next = not_refreshed
         .or(after_refresh)
         .or(entry)
         .or(in_cooldown)

@@ -74,8 +74,8 @@ impl SelectionArgs {
         let agent = self.agent.resolve(context)?;
         context.places.check_single()?;
         let mut vault = context.vault_to_record_in()?;
-        let (loaded, picks, renewals) =
-            self.hand_out(context, &mut vault, &agent, |loaded, pins, renewals| {
+        let (loaded, picks, refreshes) =
+            self.hand_out(context, &mut vault, &agent, |loaded, pins, refreshes| {
                 let doc = &loaded.doc;
                 self.check_damage(loaded, wanted)?;
                 let now = context.clock.now();
@@ -88,7 +88,7 @@ impl SelectionArgs {
                     let choosing = Choosing {
                         doc,
                         pins,
-                        renewals,
+                        refreshes,
                         settings,
                         now,
                         is_strict,
@@ -136,7 +136,7 @@ impl SelectionArgs {
                 Ok::<_, Failure>((handing, picks))
             })?;
         context.report_load(&loaded);
-        for id in renewals.refreshed() {
+        for id in refreshes.refreshed() {
             context
                 .ui
                 .detail(&format!("Refreshed {}.", shown_id(id.as_str())));
@@ -144,7 +144,7 @@ impl SelectionArgs {
         if let Some(error) = loaded
             .not_written
             .iter()
-            .chain(&renewals.not_written)
+            .chain(&refreshes.not_written)
             .next()
         {
             context.ui.warn(&format!(
@@ -164,7 +164,7 @@ impl SelectionArgs {
         let found = ChoiceContext {
             context,
             loaded: &loaded,
-            renewals: &renewals,
+            refreshes: &refreshes,
             removed: &removed,
         };
         let picked = picks
@@ -172,8 +172,8 @@ impl SelectionArgs {
             .map(|pick| Picked::of(&found, &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
-            note_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
-            warn_not_refreshed(context, &renewals, pick);
+            note_passed_over(context, (&agent, &loaded.doc, &refreshes), pick);
+            warn_not_refreshed(context, &refreshes, pick);
         }
         for picked in &picked {
             Self::note_announced(context, &mut vault, &agent, &loaded, picked)?;
@@ -213,11 +213,11 @@ impl SelectionArgs {
                 let _progress = context.ui.progress(&what);
                 // Loaded only here, so that a command without a refresh does not pay for it.
                 let agents = context.every_agent(engine.vault)?;
-                let mut renewer = Refresher::new(context.providers()?, &agents);
-                renewer.shield = Some(&signals::hold);
+                let mut refresher = Refresher::new(context.providers()?, &agents);
+                refresher.shield = Some(&signals::hold);
                 let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
-                renewer.keep_head = Some(&keep_head);
-                Ok(engine.refresh(&renewer, agent, mode, id, when)?)
+                refresher.keep_head = Some(&keep_head);
+                Ok(engine.refresh(&refresher, agent, mode, id, when)?)
             })
         })
     }
@@ -251,7 +251,7 @@ impl SelectionArgs {
             && !credential.is_marker()
             && Owner::of(id.as_str()) == Owner::Vault;
         is_refreshable
-            && !choosing.renewals.was_tried(id)
+            && !choosing.refreshes.was_tried(id)
             && is_due(&credential, choosing.now, self.least_ms())
     }
 
@@ -259,7 +259,7 @@ impl SelectionArgs {
         let Choosing {
             doc,
             pins,
-            renewals,
+            refreshes,
             settings,
             now,
             is_strict,
@@ -293,8 +293,8 @@ impl SelectionArgs {
             }
             let why = unusable(credential.as_ref(), demand)?;
             let is_about_time = matches!(why, PassedOver::Expired | PassedOver::EndsTooSoon);
-            let not_renewed = renewals.why_not(id).filter(|_| is_about_time);
-            Some(not_renewed.map_or(why, passed_over_for))
+            let not_refreshed = refreshes.why_not(id).filter(|_| is_about_time);
+            Some(not_refreshed.map_or(why, passed_over_for))
         };
         let (tried, natural) = match wanted {
             Request::Profile(id) => {
@@ -343,7 +343,7 @@ impl SelectionArgs {
 struct Choosing<'c> {
     doc: &'c StoreDoc,
     pins: &'c [Pin],
-    renewals: &'c Refreshes,
+    refreshes: &'c Refreshes,
     settings: &'c Settings,
     now: UnixMs,
     is_strict: bool,

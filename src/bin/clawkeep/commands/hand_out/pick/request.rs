@@ -26,7 +26,7 @@ pub(crate) struct Pick {
 pub(crate) struct ChoiceContext<'f> {
     pub(super) context: &'f Context,
     pub(super) loaded: &'f Loaded,
-    pub(super) renewals: &'f Refreshes,
+    pub(super) refreshes: &'f Refreshes,
     /// Credentials that other programs removed from the store, where one is missing.
     pub(super) removed: &'f [Removed],
 }

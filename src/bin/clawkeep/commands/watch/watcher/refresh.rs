@@ -57,15 +57,15 @@ fn refresh(
     agents: &[AgentRef],
     job: &Job,
 ) -> Result<Outcome, Failure> {
-    let mut renewer = Refresher::new(context.providers()?, agents);
+    let mut refresher = Refresher::new(context.providers()?, agents);
     let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
-    renewer.keep_head = Some(&keep_head);
-    renewer.shield = Some(&signals::hold); // a running watch handles the signals itself
-    renewer.patience = PATIENCE;
+    refresher.keep_head = Some(&keep_head);
+    refresher.shield = Some(&signals::hold); // a running watch handles the signals itself
+    refresher.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
     let refresh = |engine: &mut Engine<'_>| {
-        let result = engine.refresh(&renewer, &job.agent, mode, &job.id, when)?;
+        let result = engine.refresh(&refresher, &job.agent, mode, &job.id, when)?;
         let loaded = engine.load(&job.agent, mode)?;
         Ok::<_, SyncError>((result, loaded.doc))
     };
