@@ -1,8 +1,9 @@
 //! An encrypted, audited vault for the credentials of AI model providers.
 //!
-//! The library never prints, prompts, exits or reads the environment; the `clawkeep` binary does. The way of a credential:
-//! [`sources::claude_code`] reads, [`sync::plan`] decides, [`vault`] seals and stores it with its event in one transaction,
-//! [`export`] writes `auth-profiles.json`. `docs/architecture.md` is the map.
+//! The library never prints, prompts, exits or reads the environment; the `clawkeep` binary does.
+//! The way of a credential: [`sources::claude_code`] reads, [`sync::plan`] decides, [`vault`] seals
+//! and stores it with its event in one transaction, [`export`] writes `auth-profiles.json`.
+//! `docs/architecture.md` is the map.
 //!
 //! # Embedding it
 //!

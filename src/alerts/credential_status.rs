@@ -371,7 +371,8 @@ mod tests {
         fn a_state_lasts_until_the_next_begins(
             left in -20 * DAY..20 * DAY,
             ahead in 0..20 * DAY,
-            refresher in prop_oneof![Just(Refresher::Nobody), Just(Refresher::Here), Just(Refresher::Elsewhere(Owner::Vault))],
+            refresher in prop_oneof![Just(Refresher::Nobody), Just(Refresher::Here),
+                Just(Refresher::Elsewhere(Owner::Vault))],
         ) {
             let settings = NotifySettings { ahead_ms: ahead, ..NotifySettings::default() };
             let status = status(refresher, GrantStatus::Refreshable(None), Some(left));

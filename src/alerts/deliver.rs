@@ -1,4 +1,5 @@
-//! One message to one target. What is said of a failure names no address: a webhook's is itself a secret.
+//! One message to one target. What is said of a failure names no address: a webhook's is itself a
+//! secret.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -30,7 +31,8 @@ const FILE_MAX: u64 = 16 << 10;
 const DISCORD_MAX: usize = 2_000;
 /// How much of a text is for Discord, in bytes: each character may become two.
 const DISCORD_TEXT_MAX: usize = 1_500;
-/// What an ntfy server takes as a message, in bytes, is 4096: more would become an attachment. Source: its documentation, Limitations.
+/// What an ntfy server takes as a message, in bytes, is 4096: more would become an attachment.
+/// Source: its documentation, Limitations.
 const NTFY_MAX: usize = 4_000;
 /// Why a message did not arrive that was not waited for any longer.
 pub(super) const NO_ANSWER: &str = "no answer in time";
@@ -184,7 +186,8 @@ fn address_in(path: &Path) -> Result<Url, Undelivered> {
     checked_address(&line).map_err(|why| format!("the address in its url_file {why}").into())
 }
 
-/// What a file of one line says. It may be a link, as mounted secrets are; nobody but its owner may read or write it.
+/// What a file of one line says. It may be a link, as mounted secrets are; nobody but its owner may
+/// read or write it.
 fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered> {
     let failed = |why: String| Undelivered::from(format!("its {setting} cannot be used: {why}"));
     let contents =

@@ -143,7 +143,8 @@ impl Alerts {
         }
     }
 
-    /// What could not be delivered is tried again in the next pass, however long that was to be put off.
+    /// What could not be delivered is tried again in the next pass, however long that was to be put
+    /// off.
     pub fn urge(&mut self) {
         self.is_urged = true;
         for held in self.held.values_mut() {
@@ -470,7 +471,8 @@ impl Alerts {
     }
 }
 
-/// Digests of how each target is reached, by its name. They are keyed: a secret address among it cannot be guessed from one.
+/// Digests of how each target is reached, by its name. They are keyed: a secret address among it
+/// cannot be guessed from one.
 fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap<String, String> {
     let print = |target: &NotifyTarget| {
         let mut all = target.expose_settings();

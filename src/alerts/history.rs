@@ -185,7 +185,8 @@ impl Entry {
     }
 }
 
-/// What was recorded after `last_seq` (or ever), oldest first, and the newest event there is of that kind. Goes by the index of kinds.
+/// What was recorded after `last_seq` (or ever), oldest first, and the newest event there is of
+/// that kind. Goes by the index of kinds.
 pub(super) fn recorded(
     vault: &Vault,
     last_seq: Option<Seq>,

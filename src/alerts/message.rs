@@ -248,13 +248,15 @@ impl Message {
                     State::LoginExpires(_) => (
                         format!("{name}: login expires in {left}"),
                         format!(
-                            "The login behind {who} expires on {when}, in {left}. Only a person can log in again."
+                            "The login behind {who} expires on {when}, in {left}. Only a person \
+                             can log in again."
                         ),
                     ),
                     _ => (
                         format!("{name}: login has expired"),
                         format!(
-                            "The login behind {who} expired on {when}, {left} ago. Only a person can log in again."
+                            "The login behind {who} expired on {when}, {left} ago. Only a person \
+                             can log in again."
                         ),
                     ),
                 }

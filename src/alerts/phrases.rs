@@ -50,7 +50,8 @@ pub(super) fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
         Loss::Unopened => (
             format!("The login {name} is over"),
             format!(
-                "{who} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up."
+                "{who} cannot be refreshed: the answer to its last refresh does not open, and its \
+                 refresh token is used up."
             ),
         ),
         Loss::Spent => (
@@ -60,7 +61,8 @@ pub(super) fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
         Loss::Moved => (
             format!("{name} is not refreshed"),
             format!(
-                "{who} is not refreshed: the settings name another token endpoint or client than the one it belongs to."
+                "{who} is not refreshed: the settings name another token endpoint or client than \
+                 the one it belongs to."
             ),
         ),
         Loss::Uncertain => (

@@ -415,9 +415,11 @@ proptest! {
                 0 => GrantStatus::Lost(Loss::Dead),
                 _ => GrantStatus::Refreshable(None),
             };
-            let mut scene = stage([CredentialStatus { grant_status, ..token("main", "p:x", now - START + left * HOUR) }]);
+            let mut scene = stage([CredentialStatus { grant_status, ..token("main", "p:x",
+                now - START + left * HOUR) }]);
             if has_trouble {
-                scene.trouble.push(Trouble { key: "k".to_owned(), title: "t".to_owned(), body: String::new() });
+                scene.trouble.push(Trouble { key: "k".to_owned(), title: "t".to_owned(),
+                    body: String::new() });
             }
             let at = UnixMs(now);
             for message in listener.decide(&scene, at).messages {

@@ -335,15 +335,25 @@ impl AgentSurvey<'_> {
         }
         match &status.grant_status {
             GrantStatus::Lost(Loss::Moved) => {
-                format!("If the change is intended: clawkeep models auth trust {}", word())
+                format!(
+                    "If the change is intended: clawkeep models auth trust {}",
+                    word()
+                )
             }
-            GrantStatus::Lost(Loss::Uncertain) => format!("Try to refresh it: clawkeep refresh {}", word()),
+            GrantStatus::Lost(Loss::Uncertain) => {
+                format!("Try to refresh it: clawkeep refresh {}", word())
+            }
             GrantStatus::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
-            GrantStatus::Refreshable(_) if status.refresher == Refresher::Elsewhere(Owner::ClaudeCode) => {
+            GrantStatus::Refreshable(_)
+                if status.refresher == Refresher::Elsewhere(Owner::ClaudeCode) =>
+            {
                 START_CLAUDE.to_owned()
             }
-            GrantStatus::Refreshable(_) if status.refresher == Refresher::Elsewhere(Owner::CodexCli) => {
-                "Start `codex` on this host, which refreshes it. If that does not help, run `codex login` there."
+            GrantStatus::Refreshable(_)
+                if status.refresher == Refresher::Elsewhere(Owner::CodexCli) =>
+            {
+                "Start `codex` on this host, which refreshes it. If that does not help, run \
+                 `codex login` there."
                     .to_owned()
             }
             GrantStatus::Refreshable(_) => match self.borrowed(id) {

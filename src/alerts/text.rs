@@ -46,14 +46,16 @@ pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
 }
 
-/// For Slack: nothing in it is a link, a mention or an entity. Source: Slack's documentation, Formatting text.
+/// For Slack: nothing in it is a link, a mention or an entity. Source: Slack's documentation,
+/// Formatting text.
 pub(super) fn for_slack(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// For Discord: nothing in it is markup, a link or a mention. Source: Discord's documentation, Message formatting.
+/// For Discord: nothing in it is markup, a link or a mention. Source: Discord's documentation,
+/// Message formatting.
 pub(super) fn for_discord(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,5 @@
-//! The chain: `mac[n] = HMAC-SHA256(audit key, mac[n-1] ‖ canonical bytes of event n)`, with 32 zero bytes before the first.
+//! The chain: `mac[n] = HMAC-SHA256(audit key, mac[n-1] ‖ canonical bytes of event n)`, with 32
+//! zero bytes before the first.
 
 use std::fmt;
 
@@ -11,13 +12,15 @@ use super::event::Event;
 
 /// What comes before the first event.
 const GENESIS: [u8; 32] = [0; 32];
-/// What the MAC over kept events begins with, so that it is the MAC of nothing else: no event's bytes and MAC begin so.
+/// What the MAC over kept events begins with, so that it is the MAC of nothing else: no event's
+/// bytes and MAC begin so.
 const KEPT_MARK: &[u8] = b"clawkeep-kept-1";
 /// First word of a head written out.
 const HEAD_MARK: &str = "clawkeep-head-1";
 
-/// The keys of a record: which one an event is chained with depends on when it was recorded. A key that may have become known is
-/// replaced, and the events from then on are chained with the new one, over the MAC of the last before.
+/// The keys of a record: which one an event is chained with depends on when it was recorded. A key
+/// that may have become known is replaced, and the events from then on are chained with the new
+/// one, over the MAC of the last before.
 #[derive(Clone, Debug)]
 pub struct ChainKeys {
     newest: MacState,
@@ -216,7 +219,8 @@ pub enum ChainFault {
     },
     /// The record is sound in itself but not the one the kept head was taken from.
     #[error(
-        "event {seq} is not the one a kept head was taken from: the record was replaced or rolled back"
+        "event {seq} is not the one a kept head was taken from: the record was replaced or rolled \
+         back"
     )]
     NotTheHeads {
         /// Where they part.
@@ -227,15 +231,18 @@ pub enum ChainFault {
     Empty,
     /// Of the events that pruning kept, one is missing or too many.
     #[error(
-        "the events that were kept when the record was pruned up to {last} are not those that are there: one was taken out or put in"
+        "the events that were kept when the record was pruned up to {last} are not those that are \
+         there: one was taken out or put in"
     )]
     KeptMissing {
         /// Up to where it was pruned.
         last: Seq,
     },
-    /// An event is as it was recorded, and the tables by which it, or one before it, is found are not.
+    /// An event is as it was recorded, and the tables by which it, or one before it, is found are
+    /// not.
     #[error(
-        "up to event {seq} something cannot be found by its time or subject: the index tables were modified"
+        "up to event {seq} something cannot be found by its time or subject: the index tables \
+         were modified"
     )]
     Misfiled {
         /// Which.
@@ -305,7 +312,8 @@ pub enum HeadCheck {
     Pruned(Seq),
 }
 
-/// Checks events one after another in constant memory: 40 bytes for each profile whose newest change outlived pruning.
+/// Checks events one after another in constant memory: 40 bytes for each profile whose newest
+/// change outlived pruning.
 #[derive(Debug)]
 pub struct ChainVerifier {
     keys: ChainKeys,
@@ -319,8 +327,9 @@ pub struct ChainVerifier {
 }
 
 impl ChainVerifier {
-    /// Starts before the first event. A kept `head` is checked as the record passes it. `checkpoint`, if the record was pruned,
-    /// is what its newest `audit.pruned` event says; that event itself is checked when it is reached.
+    /// Starts before the first event. A kept `head` is checked as the record passes it.
+    /// `checkpoint`, if the record was pruned, is what its newest `audit.pruned` event says; that
+    /// event itself is checked when it is reached.
     ///
     /// # Errors
     /// When the head is another vault's.
@@ -409,7 +418,8 @@ impl ChainVerifier {
         Ok(())
     }
 
-    /// The event that the next one follows: the last checked, the one up to which the record was pruned, or none.
+    /// The event that the next one follows: the last checked, the one up to which the record was
+    /// pruned, or none.
     fn end(&self) -> Result<(Seq, [u8; 32]), ChainFault> {
         match (self.last, self.checkpoint) {
             (Some(last), _) => Ok(last),

@@ -281,8 +281,9 @@ const CANONICAL_VERSION: u8 = 1;
 const ABSENT: u32 = u32::MAX;
 
 impl Event {
-    /// The bytes that the chain's MAC covers: the format's version, then every field in a fixed order, each
-    /// preceded by its length (big-endian, four bytes), so that no two different events have the same bytes.
+    /// The bytes that the chain's MAC covers: the format's version, then every field in a fixed
+    /// order, each preceded by its length (big-endian, four bytes), so that no two different events
+    /// have the same bytes.
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(320);

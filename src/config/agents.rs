@@ -12,7 +12,8 @@ use crate::domain::AgentName;
 /// An agent and the directory that holds its store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentRef {
-    /// Its name in the vault: an agent id, or the directory where no agent id leads there. One directory has one name.
+    /// Its name in the vault: an agent id, or the directory where no agent id leads there. One
+    /// directory has one name.
     pub name: AgentName,
     /// The agent's directory, absolute; it need not exist.
     pub dir: PathBuf,
@@ -44,16 +45,17 @@ pub fn status_agent(layout: &Layout, settings: &Settings, env: &Env, id: Option<
     by_dir(layout, settings, dir)
 }
 
-/// The agent of `models auth order`: `--agent`, else the configured default agent; the directory variables
-/// have no say. Source: `spec/compat.md`, Paths.
+/// The agent of `models auth order`: `--agent`, else the configured default agent; the directory
+/// variables have no say. Source: `spec/compat.md`, Paths.
 #[must_use]
 pub fn order_agent(layout: &Layout, settings: &Settings, id: Option<&str>) -> AgentRef {
     let name = id.map_or_else(|| settings.default_agent(), AgentName::from_id);
     by_id(layout, settings, &name)
 }
 
-/// The agents a sync works on, sorted by name, each directory once: every agent directory of the state directory
-/// and of `agents.list` that exists, and agent `main` even where its directory does not exist yet.
+/// The agents a sync works on, sorted by name, each directory once: every agent directory of the
+/// state directory and of `agents.list` that exists, and agent `main` even where its directory does
+/// not exist yet.
 ///
 /// # Errors
 /// When the state directory's `agents` cannot be listed.
@@ -84,9 +86,9 @@ fn by_id(layout: &Layout, settings: &Settings, id: &AgentName) -> AgentRef {
     by_dir(layout, settings, dir_of(layout, settings, id))
 }
 
-/// Names the agent of a directory: `main`, then the listed agents, then any agent id that leads there, else the path.
-/// The name depends on the directory alone, or two names would keep two copies of one store. So where file names
-/// ignore case, `MAIN` is `main`.
+/// Names the agent of a directory: `main`, then the listed agents, then any agent id that leads
+/// there, else the path. The name depends on the directory alone, or two names would keep two
+/// copies of one store. So where file names ignore case, `MAIN` is `main`.
 fn by_dir(layout: &Layout, settings: &Settings, dir: PathBuf) -> AgentRef {
     let main = AgentName::default();
     let listed = settings.agents.iter().map(|agent| &agent.name);
@@ -104,15 +106,16 @@ fn by_dir(layout: &Layout, settings: &Settings, dir: PathBuf) -> AgentRef {
     }
 }
 
-/// Whether file names ignore case, as on Windows and macOS they do unless a directory is set up otherwise.
+/// Whether file names ignore case, as on Windows and macOS they do unless a directory is set up
+/// otherwise.
 const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
 
 fn is_same_dir(a: &Path, b: &Path) -> bool {
     a == b || IGNORES_CASE && a.as_os_str().eq_ignore_ascii_case(b.as_os_str())
 }
 
-/// The directory of an agent, `<state>/agents/<id>/agent`, with the id as the disk has it. Any other is returned as
-/// it is.
+/// The directory of an agent, `<state>/agents/<id>/agent`, with the id as the disk has it. Any
+/// other is returned as it is.
 fn with_case_of_disk(layout: &Layout, dir: PathBuf) -> PathBuf {
     let Some(id) = unlisted_name(layout, &dir).filter(|_| IGNORES_CASE) else {
         return dir;

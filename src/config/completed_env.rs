@@ -35,9 +35,9 @@ fn carries_provider_secret(name: &str) -> bool {
 }
 
 impl Env {
-    /// As it is to be used for finding keys: where it sets nothing, what `.env` files set, then what the configuration sets,
-    /// and then what a login shell adds. Files and shell add secrets alone: they must not choose a program or move a path. What was
-    /// not used, and why.
+    /// As it is to be used for finding keys: where it sets nothing, what `.env` files set, then
+    /// what the configuration sets, and then what a login shell adds. Files and shell add secrets
+    /// alone: they must not choose a program or move a path. What was not used, and why.
     #[must_use]
     pub fn completed(&self, layout: &Layout, settings: &Settings) -> (Self, Vec<EnvFault>) {
         let mut env = self.clone();
@@ -71,8 +71,8 @@ impl Env {
         (env, faults)
     }
 
-    /// What a login shell adds to what is `known`. It runs in this environment, with what its own profile says: that of a home which
-    /// somebody else can change is not run.
+    /// What a login shell adds to what is `known`. It runs in this environment, with what its own
+    /// profile says: that of a home which somebody else can change is not run.
     fn ask_shell(
         &self,
         known: &Self,

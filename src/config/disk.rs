@@ -1,4 +1,5 @@
-//! The one place in this layer that touches the disk: the configuration, and listing agent directories.
+//! The one place in this layer that touches the disk: the configuration, and listing agent
+//! directories.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -14,12 +15,12 @@ use crate::platform::{
     resolve_link, sync_dir, sync_file,
 };
 
-/// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
-/// a limit keeps a wrong path (a log, a device) from filling memory.
+/// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some
+/// thousands; a limit keeps a wrong path (a log, a device) from filling memory.
 const CONFIG_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The configuration's text, `None` when there is no file. It may hold API keys, so it is wiped when dropped.
-/// Bytes that are no UTF-8 are replaced, as the reference does.
+/// The configuration's text, `None` when there is no file. It may hold API keys, so it is wiped
+/// when dropped. Bytes that are no UTF-8 are replaced, as the reference does.
 pub(super) fn config_text(path: &Path) -> Result<Option<Zeroizing<String>>, ConfigError> {
     let bytes = config_bytes(path)?;
     Ok(bytes.map(|bytes| Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())))
@@ -31,7 +32,8 @@ pub(super) fn config_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Co
     Ok(contents.map(|contents| contents.bytes))
 }
 
-/// What the name of a configuration being written ends in. It is a draft and nothing else: it is never exchanged, as a store's is.
+/// What the name of a configuration being written ends in. It is a draft and nothing else: it is
+/// never exchanged, as a store's is.
 pub(crate) const DRAFT: &str = ".clawkeep-draft";
 
 /// How long to wait for another process of ours that changes the configuration.
@@ -59,7 +61,8 @@ impl OpenConfig {
         config_bytes(&self.real)
     }
 
-    /// Keeps these bytes beside it, durably, in a file of the user's alone whose name ends in `stamp`.
+    /// Keeps these bytes beside it, durably, in a file of the user's alone whose name ends in
+    /// `stamp`.
     pub(super) fn keep(&self, stamp: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
         let name = |number: usize| {
             let mut name = self.real.as_os_str().to_owned();
@@ -106,7 +109,8 @@ pub(super) fn discard(copy: &Path) -> Result<(), FileError> {
     remove_if_present(copy).map(|_| ())
 }
 
-/// The directories `<state>/agents/<id>/agent` that exist, unsorted. Who can put something there could have it taken for an agent.
+/// The directories `<state>/agents/<id>/agent` that exist, unsorted. Who can put something there
+/// could have it taken for an agent.
 pub(super) fn agent_dirs(state_dir: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let path = state_dir.join("agents");
     check_agents(&path)?;

@@ -1,7 +1,9 @@
-//! Keys in `.env` files: the working directory's and the state directory's, which the reference loads at its start.
+//! Keys in `.env` files: the working directory's and the state directory's, which the reference
+//! loads at its start.
 //!
-//! Only the variables that carry a provider's secret are taken, and only where the environment has none of that name: a
-//! directory that somebody else filled must not move a path or choose a program.
+//! Only the variables that carry a provider's secret are taken, and only where the environment has
+//! none of that name: a directory that somebody else filled must not move a path or choose a
+//! program.
 
 use std::path::Path;
 
@@ -11,7 +13,8 @@ use super::disk;
 use super::error::ConfigError;
 use crate::platform::FileError;
 
-/// The variables of a `.env` file that are among `wanted`, in the order written. One that cannot be read has none.
+/// The variables of a `.env` file that are among `wanted`, in the order written. One that cannot be
+/// read has none.
 ///
 /// # Errors
 /// When somebody else can have changed the file.
@@ -26,7 +29,8 @@ pub(super) fn load(
     }
 }
 
-/// `NAME=value` a line, as the reference's reader has it: `export` in front, quotes around, a comment behind.
+/// `NAME=value` a line, as the reference's reader has it: `export` in front, quotes around, a
+/// comment behind.
 pub(crate) fn parse(text: &str) -> impl Iterator<Item = (String, Zeroizing<String>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().filter_map(|line| {
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_the_reference_reads_them() {
-        let text = "# mine\nA=1\n export B = 'two # 2' # c\r\nC: \"x=y\"\nD=a#b\nE=`q`\nF=\n=no\nno\nG.h-i=it's\n";
+        let text = "# mine\nA=1\n export B = 'two # 2' # \
+            c\r\nC: \"x=y\"\nD=a#b\nE=`q`\nF=\n=no\nno\nG.h-i=it's\n";
         let read: Vec<_> = parse(text)
             .map(|(name, value)| format!("{name}={}", *value))
             .collect();

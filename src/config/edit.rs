@@ -60,8 +60,8 @@ pub enum ConfigChange {
     None,
 }
 
-/// Changes the configuration at `path`, making it if there is none. The file is replaced at once, mode 0600 as the
-/// reference gives it; a link stays a link.
+/// Changes the configuration at `path`, making it if there is none. The file is replaced at once,
+/// mode 0600 as the reference gives it; a link stays a link.
 ///
 /// # Errors
 /// See [`ConfigEditError`].
@@ -109,7 +109,8 @@ fn edit_config_in(
             return Ok((ConfigChange::Written, kept));
         }
         if let Some(kept) = kept {
-            disk::discard(&kept)?; // of what another program has replaced meanwhile, or of what was not changed
+            // of what another program has replaced meanwhile, or of what was not changed
+            disk::discard(&kept)?;
         }
         replaced?;
     }
@@ -158,7 +159,8 @@ fn unsure(path: &Path, edit: &ConfigEdit) -> ConfigEditError {
 }
 
 impl ConfigEdit {
-    /// The configuration after the change; `None` where `auth` or a part of it is not what it should be.
+    /// The configuration after the change; `None` where `auth` or a part of it is not what it
+    /// should be.
     fn apply(&self, before: &Value) -> Option<Value> {
         let mut after = before.clone();
         let root = after.as_object_mut()?;
@@ -211,7 +213,8 @@ impl ConfigEdit {
     fn by_hand(&self) -> String {
         match self {
             Self::Put { id, provider, mode } => format!(
-                "in auth.profiles: \"{0}\": {{ provider: \"{1}\", mode: \"{2}\" }}, and \"{0}\" first in auth.order of {1}, if it has one",
+                "in auth.profiles: \"{0}\": {{ provider: \"{1}\", mode: \"{2}\" }}, \
+                 and \"{0}\" first in auth.order of {1}, if it has one",
                 from_outside(id.as_str()),
                 from_outside(provider.as_str()),
                 mode.as_str()
@@ -241,7 +244,8 @@ fn object_in<'v>(
         .as_object_mut()
 }
 
-/// The lists of `auth.order`, which need not be there; those that are no lists are passed over, as the reference does.
+/// The lists of `auth.order`, which need not be there; those that are no lists are passed over, as
+/// the reference does.
 fn orders(
     auth: &mut Map<String, Value>,
 ) -> Option<impl Iterator<Item = (&String, &mut Vec<Value>)>> {
@@ -316,7 +320,8 @@ fn change_object(
     Some(())
 }
 
-/// Takes out what is not wanted and puts in what is missing; what stays keeps its text and its comments.
+/// Takes out what is not wanted and puts in what is missing; what stays keeps its text and its
+/// comments.
 fn change_array(node: &CstArray, wanted: &[Value]) -> Option<()> {
     let says = |node: &CstNode| node.to_serde_value();
     for element in node.elements() {

@@ -26,10 +26,11 @@ pub(super) const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
     ("mistral", &["MISTRAL_API_KEY"]),
 ];
 
-/// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value: API keys are among them.
+/// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value:
+/// API keys are among them.
 ///
-/// Names and values are bytes, as the system has them. A value is read as text ([`Env::get`]) or as a
-/// path ([`Env::path`]), and an empty one counts as unset.
+/// Names and values are bytes, as the system has them. A value is read as text ([`Env::get`]) or as
+/// a path ([`Env::path`]), and an empty one counts as unset.
 #[derive(Clone, Default)]
 pub struct Env {
     pub(super) variables: BTreeMap<OsString, OsString>,
@@ -57,14 +58,16 @@ impl Env {
         }
     }
 
-    /// Reads the gateway's paths without surrounding space, as the reference does: for a process that stands in for it.
+    /// Reads the gateway's paths without surrounding space, as the reference does: for a process
+    /// that stands in for it.
     #[must_use]
     pub fn of_stand_in(mut self, is_stand_in: bool) -> Self {
         self.is_stand_in = is_stand_in;
         self
     }
 
-    /// Sets the home directory that the user database has for this user: it counts where `HOME` is not set.
+    /// Sets the home directory that the user database has for this user: it counts where `HOME` is
+    /// not set.
     #[must_use]
     pub fn with_account_home(mut self, home: Option<PathBuf>) -> Self {
         self.account_home = home.filter(|home| home.is_absolute());
@@ -76,7 +79,8 @@ impl Env {
         self.account_home.as_deref()
     }
 
-    /// Whether the locale's character set is UTF-8. Source: POSIX, chapter 8.2: the first of three variables that is set counts.
+    /// Whether the locale's character set is UTF-8. Source: POSIX, chapter 8.2: the first of three
+    /// variables that is set counts.
     #[must_use]
     pub fn is_utf8(&self) -> bool {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -111,8 +115,8 @@ impl Env {
         (!value.is_empty()).then_some(value)
     }
 
-    /// A variable's text as it stands; an empty one counts as unset, and so does one that is not UTF-8.
-    /// [`Layout::resolve`] refuses the latter where it would have decided something.
+    /// A variable's text as it stands; an empty one counts as unset, and so does one that is not
+    /// UTF-8. [`Layout::resolve`] refuses the latter where it would have decided something.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.raw(name)?.to_str()
@@ -126,8 +130,9 @@ impl Env {
             .filter(|value| !value.is_empty())
     }
 
-    /// The path in a variable, byte for byte: `/a` and `/a ` are two directories. One of nothing but space counts as unset. A process that
-    /// stands in for the gateway leaves out the space around the gateway's own variables.
+    /// The path in a variable, byte for byte: `/a` and `/a ` are two directories. One of nothing
+    /// but space counts as unset. A process that stands in for the gateway leaves out the space
+    /// around the gateway's own variables.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<&Path> {
         let value = self.raw(name)?;
@@ -144,7 +149,8 @@ impl Env {
         (!trimmed.is_empty()).then_some(Path::new(path))
     }
 
-    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads switches.
+    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads
+    /// switches.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
         self.trimmed(name).is_some_and(|value| {
@@ -221,7 +227,8 @@ pub fn provider_variable<'a>(env: &'a Env, provider: &ProviderId) -> Option<Prov
     })
 }
 
-/// The variables that may carry `provider`'s secret, first choice first; empty for a provider that has none.
+/// The variables that may carry `provider`'s secret, first choice first; empty for a provider that
+/// has none.
 #[must_use]
 pub fn provider_variables(provider: &ProviderId) -> &'static [&'static str] {
     PROVIDER_VARIABLES

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::platform::{FileError, LockError};
 
-/// Why the configuration, or the agents it speaks of, cannot be read. Nothing of its text is shown: API keys may be in it.
+/// Why the configuration, or the agents it speaks of, cannot be read. Nothing of its text is shown:
+/// API keys may be in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -24,7 +25,8 @@ pub enum ConfigError {
     #[error("the agents of the state directory cannot be used")]
     AgentsUntrusted(#[source] FileError),
     /// The text is no JSON5.
-    #[error("the configuration {} is not valid JSON5 at line {line}, column {column}", path.display())]
+    #[error("the configuration {} is not valid JSON5 at line {line}, column {column}",
+        path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -36,7 +38,8 @@ pub enum ConfigError {
         parser: json5::Error,
     },
     /// Brackets nest deeper than any configuration's.
-    #[error("the configuration {} nests deeper than {limit} levels at line {line}, column {column}", path.display())]
+    #[error("the configuration {} nests deeper than {limit} levels at line {line}, column \
+        {column}", path.display())]
     TooDeep {
         /// The file.
         path: PathBuf,
@@ -63,7 +66,8 @@ pub enum ConfigEditError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// It is written in a way that cannot be changed with certainty.
-    #[error("the configuration {} is written in a way that cannot be changed without risk", path.display())]
+    #[error("the configuration {} is written in a way that cannot be changed without risk",
+        path.display())]
     Unsure {
         /// The configuration.
         path: PathBuf,
@@ -78,7 +82,8 @@ pub enum ConfigEditError {
     },
 }
 
-/// Why the settings cannot be used. No text that is set in them is shown, only names, and words that had to be one of a few.
+/// Why the settings cannot be used. No text that is set in them is shown, only names, and words
+/// that had to be one of a few.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnSettingsError {

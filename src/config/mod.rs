@@ -1,8 +1,8 @@
-//! Where things are and what the gateway is configured to do: the environment as the binary passes it in,
-//! paths, agents, and the gateway's JSON5 configuration.
+//! Where things are and what the gateway is configured to do: the environment as the binary passes
+//! it in, paths, agents, and the gateway's JSON5 configuration.
 //!
-//! Nothing here asks the process for its environment, working directory or clock. The disk is read in one
-//! place, `disk`. What is written is the configuration alone, by `edit`.
+//! Nothing here asks the process for its environment, working directory or clock. The disk is read
+//! in one place, `disk`. What is written is the configuration alone, by `edit`.
 
 mod agents;
 mod completed_env;

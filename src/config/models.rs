@@ -9,7 +9,8 @@ use crate::domain::ProviderId;
 const DEFAULT_MODEL: (&str, &str) = ("anthropic", "claude-opus-4-5");
 /// The provider of a model named without one. Source: as above.
 const DEFAULT_PROVIDER: &str = "anthropic";
-/// Aliases of listed models that have none of their own. Source: the reference's defaults as of 2026-01-09.
+/// Aliases of listed models that have none of their own. Source: the reference's defaults as of
+/// 2026-01-09.
 const BUILT_IN_ALIASES: [(&str, &str); 6] = [
     ("opus", "anthropic/claude-opus-4-5"),
     ("sonnet", "anthropic/claude-sonnet-4-5"),
@@ -35,7 +36,8 @@ impl std::fmt::Display for ModelRef {
 }
 
 impl ModelRef {
-    /// Reads `provider/model`, cut at the first `/`; without one the provider is Anthropic. `None` when either part is empty.
+    /// Reads `provider/model`, cut at the first `/`; without one the provider is Anthropic. `None`
+    /// when either part is empty.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let raw = raw.trim();
@@ -139,7 +141,8 @@ impl Models {
         }
     }
 
-    /// What a model's name means: an alias where it has no `/` and is one (in any case), else [`ModelRef::parse`].
+    /// What a model's name means: an alias where it has no `/` and is one (in any case), else
+    /// [`ModelRef::parse`].
     #[must_use]
     pub fn resolve(&self, raw: &str) -> Option<ModelRef> {
         let wanted = raw.trim().to_lowercase();

@@ -2,14 +2,15 @@
 
 use json5::Position;
 
-/// Deepest nesting read. The parser recurses without a limit of its own, and text that nests deep enough would
-/// end the process for want of stack; configurations nest less than ten levels. The number is `serde_json`'s.
+/// Deepest nesting read. The parser recurses without a limit of its own, and text that nests deep
+/// enough would end the process for want of stack; configurations nest less than ten levels. The
+/// number is `serde_json`'s.
 pub(super) const NESTING_MAX: usize = 128;
 
 /// Where brackets outside strings and comments first nest deeper than [`NESTING_MAX`].
 ///
-/// Until the first syntax error, where the parser stops, this takes the same characters for strings and comments
-/// as the parser does, so the parser never goes deeper than what is counted here.
+/// Until the first syntax error, where the parser stops, this takes the same characters for strings
+/// and comments as the parser does, so the parser never goes deeper than what is counted here.
 pub(super) fn too_deep_at(text: &str) -> Option<Position> {
     let mut depth = 0_usize;
     let mut inside = Inside::Nothing;
@@ -93,7 +94,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_passes_parses_to_no_more_than_the_limit(text in "[\\[\\]{}:a,'\"/*\\\\\n]{0,60}", levels in 100_usize..160) {
+        fn what_passes_parses_to_no_more_than_the_limit(text in "[\\[\\]{}:a,'\"/*\\\\\n]{0,60}",
+            levels in 100_usize..160) {
             let text = format!("{}{text}{}", "[".repeat(levels), "]".repeat(levels));
             if too_deep_at(&text).is_none() && let Ok(value) = json5::from_str::<Value>(&text) {
                 prop_assert!(depth(&value) <= NESTING_MAX);

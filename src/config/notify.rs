@@ -23,8 +23,8 @@ const NAME_MAX: usize = 32;
 /// The targets of alerts, and the times at which they are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifySettings {
-    /// How often one is reminded of what lasts, in milliseconds; `None`: never. Set by `notify.repeat = "24h"` (the default) or
-    /// `"never"`.
+    /// How often one is reminded of what lasts, in milliseconds; `None`: never. Set by
+    /// `notify.repeat = "24h"` (the default) or `"never"`.
     pub repeat_ms: Option<i64>,
     /// How long before the expiry of a login that nothing refreshes the first alert is sent, in
     /// milliseconds. Set by `notify.ahead = "14d"` (the default).
@@ -112,7 +112,8 @@ pub enum BodyFormat {
     Discord,
 }
 
-/// An address that messages may be sent to: https always, except to a literal address of this machine.
+/// An address that messages may be sent to: https always, except to a literal address of this
+/// machine.
 ///
 /// # Errors
 /// What is wrong with it, as the rest of a sentence. The address is not in it.
@@ -165,7 +166,8 @@ impl NotifyTarget {
         all.filter(|path| path.is_absolute())
     }
 
-    /// The target that an argument names: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
+    /// The target that an argument names: `desktop`, `ntfy:URL`, `webhook:URL` or
+    /// `command:PROGRAM`.
     ///
     /// # Errors
     /// What is wrong with it, as a sentence without the address.
@@ -266,7 +268,8 @@ impl Written {
             _ if is_never => None,
             None => default.repeat_ms,
             Some(repeat) => {
-                let what = "notify.repeat is a span from five minutes to a year, such as \"24h\", or \"never\"";
+                let what = "notify.repeat is a span from five minutes to a year, such as \"24h\", \
+                    or \"never\"";
                 Some(span(&repeat, REPEAT_MIN, what, invalid)?)
             }
         };

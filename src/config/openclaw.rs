@@ -1,4 +1,5 @@
-//! Where OpenClaw keeps its state. Whether a directory is OpenClaw's is `platform::openclaw`'s to say.
+//! Where OpenClaw keeps its state. Whether a directory is OpenClaw's is `platform::openclaw`'s to
+//! say.
 
 use std::path::{Path, PathBuf};
 

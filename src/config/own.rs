@@ -1,5 +1,6 @@
-//! This program's own settings: `clawkeep.toml` in the state directory. Unlike the gateway's configuration they are read strictly:
-//! a name that means nothing is most likely one that was mistyped.
+//! This program's own settings: `clawkeep.toml` in the state directory. Unlike the gateway's
+//! configuration they are read strictly: a name that means nothing is most likely one that was
+//! mistyped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,22 +34,24 @@ pub struct OwnSettings {
     /// How long events are kept, in milliseconds; `None`: permanently. Set by `clawkeep.retention =
     /// "400d"`.
     pub retention_ms: Option<i64>,
-    /// Whether another account may be used where the first choice cannot be. Set by `clawkeep.fallback = "any"` (the default) or
-    /// `"none"`.
+    /// Whether another account may be used where the first choice cannot be. Set by
+    /// `clawkeep.fallback = "any"` (the default) or `"none"`.
     pub fallback: Fallback,
-    /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
-    /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
+    /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes
+    /// messages as syslog does. Set by `clawkeep.heads = "syslog"`, or
+    /// `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
     /// The users and groups that are trusted with clawkeep's files. Set by `clawkeep.trusted =
     /// ["uid:1000", "gid:2000"]`.
     pub trusted: Vec<Admitted>,
-    /// Whether the vault may lie on storage that other kernels may share. Set by `clawkeep.allow_shared_storage = true`, for a
-    /// mount that only this machine uses.
+    /// Whether the vault may lie on storage that other kernels may share. Set by
+    /// `clawkeep.allow_shared_storage = true`, for a mount that only this machine uses.
     pub allow_shared_storage: bool,
-    /// How stores are exported. Set by `clawkeep.export = "file"` (the default), `"runtime"` or `"off"`.
+    /// How stores are exported. Set by `clawkeep.export = "file"` (the default), `"runtime"` or
+    /// `"off"`.
     pub export: ExportMode,
-    /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by its directory alone is named by
-    /// that, an absolute path.
+    /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by
+    /// its directory alone is named by that, an absolute path.
     pub agents: BTreeMap<AgentName, ExportMode>,
     /// What `[providers.<id>]` says, by provider.
     pub providers: BTreeMap<ProviderId, ProviderSettings>,
@@ -116,8 +119,8 @@ impl ExportMode {
     }
 }
 
-/// What is written of a provider: where it gives out tokens, and how. What is not written stays as it is built in.
-/// Source: `spec/oauth.md`, Providers.
+/// What is written of a provider: where it gives out tokens, and how. What is not written stays as
+/// it is built in. Source: `spec/oauth.md`, Providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
@@ -135,7 +138,8 @@ pub struct ProviderSettings {
     pub device_url: Option<String>,
     /// The port on loopback that a login must come back to; any that is free where there is none.
     pub redirect_port: Option<u16>,
-    /// The path that it comes back to, and the host it is called by there; `/callback` on `127.0.0.1` where it does not matter.
+    /// The path that it comes back to, and the host it is called by there; `/callback` on
+    /// `127.0.0.1` where it does not matter.
     pub redirect_path: Option<String>,
     /// The name under which the provider knows loopback: `localhost`, or none.
     pub redirect_host: Option<String>,
@@ -231,8 +235,9 @@ struct AgentSettings {
 }
 
 impl OwnSettings {
-    /// Reads the settings at `path`; the defaults where there is no file. They say where refresh tokens are sent to, which programs
-    /// are run and who is trusted, so they count only where nobody else can have changed them: whom they admit themselves has no say.
+    /// Reads the settings at `path`; the defaults where there is no file. They say where refresh
+    /// tokens are sent to, which programs are run and who is trusted, so they count only where
+    /// nobody else can have changed them: whom they admit themselves has no say.
     ///
     /// # Errors
     /// When the file cannot be read or trusted, or says what means nothing.
@@ -365,7 +370,8 @@ impl OwnSettings {
     }
 }
 
-/// What the parser says, in one short line and without the text that it quotes: a secret may have been written in a wrong place.
+/// What the parser says, in one short line and without the text that it quotes: a secret may have
+/// been written in a wrong place.
 fn without_values(said: &str) -> String {
     let quoted = said.split_once('"').zip(said.rsplit_once('"'));
     match quoted {
@@ -385,7 +391,8 @@ fn export_mode(
         match ExportMode::from_name(written.get_ref()) {
             // Refused here, since a store that has no place to go is removed all the same.
             Some(ExportMode::Runtime) if cfg!(windows) => Err(refused(format!(
-                "{name} is \"runtime\", and Windows has no runtime directory: set it to \"file\" or \"off\""
+                "{name} is \"runtime\", and Windows has no runtime directory: set it \
+                 to \"file\" or \"off\""
             ))),
             Some(mode) => Ok(mode),
             None => Err(refused(format!(
@@ -417,7 +424,8 @@ fn agent_modes(
     Ok(modes)
 }
 
-/// The agent that settings are for: an id as the gateway's configuration has it, or the directory of one that has none.
+/// The agent that settings are for: an id as the gateway's configuration has it, or the directory
+/// of one that has none.
 fn agent_named(written: &str) -> Option<AgentName> {
     let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {
@@ -483,7 +491,8 @@ mod tests {
         let modes =
             |text: &str, agent: &str| parse(text).unwrap().export_of(&AgentName::from_id(agent));
         assert_eq!(modes("", "main"), ExportMode::File);
-        let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work Agent!\"]\nexport = \"file\"\n[agents.none]\n";
+        let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work \
+            Agent!\"]\nexport = \"file\"\n[agents.none]\n";
         let (of_ops, all) = match cfg!(windows) {
             true => (ExportMode::File, all.replace("runtime", "file")),
             false => (ExportMode::Runtime, all.to_owned()),

@@ -14,7 +14,8 @@ use crate::platform::{
 /// Directory and suffix names of our own. Source: `spec/vault.md`, Keys and The audit record.
 const PROGRAM: &str = "clawkeep";
 
-/// The variable that admits users and groups whose files are used, where `clawkeep.toml` itself would be theirs to write.
+/// The variable that admits users and groups whose files are used, where `clawkeep.toml` itself
+/// would be theirs to write.
 pub const TRUSTED_VARIABLE: &str = "CLAWKEEP_TRUSTED";
 
 /// Why paths cannot be worked out.
@@ -23,11 +24,14 @@ pub const TRUSTED_VARIABLE: &str = "CLAWKEEP_TRUSTED";
 pub enum PathError {
     /// There is no home directory in the environment, nor in the user database.
     #[error(
-        "the home directory is not known: {HOME_VARIABLE} is not set, and the user database has none for this user. Set {HOME_VARIABLE} to a directory of yours, or name one for all files with --state-dir DIR"
+        "the home directory is not known: {HOME_VARIABLE} is not set, and the user database has \
+         none for this user. Set {HOME_VARIABLE} to a directory of yours, or name one for all \
+         files with --state-dir DIR"
     )]
     NoHome,
     /// The home directory is a relative path, which would mean another place in every directory.
-    #[error("{HOME_VARIABLE} is `{}`, which is not an absolute path. Set {HOME_VARIABLE} to the absolute path of your home directory", escaped(&shown_path(.0)))]
+    #[error("{HOME_VARIABLE} is `{}`, which is not an absolute path. Set {HOME_VARIABLE} to the \
+        absolute path of your home directory", escaped(&shown_path(.0)))]
     RelativeHome(PathBuf),
     /// Windows makes no file of that name.
     #[error("{} cannot be used: {why}. Name another one", escaped(&shown_path(.path)))]
@@ -71,7 +75,8 @@ pub struct Overrides {
     pub vault: Option<PathBuf>,
     /// Whether the program was called by the gateway's name.
     pub is_stand_in: bool,
-    /// The vault that counts, one of [`Layout::vaults`]. Where there are several, the caller decides.
+    /// The vault that counts, one of [`Layout::vaults`]. Where there are several, the caller
+    /// decides.
     pub chosen_vault: Option<PathBuf>,
 }
 
@@ -207,7 +212,8 @@ impl Layout {
             },
             vault_file: named_vault.unwrap_or_else(|| vault_dir.join(VAULT)),
             oauth_dir: named("CLAWDBOT_OAUTH_DIR").unwrap_or_else(|| state_dir.join("credentials")),
-            // Source: Claude Code 2.1: in its directory where that is named, else in the home directory itself.
+            // Source: Claude Code 2.1: in its directory where that is named, else in the home
+            // directory itself.
             claude_account_file: claude_dir.as_deref().unwrap_or(&home).join(".claude.json"),
             claude_code_file: claude_dir
                 .unwrap_or_else(|| home.join(".claude"))
@@ -323,8 +329,9 @@ impl Layout {
         self.home.join("Library").join("LaunchAgents")
     }
 
-    /// The variables that these paths come from, where they say something else than goes without saying: what a process that is started
-    /// from elsewhere needs, to find the same and to use it. Paths are absolute; none of them is a secret.
+    /// The variables that these paths come from, where they say something else than goes without
+    /// saying: what a process that is started from elsewhere needs, to find the same and to use it.
+    /// Paths are absolute; none of them is a secret.
     #[must_use]
     pub fn variables(&self, env: &Env) -> Vec<(&'static str, PathBuf)> {
         let state_dirs = ["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"];
@@ -347,7 +354,8 @@ impl Layout {
             let path = self.user_path(env.path(name)?);
             Some((name, path))
         });
-        // Its default is not left out: a login in a keychain is named by whether the variable is set.
+        // Its default is not left out: a login in a keychain is named by whether the variable is
+        // set.
         let claude = env
             .raw("CLAUDE_CONFIG_DIR")
             .map(|dir| ("CLAUDE_CONFIG_DIR", self.working_dir.join(dir)));
@@ -371,7 +379,8 @@ impl Layout {
             .collect()
     }
 
-    /// A path as a person or a configuration wrote it: a leading `~` is home, relative ones start at the working directory.
+    /// A path as a person or a configuration wrote it: a leading `~` is home, relative ones start
+    /// at the working directory.
     #[must_use]
     pub fn user_path(&self, path: &Path) -> PathBuf {
         Place {
@@ -381,7 +390,8 @@ impl Layout {
         .user_path(path)
     }
 
-    /// The variables that are ignored since their paths are relative. Source: XDG Base Directory Specification.
+    /// The variables that are ignored since their paths are relative. Source: XDG Base Directory
+    /// Specification.
     pub fn ignored_variables<'e>(
         &self,
         env: &'e Env,
@@ -391,8 +401,9 @@ impl Layout {
         variables.filter(|(_, path)| !path.is_absolute())
     }
 
-    /// A path as people read it, home written as `~`. On Windows, where no program but PowerShell knows what that is, the whole path;
-    /// a process that stands in for the gateway writes what the gateway does.
+    /// A path as people read it, home written as `~`. On Windows, where no program but PowerShell
+    /// knows what that is, the whole path; a process that stands in for the gateway writes what the
+    /// gateway does.
     #[must_use]
     pub fn shorten_home(&self, path: &Path) -> String {
         match path.strip_prefix(&self.home) {
@@ -406,7 +417,8 @@ impl Layout {
     }
 }
 
-/// The variable that names the home directory. Source: Node's `os.homedir`, which on Windows does not read `HOME`.
+/// The variable that names the home directory. Source: Node's `os.homedir`, which on Windows does
+/// not read `HOME`.
 pub const HOME_VARIABLE: &str = match cfg!(windows) {
     true => "USERPROFILE",
     false => "HOME",
@@ -450,7 +462,8 @@ fn with_drive_resolved(path: PathBuf) -> PathBuf {
     }
 }
 
-/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, symbolic links or not.
+/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, symbolic links or
+/// not.
 fn without_dots(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {

@@ -1,5 +1,6 @@
-//! The gateway's configuration as far as credentials are concerned, read leniently: a field of the wrong type counts as
-//! absent, unknown fields are none of our business. Only text that is no JSON5 at all is refused.
+//! The gateway's configuration as far as credentials are concerned, read leniently: a field of the
+//! wrong type counts as absent, unknown fields are none of our business. Only text that is no JSON5
+//! at all is refused.
 
 use std::fmt;
 use std::path::Path;
@@ -31,8 +32,8 @@ pub struct ProfileSetting {
 }
 
 impl ProfileSetting {
-    /// Whether a stored credential may be used for it: provider and mode agree, `oauth` accepts a token.
-    /// Source: `spec/compat.md`, Resolving a secret for a provider.
+    /// Whether a stored credential may be used for it: provider and mode agree, `oauth` accepts a
+    /// token. Source: `spec/compat.md`, Resolving a secret for a provider.
     #[must_use]
     pub fn admits(&self, credential: &Credential<'_>) -> bool {
         let mode_agrees = match self.mode {
@@ -153,7 +154,8 @@ impl Settings {
         }
     }
 
-    /// The agent that the gateway serves by default: the first marked so, else the first listed, else `main`.
+    /// The agent that the gateway serves by default: the first marked so, else the first listed,
+    /// else `main`.
     #[must_use]
     pub fn default_agent(&self) -> AgentName {
         let marked = self.agents.iter().find(|agent| agent.is_default);
@@ -190,7 +192,8 @@ impl Settings {
             .map(|order| order.ids.clone())
     }
 
-    /// The variables that the configuration sets where the environment does not: name and value, in the clear.
+    /// The variables that the configuration sets where the environment does not: name and value, in
+    /// the clear.
     pub fn expose_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables
             .iter()
@@ -204,8 +207,8 @@ impl Settings {
             .map(|entry| entry.provider.as_str())
     }
 
-    /// The key that the configuration itself has for a provider, in the clear, trimmed, not empty. A name as written
-    /// is preferred to one that means the same.
+    /// The key that the configuration itself has for a provider, in the clear, trimmed, not empty.
+    /// A name as written is preferred to one that means the same.
     #[must_use]
     pub fn expose_provider_key(&self, provider: &str) -> Option<&str> {
         let wanted = ProviderId::new(provider);
@@ -234,7 +237,8 @@ pub(crate) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError>
         });
     }
     json5::from_str::<Value>(text).map_err(|source| {
-        // Where the text ends too early, the parser names the beginning of what is not closed: of no help in finding it.
+        // Where the text ends too early, the parser names the beginning of what is not closed: of
+        // no help in finding it.
         let place = source.position().filter(|_| !is_cut_short(&source));
         let at = place.unwrap_or_else(|| Position::from_offset(text.trim_end().len(), text));
         let (line, column) = (at.line + 1, at.column + 1);

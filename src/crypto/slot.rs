@@ -57,14 +57,15 @@ pub struct SlotRecord {
     pub key_id: KeyId,
     /// Says whether a key found there is the right one.
     pub check: [u8; 16],
-    /// How the key comes from a passphrase, as [`super::argon2id::Argon2id`] prints it; only slots of that kind have it.
+    /// How the key comes from a passphrase, as [`super::argon2id::Argon2id`] prints it; only slots
+    /// of that kind have it.
     pub kdf: Option<String>,
     /// The data key, sealed under the slot's key.
     pub wrapped: SealedBlob,
 }
 
-/// The two blobs a new slot needs: the data key under the slot key, and the slot key under the data key
-/// (so that a rotation can wrap again without asking anybody).
+/// The two blobs a new slot needs: the data key under the slot key, and the slot key under the data
+/// key (so that a rotation can wrap again without asking anybody).
 #[derive(Debug)]
 pub struct WrappedKeys {
     /// The data key, sealed under the slot's key.
@@ -73,7 +74,8 @@ pub struct WrappedKeys {
     pub slot_key: SealedBlob,
 }
 
-/// What a slot's blobs are bound to. The parameters of a passphrase are among it where there are any: they cannot be weakened.
+/// What a slot's blobs are bound to. The parameters of a passphrase are among it where there are
+/// any: they cannot be weakened.
 fn aad(vault: VaultId, column: &str, (slot, kind, kdf): SlotName<'_>) -> Aad {
     let aad = Aad::new(vault, "key_slots", column)
         .number(slot)
@@ -163,7 +165,8 @@ const KEYFILE_MARK: &str = "CLAWKEEP-KEY-1";
 pub fn keyfile_text(vault: VaultId, key: &SlotKey) -> Zeroizing<String> {
     let hex = Zeroizing::new(data_encoding::HEXLOWER.encode(key.expose_secret()));
     Zeroizing::new(format!(
-        "# clawkeep key file of vault {vault}\n# Who reads this file can open that vault; without it the vault cannot be opened.\n{KEYFILE_MARK} {}\n",
+        "# clawkeep key file of vault {vault}\n# Who reads this file can open that vault; without \
+         it the vault cannot be opened.\n{KEYFILE_MARK} {}\n",
         hex.as_str()
     ))
 }

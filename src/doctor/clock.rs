@@ -87,7 +87,8 @@ fn login(layout: &Layout) -> Option<Finding> {
     };
     let late = modified_ms(path)? - login.expires.floor_ms();
     let message = format!(
-        "{} was written {} after the login in it had expired: it was not refreshed, or the clock runs fast",
+        "{} was written {} after the login in it had expired: it was not refreshed, or the clock \
+         runs fast",
         layout.shorten_home(path),
         span(late)
     );

@@ -218,8 +218,8 @@ fn legacy_default(evidence: &Evidence<'_>, settings: &Settings) -> Option<Findin
     )
 }
 
-/// What [`suggested_default`] says, where nothing speaks against it: the stores do not have the old id, the
-/// configuration does not have the new one, and the addresses are not two.
+/// What [`suggested_default`] says, where nothing speaks against it: the stores do not have the old
+/// id, the configuration does not have the new one, and the addresses are not two.
 pub(super) fn renamed_default(
     settings: &Settings,
     doc: &StoreDoc,
@@ -234,9 +234,9 @@ pub(super) fn renamed_default(
     (!is_other_address && !is_taken).then_some((to, email))
 }
 
-/// The stored login that the configuration's `anthropic:default` means, and its e-mail address. Source: the reference's
-/// doctor: by the configured address, else the last one that worked, else the only other one, else the only one that is
-/// named by an address.
+/// The stored login that the configuration's `anthropic:default` means, and its e-mail address.
+/// Source: the reference's doctor: by the configured address, else the last one that worked, else
+/// the only other one, else the only one that is named by an address.
 fn suggested_default(settings: &Settings, doc: &StoreDoc) -> Option<(ProfileId, Option<String>)> {
     let configured = settings.profile(LEGACY_DEFAULT).filter(|profile| {
         profile.provider.as_str() == ANTHROPIC && profile.mode == Some(CredentialType::OAuth)
@@ -290,7 +290,8 @@ mod tests {
         let settings = Settings::parse(config, Path::new("clawdbot.json")).unwrap();
         let mut store = json!({"profiles": {}});
         for (id, email) in ids {
-            let mut entry = json!({"type": "oauth", "provider": "anthropic", "access": "a", "refresh": "r", "expires": 1});
+            let mut entry = json!({"type": "oauth", "provider": "anthropic", "access": "a",
+                "refresh": "r", "expires": 1});
             if let Some(email) = email {
                 entry["email"] = json!(email);
             }
@@ -308,7 +309,8 @@ mod tests {
 
     const CONFIG: &str =
         "{auth: {profiles: {'anthropic:default': {provider: 'anthropic', mode: 'oauth'}}}}";
-    const WITH_ADDRESS: &str = "{auth: {profiles: {'anthropic:default': {provider: 'anthropic', mode: 'oauth', email: ' b@x.y '}}}}";
+    const WITH_ADDRESS: &str = "{auth: {profiles: {'anthropic:default': {provider: 'anthropic', \
+        mode: 'oauth', email: ' b@x.y '}}}}";
 
     #[test]
     fn the_login_is_chosen_as_the_reference_chooses_it() {

@@ -68,7 +68,8 @@ fn of_entry(
         (
             FindingId::CredentialReference,
             format!(
-                "{id} holds no secret but a reference ({}): it is kept, and the program that wrote it looks it up",
+                "{id} holds no secret but a reference ({}): it is kept, and the program that \
+                 wrote it looks it up",
                 crate::domain::escaped(&reference.describe())
             ),
             "No action is needed. clawkeep does not hand out or replace references.".to_owned(),
@@ -170,7 +171,8 @@ fn of_grant(
         GrantState::Dead if is_answer_unopened(grant) => (
             FindingId::CredentialDead,
             format!(
-                "the login {id} is over: the answer to its last refresh does not open, and its refresh token is used up"
+                "the login {id} is over: the answer to its last refresh does not open, and its \
+                 refresh token is used up"
             ),
             log_in(),
         ),
@@ -248,10 +250,14 @@ fn odd_expiry(
     fix.push_str(&of_agent(&examined.agent.name));
     let fix = match Owner::of(id) {
         Owner::Vault if credential.kind == CredentialType::OAuth => {
-            "Log in again with the program that wrote it; the next refresh corrects the expiry, too."
+            "Log in again with the program that wrote it; the next refresh corrects the expiry, \
+             too."
                 .to_owned()
         }
-        Owner::Vault => format!("Store the token again, with its lifetime: {fix} --expires-in 365d"),
+        Owner::Vault => format!(
+            "Store the token again, with its lifetime: {fix} --expires-in \
+            365d"
+        ),
         _ => format!("Log in again: {}", crate::sync::log_in(id)),
     };
     Some(
@@ -446,7 +452,8 @@ pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> Str
     }
     match from.owner {
         Owner::OtherProgram => format!(
-            "Correct that with the program that keeps the file; or remove what is stored: clawkeep models auth remove {}",
+            "Correct that with the program that keeps the file; or remove what is stored: \
+             clawkeep models auth remove {}",
             shell_word(profile.as_str())
         ),
         _ => format!("Correct that with {program}, or log in again there."),
@@ -539,7 +546,8 @@ fn refresh_remedy(
         }
         CredentialType::OAuth if is_refreshable => {
             format!(
-                "The gateway refreshes it when it uses it. Otherwise log in again there, or: {paste}"
+                "The gateway refreshes it when it uses it. Otherwise log in again there, or: \
+                 {paste}"
             )
         }
         CredentialType::OAuth => format!("Log in again with the gateway, or: {paste}"),

@@ -1,4 +1,5 @@
-//! Where editors, and the desktop's trash, keep copies of files that lay elsewhere. Source: the defaults of those programs.
+//! Where editors, and the desktop's trash, keep copies of files that lay elsewhere. Source: the
+//! defaults of those programs.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,8 @@ const KEPT_BY_NAME: [&str; 16] = [
     ".local/share/Trash/files",
     ".Trash",
 ];
-/// Where the editors that are made from VS Code keep their settings: each save of a file is kept below, under a random name.
+/// Where the editors that are made from VS Code keep their settings: each save of a file is kept
+/// below, under a random name.
 const VS_CODES: [&str; 8] = [
     ".config/Code",
     ".config/Code - OSS",

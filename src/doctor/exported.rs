@@ -84,6 +84,7 @@ fn on_a_disk(evidence: &Evidence<'_>, examined: &ExaminedAgent) -> Option<Findin
     );
     let finding = Finding::new(FindingId::FootprintRuntime, message);
     Some(finding.path(runtime.path()).advice(
-        "Set XDG_RUNTIME_DIR to a directory in memory (tmpfs), or clawkeep.export to \"off\", then: clawkeep sync",
+        "Set XDG_RUNTIME_DIR to a directory in memory (tmpfs), or clawkeep.export to \"off\", \
+         then: clawkeep sync",
     ))
 }

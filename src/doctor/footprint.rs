@@ -90,8 +90,8 @@ fn places(evidence: &Evidence<'_>) -> impl Iterator<Item = StorePlace> {
     agents.filter_map(|examined| StorePlace::of_agent(&examined.agent.dir).ok())
 }
 
-/// Where copies come to be: beside stores, in the state directory, where stores once lay, beside `oauth.json`, beside keys and heads,
-/// and where editors keep theirs.
+/// Where copies come to be: beside stores, in the state directory, where stores once lay, beside
+/// `oauth.json`, beside keys and heads, and where editors keep theirs.
 fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let layout = evidence.layout;
     let mut dirs = vec![
@@ -152,8 +152,9 @@ fn is_older_store(evidence: &Evidence<'_>, path: &Path) -> bool {
     }
 }
 
-/// `auth-profiles.json.bak`, `.auth-profiles.json.swp`, `#auth.json#`, `auth-profiles (copy).json`, `auth-profiles.json` where no
-/// agent has its store, and what editors of GNOME leave when they are killed.
+/// `auth-profiles.json.bak`, `.auth-profiles.json.swp`, `#auth.json#`, `auth-profiles (copy).json`,
+/// `auth-profiles.json` where no agent has its store, and what editors of GNOME leave when they are
+/// killed.
 fn is_named_as_copy(path: &Path) -> bool {
     let name = name_of(path);
     let is_gnomes = name.starts_with(".goutputstream-");
@@ -163,8 +164,9 @@ fn is_named_as_copy(path: &Path) -> bool {
         || is_gnomes
 }
 
-/// Whether a file was left by a process that was killed while it wrote, and holds nothing that is not elsewhere: by its
-/// name, and by how long ago that was. A store's own temporary file is none: what another program wrote can be in it.
+/// Whether a file was left by a process that was killed while it wrote, and holds nothing that is
+/// not elsewhere: by its name, and by how long ago that was. A store's own temporary file is none:
+/// what another program wrote can be in it.
 pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
     let name = name_of(path);
     let is_draft = name.ends_with(DRAFT);
@@ -174,7 +176,8 @@ pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
     (is_draft || is_tempfiles) && is_old(path)
 }
 
-/// Whether nothing is lost with a leftover: beside the draft of a configuration is the configuration, and it can be read.
+/// Whether nothing is lost with a leftover: beside the draft of a configuration is the
+/// configuration, and it can be read.
 pub(super) fn is_replaceable(leftover: &Path) -> bool {
     let name = name_of(leftover);
     match name.strip_suffix(DRAFT) {
@@ -241,8 +244,8 @@ fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     })
 }
 
-/// A temporary file that is not ours to remove: a store's is merged by the next load that can, and any other is a copy that
-/// the user asked for and did not get.
+/// A temporary file that is not ours to remove: a store's is merged by the next load that can, and
+/// any other is a copy that the user asked for and did not get.
 fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let layout = evidence.layout;
     let store = written_for(&path);
@@ -312,8 +315,8 @@ fn secrets_of(doc: &StoreDoc) -> impl Iterator<Item = &[u8]> {
         .filter(|secret| secret.len() >= SECRET_MIN)
 }
 
-/// Whether a file is a store with something in it, of any age, what is left of one, or holds one of the vault's secrets. One
-/// that cannot be read counts by its name.
+/// Whether a file is a store with something in it, of any age, what is left of one, or holds one of
+/// the vault's secrets. One that cannot be read counts by its name.
 pub(super) fn is_plain_copy(path: &Path, secrets: &HashSet<&[u8]>) -> bool {
     let Ok(Some(contents)) = read_regular(path, COPY_LIMIT) else {
         return true;

@@ -57,13 +57,16 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
         CLAUDE_CLI => format!(
             "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
              clawkeep models auth paste-token --provider anthropic --profile-id \
-             anthropic:second{agent_option} (the configuration then names this one alone); then use both: \
-             clawkeep models auth order set --provider anthropic{agent_option} anthropic:claude-cli \
+             anthropic:second{agent_option} (the configuration then names this one alone); then \
+             use both: \
+             clawkeep models auth order set --provider anthropic{agent_option} \
+             anthropic:claude-cli \
              anthropic:second"
         ),
         _ => format!(
             "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
-             --profile-id openai-codex:second{agent_option}; then use both: clawkeep models auth order \
+             --profile-id openai-codex:second{agent_option}; then use both: clawkeep models auth \
+             order \
              set --provider openai-codex{agent_option} openai-codex:codex-cli openai-codex:second"
         ),
     }

@@ -1,5 +1,5 @@
-//! The directory `agent` of the state directory, where gateways of one agent kept everything: later ones move it to
-//! `agents/main/agent`, and so does the repair.
+//! The directory `agent` of the state directory, where gateways of one agent kept everything: later
+//! ones move it to `agents/main/agent`, and so does the repair.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ use crate::platform::{
     rename_to_free_name, sync_dir,
 };
 
-/// What the name of a directory that is left begins with, beside the new one. Source: the reference.
+/// What the name of a directory that is left begins with, beside the new one. Source: the
+/// reference.
 const LEFT: &str = "agent.legacy-";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -72,9 +73,9 @@ pub(super) fn left_dirs(state_dir: &Path) -> Vec<PathBuf> {
     dirs.filter(is_left).collect()
 }
 
-/// Moves what is in `from` to `to`, each entry at once. What is there already under the same name stays, and so does
-/// the one that would take its place: in a directory beside the new one. Says what was moved; nothing where there is
-/// nothing to move.
+/// Moves what is in `from` to `to`, each entry at once. What is there already under the same name
+/// stays, and so does the one that would take its place: in a directory beside the new one. Says
+/// what was moved; nothing where there is nothing to move.
 pub(super) fn move_agent_dir(
     from: &Path,
     to: &Path,

@@ -138,7 +138,8 @@ fn elsewhere(layout: &Layout, places: &[StorePlace]) -> Vec<Finding> {
     let describe = |dir: PathBuf| {
         let stores = json_stores(&dir);
         let message = format!(
-            "OpenClaw keeps its own credentials in {}: clawkeep neither reads nor writes that directory by itself",
+            "OpenClaw keeps its own credentials in {}: clawkeep neither reads nor writes that \
+             directory by itself",
             layout.shorten_home(&dir)
         );
         let finding = Finding::new(FindingId::StoreOpenclaw, message).path(&dir);

@@ -52,7 +52,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// What an access-control list lets others read. What they can change is not used, and found as that.
+/// What an access-control list lets others read. What they can change is not used, and found as
+/// that.
 fn listed(layout: &Layout, path: &Path, kept: Kept) -> Option<Finding> {
     let id = match kept {
         Kept::Secret | Kept::Named => FindingId::PermissionsSecret,
@@ -78,7 +79,8 @@ fn named(evidence: &Evidence<'_>, path: PathBuf, permissions: Permissions) -> Op
     Some(untrusted(evidence.layout, &refusal))
 }
 
-/// What is not used because somebody else can have changed it, or a directory above it, unless it was found already.
+/// What is not used because somebody else can have changed it, or a directory above it, unless it
+/// was found already.
 fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut paths: Vec<PathBuf> = relied_on(evidence)
@@ -181,7 +183,8 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
         .parent()
         .filter(|dir| *dir != layout.state_dir)
     {
-        paths.push((dir.to_owned(), Kept::Unchanged)); // chosen by the user, with whatever else is in it
+        // chosen by the user, with whatever else is in it
+        paths.push((dir.to_owned(), Kept::Unchanged));
     }
     for file in [layout.named_key_file(), layout.passphrase_file()] {
         paths.extend(file.map(|file| (file.to_owned(), Kept::Named)));
@@ -244,7 +247,8 @@ fn open(
     if permissions.is_shared_dir() {
         return finding.advice("That directory is shared by all users; use one of your own.");
     }
-    // `--state-dir` and `--vault` may name any directory and file of the system's. A file is known to be ours where the vault opens.
+    // `--state-dir` and `--vault` may name any directory and file of the system's. A file is known
+    // to be ours where the vault opens.
     let trust = Trust::current();
     let is_own = trust.may_suggest_moving(&path)
         || (!permissions.is_dir && evidence.vault.locked().is_some());
@@ -267,9 +271,9 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
     let shown = layout.shorten_home(&path);
     let owner = permissions.owner;
     let message = format!("{shown} belongs to user {owner}, not to the user that this runs as");
-    // Files of root in somebody's directories are what a command run with sudo leaves. A whole state directory of somebody
-    // else's is one that this should not be run on.
-    // Nor is one of the system's, whatever it was named for.
+    // Files of root in somebody's directories are what a command run with sudo leaves. A whole
+    // state directory of somebody else's is one that this should not be run on. Nor is one of the
+    // system's, whatever it was named for.
     let trust = Trust::current();
     let is_kept = !trust.is_in_own_place(&path) && !trust.is_in_state_dir(&path);
     let fix = if is_kept || (path == layout.state_dir && owner != 0) {

@@ -119,7 +119,8 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
             }
             Notice::OldCopyLeft { path, writer, .. } => {
                 let message = format!(
-                    "{} is an old copy that {} keeps writing back; the vault keeps what commands changed since",
+                    "{} is an old copy that {} keeps writing back; the vault keeps what commands \
+                     changed since",
                     layout.shorten_home(path),
                     written_by(writer)
                 );
@@ -184,7 +185,8 @@ fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
             ),
             None => (
                 format!(
-                    "{id} is of no type that is known, or names no provider: it is kept, and not used"
+                    "{id} is of no type that is known, or names no provider: it is kept, and not \
+                     used"
                 ),
                 "Fix the entry in the store, or remove it there.".to_owned(),
             ),
@@ -200,7 +202,8 @@ fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
         .collect()
 }
 
-/// A gateway of before the store keeps its logins there, and later ones what they use at run time: never ours to delete.
+/// A gateway of before the store keeps its logins there, and later ones what they use at run time:
+/// never ours to delete.
 fn legacy_auth(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.dir.join("auth.json");
     let message = format!(

@@ -1,4 +1,5 @@
-//! Secrets in places that are copied to other machines: Git work trees, and directories that a program keeps in step.
+//! Secrets in places that are copied to other machines: Git work trees, and directories that a
+//! program keeps in step.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,8 @@ use crate::platform::{canonicalize, exists, read_regular};
 /// The largest list of ignored files that is read, in bytes.
 const IGNORE_LIMIT: u64 = 1 << 20;
 
-/// How directories are called that a program keeps in step with other machines: the beginning of their names, and whose
-/// they are. Source: those programs' defaults.
+/// How directories are called that a program keeps in step with other machines: the beginning of
+/// their names, and whose they are. Source: those programs' defaults.
 const SYNCED: [(&str, &str); 9] = [
     ("Dropbox", "Dropbox"),
     ("OneDrive", "OneDrive"),
@@ -26,7 +27,8 @@ const SYNCED: [(&str, &str); 9] = [
     ("CloudStorage", "a cloud drive"),
     ("pCloud", "pCloud"),
 ];
-/// What Syncthing puts into each directory that it keeps in step. Source: Syncthing's documentation.
+/// What Syncthing puts into each directory that it keeps in step. Source: Syncthing's
+/// documentation.
 const SYNCTHING: &str = ".stfolder";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -65,7 +67,8 @@ fn secrets(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     paths
 }
 
-/// The root of the work tree that a file lies in. A worktree or submodule has a file `.git`, any other a directory.
+/// The root of the work tree that a file lies in. A worktree or submodule has a file `.git`, any
+/// other a directory.
 fn work_tree(real: &Path) -> Option<PathBuf> {
     let above = real.ancestors().skip(1);
     above
@@ -181,7 +184,8 @@ fn in_step(layout: &Layout, path: &Path, program: &str) -> Finding {
 
 fn vault_in_step(layout: &Layout, path: &Path, program: &str) -> Finding {
     let message = format!(
-        "{} is copied by {program} while it is written: copies may be torn, and a torn one may come back",
+        "{} is copied by {program} while it is written: copies may be torn, and a torn one may \
+         come back",
         layout.shorten_home(path)
     );
     Finding::new(FindingId::FootprintSynced, message)

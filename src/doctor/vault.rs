@@ -46,19 +46,22 @@ fn file(vault: &Vault) -> Option<Finding> {
         format!("the vault is damaged: {fault}"),
     );
     Some(finding.path(vault.path()).advice(
-        "Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported anew.",
+        "Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported \
+         anew.",
     ))
 }
 
 /// Where another system may write it, too.
 fn storage(vault: &Vault) -> Option<Finding> {
-    const MOVE: &str = "copy the vault to a file on a local disk: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT";
+    const MOVE: &str = "copy the vault to a file on a local disk: clawkeep backup create FILE, \
+        then --vault FILE or CLAWKEEP_VAULT";
     if vault.read_only().is_some() {
         return None; // that it cannot be written, and why, is another finding
     }
     let storage = vault.path().parent().map(Storage::of)?.shared()?;
     let message = format!(
-        "the vault is on {storage}; allow_shared_storage in clawkeep.toml says that only this system uses that mount"
+        "the vault is on {storage}; allow_shared_storage in clawkeep.toml says that only this \
+         system uses that mount"
     );
     let finding = Finding::new(FindingId::VaultShared, message);
     let advice = format!("If another system uses it, too, {MOVE}");
@@ -114,7 +117,8 @@ fn way_back(evidence: &Evidence<'_>, kind: &AlteredKind) -> String {
             };
             let id = shell_word(profile);
             let others = format!(
-                "put back the version before it: clawkeep models auth restore {id}{of}; or a backup: {BACKUP}"
+                "put back the version before it: clawkeep models auth restore {id}{of}; or a \
+                 backup: {BACKUP}"
             );
             match store.filter(|store| exists(store)) {
                 Some(store) => format!(
@@ -168,7 +172,8 @@ fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
         "no head of the record is kept, so nothing would show that its end was cut off",
     );
     Some(finding.path(path).advice(
-        "The next command that records something keeps one. Keep one on another machine: clawkeep audit head",
+        "The next command that records something keeps one. Keep one on another machine: clawkeep \
+         audit head",
     ))
 }
 

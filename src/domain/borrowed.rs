@@ -39,11 +39,13 @@ impl Borrowed {
         let program = self.owner.program();
         match self.owner.command() {
             Some(_) if self.is_copy() => format!(
-                "{} is a copy, which {program} does not refresh: copy the file again, or import {program}'s own.",
+                "{} is a copy, which {program} does not refresh: copy the file again, or import \
+                 {program}'s own.",
                 escaped(&self.path)
             ),
             Some(command) => format!(
-                "Start {program}, which refreshes it (`{command}`); log in again there if that does not help."
+                "Start {program}, which refreshes it (`{command}`); log in again there if that \
+                 does not help."
             ),
             None => format!(
                 "Refresh it with the program that keeps {}.",

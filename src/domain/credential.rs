@@ -10,7 +10,8 @@ use super::ids::normalize_provider;
 use super::secret_rules::{SecretFault, check_secret};
 use super::time::Expiry;
 
-/// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
+/// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`,
+/// auth-profiles.json.
 const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 
 /// Providers whose clients need an OAuth entry, and take the token together with its project.
@@ -129,7 +130,8 @@ impl<'a> Credential<'a> {
         self.entry.get("expires")
     }
 
-    /// What stands for the end of an OAuth login where that is no number: nothing to go by, shown as it stands.
+    /// What stands for the end of an OAuth login where that is no number: nothing to go by, shown
+    /// as it stands.
     #[must_use]
     pub fn odd_expiry(&self) -> Option<&'a Value> {
         let stored = self.entry.get("expires")?;
@@ -152,7 +154,8 @@ impl<'a> Credential<'a> {
             && (is_marker(self.expose_secret()) || is_marker(self.expose_refresh()))
     }
 
-    /// The refresh token of an OAuth login, in the clear; `None` where there is none, or a marker in its place.
+    /// The refresh token of an OAuth login, in the clear; `None` where there is none, or a marker
+    /// in its place.
     #[must_use]
     pub fn expose_refresh(&self) -> Option<&'a str> {
         if self.kind != CredentialType::OAuth {
@@ -216,7 +219,8 @@ impl<'a> Credential<'a> {
         let fault = |secret: Option<&str>| {
             let secret = secret.map(str::trim).filter(|secret| !secret.is_empty())?;
             if secret.starts_with('\u{feff}') {
-                return Some(SecretFault::Invisible); // of a file it is skipped, of a secret it would be sent
+                // of a file it is skipped, of a secret it would be sent
+                return Some(SecretFault::Invisible);
             }
             check_secret(secret.as_bytes()).err()
         };
@@ -462,11 +466,13 @@ mod tests {
     fn references_are_known_and_described() {
         for (entry, want) in [
             (
-                json!({"type": "api_key", "provider": "p", "keyRef": {"source": "file", "id": "/a/b"}}),
+                json!({"type": "api_key", "provider": "p", "keyRef": {"source": "file",
+                    "id": "/a/b"}}),
                 Some("keyRef file:/a/b"),
             ),
             (
-                json!({"type": "token", "provider": "p", "token": " ", "tokenRef": {"source": "env"}}),
+                json!({"type": "token", "provider": "p", "token": " ",
+                    "tokenRef": {"source": "env"}}),
                 Some("tokenRef env"),
             ),
             (
@@ -482,7 +488,8 @@ mod tests {
                 Some("keyRef reference"),
             ),
             (
-                json!({"type": "api_key", "provider": "p", "key": "k", "keyRef": {"source": "env"}}),
+                json!({"type": "api_key", "provider": "p", "key": "k",
+                    "keyRef": {"source": "env"}}),
                 None,
             ),
             (

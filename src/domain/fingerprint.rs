@@ -3,8 +3,8 @@
 use std::fmt;
 
 /// A token's keyed fingerprint: the number of the fingerprint key and 8 bytes of
-/// HMAC-SHA256(fingerprint key, token). Equal tokens compare equal under one key; nothing can be guessed against it.
-/// Source: `spec/vault.md`, The audit record.
+/// HMAC-SHA256(fingerprint key, token). Equal tokens compare equal under one key; nothing can be
+/// guessed against it. Source: `spec/vault.md`, The audit record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// Which fingerprint key made it.

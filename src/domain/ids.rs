@@ -92,7 +92,8 @@ fn is_plain_agent_id(id: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// A profile's id within an agent, for example `anthropic:claude-cli`. Any text: it is a key of a JSON object.
+/// A profile's id within an agent, for example `anthropic:claude-cli`. Any text: it is a key of a
+/// JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProfileId(String);
 
@@ -108,8 +109,8 @@ impl ProfileId {
         &self.0
     }
 
-    /// What stands before the first colon: by custom the provider's name. What the credential itself says counts where
-    /// there is one.
+    /// What stands before the first colon: by custom the provider's name. What the credential
+    /// itself says counts where there is one.
     #[must_use]
     pub fn provider_part(&self) -> &str {
         self.0.split(':').next().unwrap_or_default()
@@ -156,7 +157,8 @@ macro_rules! shown_as_text {
 }
 shown_as_text!(AgentName, ProfileId, ProviderId);
 
-/// How often a profile's credential has been replaced; starts at 1 and never goes back, also across removal.
+/// How often a profile's credential has been replaced; starts at 1 and never goes back, also across
+/// removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub i64);
 
@@ -188,7 +190,8 @@ impl fmt::Display for VaultId {
     }
 }
 
-/// A key slot's random key id: 8 bytes, written as 16 hexadecimal digits. Names a key, says nothing of it.
+/// A key slot's random key id: 8 bytes, written as 16 hexadecimal digits. Names a key, says nothing
+/// of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyId(pub [u8; 8]);
 

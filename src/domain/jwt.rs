@@ -1,4 +1,5 @@
-//! What a JSON Web Token says of itself. Its signature is not checked: it is only as good as where it came from.
+//! What a JSON Web Token says of itself. Its signature is not checked: it is only as good as where
+//! it came from.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
@@ -21,7 +22,8 @@ pub fn jwt_claims(token: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// The `exp` of a JWT (seconds since the epoch, RFC 7519 section 4.1.4), if it is one and has one above 0.
+/// The `exp` of a JWT (seconds since the epoch, RFC 7519 section 4.1.4), if it is one and has one
+/// above 0.
 #[must_use]
 pub fn jwt_expiry(token: &str) -> Option<Expiry> {
     let seconds = jwt_claims(token)?.get("exp")?.as_f64()?;

@@ -1,4 +1,5 @@
-//! Values every other module speaks in: identifiers, times, credentials, the store document, secrets.
+//! Values every other module speaks in: identifiers, times, credentials, the store document,
+//! secrets.
 //!
 //! Nothing here touches a file, a clock or a key.
 

@@ -11,7 +11,8 @@ use super::credential::Credential;
 use super::ids::{ProfileId, normalize_provider};
 use super::secret::wipe_map;
 
-/// The four parts of the store that hold one entry a key. Source: `spec/compat.md`, auth-profiles.json.
+/// The four parts of the store that hold one entry a key. Source: `spec/compat.md`,
+/// auth-profiles.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// The credentials: `profiles[id]`.
@@ -52,8 +53,8 @@ pub enum StoreShapeError {
     NoProfiles,
 }
 
-/// The store document. `Debug` shows no entry; dropping it overwrites its strings. Equal documents have their entries in
-/// the same order: stored order is meaning.
+/// The store document. `Debug` shows no entry; dropping it overwrites its strings. Equal documents
+/// have their entries in the same order: stored order is meaning.
 #[derive(Clone)]
 pub struct StoreDoc {
     root: Map<String, Value>,
@@ -81,8 +82,8 @@ impl PartialEq for StoreDoc {
     }
 }
 
-/// Whether two values are equal as `==` has it. Quicker than that where members stand in the same order, as they mostly do in
-/// two versions of a store: nothing has to be looked up then.
+/// Whether two values are equal as `==` has it. Quicker than that where members stand in the same
+/// order, as they mostly do in two versions of a store: nothing has to be looked up then.
 pub(crate) fn same_json(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => same_fields(a, b),
@@ -145,7 +146,8 @@ impl StoreDoc {
         &self.root
     }
 
-    /// The bytes of a store file: JSON indented by two spaces, a newline at the end. Source: `spec/compat.md`.
+    /// The bytes of a store file: JSON indented by two spaces, a newline at the end. Source:
+    /// `spec/compat.md`.
     #[must_use]
     pub fn to_file(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
@@ -227,7 +229,8 @@ impl StoreDoc {
         }
     }
 
-    /// Removes one entry; an emptied section other than `profiles` goes too, as the reference does it.
+    /// Removes one entry; an emptied section other than `profiles` goes too, as the reference does
+    /// it.
     pub fn remove(&mut self, section: Section, key: &str) {
         let Some(Value::Object(fields)) = self.root.get_mut(section.key()) else {
             return;
@@ -238,8 +241,8 @@ impl StoreDoc {
         }
     }
 
-    /// The explicit order for a provider (normalised), as the reference reads it: trimmed, non-empty strings.
-    /// `None` when there is no override; an empty list is none.
+    /// The explicit order for a provider (normalised), as the reference reads it: trimmed,
+    /// non-empty strings. `None` when there is no override; an empty list is none.
     #[must_use]
     pub fn order_for(&self, provider: &str) -> Option<Vec<ProfileId>> {
         let list = self

@@ -1,5 +1,5 @@
-//! What of a text from outside may be shown as it is. There is one rule, [`is_hidden`]: every line for people, JSON, CSV, page and alert
-//! goes by it, and so does what is recorded.
+//! What of a text from outside may be shown as it is. There is one rule, [`is_hidden`]: every line
+//! for people, JSON, CSV, page and alert goes by it, and so does what is recorded.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,15 +10,17 @@ use zeroize::Zeroizing;
 /// Longest text from outside, in characters. Source: `spec/vault.md`, The audit record.
 const OUTSIDE_MAX: usize = 128;
 
-/// Whether a character must not be shown as it is: it controls the terminal (C0, DEL, C1), breaks a line, changes the direction of
-/// writing, or is not seen at all, so that two texts that differ look the same (zero-width and tag characters, fillers, variation
-/// selectors).
+/// Whether a character must not be shown as it is: it controls the terminal (C0, DEL, C1), breaks a
+/// line, changes the direction of writing, or is not seen at all, so that two texts that differ
+/// look the same (zero-width and tag characters, fillers, variation selectors).
 ///
-/// The joiner (U+200D) and the selectors (U+FE00 to U+FE0F) that pictures are made of are no exception: an emoji of several parts is
-/// shown as its parts, with what joins them written out. Two ids must look different wherever they are shown.
+/// The joiner (U+200D) and the selectors (U+FE00 to U+FE0F) that pictures are made of are no
+/// exception: an emoji of several parts is shown as its parts, with what joins them written out.
+/// Two ids must look different wherever they are shown.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
-    // Sources: Unicode 16.0, DerivedCoreProperties (Default_Ignorable_Code_Point) and PropList (Bidi_Control); interlinear annotation.
+    // Sources: Unicode 16.0, DerivedCoreProperties (Default_Ignorable_Code_Point) and PropList
+    // (Bidi_Control); interlinear annotation.
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -27,13 +29,15 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text in which each hidden character is written out as JSON writes it: `\u001b`, `\u202e`, `\udb40\udc41`.
+/// Text in which each hidden character is written out as JSON writes it: `\u001b`, `\u202e`,
+/// `\udb40\udc41`.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escaped_but(text, |_| false)
 }
 
-/// As [`escaped`], with line ends as they are: text of several lines, or JSON, where one within a string is written out anyway.
+/// As [`escaped`], with line ends as they are: text of several lines, or JSON, where one within a
+/// string is written out anyway.
 #[must_use]
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     escaped_but(text, |c| c == '\n')
@@ -57,18 +61,20 @@ fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What the text of a path that is not UTF-8 begins with. Nothing else that is recorded as a path does: those are absolute.
+/// What the text of a path that is not UTF-8 begins with. Nothing else that is recorded as a path
+/// does: those are absolute.
 const BYTES: &str = "bytes:";
 
-/// Whether a text is a path, and not the name of something in one: it has a separator of this system's, `\` on Windows, too. Not for
-/// what has separators of its own, such as `provider/model`.
+/// Whether a text is a path, and not the name of something in one: it has a separator of this
+/// system's, `\` on Windows, too. Not for what has separators of its own, such as `provider/model`.
 #[must_use]
 pub fn is_path(text: &str) -> bool {
     text.contains(std::path::is_separator)
 }
 
-/// Text that stands for a path in the vault, in JSON and in the record, one for each path: the path itself, or,
-/// where that is not UTF-8, `bytes:` and the path with `\xNN` for each byte that is not and `\\` for a backslash.
+/// Text that stands for a path in the vault, in JSON and in the record, one for each path: the path
+/// itself, or, where that is not UTF-8, `bytes:` and the path with `\xNN` for each byte that is not
+/// and `\\` for a backslash.
 #[must_use]
 pub fn path_text(path: &Path) -> Cow<'_, str> {
     match path.to_str() {
@@ -118,7 +124,8 @@ fn of_bytes(bytes: Vec<u8>) -> PathBuf {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-/// A path as people read it: where it is not UTF-8, each byte that is not is written as `\xNN`, and a backslash as `\\`.
+/// A path as people read it: where it is not UTF-8, each byte that is not is written as `\xNN`, and
+/// a backslash as `\\`.
 #[must_use]
 pub fn shown_path(path: &Path) -> Cow<'_, str> {
     if let Some(text) = path.to_str() {
@@ -134,15 +141,16 @@ pub fn shown_path(path: &Path) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text from a file, a system or another program, fit for the record: trimmed, cut to 128 characters, hidden characters made `?`.
+/// Text from a file, a system or another program, fit for the record: trimmed, cut to 128
+/// characters, hidden characters made `?`.
 #[must_use]
 pub fn from_outside(text: &str) -> String {
     let visible = |c: char| if is_hidden(c) { '?' } else { c };
     text.trim().chars().take(OUTSIDE_MAX).map(visible).collect()
 }
 
-/// Bytes of a text without the byte-order mark (UTF-8's) that some editors and shells put in front. Every file that people or other
-/// programs write is read so.
+/// Bytes of a text without the byte-order mark (UTF-8's) that some editors and shells put in front.
+/// Every file that people or other programs write is read so.
 #[must_use]
 pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)

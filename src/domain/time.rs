@@ -36,7 +36,8 @@ impl From<UnixMs> for Expiry {
     }
 }
 
-/// When a credential ends, as the store has it: milliseconds since the epoch, finite, possibly with a fraction.
+/// When a credential ends, as the store has it: milliseconds since the epoch, finite, possibly with
+/// a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Expiry(f64);
 

@@ -1,4 +1,5 @@
-//! The `auth-profiles.json` format: bytes to document and back, where the file lies, whether it may be written.
+//! The `auth-profiles.json` format: bytes to document and back, where the file lies, whether it may
+//! be written.
 //!
 //! Which document to write, and when, is `sync`'s business.
 

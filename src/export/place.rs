@@ -1,4 +1,5 @@
-//! Where an agent's store lies: the file, its lock, its temporary name, and whether it is ours to write.
+//! Where an agent's store lies: the file, its lock, its temporary name, and whether it is ours to
+//! write.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::platform::{
     resolve_existing, resolve_link, resolve_link_until, still_has, sync_dir, withdraw,
 };
 
-/// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
+/// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2
+/// MB.
 pub const STORE_LIMIT: u64 = 64 << 20;
 
 /// What a store file says.
@@ -39,7 +41,8 @@ pub enum StoreReading {
     Damaged {
         /// What is wrong.
         fault: FormatFault,
-        /// Its length in bytes and its modification time: whether it is still being written shows in them.
+        /// Its length in bytes and its modification time: whether it is still being written shows
+        /// in them.
         stamp: (usize, SystemTime),
     },
 }
@@ -192,7 +195,8 @@ impl StorePlace {
         &self.dir
     }
 
-    /// Where the copy in memory of this store is, in a runtime directory: the name is the store's own.
+    /// Where the copy in memory of this store is, in a runtime directory: the name is the store's
+    /// own.
     #[must_use]
     pub fn in_memory(&self, runtime: &RuntimeDir) -> PathBuf {
         copies_in_memory(runtime)
@@ -244,8 +248,8 @@ impl StorePlace {
         self.read_again(None, |_| false)
     }
 
-    /// As [`StorePlace::read`], without understanding anew what was understood before: `last` still holds if the bytes are the
-    /// same, and bytes that are `known` are not parsed at all.
+    /// As [`StorePlace::read`], without understanding anew what was understood before: `last` still
+    /// holds if the bytes are the same, and bytes that are `known` are not parsed at all.
     ///
     /// # Errors
     /// As [`StorePlace::read`].
@@ -366,10 +370,12 @@ impl StorePlace {
         digest.is_some_and(|digest| *digest == *store_digest(&self.site))
     }
 
-    /// Removes the directory of a copy in memory that was removed, if it is this store's and nothing else is in it.
+    /// Removes the directory of a copy in memory that was removed, if it is this store's and
+    /// nothing else is in it.
     fn forget_dir_of(&self, copy: &Path) {
         if let Some(dir) = copy.parent().filter(|_| self.is_own_copy(copy)) {
-            let _ = std::fs::remove_dir(dir); // one that stays is empty, or has what a gateway put there
+            // one that stays is empty, or has what a gateway put there
+            let _ = std::fs::remove_dir(dir);
         }
     }
 
@@ -398,8 +404,8 @@ impl StorePlace {
         Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
     }
 
-    /// What killed writes, or changes of the export mode, left: temporary files, and a copy in memory at `copy` or elsewhere that
-    /// nothing leads to any more.
+    /// What killed writes, or changes of the export mode, left: temporary files, and a copy in
+    /// memory at `copy` or elsewhere that nothing leads to any more.
     #[must_use]
     pub fn leftovers(&self, copy: Option<&Path>, others: &[PathBuf]) -> Vec<PathBuf> {
         let mut left = vec![temporary(&self.site), temporary(&self.real)];
@@ -415,9 +421,9 @@ impl StorePlace {
         left
     }
 
-    /// Reads what was left: a draft of ours, or what another program wrote into the file just before the two
-    /// were exchanged. The caller is at the head of the store's queue. A link of this program's that was about to be put in place
-    /// says nothing.
+    /// Reads what was left: a draft of ours, or what another program wrote into the file just
+    /// before the two were exchanged. The caller is at the head of the store's queue. A link of
+    /// this program's that was about to be put in place says nothing.
     ///
     /// # Errors
     /// As [`StorePlace::read`]; any other link is refused.
@@ -429,7 +435,8 @@ impl StorePlace {
         Ok(StoreReading::of(contents))
     }
 
-    /// Removes it, durably: it holds secrets, and one that came back would be taken for another program's writing.
+    /// Removes it, durably: it holds secrets, and one that came back would be taken for another
+    /// program's writing.
     ///
     /// # Errors
     /// When the system refuses.
@@ -456,7 +463,8 @@ impl StorePlace {
         Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }
 
-    /// Where the damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet taken.
+    /// Where the damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet
+    /// taken.
     #[must_use]
     pub fn aside(&self, utc: &str) -> PathBuf {
         aside_of(&self.real, utc)

@@ -124,7 +124,8 @@ const IDS: [&str; 6] = [
 ];
 const PROVIDERS: [&str; 4] = ["p", "anthropic", "zai", "q\"'"];
 
-/// The first three bytes say which change: a letter, an id, another id or a provider. The rest is the configuration.
+/// The first three bytes say which change: a letter, an id, another id or a provider. The rest is
+/// the configuration.
 fn change(data: &[u8]) -> Option<(ConfigEdit, &[u8])> {
     let ([kind, first, second], text) = data.split_first_chunk::<3>()?;
     let id = |byte: &u8| ProfileId::new(IDS[usize::from(*byte) % IDS.len()]);
@@ -144,7 +145,8 @@ fn change(data: &[u8]) -> Option<(ConfigEdit, &[u8])> {
     Some((edit, text))
 }
 
-/// A change fails, or gives a text that says what was wanted and nothing else; made again it changes nothing.
+/// A change fails, or gives a text that says what was wanted and nothing else; made again it
+/// changes nothing.
 pub fn config_edit(data: &[u8]) {
     let Some((edit, text)) = change(data) else {
         return;
@@ -225,8 +227,8 @@ fn object(value: &Value, pointer: &str) -> Map<String, Value> {
     fields.cloned().unwrap_or_default()
 }
 
-/// The configuration without the profiles in question, and without objects that are empty then. With `each_once`, without what an
-/// order says a second time.
+/// The configuration without the profiles in question, and without objects that are empty then.
+/// With `each_once`, without what an order says a second time.
 fn others(value: &Value, ids: &[&ProfileId], each_once: bool) -> Value {
     let mut value = value.clone();
     let is_one = |id: &str| ids.iter().any(|one| one.as_str() == id);

@@ -1,5 +1,5 @@
-//! Values out of bytes, where bytes alone would seldom be one. No byte is left out of account, so that a change of one is a change
-//! of the value; where they end, everything is zero.
+//! Values out of bytes, where bytes alone would seldom be one. No byte is left out of account, so
+//! that a change of one is a change of the value; where they end, everything is zero.
 
 use std::sync::Arc;
 

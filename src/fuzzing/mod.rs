@@ -1,7 +1,8 @@
-//! What holds for any bytes. One function a fuzz target (`fuzz/fuzz_targets`); each panics where it does not hold.
+//! What holds for any bytes. One function a fuzz target (`fuzz/fuzz_targets`); each panics where it
+//! does not hold.
 //!
-//! Not part of the library: compiled for fuzzing, where it reaches what is private, and for tests, which replay the seed corpora
-//! and everything that fuzzing ever found (`tests/fixtures/fuzz`).
+//! Not part of the library: compiled for fuzzing, where it reaches what is private, and for tests,
+//! which replay the seed corpora and everything that fuzzing ever found (`tests/fixtures/fuzz`).
 
 mod answers;
 mod configuration;

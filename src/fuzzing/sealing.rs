@@ -22,7 +22,8 @@ fn aad(parts: &[&[u8]]) -> Aad {
     parts.iter().fold(aad, |aad, part| aad.bytes(part))
 }
 
-/// Nothing opens that was not sealed, for that very place; what was sealed opens and is what it was; one bit less and it does not.
+/// Nothing opens that was not sealed, for that very place; what was sealed opens and is what it
+/// was; one bit less and it does not.
 pub fn sealed_blob(data: &[u8]) {
     let key = key();
     assert!(key.open(aad(&[]), data).is_err(), "a forged blob opened");
@@ -56,7 +57,8 @@ pub fn sealed_blob(data: &[u8]) {
     assert!(key.open(aad(&here), &blob[..len]).is_err(), "cut to {len}");
 }
 
-/// What is taken for a key file is one: written anew it gives the same key, and less than all of it gives none.
+/// What is taken for a key file is one: written anew it gives the same key, and less than all of it
+/// gives none.
 pub fn key_file(data: &[u8]) {
     let Some(key) = parse_keyfile(data) else {
         return;
@@ -71,8 +73,9 @@ pub fn key_file(data: &[u8]) {
     assert!(parse_keyfile(&twice).is_none(), "of two keys one was taken");
 }
 
-/// What is taken for a recovery code says one key, which is written in one way: what was typed is that code, but for what does not count.
-/// Any key's code reads back, and one character less or another in its place does not.
+/// What is taken for a recovery code says one key, which is written in one way: what was typed is
+/// that code, but for what does not count. Any key's code reads back, and one character less or
+/// another in its place does not.
 pub fn recovery_code(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     if let Ok(key) = parse_recovery_code(&SecretString::from(text.as_str())) {

@@ -79,8 +79,9 @@ pub fn assess_plain(kind: CredentialType, expires_at: Option<Expiry>, now: UnixM
     }
 }
 
-/// How a provider stands, given its readable credentials: without any it is missing, with API keys alone static;
-/// else the earliest end counts, and one that has ended or is missing makes the whole expired.
+/// How a provider stands, given its readable credentials: without any it is missing, with API keys
+/// alone static; else the earliest end counts, and one that has ended or is missing makes the whole
+/// expired.
 #[must_use]
 pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) -> Health {
     let expirable = || {
@@ -117,8 +118,8 @@ pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) ->
     }
 }
 
-/// Time left as people read it: `0m`, `12m`, `31h`, `5d`. Rounded, at least a minute while there is any;
-/// minutes below an hour, hours below two days.
+/// Time left as people read it: `0m`, `12m`, `31h`, `5d`. Rounded, at least a minute while there is
+/// any; minutes below an hour, hours below two days.
 #[must_use]
 pub fn remaining_short(remaining_ms: f64) -> String {
     if remaining_ms <= 0.0 {

@@ -1,6 +1,7 @@
 //! What a token endpoint's answer means. Pure. Source: `spec/oauth.md`, the table of answers.
 //!
-//! Nothing of a body leaves this module but the tokens, in types that do not print, and an `error` code that is in a list.
+//! Nothing of a body leaves this module but the tokens, in types that do not print, and an `error`
+//! code that is in a list.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use url::Url;
 use super::reply::{NoReply, Reply, retry_after};
 use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, is_loopback, jwt_expiry};
 
-/// What a token is taken to last where neither the answer nor the token says, in milliseconds: an hour.
+/// What a token is taken to last where neither the answer nor the token says, in milliseconds: an
+/// hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
 /// The longest lifetime that is accepted, in milliseconds: 400 days.
 const LONGEST_LIFETIME_MS: f64 = 400.0 * 24.0 * 3_600_000.0;
@@ -25,7 +27,8 @@ const DEAD: [&str; 4] = [
 ];
 /// Codes that say the request itself is wrong.
 const MISCONFIGURED: [&str; 3] = ["invalid_client", "unauthorized_client", "invalid_scope"];
-/// Codes that may be recorded besides. Source: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5.
+/// Codes that may be recorded besides. Source: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section
+/// 3.5.
 const KNOWN: [&str; 9] = [
     "access_denied",
     "authorization_pending",
@@ -128,7 +131,8 @@ impl Refusal {
     }
 }
 
-/// What a provider answers to a login on another device (RFC 8628 section 3.2). `Debug` does not show the device code.
+/// What a provider answers to a login on another device (RFC 8628 section 3.2). `Debug` does not
+/// show the device code.
 #[derive(Debug)]
 pub(crate) struct DeviceAnswer {
     pub(crate) device_code: SecretString,
@@ -152,7 +156,8 @@ pub(crate) fn understand_device(reply: &Reply, now: UnixMs) -> Result<DeviceAnsw
     understand_as(reply, now, device)
 }
 
-/// An `error` code that came another way than in a body, if it is a known one; `other` for one that is not.
+/// An `error` code that came another way than in a body, if it is a known one; `other` for one that
+/// is not.
 pub(super) fn known_code(code: &str) -> &'static str {
     let mut all = DEAD.iter().chain(&MISCONFIGURED).chain(&KNOWN);
     all.find(|known| **known == code).copied().unwrap_or(OTHER)

@@ -1,5 +1,5 @@
-//! A refresh token exchanged for new tokens: one request, and another one only where the first cannot have been the last that the
-//! token was good for.
+//! A refresh token exchanged for new tokens: one request, and another one only where the first
+//! cannot have been the last that the token was good for.
 
 use std::thread;
 use std::time::{Duration, Instant};

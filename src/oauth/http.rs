@@ -1,7 +1,8 @@
 //! One request to a provider and its reply. The only place that names an HTTP client.
 //!
-//! The client is built when something is sent, and not before: a command that needs no network does not pay for it. It follows no
-//! redirect, repeats nothing by itself and keeps no connection, since what is sent may be good for one time only.
+//! The client is built when something is sent, and not before: a command that needs no network does
+//! not pay for it. It follows no redirect, repeats nothing by itself and keeps no connection, since
+//! what is sent may be good for one time only.
 
 use std::error::Error as _;
 use std::io::Read as _;
@@ -69,11 +70,13 @@ impl Fields {
     }
 }
 
-/// Sends the fields to `url`; everything together, the reply read whole, takes `budget` at most, and a second where the provider drips.
+/// Sends the fields to `url`; everything together, the reply read whole, takes `budget` at most,
+/// and a second where the provider drips.
 pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoReply> {
     let (url, fields) = (url.clone(), fields.clone());
     let (sender, receiver) = mpsc::channel();
-    // The client's own limit is one for each read. Its thread ends by itself: at the next read after the budget.
+    // The client's own limit is one for each read. Its thread ends by itself: at the next read
+    // after the budget.
     let spawned = start_thread("token-request", move || {
         sender.send(exchange(&url, &fields, budget))
     });
@@ -105,7 +108,8 @@ pub struct Posted {
     pub retry_after: Option<Duration>,
 }
 
-/// Posts a message once, for at most `budget`. Redirects are not followed and the answer's body is not read.
+/// Posts a message once, for at most `budget`. Redirects are not followed and the answer's body is
+/// not read.
 ///
 /// # Errors
 /// Why there was no answer, in words that name no address.
@@ -178,7 +182,8 @@ fn client(url: &Url, budget: Duration) -> reqwest::Result<Client> {
         .retry(reqwest::retry::never())
         .pool_max_idle_per_host(0)
         .connect_timeout(CONNECT_TIMEOUT.min(budget))
-        // Never the first to run out while there is no connection yet: that nothing was sent must be known.
+        // Never the first to run out while there is no connection yet: that nothing was sent must
+        // be known.
         .timeout(budget + Duration::from_millis(500))
         .dns_resolver(Arc::new(InThisThread))
         .tls_backend_preconfigured(tls());

@@ -23,7 +23,8 @@ pub(super) fn grant_name(grant: Fingerprint) -> String {
     )
 }
 
-/// The grants that have a file in `dir`, a lock's or one with tokens: most of them live, some of refreshes that were killed.
+/// The grants that have a file in `dir`, a lock's or one with tokens: most of them live, some of
+/// refreshes that were killed.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -49,7 +50,8 @@ pub fn grants_with_files(dir: &Path) -> Result<Vec<Fingerprint>, FileError> {
 }
 
 impl Lease {
-    /// Takes the lease on a grant, unless somebody has it. `dir` is where the locks of the vault lie.
+    /// Takes the lease on a grant, unless somebody has it. `dir` is where the locks of the vault
+    /// lie.
     ///
     /// # Errors
     /// When the file cannot be made or locked, or others may write the directory.

@@ -1,7 +1,8 @@
 //! Asking providers for tokens: who they are, what is sent to them, what their answers mean.
 //!
-//! The only module that names an HTTP client. Whose turn it is to ask, and what becomes of the tokens, is [`crate::sync`]'s to
-//! decide. (The client finds proxies in the environment by itself, except for addresses of this machine.)
+//! The only module that names an HTTP client. Whose turn it is to ask, and what becomes of the
+//! tokens, is [`crate::sync`]'s to decide. (The client finds proxies in the environment by itself,
+//! except for addresses of this machine.)
 
 mod answer;
 mod exchange;

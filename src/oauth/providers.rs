@@ -1,4 +1,5 @@
-//! Where each provider gives out tokens: a table that is linked in, extended by `[providers.<id>]` of `clawkeep.toml`.
+//! Where each provider gives out tokens: a table that is linked in, extended by `[providers.<id>]`
+//! of `clawkeep.toml`.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +59,8 @@ pub struct Provider {
 }
 
 impl Providers {
-    /// The table, with what `own` settings say of each provider in place of what is built in, field by field.
+    /// The table, with what `own` settings say of each provider in place of what is built in, field
+    /// by field.
     #[must_use]
     pub fn new(own: &BTreeMap<ProviderId, ProviderSettings>) -> Self {
         let mut entries = parse_providers(BUILT_IN).unwrap_or_default(); // a test reads it
@@ -120,8 +122,8 @@ impl Providers {
 }
 
 impl Provider {
-    /// What a grant of this provider is pinned to; `None` where nobody says which client it was given to. `client_id` is the
-    /// profile's.
+    /// What a grant of this provider is pinned to; `None` where nobody says which client it was
+    /// given to. `client_id` is the profile's.
     #[must_use]
     pub fn endpoint(&self, client_id: Option<&str>) -> Option<Endpoint> {
         let client_id = self.client_id.as_deref().or(client_id)?;
@@ -160,7 +162,8 @@ fn fault(provider: &ProviderId, setting: &'static str, why: &'static str) -> Pro
     }
 }
 
-/// An address that tokens may be sent to: https always, except to a literal address of this machine.
+/// An address that tokens may be sent to: https always, except to a literal address of this
+/// machine.
 fn address(id: &ProviderId, setting: &'static str, text: &str) -> Result<Url, ProviderFault> {
     let url = Url::parse(text).map_err(|_| fault(id, setting, "is no address"))?;
     if !url.username().is_empty() || url.password().is_some() {

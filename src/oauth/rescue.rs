@@ -1,8 +1,8 @@
-//! What a refresh brought, kept in a file beside the vault from the moment it came until it is in the vault: a full disk or the end
-//! of the process in between must not cost a login.
+//! What a refresh brought, kept in a file beside the vault from the moment it came until it is in
+//! the vault: a full disk or the end of the process in between must not cost a login.
 //!
-//! The file is made, with room in it, before anything is sent. It is sealed with the vault's key, bound to the grant and to the very
-//! refresh: it opens for that one, and is taken in once.
+//! The file is made, with room in it, before anything is sent. It is sealed with the vault's key,
+//! bound to the grant and to the very refresh: it opens for that one, and is taken in once.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
@@ -23,8 +23,8 @@ use crate::platform::{
 };
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
-/// How the file begins. The refresh's fence and the length of what follows, big-endian in eight and four bytes, and the sealed tokens
-/// come after it.
+/// How the file begins. The refresh's fence and the length of what follows, big-endian in eight and
+/// four bytes, and the sealed tokens come after it.
 const MAGIC: &[u8] = b"clawkeep rescue 1\n";
 /// What the name of one that does not open ends in, before the time.
 const UNOPENED: &str = ".unopened-";
@@ -41,7 +41,8 @@ pub struct Rescue {
     has_tokens: bool,
 }
 
-/// Why a grant's refresh token is not sent any more, in the words of the record, where an answer came that does not open.
+/// Why a grant's refresh token is not sent any more, in the words of the record, where an answer
+/// came that does not open.
 pub const ANSWER_UNOPENED: &str = "answer-unopened";
 
 /// Whether a grant is lost because the answer to its last refresh cannot be decrypted.
@@ -53,7 +54,8 @@ pub fn is_answer_unopened(grant: &Grant) -> bool {
 /// What an interrupted refresh left behind.
 #[derive(Debug)]
 pub enum Left {
-    /// No file, or one that ends before its tokens do: the process was killed before there was an answer, or while it wrote it.
+    /// No file, or one that ends before its tokens do: the process was killed before there was an
+    /// answer, or while it wrote it.
     Nothing,
     /// The tokens that the refresh brought.
     Brought {
@@ -88,8 +90,8 @@ fn path_of(dir: &Path, grant: Fingerprint) -> PathBuf {
 }
 
 impl Rescue {
-    /// Makes the file, with room in it, in place of what an earlier refresh left. The caller has the lease, and has taken in what
-    /// was there.
+    /// Makes the file, with room in it, in place of what an earlier refresh left. The caller has
+    /// the lease, and has taken in what was there.
     ///
     /// # Errors
     /// When the system refuses, for want of room too.
@@ -155,7 +157,8 @@ impl Rescue {
     /// Removes the file: what it had is in the vault.
     ///
     /// # Errors
-    /// When the system refuses. A file that stays is of another refresh than the next, and is not taken in.
+    /// When the system refuses. A file that stays is of another refresh than the next, and is not
+    /// taken in.
     pub fn remove(dir: &Path, grant: Fingerprint) -> Result<(), FileError> {
         remove_if_present(&path_of(dir, grant)).map(|_| ())
     }
@@ -203,7 +206,8 @@ impl Rescue {
     /// When the system refuses; the file stays where it is then.
     pub fn set_aside(dir: &Path, grant: Fingerprint, aside: &Path) -> Result<(), FileError> {
         let path = path_of(dir, grant);
-        // A link is not made over what is there. Where there are no links, the name was free a moment ago, and the lease is ours.
+        // A link is not made over what is there. Where there are no links, the name was free a
+        // moment ago, and the lease is ours.
         match std::fs::hard_link(&path, aside) {
             Ok(()) => remove_if_present(&path).map(|_| ())?,
             Err(_) if !exists(aside) => rename_durably(&path, aside)?,

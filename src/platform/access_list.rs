@@ -27,8 +27,8 @@ pub(super) mod rights {
         0x2 | 0x4 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_WRITE | GENERIC_ALL;
     /// Of a directory: to put another one in its place, or in that of something in it.
     pub(in crate::platform) const REPLACE: u32 = 0x40 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_ALL;
-    /// Of a directory: to make files in it, too, or, while it is empty, a link of it (by writing its
-    /// attributes).
+    /// Of a directory: to make files in it, too, or, while it is empty, a link of it (by writing
+    /// its attributes).
     pub(in crate::platform) const CREATE_IN: u32 =
         0x2 | 0x4 | 0x40 | 0x100 | GENERIC_WRITE | REPLACE;
 }
@@ -137,7 +137,8 @@ impl AccessList {
     }
 
     /// Whether it is a user's own: that user owns it. What an administrator makes belongs to all
-    /// administrators; it is the own one of that user whom an entry of its own lets decide who may use it.
+    /// administrators; it is the own one of that user whom an entry of its own lets decide who may
+    /// use it.
     #[must_use]
     pub(super) fn is_of(&self, user: &str) -> bool {
         let is_granted = |entry: &Entry| entry.sid == user && entry.mask & rights::OWN != 0;

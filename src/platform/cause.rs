@@ -1,7 +1,7 @@
 //! Why the system refuses an operation on a file: the error number, and what the place itself says.
 //!
-//! [`Cause::of`] is the one place that decides it. The program's words for each cause, and what to do about it, are the
-//! binary's (`failure::causes`).
+//! [`Cause::of`] is the one place that decides it. The program's words for each cause, and what to
+//! do about it, are the binary's (`failure::causes`).
 
 pub(super) mod kinds;
 #[cfg(unix)]

@@ -1,4 +1,5 @@
-//! Notifications of the desktop: `org.freedesktop.Notifications` on the session bus. Source: Desktop Notifications Specification 1.3.
+//! Notifications of the desktop: `org.freedesktop.Notifications` on the session bus. Source:
+//! Desktop Notifications Specification 1.3.
 
 use super::keychain::SessionBus;
 
@@ -22,7 +23,8 @@ pub enum DesktopFault {
     NoBus,
     /// clawkeep does not know how this system shows notifications.
     #[error(
-        "clawkeep shows no notifications on this system; use ntfy:URL, webhook:URL or command:PROGRAM"
+        "clawkeep shows no notifications on this system; use ntfy:URL, webhook:URL or \
+         command:PROGRAM"
     )]
     Unsupported,
     /// The desktop did not answer in time.

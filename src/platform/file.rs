@@ -11,8 +11,8 @@ use super::trust::check_trusted;
 use crate::platform::trust::access::Access;
 use crate::platform::trust::mounts::is_mounted_file;
 
-/// Creates a directory (and its parents) that only its owner can enter, durably. One that exists is left as it is. Whether it may
-/// be relied on is checked before anything is made, and after.
+/// Creates a directory (and its parents) that only its owner can enter, durably. One that exists is
+/// left as it is. Whether it may be relied on is checked before anything is made, and after.
 ///
 /// # Errors
 /// When somebody else could put files there, or the system refuses.

@@ -42,7 +42,8 @@ pub enum FileError {
         /// Where.
         path: PathBuf,
     },
-    /// The file is a mount of its own, so nothing can be renamed over it, and what belongs beside it lies on another file system.
+    /// The file is a mount of its own, so nothing can be renamed over it, and what belongs beside
+    /// it lies on another file system.
     #[error("{} is mounted as a single file", path.display())]
     MountedFile {
         /// The file.
@@ -59,8 +60,8 @@ pub enum FileError {
     },
 }
 
-/// An error of the kind [`io::ErrorKind::NotFound`] that says `what` is missing. The kind's own text
-/// is "entity not found".
+/// An error of the kind [`io::ErrorKind::NotFound`] that says `what` is missing. The kind's own
+/// text is "entity not found".
 pub(crate) fn absent(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, what)
 }

@@ -18,11 +18,13 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::paths::canonicalize;
 use super::threads::check_threads;
 
-/// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of Linux.
+/// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of
+/// Linux.
 const LINKS_MAX: usize = 40;
 
-/// How long the thread that reads events waits after the first of a batch, so that it reads those that follow together: each
-/// wake-up costs more than an event, and a pass over many agents causes dozens for each.
+/// How long the thread that reads events waits after the first of a batch, so that it reads those
+/// that follow together: each wake-up costs more than an event, and a pass over many agents causes
+/// dozens for each.
 const BATCH_PAUSE: Duration = Duration::from_millis(2);
 /// Events that come this soon after another belong to its batch.
 const BATCH_GAP: Duration = Duration::from_micros(200);
@@ -32,7 +34,8 @@ const BATCH_GAP: Duration = Duration::from_micros(200);
 pub enum Touch {
     /// The file is being written; more may come.
     Writing,
-    /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than before.
+    /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than
+    /// before.
     Done,
 }
 
@@ -138,9 +141,9 @@ impl Follower {
         if gone.is_empty() && new.is_empty() {
             return Ok(false);
         }
-        // FSEvents has one stream for all directories. Each change of them ends it and begins another, and what happens
-        // between the two is not reported: so they change together, and a removal counts as a new directory. Source: notify
-        // 8.2's fsevent.rs.
+        // FSEvents has one stream for all directories. Each change of them ends it and begins
+        // another, and what happens between the two is not reported: so they change together, and a
+        // removal counts as a new directory. Source: notify 8.2's fsevent.rs.
         let mut is_new = cfg!(target_os = "macos") && !gone.is_empty();
         let mut paths = self.watcher.paths_mut();
         for dir in gone {
@@ -198,7 +201,8 @@ impl Interest {
         interest
     }
 
-    /// Follows a path through its links, as far as it exists. Every link on the way matters: it may lead elsewhere one day.
+    /// Follows a path through its links, as far as it exists. Every link on the way matters: it may
+    /// lead elsewhere one day.
     fn trace(&mut self, target: &Path) {
         let mut path = target.to_owned();
         for _ in 0..LINKS_MAX {
@@ -209,7 +213,8 @@ impl Interest {
         }
     }
 
-    /// Where the first link on the way leads; nothing where there is none, and the entry that matters is noted.
+    /// Where the first link on the way leads; nothing where there is none, and the entry that
+    /// matters is noted.
     fn trace_to_link(&mut self, target: &Path, path: &Path) -> Option<PathBuf> {
         let mut dir = PathBuf::new();
         let mut parts = path.components();

@@ -1,9 +1,9 @@
-//! The operating system's keychain: Secret Service on Linux and the BSDs, Keychain on macOS, Credential Manager
-//! on Windows.
+//! The operating system's keychain: Secret Service on Linux and the BSDs, Keychain on macOS,
+//! Credential Manager on Windows.
 //!
-//! The only module that names the keychain crates. It stores bytes under an account and says why it could not.
-//! Which key an item should hold, and whether it does, is for the caller to know: an item can be replaced by
-//! any program of the same user.
+//! The only module that names the keychain crates. It stores bytes under an account and says why it
+//! could not. Which key an item should hold, and whether it does, is for the caller to know: an
+//! item can be replaced by any program of the same user.
 
 use std::ffi::OsStr;
 use std::sync::Mutex;
@@ -38,8 +38,8 @@ use windows as system;
 /// How long a keychain may take before it counts as absent: 3 s. Source: `spec/vault.md`, Keys.
 pub const DEADLINE: Duration = Duration::from_secs(3);
 
-/// How long macOS' Keychain may take while its dialog asks somebody who is there to answer: a minute to find the dialog and
-/// type the password of the login keychain.
+/// How long macOS' Keychain may take while its dialog asks somebody who is there to answer: a
+/// minute to find the dialog and type the password of the login keychain.
 const DIALOG_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The bytes of an item, wiped when dropped.
@@ -49,15 +49,16 @@ pub type Secret = Zeroizing<Vec<u8>>;
 ///
 /// An account is `<vault id>/<key id>`. It names one key permanently; a new key gets a new account.
 pub trait Keychain: Send + Sync {
-    /// Reads an item; `None` where there is none. A Secret Service that has only just started also answers `None`,
-    /// so beside an existing vault it means "key missing", never "make a new one".
+    /// Reads an item; `None` where there is none. A Secret Service that has only just started also
+    /// answers `None`, so beside an existing vault it means "key missing", never "make a new one".
     ///
     /// # Errors
-    /// Everything in [`KeychainError`] but [`KeychainError::NotPersistent`] and [`KeychainError::NotKept`].
+    /// Everything in [`KeychainError`] but [`KeychainError::NotPersistent`] and
+    /// [`KeychainError::NotKept`].
     fn get(&self, account: &str) -> Result<Option<Secret>, KeychainError>;
 
-    /// Writes an item, or replaces the one there, and reads it back before it answers. Where it fails after
-    /// writing, the item is put back as it was, as far as the keychain lets it.
+    /// Writes an item, or replaces the one there, and reads it back before it answers. Where it
+    /// fails after writing, the item is put back as it was, as far as the keychain lets it.
     ///
     /// # Errors
     /// Everything in [`KeychainError`].
@@ -88,8 +89,8 @@ pub const KEYCHAIN_VARIABLE: &str = "CLAWKEEP_KEYCHAIN";
 /// The variable with the address of the session bus. Source: D-Bus Specification.
 pub const BUS_VARIABLE: &str = "DBUS_SESSION_BUS_ADDRESS";
 
-/// Kinds of addresses for which a program is started, with this process's environment: that names files with keys.
-/// Source: D-Bus Specification, "Transports".
+/// Kinds of addresses for which a program is started, with this process's environment: that names
+/// files with keys. Source: D-Bus Specification, "Transports".
 const PROGRAM_KINDS: [&str; 3] = ["unixexec", "autolaunch", "launchd"];
 
 impl SessionBus {
@@ -121,9 +122,10 @@ impl SessionBus {
 
 /// The keychain of this operating system and user.
 ///
-/// Each call has a connection of its own, on a thread of its own. Where the deadline passes, that thread is left behind
-/// with its connection until the keychain answers or the process ends: there is no way to stop a call that waits for a
-/// person. A write that succeeds too late is taken back by the thread that made it, if it lives to do so.
+/// Each call has a connection of its own, on a thread of its own. Where the deadline passes, that
+/// thread is left behind with its connection until the keychain answers or the process ends: there
+/// is no way to stop a call that waits for a person. A write that succeeds too late is taken back
+/// by the thread that made it, if it lives to do so.
 #[derive(Debug)]
 pub struct SystemKeychain {
     deadline: Duration,
@@ -167,8 +169,8 @@ impl Worker {
 }
 
 impl SystemKeychain {
-    /// A keychain whose every call ends by `deadline` (normally [`DEADLINE`]). Without a `bus` it is not asked,
-    /// also on macOS and Windows, whose keychains need none. Nothing is opened yet.
+    /// A keychain whose every call ends by `deadline` (normally [`DEADLINE`]). Without a `bus` it
+    /// is not asked, also on macOS and Windows, whose keychains need none. Nothing is opened yet.
     #[must_use]
     pub const fn new(deadline: Duration, bus: SessionBus) -> Self {
         Self {
@@ -179,10 +181,11 @@ impl SystemKeychain {
         }
     }
 
-    /// Sets whether somebody sees a dialog of the keychain's and can answer it; until then, somebody does. macOS shows one
-    /// where the keychain is locked, and for each item after an update of this program. Attended, a call may take 60 s
-    /// there. Unattended, no dialog is shown there in this process, since the deadline would pass before an answer.
-    /// Means nothing on other systems.
+    /// Sets whether somebody sees a dialog of the keychain's and can answer it; until then,
+    /// somebody does. macOS shows one where the keychain is locked, and for each item after an
+    /// update of this program. Attended, a call may take 60 s there. Unattended, no dialog is shown
+    /// there in this process, since the deadline would pass before an answer. Means nothing on
+    /// other systems.
     #[must_use]
     pub fn attended(mut self, is_attended: bool) -> Self {
         self.is_attended = is_attended;
@@ -192,8 +195,9 @@ impl SystemKeychain {
         self
     }
 
-    /// Begins to connect, for a call that is likely to come: most of a call's time goes into agreeing on a session key,
-    /// which needs to know nothing of the item. Asks for nothing, and says nothing if it fails: the call then will.
+    /// Begins to connect, for a call that is likely to come: most of a call's time goes into
+    /// agreeing on a session key, which needs to know nothing of the item. Asks for nothing, and
+    /// says nothing if it fails: the call then will.
     pub fn warm_up(&self) {
         if self.why_unreachable().is_none()
             && let Ok(worker) = Worker::start(self.is_attended)
@@ -212,7 +216,8 @@ impl SystemKeychain {
         }
     }
 
-    /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to `too_late`.
+    /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to
+    /// `too_late`.
     fn ask<T: Send + 'static>(
         &self,
         account: &str,
@@ -222,7 +227,8 @@ impl SystemKeychain {
         if let Some(why) = self.why_unreachable() {
             return Err(KeychainError::Unreachable(why));
         }
-        // Without a buffer, sending succeeds only if the answer was received: the two sides cannot disagree on that.
+        // Without a buffer, sending succeeds only if the answer was received: the two sides cannot
+        // disagree on that.
         let (sender, answer) = mpsc::sync_channel(0);
         let account = account.to_owned();
         let job = Box::new(move |store: Result<system::Store, KeychainError>| {
@@ -310,7 +316,8 @@ impl Item {
         }
     }
 
-    /// Undoes a write. A failure here has no one to go to: the caller hears of what made the undoing necessary.
+    /// Undoes a write. A failure here has no one to go to: the caller hears of what made the
+    /// undoing necessary.
     fn put_back(&self, before: Option<&Secret>) {
         let _ = match before {
             Some(bytes) => self.0.set_secret(bytes),

@@ -1,9 +1,10 @@
 //! Two locks for one file that two programs write.
 //!
-//! [`QueueLock`] is between our own processes: fair enough, freed by the system when a process dies.
-//! [`LockDir`] is the reference's (`proper-lockfile`): a directory `<file>.lock` made with `mkdir`, its
-//! modification time refreshed every 10 s, stale after 30 s, removed with `rmdir`. Source: `spec/compat.md`.
-//! Later gateways make a file there instead ([`holder`]); it is respected, and removed when abandoned.
+//! [`QueueLock`] is between our own processes: fair enough, freed by the system when a process
+//! dies. [`LockDir`] is the reference's (`proper-lockfile`): a directory `<file>.lock` made with
+//! `mkdir`, its modification time refreshed every 10 s, stale after 30 s, removed with `rmdir`.
+//! Source: `spec/compat.md`. Later gateways make a file there instead ([`holder`]); it is
+//! respected, and removed when abandoned.
 
 mod error;
 mod holder;
@@ -68,11 +69,12 @@ impl LockDir {
         PathBuf::from(name)
     }
 
-    /// Examines the lock on `file` (links resolved by the caller) without taking it: a directory that nobody has refreshed
-    /// for long, or a file whose process is gone, is abandoned.
+    /// Examines the lock on `file` (links resolved by the caller) without taking it: a directory
+    /// that nobody has refreshed for long, or a file whose process is gone, is abandoned.
     ///
     /// # Errors
-    /// When what is there cannot be examined, or a file there may have been written by somebody else.
+    /// When what is there cannot be examined, or a file there may have been written by somebody
+    /// else.
     pub fn state(file: &Path) -> Result<LockState, FileError> {
         let path = Self::path_for(file);
         Ok(match AtLock::examine(&path)? {
@@ -85,13 +87,13 @@ impl LockDir {
         })
     }
 
-    /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`. A directory that a killed
-    /// process of ours left in the same `queue` is removed at once, another program's when it is stale. So is a later
-    /// gateway's lock file whose process is gone.
+    /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`. A
+    /// directory that a killed process of ours left in the same `queue` is removed at once, another
+    /// program's when it is stale. So is a later gateway's lock file whose process is gone.
     ///
     /// # Errors
-    /// [`LockError::Busy`] or [`LockError::Held`] at the deadline; [`LockError::Unusable`] for what is no lock, without
-    /// waiting so long; [`LockError::File`] when the directory cannot be made.
+    /// [`LockError::Busy`] or [`LockError::Held`] at the deadline; [`LockError::Unusable`] for what
+    /// is no lock, without waiting so long; [`LockError::File`] when the directory cannot be made.
     pub fn acquire(file: &Path, queue: &QueueLock, deadline: Instant) -> Result<Self, LockError> {
         let path = Self::path_for(file);
         let abandoned = queue.noted();
@@ -102,7 +104,8 @@ impl LockDir {
             match there {
                 AtLock::Directory => {
                     if is_stale(&path) || is_noted(&path, &abandoned, queue) {
-                        let _ = remove_dir(&path); // the next to make it has it; a file in its place stays
+                        // the next to make it has it; a file in its place stays
+                        let _ = remove_dir(&path);
                     }
                 }
                 AtLock::File {
@@ -148,8 +151,8 @@ impl LockDir {
     }
 }
 
-/// Removes a lock file whose process is gone, unless another one took its place meanwhile: it is examined once more at the
-/// last moment.
+/// Removes a lock file whose process is gone, unless another one took its place meanwhile: it is
+/// examined once more at the last moment.
 fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
     let is_abandoned = |there| {
         matches!(
@@ -199,8 +202,9 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     made.unwrap_or_else(|| make_plainly(path, queue))
 }
 
-/// Makes the directory and notes it, before and after. Killed in between, this process leaves a directory that is
-/// known by its mode. Only for a file system or a path that cannot be renamed without replacing.
+/// Makes the directory and notes it, before and after. Killed in between, this process leaves a
+/// directory that is known by its mode. Only for a file system or a path that cannot be renamed
+/// without replacing.
 fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut, reason = "there are no modes"))]
     let mut builder = fs::DirBuilder::new();
@@ -249,7 +253,8 @@ fn identity(path: &Path) -> io::Result<String> {
 }
 
 impl LockDir {
-    /// Whether nobody has taken the lock over as stale, as happens to a process that was stopped for long.
+    /// Whether nobody has taken the lock over as stale, as happens to a process that was stopped
+    /// for long.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.held.is_held()
@@ -313,7 +318,8 @@ mod tests {
         assert!(lock.is_dir());
     }
 
-    /// Where a directory cannot be renamed without replacing another, it is noted after it was made.
+    /// Where a directory cannot be renamed without replacing another, it is noted after it was
+    /// made.
     #[cfg(unix)]
     #[test]
     fn what_was_left_before_it_was_noted_is_known_by_its_mode() {

@@ -1,6 +1,7 @@
 //! What the operating system provides: clock, files, locks, keychain, process identity.
 //!
-//! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
+//! The only place that names system calls or the keychain crates. Reads no environment variable:
+//! the binary does.
 
 #[cfg(any(windows, test))]
 mod access_list;

@@ -200,8 +200,8 @@ pub struct Examined {
     dirs: Mutex<HashMap<PathBuf, ExaminedDir>>,
     /// The home directory and those named by [`install_named_dirs`], links resolved.
     known: OnceLock<(Option<PathBuf>, Vec<PathBuf>)>,
-    /// State directories: when the directories of their agents were examined, and the first database
-    /// there.
+    /// State directories: when the directories of their agents were examined, and the first
+    /// database there.
     scans: Mutex<HashMap<PathBuf, (Instant, Option<PathBuf>)>>,
 }
 

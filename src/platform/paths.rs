@@ -68,8 +68,8 @@ pub fn resolve_link(path: &Path) -> Result<PathBuf, FileError> {
     resolve_link_until(path, |_| false).map(|(real, _)| real)
 }
 
-/// As [`resolve_link`], but a link whose text `is_end` is not followed: the link itself, the links in its directories resolved,
-/// and its text.
+/// As [`resolve_link`], but a link whose text `is_end` is not followed: the link itself, the links
+/// in its directories resolved, and its text.
 ///
 /// # Errors
 /// As [`resolve_link`].

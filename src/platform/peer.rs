@@ -1,7 +1,8 @@
 //! Finds the owner of the other end of a connection within this machine.
 //!
-//! Linux lists every TCP socket of the network namespace with its owner (proc(5), `/proc/net/tcp`). Elsewhere, and where that list may
-//! not be read (Android) or does not have the other end (a relay from outside the namespace), it is not known.
+//! Linux lists every TCP socket of the network namespace with its owner (proc(5), `/proc/net/tcp`).
+//! Elsewhere, and where that list may not be read (Android) or does not have the other end (a relay
+//! from outside the namespace), it is not known.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 
@@ -14,8 +15,8 @@ pub enum PeerOwner {
     Another(u32),
     /// The connection has no owner any more: it was closed before it was answered.
     Gone,
-    /// It cannot be known, or it is root's. What relays connections from elsewhere runs as root (WSL's, a container runtime's), and root
-    /// itself needs no such way in.
+    /// It cannot be known, or it is root's. What relays connections from elsewhere runs as root
+    /// (WSL's, a container runtime's), and root itself needs no such way in.
     Unknown,
 }
 
@@ -208,10 +209,14 @@ mod tests {
         assert_eq!(peer_owner(&server), PeerOwner::Ours);
     }
 
-    const LIST: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-        0: 0100007F:1000 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 11 1 0 100 0 0 10 0\n\
-        1: 0100007F:1000 0100007F:2000 01 00000000:00000000 00:00000000 00000000  1000        0 12 1 0 100 0 0 10 0\n\
-        2: 0100007F:2000 0100007F:1000 01 00000000:00000000 00:00000000 00000000  UID        0 INODE 1 0 100 0 0 10 0\n";
+    const LIST: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+        retrnsmt   uid  timeout inode\n\
+        0: 0100007F:1000 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 \
+        11 1 0 100 0 0 10 0\n\
+        1: 0100007F:1000 0100007F:2000 01 00000000:00000000 00:00000000 00000000  1000        0 \
+        12 1 0 100 0 0 10 0\n\
+        2: 0100007F:2000 0100007F:1000 01 00000000:00000000 00:00000000 00000000  UID        0 \
+        INODE 1 0 100 0 0 10 0\n";
 
     #[test]
     fn the_owner_of_a_connection() {

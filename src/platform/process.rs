@@ -139,7 +139,8 @@ fn running_name(id: u32, names: &[&str], command: &str) -> Option<String> {
     runs_it.then_some(name)
 }
 
-/// The name by which a command line runs one of the programs: as the program itself, or as a script of its package.
+/// The name by which a command line runs one of the programs: as the program itself, or as a script
+/// of its package.
 #[cfg(unix)]
 fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Option<String> {
     const INTERPRETERS: [&str; 3] = ["node", "bun", "deno"];
@@ -162,8 +163,9 @@ fn running_name(_id: u32, _names: &[&str], _command: &str) -> Option<String> {
     None
 }
 
-/// Forbids a core dump of this process, which would have the secrets of its environment in it, before anything can fail. A program
-/// that takes this one's place, or is started by it, keeps its own limit on Linux. Best effort, as [`harden`].
+/// Forbids a core dump of this process, which would have the secrets of its environment in it,
+/// before anything can fail. A program that takes this one's place, or is started by it, keeps its
+/// own limit on Linux. Best effort, as [`harden`].
 pub fn forbid_core_dump() {
     #[cfg(target_os = "linux")]
     {
@@ -184,8 +186,9 @@ pub fn forbid_core_dump() {
 #[cfg(unix)]
 const STACK: u64 = 2 << 20;
 
-/// Does `work` on a stack of at least 2 MiB: in this thread, or where the limit on its stack (`ulimit -s`) is below that, in a thread of
-/// its own. Where none can be started, `work` is done here all the same.
+/// Does `work` on a stack of at least 2 MiB: in this thread, or where the limit on its stack
+/// (`ulimit -s`) is below that, in a thread of its own. Where none can be started, `work` is done
+/// here all the same.
 pub fn with_stack<T: Send + 'static>(work: fn() -> T) -> T {
     #[cfg(unix)]
     {
@@ -203,8 +206,8 @@ pub fn with_stack<T: Send + 'static>(work: fn() -> T) -> T {
     work()
 }
 
-/// Forbids core dumps and, on Linux, attaching to this process. To be called before the first key is read.
-/// Best effort: where the system refuses, the process goes on.
+/// Forbids core dumps and, on Linux, attaching to this process. To be called before the first key
+/// is read. Best effort: where the system refuses, the process goes on.
 pub fn harden() {
     #[cfg(unix)]
     {
@@ -272,7 +275,8 @@ pub fn keep_from_children(descriptor: u32) {
 #[cfg(not(unix))]
 pub fn keep_from_children(_descriptor: u32) {}
 
-/// Makes files that this process creates its user's alone, unless they are made otherwise; what was asked for before.
+/// Makes files that this process creates its user's alone, unless they are made otherwise; what was
+/// asked for before.
 #[cfg(unix)]
 pub fn restrict_new_files() -> FileMask {
     FileMask(rustix::process::umask(rustix::fs::Mode::from_raw_mode(
@@ -308,7 +312,8 @@ impl FileMask {
     }
 }
 
-/// A secret that is not written to swap while it is here, as far as the system allows that. It does not move.
+/// A secret that is not written to swap while it is here, as far as the system allows that. It does
+/// not move.
 pub struct Resident<T> {
     // Dropped first, and wiped then, while its page is still locked.
     value: Box<T>,

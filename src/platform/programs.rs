@@ -51,8 +51,8 @@ pub fn is_program_path(name: &OsStr) -> bool {
     name.contains(std::path::is_separator) || (cfg!(windows) && name.contains(':'))
 }
 
-/// The path of one of Windows' own programs, in the directory that the system names. A user who sets the
-/// environment could name another.
+/// The path of one of Windows' own programs, in the directory that the system names. A user who
+/// sets the environment could name another.
 #[must_use]
 pub fn system_program(name: &str) -> PathBuf {
     let dir = super::process::system_directory();

@@ -149,7 +149,8 @@ fn read_opened(file: Option<File>, path: &Path, limit: u64) -> Result<Option<Con
     read_whole(file, &meta, path, limit).map(Some)
 }
 
-/// Opens a regular file for reading; links are followed, and nobody waits for the other end of a FIFO.
+/// Opens a regular file for reading; links are followed, and nobody waits for the other end of a
+/// FIFO.
 ///
 /// # Errors
 /// When nothing is there, it is not a regular file, or the system refuses.

@@ -1,4 +1,5 @@
-//! Replacing a file whole or not at all, beside another program that may write it at any moment without a lock.
+//! Replacing a file whole or not at all, beside another program that may write it at any moment
+//! without a lock.
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, Write as _};
@@ -16,8 +17,9 @@ use super::paths::exists;
 use super::read::read_no_link;
 use super::sharing::retry_while_held;
 
-/// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
-/// its coming to be. Dropped without [`Replacement::finish`], it leaves nothing behind.
+/// A file about to replace another: made beside it, with room for its bytes, before anything is
+/// decided that depends on its coming to be. Dropped without [`Replacement::finish`], it leaves
+/// nothing behind.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
@@ -33,7 +35,8 @@ pub struct Replacement {
 pub enum Replaced {
     /// The file has the new content.
     Yes,
-    /// The file was not what it was taken to be. What was in it is still there, or under the temporary name.
+    /// The file was not what it was taken to be. What was in it is still there, or under the
+    /// temporary name.
     No,
 }
 
@@ -72,11 +75,13 @@ enum Exchange {
 }
 
 impl Replacement {
-    /// Begins to replace `path` with `room` bytes, mode 0600, under the name `temporary` in the same directory. The
-    /// caller holds the lock that makes that name its own, and has dealt with what was there.
+    /// Begins to replace `path` with `room` bytes, mode 0600, under the name `temporary` in the
+    /// same directory. The caller holds the lock that makes that name its own, and has dealt with
+    /// what was there.
     ///
     /// # Errors
-    /// When the system refuses, for want of room too, something has the temporary name, or the file is a mount of its own.
+    /// When the system refuses, for want of room too, something has the temporary name, or the file
+    /// is a mount of its own.
     pub fn begin(path: &Path, temporary: &Path, room: usize) -> Result<Self, FileError> {
         check_replaceable(path)?;
         let file = create_private_file(temporary)?;
@@ -135,8 +140,9 @@ impl Replacement {
         replaced
     }
 
-    /// Writes the bytes, durably, and renames them into place if `is_wanted` still says so: it is asked last. What another
-    /// program writes after that is lost, so this is for files that are not written all the time.
+    /// Writes the bytes, durably, and renames them into place if `is_wanted` still says so: it is
+    /// asked last. What another program writes after that is lost, so this is for files that are
+    /// not written all the time.
     ///
     /// # Errors
     /// When the system refuses; the file is then what it was.
@@ -213,7 +219,8 @@ fn put(
     }
 }
 
-/// Removes what lies under `temporary`, which was at `path` a moment ago, if it is still what was found there.
+/// Removes what lies under `temporary`, which was at `path` a moment ago, if it is still what was
+/// found there.
 fn discard_if_found(
     temporary: &Path,
     path: &Path,
@@ -232,8 +239,8 @@ fn discard_if_found(
     Ok(Replaced::Yes)
 }
 
-/// Puts a symbolic link to `target` in place of what was found at `path`, if `is_wanted` still says so: it is asked last. The same
-/// rules hold as for [`Replacement::finish`].
+/// Puts a symbolic link to `target` in place of what was found at `path`, if `is_wanted` still says
+/// so: it is asked last. The same rules hold as for [`Replacement::finish`].
 ///
 /// # Errors
 /// When the system refuses, or has no such links. What was at `path` is then still there.
@@ -321,12 +328,13 @@ fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
     Ok(Exchange::Unsupported)
 }
 
-/// Longer paths need the prefix `\\?\`, in characters. Source: Microsoft, "Maximum Path Length Limitation".
+/// Longer paths need the prefix `\\?\`, in characters. Source: Microsoft, "Maximum Path Length
+/// Limitation".
 #[cfg(windows)]
 const LONGEST_PLAIN: usize = 248;
 
-/// Renames a file or a directory to a name that nothing has, and fails with `AlreadyExists` where something has
-/// it. `None` where the system cannot do both at once: nothing is renamed then.
+/// Renames a file or a directory to a name that nothing has, and fails with `AlreadyExists` where
+/// something has it. `None` where the system cannot do both at once: nothing is renamed then.
 pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> Option<io::Result<()>> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
@@ -368,8 +376,8 @@ pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     retry_while_held(from, || fs::rename(from, to))
 }
 
-/// Replaces `path` with `bytes` at once, whatever it was; the temporary name is the caller's own, and what a killed
-/// process left there is removed.
+/// Replaces `path` with `bytes` at once, whatever it was; the temporary name is the caller's own,
+/// and what a killed process left there is removed.
 ///
 /// # Errors
 /// When the system refuses; `path` is then what it was and the temporary file is gone.

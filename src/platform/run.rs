@@ -1,5 +1,5 @@
-//! Running another program for its answer: bounded in time and size, and ended if it is not done by then. What it started
-//! itself is its own.
+//! Running another program for its answer: bounded in time and size, and ended if it is not done by
+//! then. What it started itself is its own.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -61,8 +61,8 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-/// See [`withhold_key_variables`]. A directory of credentials that the caller does not hand on by itself is handed on to nobody: the
-/// system's tools need none.
+/// See [`withhold_key_variables`]. A directory of credentials that the caller does not hand on by
+/// itself is handed on to nobody: the system's tools need none.
 fn withhold(command: &mut Command) {
     let handed = command
         .get_envs()
@@ -90,8 +90,8 @@ pub fn without_console(command: &mut Command) {
     std::os::windows::process::CommandExt::creation_flags(command, CREATE_NO_WINDOW);
 }
 
-/// Runs a program to its end, without stdin and with stderr thrown away, for at most `time`; its answer has fewer than
-/// `limit` bytes.
+/// Runs a program to its end, without stdin and with stderr thrown away, for at most `time`; its
+/// answer has fewer than `limit` bytes.
 ///
 /// # Errors
 /// See [`RunFault`]. How the program itself ended is in the answer.
@@ -141,8 +141,9 @@ pub fn all_output_within(
     Ok(Answer { status, bytes })
 }
 
-/// Runs a program to its end with `input` on its stdin, and with stdout and stderr thrown away, for at most `time`. It leads a group of its
-/// own, which is ended as a whole if it is not done by then, or once `is_cancelled`.
+/// Runs a program to its end with `input` on its stdin, and with stdout and stderr thrown away, for
+/// at most `time`. It leads a group of its own, which is ended as a whole if it is not done by
+/// then, or once `is_cancelled`.
 ///
 /// # Errors
 /// See [`RunFault`]. How the program itself ended is in the answer.
@@ -205,7 +206,8 @@ impl Drop for Running {
     }
 }
 
-/// Reads to the end or to the bound. One buffer of full size: one that grew would leave copies of what may be secret.
+/// Reads to the end or to the bound. One buffer of full size: one that grew would leave copies of
+/// what may be secret.
 fn read_from(mut output: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut buffer = Zeroizing::new(vec![0; limit]);
     let mut len = 0;

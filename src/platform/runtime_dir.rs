@@ -10,7 +10,8 @@ use super::process::effective_uid;
 use super::trust::check_trusted;
 use crate::platform::trust::access::Access;
 
-/// Where Linux with systemd or elogind puts the runtime directories of users, each named by its user id.
+/// Where Linux with systemd or elogind puts the runtime directories of users, each named by its
+/// user id.
 const OF_USERS: &str = "/run/user";
 
 /// A runtime directory that is this user's, and that nobody else may write.
@@ -21,8 +22,8 @@ pub struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// The directory that the environment names; where it names none, the one in which Linux keeps it for this user. A service
-    /// that was not started by a login has no variable.
+    /// The directory that the environment names; where it names none, the one in which Linux keeps
+    /// it for this user. A service that was not started by a login has no variable.
     ///
     /// # Errors
     /// When there is none, or others could put something there.
@@ -52,7 +53,8 @@ impl RuntimeDir {
                 return Err(FileError::NoRuntimeDir { why });
             }
         };
-        check_trusted(&dir, Access::CreateIn)?; // by the name that leads there: its links count, too
+        // by the name that leads there: its links count, too
+        check_trusted(&dir, Access::CreateIn)?;
         Ok(Self { path })
     }
 
@@ -62,7 +64,8 @@ impl RuntimeDir {
         &self.path
     }
 
-    /// Whether a directory in it may be relied on: it is not there, or is a directory of this user's that nobody else may write.
+    /// Whether a directory in it may be relied on: it is not there, or is a directory of this
+    /// user's that nobody else may write.
     ///
     /// # Errors
     /// When it may not.

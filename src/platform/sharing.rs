@@ -1,5 +1,5 @@
-//! Files that another program has open. On Windows such a file can be neither replaced nor removed, and often not even be
-//! read, until that program closes it. Elsewhere nobody is kept out.
+//! Files that another program has open. On Windows such a file can be neither replaced nor removed,
+//! and often not even be read, until that program closes it. Elsewhere nobody is kept out.
 
 #[cfg(windows)]
 mod windows;
@@ -12,7 +12,8 @@ pub(crate) use windows::{is_held, is_sharing_error};
 use std::io;
 use std::path::Path;
 
-/// Performs an operation on `path`, and repeats it for up to two seconds where another program holds the file open.
+/// Performs an operation on `path`, and repeats it for up to two seconds where another program
+/// holds the file open.
 ///
 /// # Errors
 /// What the operation answers. Where the file is still held, that is what the error says.

@@ -1,4 +1,5 @@
-//! Threads and child processes: started, or an error that names the limit that was reached. Nothing here panics.
+//! Threads and child processes: started, or an error that names the limit that was reached. Nothing
+//! here panics.
 
 #[cfg(unix)]
 use std::fs::File;
@@ -11,7 +12,8 @@ use rustix::io::Errno;
 
 /// Where the limits on processes, threads and their memory stand. Source: getrlimit(2),
 /// systemd.resource-control(5), the kernel's cgroup-v2 documentation.
-pub const PROCESS_LIMITS: &str = "a limit on processes and threads is reached (ulimit -u; TasksMax= in a unit; \
+pub const PROCESS_LIMITS: &str = "a limit on processes and threads is reached (ulimit -u; \
+    TasksMax= in a unit; \
      pids.max of a container), or one on memory (ulimit -v)";
 
 /// Starts a thread of that name.
@@ -28,7 +30,8 @@ pub fn start_thread<T: Send + 'static>(
         .map_err(not_started)
 }
 
-/// The error of a thread or child process that was not started, with the limits named if one was reached.
+/// The error of a thread or child process that was not started, with the limits named if one was
+/// reached.
 pub(super) fn not_started(error: io::Error) -> io::Error {
     match error.kind() {
         kind @ io::ErrorKind::WouldBlock => io::Error::new(kind, PROCESS_LIMITS),
@@ -36,8 +39,8 @@ pub(super) fn not_started(error: io::Error) -> io::Error {
     }
 }
 
-/// How many threads and files zbus may need, which panics where it gets none. Source: async-io's reactor, zbus's executor
-/// and socket, the pool of `blocking`.
+/// How many threads and files zbus may need, which panics where it gets none. Source: async-io's
+/// reactor, zbus's executor and socket, the pool of `blocking`.
 #[cfg(all(unix, not(target_os = "macos")))]
 const BUS: (usize, usize) = (4, 8);
 
@@ -78,8 +81,9 @@ pub(super) fn check_threads(count: usize) -> io::Result<()> {
     outcome
 }
 
-/// Runs each of `jobs` on a thread of its own, all at once; those for which no thread can be started run in
-/// this thread afterwards. The results are in the order of the jobs; `None` for a job that panicked.
+/// Runs each of `jobs` on a thread of its own, all at once; those for which no thread can be
+/// started run in this thread afterwards. The results are in the order of the jobs; `None` for a
+/// job that panicked.
 pub(crate) fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
 where
     T: Send,

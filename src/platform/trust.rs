@@ -1,12 +1,13 @@
-//! The one rule for what this program obeys, reads and writes: a file counts only where nobody but this user and root can have
-//! changed it.
+//! The one rule for what this program obeys, reads and writes: a file counts only where nobody but
+//! this user and root can have changed it.
 //!
-//! The file and each directory above it are owned by the effective user or by root, and nobody else may write them; a sticky
-//! directory may be written by others, since its entries still belong to whom we check. Links are followed one step at a time,
-//! and each step passes the same check. Directories are checked up to the user's home, those outside it up to `/`.
+//! The file and each directory above it are owned by the effective user or by root, and nobody else
+//! may write them; a sticky directory may be written by others, since its entries still belong to
+//! whom we check. Links are followed one step at a time, and each step passes the same check.
+//! Directories are checked up to the user's home, those outside it up to `/`.
 //!
-//! Not others are: whom the user admits (`trusted` in `clawkeep.toml`), the members of a group that only the owner is in
-//! ([`accounts`]), and whom a mount speaks for ([`mounts`]).
+//! Not others are: whom the user admits (`trusted` in `clawkeep.toml`), the members of a group that
+//! only the owner is in ([`accounts`]), and whom a mount speaks for ([`mounts`]).
 
 #![cfg_attr(not(unix), allow(dead_code, unused_imports))]
 
@@ -78,13 +79,15 @@ struct CheckedDir {
     is_shared: bool,
 }
 
-// One policy a process: it follows from who runs it and from two places of settings, and the check is called from every layer
-// down to the lock files. The binary installs it before anything is read; what runs without it (tests) has nobody admitted.
+// One policy a process: it follows from who runs it and from two places of settings, and the check
+// is called from every layer down to the lock files. The binary installs it before anything is
+// read; what runs without it (tests) has nobody admitted.
 static CURRENT: OnceLock<Trust> = OnceLock::new();
 
 impl Trust {
-    /// The policy of a user with that home directory, who admits those beside himself and root: for `clawkeep.toml` alone, until it is
-    /// known whom that admits. It starts programs and says where tokens go, so no mount speaks for its owner.
+    /// The policy of a user with that home directory, who admits those beside himself and root: for
+    /// `clawkeep.toml` alone, until it is known whom that admits. It starts programs and says where
+    /// tokens go, so no mount speaks for its owner.
     #[must_use]
     pub fn of_user(home: PathBuf, by_environment: Vec<Admitted>) -> Self {
         Self {
@@ -172,21 +175,24 @@ impl Trust {
 
 #[cfg(unix)]
 impl Trust {
-    /// Checks a path before it has any effect; what is not there passes if its directories do. Where it is, links resolved.
+    /// Checks a path before it has any effect; what is not there passes if its directories do.
+    /// Where it is, links resolved.
     ///
     /// # Errors
-    /// [`FileError::Untrusted`] for what somebody else can have changed; also when it cannot be examined.
+    /// [`FileError::Untrusted`] for what somebody else can have changed; also when it cannot be
+    /// examined.
     pub fn check(&self, path: &Path, access: Access) -> Result<PathBuf, FileError> {
         let asked = absolute(path)?;
         self.resolve(&asked, access)
             .map_err(|error| error.asked_for(&asked, access))
     }
 
-    /// Reads a regular file whole after it has passed the check: the file that was checked is the one that is read. `None` when
-    /// there is none.
+    /// Reads a regular file whole after it has passed the check: the file that was checked is the
+    /// one that is read. `None` when there is none.
     ///
     /// # Errors
-    /// As [`Trust::check`]; and when it is not a regular file, larger than `limit` bytes, or cannot be read.
+    /// As [`Trust::check`]; and when it is not a regular file, larger than `limit` bytes, or cannot
+    /// be read.
     pub fn read(
         &self,
         path: &Path,
@@ -210,8 +216,9 @@ impl Trust {
             .map_err(|error| error.asked_for(&asked, access))
     }
 
-    /// As [`Trust::read`], of a secret: a link is refused, since what replaces the file would replace the link, unless it leads to
-    /// what was mounted for secrets, as Kubernetes mounts them.
+    /// As [`Trust::read`], of a secret: a link is refused, since what replaces the file would
+    /// replace the link, unless it leads to what was mounted for secrets, as Kubernetes mounts
+    /// them.
     fn read_secret(
         &self,
         path: &Path,
@@ -227,7 +234,8 @@ impl Trust {
         }
     }
 
-    /// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted, which may be used and is not this user's to change.
+    /// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted, which may be
+    /// used and is not this user's to change.
     fn is_mounted_secret(&self, path: &Path) -> bool {
         self.check(path, Access::Secret)
             .is_ok_and(|real| self.is_at_mount_for_secrets(&real))
@@ -237,8 +245,8 @@ impl Trust {
         matches!(lstat(real), Ok(Some(meta)) if meta.is_file() && self.is_for_secrets(real, &meta))
     }
 
-    /// The rights that others must not have on what is there. A secret on a mount of its own may be read by any program in the
-    /// container: its mode is what Docker and Kubernetes give it.
+    /// The rights that others must not have on what is there. A secret on a mount of its own may be
+    /// read by any program in the container: its mode is what Docker and Kubernetes give it.
     fn forbidden(&self, path: &Path, meta: &Metadata, access: Access) -> u32 {
         match access {
             Access::Secret if meta.is_file() && self.is_for_secrets(path, meta) => WRITE,
@@ -249,7 +257,8 @@ impl Trust {
     /// Checks an open file that has only one name, and is about to be written: a lock.
     ///
     /// # Errors
-    /// As [`Trust::check`]; and when another name leads to it, through which somebody else's file would be changed.
+    /// As [`Trust::check`]; and when another name leads to it, through which somebody else's file
+    /// would be changed.
     pub(super) fn check_own(&self, path: &Path, meta: &Metadata) -> Result<(), FileError> {
         use std::os::unix::fs::MetadataExt as _;
         if !meta.is_file() {
@@ -337,7 +346,8 @@ impl Trust {
         Err(circle(&path))
     }
 
-    /// Checks a directory and those above it. `None` where there is no such directory: nothing can be in it.
+    /// Checks a directory and those above it. `None` where there is no such directory: nothing can
+    /// be in it.
     fn dir(&self, path: &Path, links: usize) -> Result<Option<CheckedDir>, FileError> {
         if let Some(known) = self.known().dirs.get(path) {
             return Ok(Some(known.clone()));
@@ -475,8 +485,8 @@ pub fn read_secret(path: &Path, access: Access, limit: u64) -> Result<Option<Con
     Trust::current().read_secret(path, access, limit)
 }
 
-/// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted for this process: one that may be used, and that
-/// is not this user's to change.
+/// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted for this process: one
+/// that may be used, and that is not this user's to change.
 #[must_use]
 pub fn is_mounted_secret(path: &Path) -> bool {
     Trust::current().is_mounted_secret(path)

@@ -150,8 +150,14 @@ mod tests {
 
     #[test]
     fn what_can_be_handed_out() {
-        let token = |expires: Value| json!({"type": "token", "provider": "p", "token": "t", "expires": expires});
-        let login = |expires: Value| json!({"type": "oauth", "provider": "p", "access": "a", "expires": expires});
+        let token = |expires: Value| {
+            json!({"type": "token", "provider": "p", "token": "t",
+            "expires": expires})
+        };
+        let login = |expires: Value| {
+            json!({"type": "oauth", "provider": "p", "access": "a",
+            "expires": expires})
+        };
         let key = json!({"type": "api_key", "provider": "p", "key": "k"});
         assert_eq!(verdict(&key, i64::MAX), None);
         assert_eq!(
@@ -207,13 +213,15 @@ mod tests {
                 PassedOver::BadSecret(SecretFault::Placeholder),
             ),
             (
-                json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r\nr", "expires": NOW.0 + 9}),
+                json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r\nr",
+                    "expires": NOW.0 + 9}),
                 PassedOver::BadSecret(SecretFault::LineBreak),
             ),
         ] {
             assert_eq!(verdict(&entry, 0), Some(want), "{entry}");
         }
-        let copilot = json!({"type": "oauth", "provider": "github-copilot", "access": "gho_a", "refresh": "gho_a", "expires": 0});
+        let copilot = json!({"type": "oauth", "provider": "github-copilot", "access": "gho_a",
+            "refresh": "gho_a", "expires": 0});
         assert_eq!(verdict(&copilot, i64::MAX), None);
         let demand = Demand {
             now: NOW,
@@ -224,7 +232,8 @@ mod tests {
 
     #[test]
     fn who_stands_before_the_chosen_one_was_passed_over() {
-        let doc = json!({"version": 1, "profiles": {}, "usageStats": {"b": {"cooldownUntil": NOW.0 + 5}, "d": {"cooldownUntil": NOW.0 + 5}}});
+        let doc = json!({"version": 1, "profiles": {},
+            "usageStats": {"b": {"cooldownUntil": NOW.0 + 5}, "d": {"cooldownUntil": NOW.0 + 5}}});
         let doc = StoreDoc::from_json(doc).unwrap();
         let ids = |names: &str| {
             names

@@ -32,7 +32,8 @@ pub enum Why<'d> {
 }
 
 impl Rest<'_> {
-    /// `cooldown`, `disabled` or `disabled:billing`, on one line. Source of the words: the reference's doctor.
+    /// `cooldown`, `disabled` or `disabled:billing`, on one line. Source of the words: the
+    /// reference's doctor.
     #[must_use]
     pub fn state(&self) -> String {
         match self.why {

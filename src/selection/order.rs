@@ -8,14 +8,16 @@ use crate::domain::{CredentialType, ProfileId, ProviderId, Section, StoreDoc, Un
 /// What the configuration says of a provider's profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
-    /// Its explicit order (`auth.order`), if it has one. Counts where the store has none of its own.
+    /// Its explicit order (`auth.order`), if it has one. Counts where the store has none of its
+    /// own.
     pub order: Option<Vec<ProfileId>>,
     /// The profiles it names for the provider (`auth.profiles`), in the order written.
     pub configured: Vec<ProfileId>,
 }
 
-/// The profiles to try for `provider`, first choice first, each once. `prefer` goes first if it is among them.
-/// An id may have no stored profile: the configuration and explicit orders can name any.
+/// The profiles to try for `provider`, first choice first, each once. `prefer` goes first if it is
+/// among them. An id may have no stored profile: the configuration and explicit orders can name
+/// any.
 #[must_use]
 pub fn candidates(
     doc: &StoreDoc,
@@ -77,8 +79,8 @@ fn in_turn<'d>(
     ready
 }
 
-/// Drops what belongs to another provider and what was there before. An entry that cannot be read belongs to nobody,
-/// so its id stays, like one without an entry.
+/// Drops what belongs to another provider and what was there before. An entry that cannot be read
+/// belongs to nobody, so its id stays, like one without an entry.
 fn eligible(doc: &StoreDoc, provider: &ProviderId, ids: Vec<ProfileId>) -> Vec<ProfileId> {
     let mut kept = Vec::with_capacity(ids.len());
     for id in ids {
@@ -92,7 +94,8 @@ fn eligible(doc: &StoreDoc, provider: &ProviderId, ids: Vec<ProfileId>) -> Vec<P
     kept
 }
 
-/// What decides whose turn it is: logins before tokens before keys before the unknown, then the longest unused.
+/// What decides whose turn it is: logins before tokens before keys before the unknown, then the
+/// longest unused.
 fn turn(doc: &StoreDoc, id: &ProfileId) -> (u8, f64) {
     let rank = match doc
         .credential(id.as_str())

@@ -1,4 +1,5 @@
-//! The recorded behaviour of the reference, then the rules stated without regard to how they are kept.
+//! The recorded behaviour of the reference, then the rules stated without regard to how they are
+//! kept.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -127,7 +128,8 @@ fn an_empty_order_in_the_configuration_means_nothing_is_tried() {
 
 #[test]
 fn a_disabled_profile_is_skipped_like_one_in_cooldown() {
-    let usage = json!({"a": {"cooldownUntil": NOW.0 + 5, "disabledUntil": NOW.0 + 50}, "b": {"cooldownUntil": NOW.0 + 9}});
+    let usage = json!({"a": {"cooldownUntil": NOW.0 + 5, "disabledUntil": NOW.0 + 50},
+        "b": {"cooldownUntil": NOW.0 + 9}});
     let doc = StoreDoc::from_json(
         json!({"profiles": {}, "order": {"p": ["a", "b", "c"]}, "usageStats": usage}),
     )
@@ -142,7 +144,8 @@ fn a_disabled_profile_is_skipped_like_one_in_cooldown() {
     assert_eq!(got, ["c", "b", "a"].map(ProfileId::new));
 }
 
-/// A store, what the configuration says, and an id to prefer; ids are `a` to `h`, the provider is `p`.
+/// A store, what the configuration says, and an id to prefer; ids are `a` to `h`, the provider is
+/// `p`.
 #[derive(Debug, Clone)]
 struct Input {
     doc: StoreDoc,
@@ -296,7 +299,8 @@ proptest! {
     fn the_rest_keep_an_explicit_order_and_else_take_turns(input in some_input()) {
         let is_explicit = input.stored_order().is_some() || input.preferences.order.is_some();
         let place = |id: &ProfileId| input.place(id);
-        let rank = |id: &ProfileId| ["oauth", "token", "api_key"].iter().position(|kind| *kind == input.kind(id)).unwrap_or(3);
+        let rank = |id: &ProfileId| ["oauth", "token",
+            "api_key"].iter().position(|kind| *kind == input.kind(id)).unwrap_or(3);
         let ready: Vec<_> = input.run(None).into_iter().filter(|id| !input.is_in_cooldown(id)).collect();
         for pair in ready.windows(2) {
             let turn = |id| (rank(id), input.number(id, "lastUsed"), place(id));

@@ -9,7 +9,8 @@ use crate::domain::{CooldownRules, ProviderId, UnixMs};
 
 /// An hour, in milliseconds.
 const HOUR_MS: f64 = 3_600_000.0;
-/// Longest exponent of the doubling after failures for want of money. Source: the reference's limit, beyond every maximum.
+/// Longest exponent of the doubling after failures for want of money. Source: the reference's
+/// limit, beyond every maximum.
 const DOUBLINGS_MAX: u32 = 10;
 /// Shortest rest after a failure for want of money, milliseconds. Source: as above.
 const SHORTEST_DISABLED_MS: f64 = 60_000.0;

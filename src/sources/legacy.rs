@@ -1,6 +1,7 @@
 //! The stores before the store: `auth.json` of an agent and the shared `oauth.json`.
 //!
-//! Both map a provider to one credential; what they become is `<provider>:default`. Source: `spec/compat.md`, Paths.
+//! Both map a provider to one credential; what they become is `<provider>:default`. Source:
+//! `spec/compat.md`, Paths.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +11,8 @@ use crate::domain::{Credential, SecretJson};
 /// A credential found in a legacy file: the profile id it becomes, and its entry.
 pub type LegacyEntry = (String, SecretJson);
 
-/// Understands an agent's `auth.json`: entries of one of the three types, their provider the key where it is not given.
+/// Understands an agent's `auth.json`: entries of one of the three types, their provider the key
+/// where it is not given.
 ///
 /// # Errors
 /// When it is no JSON. Valid JSON of another shape holds nothing.
@@ -51,7 +53,8 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, SourceFault> {
     }
 }
 
-/// The entry with type and provider first, as the reference writes it, and every other field as it was.
+/// The entry with type and provider first, as the reference writes it, and every other field as it
+/// was.
 fn entry_of(
     key: &str,
     kind: Value,

@@ -75,7 +75,8 @@ impl LoggedOut {
     }
 }
 
-/// Why a source is no news. Says where, never what stands there; which file it is, the caller knows.
+/// Why a source is no news. Says where, never what stands there; which file it is, the caller
+/// knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceFault {

@@ -348,17 +348,20 @@ mod tests {
         use secrecy::ExposeSecret as _;
         for (entry, want, refresh) in [
             (
-                json!({"type": "oauth", "provider": "anthropic", "access": "a", "refresh": "r", "expires": 5, "x": 1}),
+                json!({"type": "oauth", "provider": "anthropic", "access": "a", "refresh": "r",
+                    "expires": 5, "x": 1}),
                 r#"{"type":"token","provider":"anthropic","token":"a","expires":5,"x":1}"#,
                 Some("r"),
             ),
             (
-                json!({"type": "oauth", "provider": "google-gemini-cli", "access": "a", "refresh": "r", "expires": 5}),
+                json!({"type": "oauth", "provider": "google-gemini-cli", "access": "a",
+                    "refresh": "r", "expires": 5}),
                 r#"{"type":"oauth","provider":"google-gemini-cli","access":"a","expires":5}"#,
                 Some("r"),
             ),
             (
-                json!({"type": "oauth", "provider": "github-copilot", "access": "g", "refresh": "g", "expires": 0}),
+                json!({"type": "oauth", "provider": "github-copilot", "access": "g",
+                    "refresh": "g", "expires": 0}),
                 r#"{"type":"token","provider":"github-copilot","token":"g"}"#,
                 None,
             ),

@@ -41,9 +41,10 @@ const NAME_MAX: usize = 1024;
 /// The account where the user's name is none that Claude Code takes.
 const FALLBACK_ACCOUNT: &str = "claude-code-user";
 
-/// Returns the account of Claude Code's item: `USER`, else the name in the user database, where it consists of ASCII letters,
-/// digits, `.`, `_` and `-`; else `claude-code-user`, as for a name that is an e-mail address. Source: Claude Code 2.1.223 and
-/// 2.1.268 by stablyai/orca#12862 and thedotmack/claude-mem#4037; not tried.
+/// Returns the account of Claude Code's item: `USER`, else the name in the user database, where it
+/// consists of ASCII letters, digits, `.`, `_` and `-`; else `claude-code-user`, as for a name that
+/// is an e-mail address. Source: Claude Code 2.1.223 and 2.1.268 by stablyai/orca#12862 and
+/// thedotmack/claude-mem#4037; not tried.
 #[must_use]
 pub fn keychain_account(user: Option<&str>) -> String {
     let name = match user.filter(|user| !user.is_empty()) {

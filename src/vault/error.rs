@@ -33,7 +33,8 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// A later version of this program made or changed it.
-    #[error("the vault {} has schema {found}, and this program knows up to {known}", path.display())]
+    #[error("the vault {} has schema {found}, and this program knows up to {known}",
+        path.display())]
     Newer {
         /// The vault.
         path: PathBuf,
@@ -55,7 +56,8 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// It would lie where another kernel may write it, too.
-    #[error("the vault {} would be on {storage}; two systems that write one vault destroy it", path.display())]
+    #[error("the vault {} would be on {storage}; two systems that write one vault destroy it",
+        path.display())]
     SharedStorage {
         /// The vault.
         path: PathBuf,
@@ -78,7 +80,8 @@ pub enum VaultError {
         row: String,
     },
     /// No key opens a key slot of the vault.
-    #[error("cannot get the vault key: {}", problems.iter().map(with_causes).collect::<Vec<_>>().join("; "))]
+    #[error("cannot get the vault key: {}",
+        problems.iter().map(with_causes).collect::<Vec<_>>().join("; "))]
     NoKey {
         /// Of which vault, as hexadecimal digits.
         vault: String,
@@ -116,7 +119,8 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// Another process uses its write-ahead log, on storage that cannot hold one.
-    #[error("another process has the write-ahead log of the vault {} open, which its storage cannot hold", path.display())]
+    #[error("another process has the write-ahead log of the vault {} open, which its storage \
+        cannot hold", path.display())]
     LogInUse {
         /// The vault.
         path: PathBuf,
@@ -199,7 +203,8 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// It is no single file.
-    #[error("{} has a log beside it: it is a vault that may be in use, or was copied without it", path.display())]
+    #[error("{} has a log beside it: it is a vault that may be in use, or was copied without it",
+        path.display())]
     HasLog {
         /// The file.
         path: PathBuf,
@@ -283,8 +288,11 @@ pub enum KeyProblem {
         /// Its number.
         slot: i64,
     },
-    /// The passphrase opens none of the passphrase slots that were tried, and trying these too would take minutes.
-    #[error("the passphrase opens none of the key slots that were tried; {} not tried, since deriving their keys would take too long: {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    /// The passphrase opens none of the passphrase slots that were tried, and trying these too
+    /// would take minutes.
+    #[error("the passphrase opens none of the key slots that were tried; {} not tried, since \
+        deriving their keys would take too long: \
+        {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     TooCostly {
         /// Their numbers.
         slots: Vec<i64>,
@@ -369,7 +377,8 @@ fn from_sqlite(path: &std::path::Path, action: &'static str, error: rusqlite::Er
     use rusqlite::ErrorCode as Code;
     let path = path.to_owned();
     match error.sqlite_error_code() {
-        // The last is what SQLite says once it has tried for long enough to lock the index of the write-ahead log.
+        // The last is what SQLite says once it has tried for long enough to lock the index of the
+        // write-ahead log.
         Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
             VaultError::Busy { path }
         }

@@ -1,7 +1,8 @@
 //! The vault: one SQLite file, its keys, its record. The only module that names rusqlite.
 //!
-//! [`Vault`] is open but locked: the record can be read, nothing opened. [`UnlockedVault`] has the keys. Writing goes
-//! through [`Tx`], an immediate transaction in which every change carries its event; it rolls back unless committed.
+//! [`Vault`] is open but locked: the record can be read, nothing opened. [`UnlockedVault`] has the
+//! keys. Writing goes through [`Tx`], an immediate transaction in which every change carries its
+//! event; it rolls back unless committed.
 
 mod backup;
 mod error;

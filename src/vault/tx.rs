@@ -1,4 +1,5 @@
-//! One change of the vault: an immediate transaction that knows who acts and when, and keeps the chain's end.
+//! One change of the vault: an immediate transaction that knows who acts and when, and keeps the
+//! chain's end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,8 +56,8 @@ struct Touched {
 }
 
 impl UnlockedVault {
-    /// Begins a transaction, waiting for other processes' to end. Its time is the clock's once they have: events are in the
-    /// order of their times unless the clock is set back.
+    /// Begins a transaction, waiting for other processes' to end. Its time is the clock's once they
+    /// have: events are in the order of their times unless the clock is set back.
     ///
     /// # Errors
     /// [`VaultError::ReadOnly`] when the vault can only be read; [`VaultError::Busy`] when they do
@@ -95,7 +96,8 @@ impl UnlockedVault {
             pid: i64::from(actor.pid),
             uid: i64::from(actor.uid),
             host: actor.host.as_str().into(),
-            // A name of nothing is kept as an absent one, and what is kept is what its MAC must be of.
+            // A name of nothing is kept as an absent one, and what is kept is what its MAC must be
+            // of.
             parent: actor
                 .parent
                 .as_deref()
@@ -260,7 +262,8 @@ impl Tx<'_> {
         }
     }
 
-    /// A number that is another one once another connection has committed. See [`crate::vault::file::vault::Vault::data_version`].
+    /// A number that is another one once another connection has committed. See
+    /// [`crate::vault::file::vault::Vault::data_version`].
     pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
         data_version(&self.tx).at(self.path, "read")
     }

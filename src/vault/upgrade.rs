@@ -1,8 +1,9 @@
-//! The first unlock of a vault of before schema 4: its rows are checked against the record, made to agree with it, and
-//! listed.
+//! The first unlock of a vault of before schema 4: its rows are checked against the record, made to
+//! agree with it, and listed.
 //!
-//! The migration has no key, and what stands in plain columns of an earlier schema proves nothing. What the record or a seal
-//! proves is kept. What neither proves is set to the value that can do no harm, and the event says how much that was.
+//! The migration has no key, and what stands in plain columns of an earlier schema proves nothing.
+//! What the record or a seal proves is kept. What neither proves is set to the value that can do no
+//! harm, and the event says how much that was.
 
 use std::collections::BTreeSet;
 
@@ -63,8 +64,9 @@ impl UnlockedVault {
     /// Lists the rows of a vault that an earlier version made, if that was not done yet.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] when its record does not hold, ends before the head that is kept elsewhere, or knows that the rows were
-    /// listed once: then the file was put back, or modified outside clawkeep. Nothing is changed then.
+    /// [`VaultError::Damaged`] when its record does not hold, ends before the head that is kept
+    /// elsewhere, or knows that the rows were listed once: then the file was put back, or modified
+    /// outside clawkeep. Nothing is changed then.
     pub(super) fn upgraded(mut self, upgrade: &Upgrade<'_>) -> Result<Self, VaultError> {
         if self.keys.is_listed {
             return Ok(self);
@@ -118,7 +120,8 @@ impl Tx<'_> {
         VaultError::Damaged {
             path: self.path.to_owned(),
             what: format!(
-                "it is of an earlier version and cannot be upgraded, since {why}: it was put back or \
+                "it is of an earlier version and cannot be upgraded, since {why}: it was put back \
+                 or \
                  modified outside clawkeep"
             ),
         }
@@ -134,7 +137,8 @@ impl Tx<'_> {
             self.check_agent((id, &name), record, &mut found)?;
         }
         for name in record.agents() {
-            let select = "SELECT EXISTS (SELECT 1 FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1)";
+            let select = "SELECT EXISTS (SELECT 1 FROM agents a JOIN terms t ON t.id = a.id WHERE \
+                t.text = ?1)";
             let is_there: bool = self
                 .tx
                 .query_row(select, [name], |row| row.get(0))
@@ -177,14 +181,18 @@ impl Tx<'_> {
             dropped += self.tx.execute(
                 &format!(
                     "DELETE FROM {table} WHERE profile NOT IN (SELECT id FROM terms) \
-                     OR agent NOT IN (SELECT id FROM terms) OR agent NOT IN (SELECT id FROM {owner})"
+                     OR agent NOT IN (SELECT id FROM terms) OR agent NOT IN (SELECT id FROM \
+                     {owner})"
                 ),
                 [],
             )?;
         }
         for table in ["provider_entries", "exports"] {
             dropped += self.tx.execute(
-                &format!("DELETE FROM {table} WHERE agent NOT IN (SELECT a.id FROM agents a JOIN terms t ON t.id = a.id)"),
+                &format!(
+                    "DELETE FROM {table} WHERE agent NOT IN (SELECT a.id FROM agents a JOIN \
+                    terms t ON t.id = a.id)"
+                ),
                 [],
             )?;
         }
@@ -235,7 +243,8 @@ impl Tx<'_> {
             .at(self.path, "read")?;
         let frame = frame.filter(|_| !overtaken);
         if frame.is_none() {
-            // Its own listings are made all the same: what opens is handed out when it is asked for.
+            // Its own listings are made all the same: what opens is handed out when it is asked
+            // for.
             let listings = listing::listings_of(&self.tx, id).at(self.path, "read")?;
             found.add_lost(Part::Agents, "", name, listings);
         }
@@ -281,7 +290,8 @@ impl Tx<'_> {
         Ok(found.altered.len() == before)
     }
 
-    /// The credentials of an agent in their order, each with its generation and its entry where it opens.
+    /// The credentials of an agent in their order, each with its generation and its entry where it
+    /// opens.
     #[expect(clippy::type_complexity, reason = "read and taken apart in one place")]
     fn opened_profiles(
         &self,
@@ -289,8 +299,10 @@ impl Tx<'_> {
     ) -> Result<Vec<(String, Option<(i64, Value)>)>, VaultError> {
         let read = || -> rusqlite::Result<Vec<_>> {
             let mut select = self.tx.prepare(
-                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed \
-                 FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
+                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, \
+                 p.sealed \
+                 FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY \
+                 p.position, p.id",
             )?;
             let rows = select.query_map([id], |row| {
                 let text =
@@ -324,7 +336,8 @@ impl Tx<'_> {
             let entries = entries.and_then(Value::as_object);
             for (position, (provider, value)) in (0_i64..).zip(entries.into_iter().flatten()) {
                 self.tx.execute(
-                    "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO provider_entries (agent, section, provider, position, value) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![id, section.key(), provider, position, value.to_string()],
                 )?;
             }
@@ -349,7 +362,8 @@ impl Tx<'_> {
             let mut kept = Vec::new();
             for (session, provider, profile, at) in record.pins_of(name) {
                 let is_there: bool = self.tx.query_row(
-                    "SELECT EXISTS (SELECT 1 FROM session_pins s JOIN terms t ON t.id = s.profile WHERE s.agent = ?1 \
+                    "SELECT EXISTS (SELECT 1 FROM session_pins s JOIN terms t ON t.id = s.profile \
+                     WHERE s.agent = ?1 \
                      AND s.session = ?2 AND s.provider = ?3 AND t.text = ?4)",
                     params![id, session, provider, profile],
                     |row| row.get(0),
@@ -362,7 +376,8 @@ impl Tx<'_> {
             for (session, provider, profile, at) in &kept {
                 let profile = crate::vault::log::terms::intern(&self.tx, profile)?;
                 self.tx.execute(
-                    "INSERT INTO session_pins (agent, session, provider, profile, pinned_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO session_pins (agent, session, provider, profile, pinned_at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![id, session, provider, profile, at],
                 )?;
             }
@@ -373,9 +388,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What is known of store files is kept where the file said what the agent has now: its MAC, made with the data key, proves the
-    /// order of the credentials and their usage, too. Else the file is compared with nothing at the next load, and the credentials are
-    /// put in the order in which the record names them.
+    /// What is known of store files is kept where the file said what the agent has now: its MAC,
+    /// made with the data key, proves the order of the credentials and their usage, too. Else the
+    /// file is compared with nothing at the next load, and the credentials are put in the order in
+    /// which the record names them.
     fn settle_exports(
         &mut self,
         (id, agent, revision): (i64, &AgentName, i64),
@@ -409,11 +425,13 @@ impl Tx<'_> {
                     self.tx.execute(delete, place)
                 }
                 () if is_now => self.tx.execute(
-                    "UPDATE exports SET revision = ?3, snapshot = NULL, state = 'written' WHERE path = ?1 AND agent = ?2",
+                    "UPDATE exports SET revision = ?3, snapshot = NULL, state = 'written' WHERE \
+                     path = ?1 AND agent = ?2",
                     place,
                 ),
                 () => self.tx.execute(
-                    "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1, state = 'written' \
+                    "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1, state = \
+                     'written' \
                      WHERE path = ?1 AND agent = ?2 AND ?3 IS ?3",
                     place,
                 ),
@@ -429,7 +447,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The MAC of the store file that says what the agent has, as its rows stand; `None` where a usage entry does not open.
+    /// The MAC of the store file that says what the agent has, as its rows stand; `None` where a
+    /// usage entry does not open.
     fn digest_now(
         &self,
         (id, agent): (i64, &AgentName),
@@ -442,7 +461,8 @@ impl Tx<'_> {
             .collect();
         let read = || -> rusqlite::Result<Vec<(String, Option<Value>)>> {
             let mut select = self.tx.prepare(
-                "SELECT t.text, u.sealed FROM usage u JOIN terms t ON t.id = u.profile WHERE u.agent = ?1 ORDER BY u.position",
+                "SELECT t.text, u.sealed FROM usage u JOIN terms t ON t.id = u.profile WHERE \
+                 u.agent = ?1 ORDER BY u.position",
             )?;
             let rows = select.query_map([id], |row| {
                 let profile: String = row.get(0)?;
@@ -467,7 +487,8 @@ impl Tx<'_> {
     /// Puts credentials in the order of `ids`; whether they were in another.
     fn put_in_order(&self, agent: i64, ids: &[&str]) -> rusqlite::Result<bool> {
         let mut select = self.tx.prepare(
-            "SELECT t.text FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
+            "SELECT t.text FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 \
+             ORDER BY p.position, p.id",
         )?;
         let now = select.query_map([agent], |row| row.get(0))?;
         let now: Vec<String> = now.collect::<rusqlite::Result<_>>()?;
@@ -479,7 +500,8 @@ impl Tx<'_> {
         }
         for (position, profile) in (0_i64..).zip(&wanted) {
             self.tx.execute(
-                "UPDATE profiles SET position = ?3 WHERE agent = ?1 AND profile = (SELECT id FROM terms WHERE text = ?2)",
+                "UPDATE profiles SET position = ?3 WHERE agent = ?1 AND profile = (SELECT id FROM \
+                 terms WHERE text = ?2)",
                 params![agent, profile, position],
             )?;
         }
@@ -499,7 +521,8 @@ impl Tx<'_> {
         .map(|_| ())
     }
 
-    /// Notes that only keep the record from saying a thing twice: those that the record bears out stay.
+    /// Notes that only keep the record from saying a thing twice: those that the record bears out
+    /// stay.
     fn settle_notes(&self, record: &RecordSays) -> rusqlite::Result<usize> {
         let mut select = self.tx.prepare(
             "SELECT s.agent, s.profile, a.text, t.text, s.why FROM sync_skips s \
@@ -521,7 +544,8 @@ impl Tx<'_> {
             }
         }
         let mut select = self.tx.prepare(
-            "SELECT p.id, a.text, t.text FROM profiles p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile \
+            "SELECT p.id, a.text, t.text FROM profiles p JOIN terms a ON a.id = p.agent JOIN \
+             terms t ON t.id = p.profile \
              WHERE p.expiry_noted = 2",
         )?;
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

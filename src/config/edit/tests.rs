@@ -76,10 +76,12 @@ fn what_is_said_already_is_not_written_again() {
 
 #[test]
 fn a_recorded_profile_keeps_what_else_is_said_of_it_and_goes_first() {
-    let text = "{auth: {profiles: {'a:b': {mode: 'oauth', email: 'x@y', provider: 'z'}}, order: {anthropic: ['c', /* best */ 'a:b']}}}";
+    let text = "{auth: {profiles: {'a:b': {mode: 'oauth', email: 'x@y', provider: 'z'}}, order: \
+        {anthropic: ['c', /* best */ 'a:b']}}}";
     assert_eq!(
         after(text, &put("a:b")),
-        "{auth: {profiles: {'a:b': {mode: \"token\", email: 'x@y', provider: \"anthropic\"}}, order: {anthropic: [\"a:b\", 'c']}}}"
+        "{auth: {profiles: {'a:b': {mode: \"token\", email: 'x@y', provider: \"anthropic\"}}, \
+         order: {anthropic: [\"a:b\", 'c']}}}"
     );
 }
 
@@ -98,14 +100,16 @@ fn a_removed_profile_leaves_nothing_behind() {
     let said: Value = json5::from_str(&after(text, &remove("a:1"))).unwrap();
     assert_eq!(
         said,
-        json!({"auth": {"profiles": {"a:2": {"provider": "a", "mode": "token"}}, "order": {"a": ["a:2"], "b": []}}})
+        json!({"auth": {"profiles": {"a:2": {"provider": "a", "mode": "token"}},
+            "order": {"a": ["a:2"], "b": []}}})
     );
     assert!(after(text, &remove("a:1")).contains("// the second one"));
 }
 
 #[test]
 fn a_renamed_profile_keeps_its_place_in_the_order() {
-    let text = "{auth: {profiles: {'p:default': {provider: 'p', mode: 'oauth', x: 1}}, order: {p: ['p:a', 'p:default', 'p:me@x.y']}}}";
+    let text = "{auth: {profiles: {'p:default': {provider: 'p', mode: 'oauth', x: 1}}, order: {p: \
+        ['p:a', 'p:default', 'p:me@x.y']}}}";
     let said: Value = json5::from_str(&after(
         text,
         &rename("p:default", "p:me@x.y", Some("me@x.y")),
@@ -193,14 +197,18 @@ prop_compose! {
         let mut out = format!("{}{{{}x: 'y',{}", gap(), gap(), gap());
         if has_auth {
             let entries: Vec<String> = ids.iter().map(|id| {
-                format!("{}'{id}'{}:{}{{provider: 'anthropic', mode: 'api_key'}}{}", gap(), gap(), gap(), gap())
+                format!("{}'{id}'{}:{}{{provider: 'anthropic', mode: 'api_key'}}{}", gap(), gap(),
+                    gap(), gap())
             }).collect();
             let tail = if entries.is_empty() { "" } else { comma };
-            out += &format!("auth:{}{{profiles:{}{{{}{tail}{}}}", gap(), gap(), entries.join(","), gap());
+            out += &format!("auth:{}{{profiles:{}{{{}{tail}{}}}", gap(), gap(), entries.join(","),
+                gap());
             if let Some(order) = order {
-                let ids: Vec<String> = order.iter().map(|id| format!("{}'{id}'{}", gap(), gap())).collect();
+                let ids: Vec<String> = order.iter().map(|id| format!("{}'{id}'{}", gap(),
+                    gap())).collect();
                 let tail = if ids.is_empty() { "" } else { comma };
-                out += &format!(", order: {{ANTHROPIC:{}[{}{tail}{}]}}", gap(), ids.join(","), gap());
+                out += &format!(", order: {{ANTHROPIC:{}[{}{tail}{}]}}", gap(), ids.join(","),
+                    gap());
             }
             out += &format!("{comma}{}}},", gap());
         }
@@ -209,7 +217,8 @@ prop_compose! {
 }
 
 proptest! {
-    /// Whatever the layout, the change is made, and no comment is lost by putting a profile that was not there.
+    /// Whatever the layout, the change is made, and no comment is lost by putting a profile that
+    /// was not there.
     #[test]
     fn any_layout_can_be_changed(text in config(), id in id()) {
         let new = put("anthropic:new");

@@ -14,9 +14,11 @@ fn ids(list: &[&str]) -> Vec<ProfileId> {
 fn a_configuration_written_by_hand() {
     let settings = parse(
         "\u{feff}// mine
-        {auth: {profiles: {'anthropic:a': {provider: 'Anthropic', mode: 'oauth', email: ' a@b '}, 'x:y': {mode: 'token'},},
+        {auth: {profiles: {'anthropic:a': {provider: 'Anthropic', mode: 'oauth', email: ' a@b '}, \
+        'x:y': {mode: 'token'},},
                 order: {'Z.AI': ['zai:b', 3, 'zai:a'], openai: [], broken: 'x'}},
-         agents: {list: [{id: 'one'}, 'odd', {id: 'Two!', default: true, agentDir: ' ~/two '}], defaults: {model: 'openai/gpt-5.2'}},
+         agents: {list: [{id: 'one'}, 'odd', {id: 'Two!', default: true, agentDir: ' ~/two '}], \
+         defaults: {model: 'openai/gpt-5.2'}},
          models: {providers: {Groq: {apiKey: ' sk-secret '}, local: {}}},
          env: {shellEnv: {enabled: true}}, future: [1]}",
     );

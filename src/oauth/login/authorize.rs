@@ -1,5 +1,5 @@
-//! The authorization code flow with a proof key (RFC 6749 section 4.1, RFC 7636): where the browser is sent to, what it brings back,
-//! and what that is exchanged for.
+//! The authorization code flow with a proof key (RFC 6749 section 4.1, RFC 7636): where the browser
+//! is sent to, what it brings back, and what that is exchanged for.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -26,7 +26,8 @@ pub struct Authorization<'p> {
 }
 
 impl<'p> Authorization<'p> {
-    /// Begins a login as the client of `endpoint`, from which the browser comes back to `redirect_uri`. Nothing is sent.
+    /// Begins a login as the client of `endpoint`, from which the browser comes back to
+    /// `redirect_uri`. Nothing is sent.
     ///
     /// # Errors
     /// When the provider's entry says no `authorize_url`, or the system gives no random numbers.
@@ -49,7 +50,8 @@ impl<'p> Authorization<'p> {
         })
     }
 
-    /// The address that the browser is to open. No secret, but nobody else's business: who has it can begin this login in our place.
+    /// The address that the browser is to open. No secret, but nobody else's business: who has it
+    /// can begin this login in our place.
     #[must_use]
     pub fn url(&self) -> Url {
         let mut fields = vec![
@@ -65,7 +67,8 @@ impl<'p> Authorization<'p> {
             fields.push(("scope", scopes));
         }
         for (name, value) in &self.provider.authorize_extra {
-            // A second one of those that protect the login would be another provider's to choose from.
+            // A second one of those that protect the login would be another provider's to choose
+            // from.
             if fields.iter().all(|(known, _)| known != name) {
                 fields.push((name, value));
             }
@@ -84,7 +87,8 @@ impl<'p> Authorization<'p> {
     /// The code in what was pasted: the address that the browser came back to, or `code#state`.
     ///
     /// # Errors
-    /// When it has no code, or is not the answer to this login; when it is, and says that the provider refused.
+    /// When it has no code, or is not the answer to this login; when it is, and says that the
+    /// provider refused.
     pub fn code_in(&self, pasted: &SecretString) -> Result<SecretString, LoginError> {
         let pasted = pasted.expose_secret().trim();
         if pasted.contains("://") {
@@ -145,7 +149,8 @@ mod tests {
     #[test]
     fn where_the_browser_is_sent_to() {
         let settings = "authorize_url = \"https://p.example/a?keep=1\"\nscopes = \"openid email\"\n\
-            authorize_extra = { prompt = \"login\", state = \"theirs\", code_challenge_method = \"plain\" }";
+            authorize_extra = { prompt = \"login\", state = \"theirs\", code_challenge_method \
+            = \"plain\" }";
         let provider = provider(settings);
         let login = begin(&provider).unwrap();
         let url = login.url();

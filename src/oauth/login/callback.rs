@@ -23,7 +23,8 @@ use crate::platform::PeerOwner;
 
 /// The name of loopback that some providers insist on. Source: `spec/oauth.md`, Providers.
 const LOCALHOST: &str = "localhost";
-/// How many clients are listened to at a time. The oldest gives way: a browser says at once what it wants.
+/// How many clients are listened to at a time. The oldest gives way: a browser says at once what it
+/// wants.
 const CLIENTS_MAX: usize = 32;
 /// The pause between two polls of the connections.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -63,7 +64,8 @@ impl Callback {
 }
 
 impl Listener {
-    /// Listens where the provider sends the browser back to: on the port that it knows, else on one that is free.
+    /// Listens where the provider sends the browser back to: on the port that it knows, else on one
+    /// that is free.
     ///
     /// # Errors
     /// When that port is in use, or the system lets none be listened on.
@@ -102,7 +104,8 @@ impl Listener {
         }
     }
 
-    /// Where the provider would send the browser back to while nobody listens: to be pasted from there.
+    /// Where the provider would send the browser back to while nobody listens: to be pasted from
+    /// there.
     ///
     /// # Errors
     /// When there is no free port.

@@ -72,7 +72,8 @@ impl Client {
 
     /// The client, to be answered: that may wait a little.
     pub(super) fn into_waiting(self) -> TcpStream {
-        let _ = self.stream.set_nonblocking(false); // an answer this short does not block, whatever came of it
+        // an answer this short does not block, whatever came of it
+        let _ = self.stream.set_nonblocking(false);
         let _ = self.stream.set_write_timeout(Some(ANSWER_MAX));
         self.stream
     }

@@ -1,4 +1,5 @@
-//! A login on another device (RFC 8628): the person confirms a code there, and this program asks until they have.
+//! A login on another device (RFC 8628): the person confirms a code there, and this program asks
+//! until they have.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,7 +40,8 @@ pub struct DeviceLogin<'p> {
 }
 
 impl<'p> DeviceLogin<'p> {
-    /// Asks the provider for a code. A proof key is sent along: some providers ask for one, the others pass over it.
+    /// Asks the provider for a code. A proof key is sent along: some providers ask for one, the
+    /// others pass over it.
     ///
     /// # Errors
     /// When the provider's entry says no `device_url`, or the provider does not give a code.

@@ -1,4 +1,5 @@
-//! Logging in at a provider: in a browser that comes back to this machine, with what a browser showed pasted, or on another device.
+//! Logging in at a provider: in a browser that comes back to this machine, with what a browser
+//! showed pasted, or on another device.
 //!
 //! What asks the person, opens the browser and stores the tokens is the caller's.
 

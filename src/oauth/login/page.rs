@@ -26,7 +26,8 @@ pub(super) enum Page<'a> {
 }
 
 impl Page<'_> {
-    /// Writes the response. The address that the browser shows has the code in it, so nothing of it is kept or passed on.
+    /// Writes the response. The address that the browser shows has the code in it, so nothing of it
+    /// is kept or passed on.
     pub(super) fn write_to(self, out: &mut impl Write) -> io::Result<()> {
         let (status, title, text) = match self {
             Self::Ended(Ended::Done) => (
@@ -47,7 +48,8 @@ impl Page<'_> {
             Self::Opened => (
                 "410 Gone",
                 "Opened already",
-                "This address was opened already. Use the address in the terminal, or run the command again.",
+                "This address was opened already. Use the address in the terminal, or run the \
+                 command again.",
             ),
             Self::Foreign => (
                 "400 Bad Request",
@@ -56,14 +58,18 @@ impl Page<'_> {
             ),
         };
         let body = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>clawkeep: {title}</title></head>\n<body><h1>{title}</h1><p>{text}</p></body></html>\n"
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>clawkeep: \
+             {title}</title></head>\n<body><h1>{title}</h1><p>{text}</p></body></html>\n"
         );
         let location = match self {
             Self::Onward(url) => format!("Location: {url}\r\n"),
             _ => String::new(),
         };
         let head = format!(
-            "HTTP/1.1 {status}\r\n{location}Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\r\n",
+            "HTTP/1.1 {status}\r\n{location}Content-Type: text/html; \
+             charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: \
+             no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src \
+             'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\r\n",
             body.len()
         );
         out.write_all(format!("{head}{body}").as_bytes())?;

@@ -29,8 +29,8 @@ pub(super) enum Over {
     Refused,
 }
 
-/// What follows from an answer; `failures` counts those in a row that made no sense. Those that may be different in a moment are
-/// waited out, ever longer. Source: RFC 8628 section 3.5.
+/// What follows from an answer; `failures` counts those in a row that made no sense. Those that may
+/// be different in a moment are waited out, ever longer. Source: RFC 8628 section 3.5.
 pub(super) fn next(refusal: &Refusal, interval: Duration, failures: &mut u32) -> Next {
     match refusal.code {
         Some("authorization_pending") => {

@@ -287,7 +287,8 @@ pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError>
     }
     for file in ["", "-wal", "-shm"].map(beside) {
         if attribute_of(&file).is_some() {
-            return Some(FileError::io("open", &file)(Errno::PERM.into())); // also where appending is allowed
+            // also where appending is allowed
+            return Some(FileError::io("open", &file)(Errno::PERM.into()));
         }
     }
     let dir = path.parent().unwrap_or(Path::new("."));

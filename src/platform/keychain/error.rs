@@ -12,8 +12,8 @@ use crate::domain::escaped;
 /// The service name of every item. Source: `spec/vault.md`, Keys.
 pub const SERVICE: &str = "clawkeep";
 
-/// The longest text of an outside program that a [`Reason`] keeps, in characters. Source: `spec/vault.md`, The audit
-/// record.
+/// The longest text of an outside program that a [`Reason`] keeps, in characters. Source:
+/// `spec/vault.md`, The audit record.
 const REASON_CHARS: usize = 128;
 
 /// Why the keychain did not do what it was asked. Nothing in it is taken from a secret.
@@ -26,15 +26,15 @@ pub enum KeychainError {
     /// A limit on processes, threads or open files is reached, so it cannot be asked.
     #[error("the keychain cannot be queried")]
     LimitReached(#[source] Reason),
-    /// The keychain took longer than it may, often because it is asking the user something. Whether it did what it was
-    /// asked is not known.
+    /// The keychain took longer than it may, often because it is asking the user something. Whether
+    /// it did what it was asked is not known.
     #[error("the keychain did not answer within {after:?}")]
     NoAnswer {
         /// The deadline that passed.
         after: Duration,
     },
-    /// The keychain is locked and was not unlocked: the user declined, or could not be asked. A Secret Service
-    /// without a default collection is reported so too.
+    /// The keychain is locked and was not unlocked: the user declined, or could not be asked. A
+    /// Secret Service without a default collection is reported so too.
     #[error("the keychain is locked")]
     Locked(#[source] Reason),
     /// The keychain is there and refuses this program.
@@ -64,11 +64,12 @@ pub enum KeychainError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unreachable {
-    /// Neither `DBUS_SESSION_BUS_ADDRESS` nor a socket in `$XDG_RUNTIME_DIR` leads to a session bus: cron, ssh, a
-    /// system service, a container.
+    /// Neither `DBUS_SESSION_BUS_ADDRESS` nor a socket in `$XDG_RUNTIME_DIR` leads to a session
+    /// bus: cron, ssh, a system service, a container.
     #[error("there is no session bus")]
     NoBus,
-    /// Nothing listens at the address of the session bus: the session has ended, or the address is none.
+    /// Nothing listens at the address of the session bus: the session has ended, or the address is
+    /// none.
     #[error("nothing answers at the address of the session bus")]
     StaleBus,
     /// The session bus does not let this user in: it is another user's, as after `sudo` or `su`.

@@ -47,8 +47,8 @@ fn by_code(why: &PlatformError) -> Option<KeychainError> {
     status::error_of(error.code(), Reason::new(why))
 }
 
-/// Keeps the Keychain from showing dialogs for the rest of this process: what would ask fails at once with
-/// errSecInteractionNotAllowed. Where the system refuses, it asks as ever.
+/// Keeps the Keychain from showing dialogs for the rest of this process: what would ask fails at
+/// once with errSecInteractionNotAllowed. Where the system refuses, it asks as ever.
 pub(super) fn forbid_dialogs() {
     static LOCK: OnceLock<Option<KeychainUserInteractionLock>> = OnceLock::new();
     LOCK.get_or_init(|| SecKeychain::disable_user_interaction().ok());

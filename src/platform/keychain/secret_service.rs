@@ -15,9 +15,9 @@ use super::error::{KeychainError, Reason, SERVICE, Unreachable, of_store};
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
 
-/// Where the items of the collection live that is kept in memory only. The specification asks for a collection of
-/// that kind under the alias `session`; GNOME Keyring gives it this path. Source: Secret Service API 0.2,
-/// "Collections".
+/// Where the items of the collection live that is kept in memory only. The specification asks for a
+/// collection of that kind under the alias `session`; GNOME Keyring gives it this path. Source:
+/// Secret Service API 0.2, "Collections".
 const SESSION_COLLECTION: &str = "/org/freedesktop/secrets/collection/session/";
 
 /// A connection to the service.
@@ -78,8 +78,8 @@ pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError>
         .map_err(failed)
 }
 
-/// The default collection can be the one in memory, and an item with our attributes may already lie there, so the path
-/// of the item itself decides.
+/// The default collection can be the one in memory, and an item with our attributes may already lie
+/// there, so the path of the item itself decides.
 pub(super) fn require_persistence(entry: &Entry) -> Result<(), KeychainError> {
     let item = entry.get_credential().map_err(failed)?;
     let Some(item) = item.as_any().downcast_ref::<Wrapper>() else {
@@ -97,7 +97,8 @@ pub(super) fn failed(error: StoreError) -> KeychainError {
     of_store(error, no_access, failure)
 }
 
-/// The store says this of a locked item, a prompt that was dismissed, and a missing default collection.
+/// The store says this of a locked item, a prompt that was dismissed, and a missing default
+/// collection.
 fn no_access(why: PlatformError) -> KeychainError {
     KeychainError::Locked(Reason::new(why))
 }

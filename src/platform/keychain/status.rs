@@ -1,15 +1,17 @@
-//! What the status codes of macOS' Keychain mean. Compiled for tests everywhere: nothing here needs a Mac.
+//! What the status codes of macOS' Keychain mean. Compiled for tests everywhere: nothing here needs
+//! a Mac.
 
 use super::error::{KeychainError, Reason, Unreachable};
 
-/// The error for a status that a person can do something about; `None` for any other. Sources: Apple's `SecBase.h`, and
-/// `MacErrors.h` for -128.
+/// The error for a status that a person can do something about; `None` for any other. Sources:
+/// Apple's `SecBase.h`, and `MacErrors.h` for -128.
 pub(super) fn error_of(code: i32, reason: Reason) -> Option<KeychainError> {
     Some(match code {
-        // errSecInteractionNotAllowed: the keychain is locked, or would ask for permission, and no dialog may be shown, as
-        // in an SSH session. errSecInteractionRequired.
+        // errSecInteractionNotAllowed: the keychain is locked, or would ask for permission, and no
+        // dialog may be shown, as in an SSH session. errSecInteractionRequired.
         -25308 | -25315 => KeychainError::Locked(reason),
-        // errSecUserCanceled: "Deny" in a dialog. errSecAuthFailed: a wrong password, or the item's access list.
+        // errSecUserCanceled: "Deny" in a dialog. errSecAuthFailed: a wrong password, or the item's
+        // access list.
         -128 | -25293 => KeychainError::NoAccess(reason),
         // errSecNotAvailable, errSecNoSuchKeychain, errSecNoDefaultKeychain.
         -25291 | -25294 | -25307 => KeychainError::Unreachable(Unreachable::Other(reason)),

@@ -1,6 +1,7 @@
 //! Windows Credential Manager.
 //!
-//! An item may have 2,560 bytes. Source: Microsoft, `CREDENTIALW`, `CRED_MAX_CREDENTIAL_BLOB_SIZE`. What is kept here is one key of 32.
+//! An item may have 2,560 bytes. Source: Microsoft, `CREDENTIALW`, `CRED_MAX_CREDENTIAL_BLOB_SIZE`.
+//! What is kept here is one key of 32.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ pub(super) fn connect() -> Result<Store, KeychainError> {
 }
 
 pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError> {
-    // `Local` survives logging out and stays on this machine; the store's own default, `Enterprise`, would carry the
-    // key in a roaming profile to machines that have no vault.
+    // `Local` survives logging out and stays on this machine; the store's own default,
+    // `Enterprise`, would carry the key in a roaming profile to machines that have no vault.
     let modifiers = HashMap::from([("persistence", "Local")]);
     store
         .build(SERVICE, account, Some(&modifiers))

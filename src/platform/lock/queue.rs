@@ -48,7 +48,8 @@ impl QueueLock {
         let file = loop {
             let file = open_lock_file(path)?;
             wait_for(&file, path, deadline)?;
-            // Removed while it was waited for, as a vault was that was moved: that lock holds off nobody.
+            // Removed while it was waited for, as a vault was that was moved: that lock holds off
+            // nobody.
             if is_at(&file, path) {
                 break file;
             }
@@ -121,8 +122,8 @@ impl FileLock {
     }
 }
 
-/// An exclusive lock between our own processes on what lies in a directory; released when dropped or when the process ends. It
-/// leaves no file behind.
+/// An exclusive lock between our own processes on what lies in a directory; released when dropped
+/// or when the process ends. It leaves no file behind.
 #[derive(Debug)]
 pub struct DirectoryLock {
     /// The directory; on Windows, which locks none, a file in it that the system removes when it is

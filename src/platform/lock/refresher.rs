@@ -1,4 +1,5 @@
-//! Keeps the lock directories that this process holds fresh: one thread for all of them, for as long as there are any.
+//! Keeps the lock directories that this process holds fresh: one thread for all of them, for as
+//! long as there are any.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,8 @@ impl HeldDir {
         let Ok(mut ours) = self.ours.lock() else {
             return;
         };
-        // Opened first: what is compared is what is touched, whatever comes to be at the path meanwhile.
+        // Opened first: what is compared is what is touched, whatever comes to be at the path
+        // meanwhile.
         let Ok(dir) = open_dir(&self.path) else {
             return;
         };

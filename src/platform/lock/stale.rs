@@ -6,7 +6,8 @@ use std::{fs, io};
 
 use crate::platform::file::remove_empty_dir;
 
-/// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
+/// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`,
+/// Locking.
 const STALE: Duration = Duration::from_secs(30);
 
 /// Removes a lock directory, which another program may be reading.

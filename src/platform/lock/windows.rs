@@ -19,8 +19,8 @@ const NAME: &str = ".clawkeep-lock";
 const DELETE_ON_CLOSE: u32 = 0x0400_0000;
 const OPEN_LINK_ITSELF: u32 = 0x0020_0000;
 
-/// Opens the lock of a directory, which no other process can open meanwhile, waiting until `deadline`.
-/// The system removes the file when it is closed, also by the end of the process.
+/// Opens the lock of a directory, which no other process can open meanwhile, waiting until
+/// `deadline`. The system removes the file when it is closed, also by the end of the process.
 pub(super) fn open_alone(dir: &Path, deadline: Instant) -> Result<File, LockError> {
     check_trusted(dir, Access::CreateIn)?;
     let path = dir.join(NAME);
@@ -51,20 +51,21 @@ pub(super) fn open_alone(dir: &Path, deadline: Instant) -> Result<File, LockErro
     }
 }
 
-/// Makes the lock file for the user alone unless there is one, and lets `options` open a link in place of what it
-/// leads to.
+/// Makes the lock file for the user alone unless there is one, and lets `options` open a link in
+/// place of what it leads to.
 pub(super) fn create_private(options: &mut OpenOptions, path: &Path) -> Result<(), FileError> {
     options.custom_flags(OPEN_LINK_ITSELF);
     let mut new = options.clone();
     match new.create_new(true).open(path) {
-        // Another process that finds it meanwhile opens it with the directory's list, and locks it all the same.
+        // Another process that finds it meanwhile opens it with the directory's list, and locks it
+        // all the same.
         Ok(_) => close_new(path, false),
         Err(_) => Ok(()), // what is wrong is found again by opening it
     }
 }
 
-/// Refuses a lock file that is a link, has a second name, or is another user's to change: it is about to be
-/// written.
+/// Refuses a lock file that is a link, has a second name, or is another user's to change: it is
+/// about to be written.
 pub(super) fn check_lock_file(file: &File, path: &Path) -> Result<(), FileError> {
     let meta = file.metadata().map_err(FileError::io("examine", path))?;
     let path = path.to_owned();

@@ -6,13 +6,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-/// How long to wait for another program to close a file, the first pause, and by how much each pause is longer than the one
-/// before. Source: Go's `cmd/internal/robustio`: 2 s in all, from 1 ms on, each pause longer by up to itself at random.
+/// How long to wait for another program to close a file, the first pause, and by how much each
+/// pause is longer than the one before. Source: Go's `cmd/internal/robustio`: 2 s in all, from 1 ms
+/// on, each pause longer by up to itself at random.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
 const PAUSE_GROWTH: (u32, u32) = (3, 2);
-/// How long to repeat what is denied although nobody holds the file: it may be on its way out, as one that is removed while a
-/// virus scanner has it open. An access list does not change meanwhile, so this is short.
+/// How long to repeat what is denied although nobody holds the file: it may be on its way out, as
+/// one that is removed while a virus scanner has it open. An access list does not change meanwhile,
+/// so this is short.
 const PATIENCE_DENIED: Duration = Duration::from_millis(100);
 
 // Source of the numbers: Microsoft, "System Error Codes (0-499)" and "(1000-1299)".

@@ -6,12 +6,12 @@ use std::path::{Component, Path, Prefix};
 use super::kinds::{SharedBy, SharedStorage, Storage};
 use crate::platform::paths::canonicalize;
 
-/// The servers under whose names Windows shows the files of WSL's distributions. Source: Microsoft, "Working across Windows and
-/// Linux file systems".
+/// The servers under whose names Windows shows the files of WSL's distributions. Source: Microsoft,
+/// "Working across Windows and Linux file systems".
 const WSL_SERVERS: [&str; 2] = ["wsl$", "wsl.localhost"];
 
-/// The storage of a directory, or of the nearest one above it that is there. A drive letter that stands for a share is resolved to
-/// that. So is `subst`.
+/// The storage of a directory, or of the nearest one above it that is there. A drive letter that
+/// stands for a share is resolved to that. So is `subst`.
 pub(super) fn of(dir: &Path) -> Storage {
     let real = dir.ancestors().find_map(|dir| canonicalize(dir).ok());
     by_prefix(real.as_deref().unwrap_or(dir))

@@ -296,8 +296,8 @@ pub(in crate::platform) fn mount_point_of(path: &Path) -> Option<PathBuf> {
     Mounts::read().of(path)
 }
 
-/// Whether a file is a mount of its own, as `docker -v FILE:FILE` and the `subPath` of Kubernetes make it: nothing can be renamed
-/// over it, and what lies beside it is on another file system.
+/// Whether a file is a mount of its own, as `docker -v FILE:FILE` and the `subPath` of Kubernetes
+/// make it: nothing can be renamed over it, and what lies beside it is on another file system.
 #[must_use]
 pub fn is_mounted_file(path: &Path) -> bool {
     #[cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! Which files a remedy may have the reader move or change: pasted as root, the same command elsewhere breaks the machine.
+//! Which files a remedy may have the reader move or change: pasted as root, the same command
+//! elsewhere breaks the machine.
 
 use std::fs;
 use std::path::Path;
@@ -11,15 +12,16 @@ use crate::platform::access_list::{AccessList, rights};
 use crate::platform::paths::canonicalize;
 
 impl Trust {
-    /// Whether a remedy may move or remove what is at `path`: a file or directory of this user's, in the home directory or beside
-    /// the vault. Never a device.
+    /// Whether a remedy may move or remove what is at `path`: a file or directory of this user's,
+    /// in the home directory or beside the vault. Never a device.
     #[must_use]
     pub fn may_suggest_moving(&self, path: &Path) -> bool {
         is_there_and_no_device(path) && is_own(path) && self.is_in_own_place(path)
     }
 
-    /// Whether a remedy may change the mode or owner of what is at `path`: also of the home directory, of the directory that the
-    /// vault lies in, and of a gateway's state directory wherever that is.
+    /// Whether a remedy may change the mode or owner of what is at `path`: also of the home
+    /// directory, of the directory that the vault lies in, and of a gateway's state directory
+    /// wherever that is.
     #[must_use]
     pub fn may_suggest_changing(&self, path: &Path) -> bool {
         let is = |dir: &Path| {
@@ -40,8 +42,9 @@ impl Trust {
         path.ancestors().any(is_state_dir)
     }
 
-    /// Whether a path lies below the home directory, or below the vault's directory where that is this user's alone: `/etc` is
-    /// not, whatever `--vault` names there. Neither directory is in itself, nor is what the home directory lies in.
+    /// Whether a path lies below the home directory, or below the vault's directory where that is
+    /// this user's alone: `/etc` is not, whatever `--vault` names there. Neither directory is in
+    /// itself, nor is what the home directory lies in.
     #[must_use]
     pub fn is_in_own_place(&self, path: &Path) -> bool {
         let path = std::path::absolute(path).unwrap_or_default();
@@ -63,7 +66,8 @@ impl Trust {
     }
 }
 
-/// Whether a directory is a gateway's state directory, by what is in it. One that all users share is none.
+/// Whether a directory is a gateway's state directory, by what is in it. One that all users share
+/// is none.
 fn is_state_dir(dir: &Path) -> bool {
     #[cfg(unix)]
     let is_shared = {

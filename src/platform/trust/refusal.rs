@@ -147,7 +147,8 @@ impl Refusal {
             && !self.needs_another_file()
     }
 
-    /// Whether [`Refusal::remedy`] is to name another file, since changing this one could break the machine.
+    /// Whether [`Refusal::remedy`] is to name another file, since changing this one could break the
+    /// machine.
     #[must_use]
     pub fn needs_another_file(&self) -> bool {
         let is_secret = self.is_secret && !self.is_changed_by_this_user();
@@ -174,12 +175,14 @@ impl Refusal {
             _ => "You cannot change that here. Give".to_owned(),
         };
         format!(
-            "{begin} the passphrase on stdin (--passphrase-file -), mount the file as a container's secret, or have systemd hand it over in CREDENTIALS_DIRECTORY (LoadCredential=clawkeep.key:FILE or clawkeep.passphrase:FILE)"
+            "{begin} the passphrase on stdin (--passphrase-file -), mount the file as a \
+             container's secret, or have systemd hand it over in CREDENTIALS_DIRECTORY \
+             (LoadCredential=clawkeep.key:FILE or clawkeep.passphrase:FILE)"
         )
     }
 
-    /// Whether it is a directory to keep files in, and this user can make files there only because others can: Kubernetes'
-    /// `emptyDir` with `fsGroup` (root's, mode 2777).
+    /// Whether it is a directory to keep files in, and this user can make files there only because
+    /// others can: Kubernetes' `emptyDir` with `fsGroup` (root's, mode 2777).
     fn is_needed_open(&self) -> bool {
         let is_kept_in =
             (self.asked.as_deref()).is_none_or(|asked| asked.parent() == Some(self.path.as_path()));
@@ -253,7 +256,8 @@ impl Refusal {
             _ if self.is_secret && !self.is_changed_by_this_user() => self.secret_remedy(),
             _ if self.needs_another_file() => "Name another file.".to_owned(),
             (Fault::Owner, _) if is_home && uid != 0 => format!(
-                "HOME names another user's directory: set it to your own, or run the command as the owner: sudo -u '#{owner}' clawkeep …"
+                "HOME names another user's directory: set it to your own, or run the command as \
+                 the owner: sudo -u '#{owner}' clawkeep …"
             ),
             (Fault::Owner, _) if uid == 0 => {
                 let chown = match self.reach {
@@ -261,26 +265,32 @@ impl Refusal {
                     Reach::Home | Reach::Elsewhere => String::new(),
                 };
                 format!(
-                    "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: {chown}admit the owner: CLAWKEEP_TRUSTED=uid:{owner}{own_home}"
+                    "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser \
+                     -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: {chown}admit the \
+                     owner: CLAWKEEP_TRUSTED=uid:{owner}{own_home}"
                 )
             }
             (Fault::Owner, _) if self.reach == Reach::Own => format!(
-                "If it is to be yours: sudo chown {uid} {path}. Else run the command as the owner: sudo -u '#{owner}' clawkeep …"
+                "If it is to be yours: sudo chown {uid} {path}. Else run the command as the \
+                 owner: sudo -u '#{owner}' clawkeep …"
             ),
             (Fault::Owner, _) => {
                 format!(
-                    "Name another file, or run the command as the owner: sudo -u '#{owner}' clawkeep …"
+                    "Name another file, or run the command as the owner: sudo -u '#{owner}' \
+                     clawkeep …"
                 )
             }
             (Fault::Links(_), _) => format!("Fix it with: rm {path}"),
             (_, Some(Obstacle::NoModes { point, kind })) => format!(
-                "chmod has no effect on {kind}: mount {} with uid={uid},umask=077, or keep the files on another disk.",
+                "chmod has no effect on {kind}: mount {} with uid={uid},umask=077, or keep the \
+                 files on another disk.",
                 shell_shown_path(point)
             ),
             (_, Some(Obstacle::ReadOnly { point })) => {
                 let point = shell_shown_path(point);
                 format!(
-                    "{point} is mounted read-only: copy the files to another disk, or run: mount -o remount,rw {point} && {chmod}"
+                    "{point} is mounted read-only: copy the files to another disk, or run: mount \
+                     -o remount,rw {point} && {chmod}"
                 )
             }
             (_, Some(Obstacle::AccessList)) => {
@@ -289,7 +299,9 @@ impl Refusal {
             _ if self.is_needed_open() => {
                 let own = shell_shown_path(&self.path.join("clawkeep"));
                 format!(
-                    "chmod would lock you out, since it is not yours. Make a directory of your own in it, and use that as your home directory: mkdir -m 700 {own} && HOME={own} clawkeep …"
+                    "chmod would lock you out, since it is not yours. Make a directory of your \
+                     own in it, and use that as your home directory: mkdir -m 700 {own} && \
+                     HOME={own} clawkeep …"
                 )
             }
             _ if self.is_shared_dir() => {

@@ -96,8 +96,8 @@ impl Trust {
         Ok(real)
     }
 
-    /// Returns where a path leads, after checking that nobody else can change a link on the way. How
-    /// the home directory is reached is not checked: the user's environment names it.
+    /// Returns where a path leads, after checking that nobody else can change a link on the way.
+    /// How the home directory is reached is not checked: the user's environment names it.
     fn end_of(&self, path: &Path) -> Result<PathBuf, FileError> {
         let target_of = |at: &Path| {
             let is_known = self.known().dirs.contains_key(at);

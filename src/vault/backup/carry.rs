@@ -1,4 +1,5 @@
-//! What a backup that is put back takes over from the vault that it replaces: newer credentials, and what became of grants.
+//! What a backup that is put back takes over from the vault that it replaces: newer credentials,
+//! and what became of grants.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -72,8 +73,8 @@ impl<'v> Replaced<'v> {
     }
 }
 
-/// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing is known of grants where there is no
-/// such vault: each of them may have been spent since.
+/// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing
+/// is known of grants where there is no such vault: each of them may have been spent since.
 pub(super) fn carry_over(
     tx: &mut Tx<'_>,
     old: Replaced<'_>,
@@ -127,8 +128,8 @@ pub(super) fn carry_over(
     Ok(carried)
 }
 
-/// What the vault that is replaced knew of grants is newer, unless the backup is of another line of it and knows that one is spent. A
-/// refresh that was under way in it will not be ended here.
+/// What the vault that is replaced knew of grants is newer, unless the backup is of another line of
+/// it and knows that one is spent. A refresh that was under way in it will not be ended here.
 fn carry_grants(tx: &mut Tx<'_>, old: &UnlockedVault) -> Result<(), VaultError> {
     use GrantState::{Borrowed, Dead, Free, Spent, Started, Uncertain};
     for (print, grant) in old.grants()? {
@@ -151,8 +152,8 @@ fn carry_grants(tx: &mut Tx<'_>, old: &UnlockedVault) -> Result<(), VaultError> 
     Ok(())
 }
 
-/// Without a key nothing proves what the vault that is replaced says of grants: what keeps a token from being sent is taken over, and
-/// nothing else.
+/// Without a key nothing proves what the vault that is replaced says of grants: what keeps a token
+/// from being sent is taken over, and nothing else.
 fn carry_cautions(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
     for (print, grant) in all_grants(&old.conn).at(&old.path, "read")? {
         let known = tx.grant(print)?;
@@ -182,7 +183,8 @@ fn refresh_tokens<'s>(
     tokens.filter_map(|(_, credential)| Some(vault.fingerprint(credential.expose_refresh()?)))
 }
 
-/// The credentials of an agent of the vault that is replaced that were changed after the backup was made.
+/// The credentials of an agent of the vault that is replaced that were changed after the backup was
+/// made.
 fn newer_of(
     tx: &mut Tx<'_>,
     old: &UnlockedVault,
@@ -248,7 +250,8 @@ fn has_frame(tx: &Tx<'_>, agent: &AgentName) -> Result<bool, VaultError> {
     let stored: Option<(i64, Option<Vec<u8>>)> = tx
         .tx
         .query_row(
-            "SELECT a.revision, a.frame FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1",
+            "SELECT a.revision, a.frame FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = \
+             ?1",
             [agent.as_str()],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -262,8 +265,8 @@ fn has_frame(tx: &Tx<'_>, agent: &AgentName) -> Result<bool, VaultError> {
     })
 }
 
-/// Agents come to be of later revisions than they were: a process that has read one in the vault that is replaced commits nothing to what
-/// only happens to have the same number.
+/// Agents come to be of later revisions than they were: a process that has read one in the vault
+/// that is replaced commits nothing to what only happens to have the same number.
 fn raise_revisions(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
     let read = |conn: &Connection| -> rusqlite::Result<Vec<(String, i64)>> {
         let mut select =
@@ -308,7 +311,8 @@ fn put(tx: &mut Tx<'_>, newer: &Newer) -> Result<(), VaultError> {
 fn owned_grants(tx: &Tx<'_>) -> Result<Vec<(AgentName, ProfileId, Fingerprint)>, VaultError> {
     let read = || -> rusqlite::Result<Vec<(String, String)>> {
         let mut select = tx.tx.prepare(
-            "SELECT a.text, t.text FROM profiles p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile \
+            "SELECT a.text, t.text FROM profiles p JOIN terms a ON a.id = p.agent JOIN terms t ON \
+             t.id = p.profile \
              WHERE p.type = 'oauth' AND p.owner = ?1 ORDER BY p.id",
         )?;
         let rows = select.query_map([Owner::Vault.as_str()], |row| {
@@ -375,7 +379,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets what was last in every store file: each is compared with nothing, so what only it has is taken over.
+    /// Forgets what was last in every store file: each is compared with nothing, so what only it
+    /// has is taken over.
     pub(super) fn forget_exports(&mut self) -> Result<(), VaultError> {
         self.tx
             .execute(

@@ -26,7 +26,8 @@ use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::sealing::cells;
 
-/// Every page in one step: a copy in small steps begins again whenever somebody writes. Source: SQLite, `sqlite3_backup_step`.
+/// Every page in one step: a copy in small steps begins again whenever somebody writes. Source:
+/// SQLite, `sqlite3_backup_step`.
 const ALL_PAGES: i32 = -1;
 /// How long to wait before trying again while the file is being written.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -161,8 +162,8 @@ impl UnlockedVault {
     }
 }
 
-/// Copies a database whole to `to`, which must not be there: one file, without a log beside it, on disk when this returns. The end of
-/// the record that is in the copy.
+/// Copies a database whole to `to`, which must not be there: one file, without a log beside it, on
+/// disk when this returns. The end of the record that is in the copy.
 pub(in crate::vault) fn copy(
     from: &Connection,
     path: &Path,
@@ -170,7 +171,8 @@ pub(in crate::vault) fn copy(
 ) -> Result<Option<events::Last>, VaultError> {
     let file = create_private_file(to)?;
     let is_done = AtomicBool::new(false);
-    // What is written goes to the disk while more is copied: a third of the time, where it is waited for in the end.
+    // What is written goes to the disk while more is copied: a third of the time, where it is
+    // waited for in the end.
     let copied = thread::scope(|scope| {
         // Without a thread everything is waited for in the end.
         let _ = thread::Builder::new().spawn_scoped(scope, || {

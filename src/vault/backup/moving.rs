@@ -1,9 +1,10 @@
 //! Moving a vault to another directory, also to another file system and beside running programs.
 //!
-//! The copy is complete and on disk before anything else happens. One commit in the old file then makes
-//! it no vault any more: that commit is the move. Whatever is killed before it leaves the old vault as it
-//! was, and a copy that does not count; whatever is killed after it leaves the new vault, and a file that
-//! does not count. Programs that have the old file open fail at their next access.
+//! The copy is complete and on disk before anything else happens. One commit in the old file then
+//! makes it no vault any more: that commit is the move. Whatever is killed before it leaves the old
+//! vault as it was, and a copy that does not count; whatever is killed after it leaves the new
+//! vault, and a file that does not count. Programs that have the old file open fail at their next
+//! access.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -29,8 +30,8 @@ use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::store::grants::GrantState;
 
-/// Room for the log and its index, in bytes, that there must be beside a vault that was moved. A log is written back
-/// at 4 MB at most; everyday commands need some 100 kB. Source: our own choice.
+/// Room for the log and its index, in bytes, that there must be beside a vault that was moved. A
+/// log is written back at 4 MB at most; everyday commands need some 100 kB. Source: our own choice.
 const ROOM: usize = 1 << 20;
 
 /// What comes after the name of a vault that was merged into another one, before the time.
@@ -68,9 +69,10 @@ enum Found {
     Unknown,
 }
 
-/// Decides which of several vault files counts, the preferred one first: the one that all others are contained in.
-/// A file that was moved away does not count, nor what cannot be opened. `has_head` says whether the record of a
-/// vault holds the head that is kept of it. Nothing is changed.
+/// Decides which of several vault files counts, the preferred one first: the one that all others
+/// are contained in. A file that was moved away does not count, nor what cannot be opened.
+/// `has_head` says whether the record of a vault holds the head that is kept of it. Nothing is
+/// changed.
 #[must_use]
 pub fn which_counts(files: &[PathBuf], has_head: &dyn Fn(&Vault) -> bool) -> Several {
     let found: Vec<(&PathBuf, Found)> = files.iter().map(|path| (path, examine(path))).collect();
@@ -142,7 +144,8 @@ fn examine(path: &Path) -> Found {
     }
 }
 
-/// Whether the record of `vault` holds an event that another file ends with. One that was pruned proves nothing.
+/// Whether the record of `vault` holds an event that another file ends with. One that was pruned
+/// proves nothing.
 fn has_event(vault: &Vault, last: Option<&events::Last>) -> bool {
     last.is_some_and(|last| {
         events::mac_at(&vault.conn, last.seq).is_ok_and(|mac| mac == Some(last.mac))
@@ -156,12 +159,13 @@ fn is_earlier_copy(copy: &Vault, vault: &Vault) -> bool {
 }
 
 impl UnlockedVault {
-    /// Moves the vault to `to`, with the files of its lease directory that hold tokens. Its key slots, its record
-    /// and the kept head stay as they are.
+    /// Moves the vault to `to`, with the files of its lease directory that hold tokens. Its key
+    /// slots, its record and the kept head stay as they are.
     ///
     /// # Errors
-    /// [`VaultError::RefreshUnderWay`]; [`VaultError::Occupied`] when another vault, or one that is not
-    /// an earlier copy, is there; otherwise what cannot be written. The vault is where it was then.
+    /// [`VaultError::RefreshUnderWay`]; [`VaultError::Occupied`] when another vault, or one that is
+    /// not an earlier copy, is there; otherwise what cannot be written. The vault is where it was
+    /// then.
     pub fn move_to(self, to: &Path) -> Result<PathBuf, VaultError> {
         self.move_unchanged(to, None)
     }
@@ -224,8 +228,8 @@ impl UnlockedVault {
 }
 
 impl UnlockedVault {
-    /// Renames the vault so that nothing takes it for one in use: `.merged-` and the time come after its
-    /// name. It can still be opened by that name. Returns the name.
+    /// Renames the vault so that nothing takes it for one in use: `.merged-` and the time come
+    /// after its name. It can still be opened by that name. Returns the name.
     ///
     /// # Errors
     /// As [`UnlockedVault::move_to`].
@@ -255,8 +259,9 @@ impl UnlockedVault {
 }
 
 impl Vault {
-    /// Removes what a move left at `path`: a file that is no vault any more, and what lies beside it. Anything else
-    /// is left alone, also a file with that mark whose record this vault does not contain.
+    /// Removes what a move left at `path`: a file that is no vault any more, and what lies beside
+    /// it. Anything else is left alone, also a file with that mark whose record this vault does not
+    /// contain.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -273,7 +278,8 @@ impl Vault {
     }
 }
 
-/// Removes what lies beside a vault that is gone: its log, its locks. A vault that is there is left alone.
+/// Removes what lies beside a vault that is gone: its log, its locks. A vault that is there is left
+/// alone.
 ///
 /// # Errors
 /// When something cannot be removed.
@@ -327,7 +333,8 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
     }
 }
 
-/// Makes sure that the vault can be written where it is going to be, by making that room and giving it back.
+/// Makes sure that the vault can be written where it is going to be, by making that room and giving
+/// it back.
 fn make_room(dir: &Path) -> Result<(), FileError> {
     let made = || -> std::io::Result<()> {
         let mut room = temporary_in(dir)?;
@@ -337,8 +344,8 @@ fn make_room(dir: &Path) -> Result<(), FileError> {
     made().map_err(FileError::io("write in", dir))
 }
 
-/// Copies the recovery files of a lease directory: what a refresh brought and could not be opened is in
-/// them and nowhere else. They are sealed.
+/// Copies the recovery files of a lease directory: what a refresh brought and could not be opened
+/// is in them and nowhere else. They are sealed.
 fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
     let entries = std::fs::read_dir(from).into_iter().flatten().flatten();
     let files = entries.filter(|entry| {

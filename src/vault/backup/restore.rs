@@ -1,5 +1,5 @@
-//! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what is newer in the vault that it
-//! replaces.
+//! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what
+//! is newer in the vault that it replaces.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,8 @@ use crate::vault::store::proof::Altered;
 const REPLACED: &str = ".replaced-";
 /// What its name ends in while it is copied.
 const REPLACED_COPY: &str = ".replaced-tmp";
-/// How often a restore begins again because another process writes into the vault that it is to replace.
+/// How often a restore begins again because another process writes into the vault that it is to
+/// replace.
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
@@ -61,12 +62,13 @@ pub struct Restored {
     pub unread: Option<VaultError>,
     /// What was imported from the replaced vault.
     pub carried: Carried,
-    /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
-    /// to be taken in first, and the key replaced then.
+    /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be
+    /// sealed under the one that it has: that is to be taken in first, and the key replaced then.
     pub is_rekeyed: bool,
     /// What became of the log of the vault that was replaced.
     pub log: LogState,
-    /// What is there now, opened by the key that is known already; `None` where that cannot be done just now.
+    /// What is there now, opened by the key that is known already; `None` where that cannot be done
+    /// just now.
     pub vault: Option<UnlockedVault>,
 }
 
@@ -96,7 +98,9 @@ pub fn restore(
     if is_same_file(from, &to) {
         return Err(BackupError::Itself { path: to });
     }
-    drop(Vault::open(&to)); // one of an earlier version is upgraded, which takes the lock too; what is wrong with it shows below
+    // one of an earlier version is upgraded, which takes the lock too; what is wrong with it shows
+    // below
+    drop(Vault::open(&to));
     let _lock = lock(&to)?;
     for _ in 0..ROUNDS_MAX {
         let scratch = beside(&to, ".new");
@@ -302,7 +306,8 @@ impl Restoring<'_> {
         }
     }
 
-    /// Makes the copy what the vault is to be: with what is newer, its grants marked, and a record that says so.
+    /// Makes the copy what the vault is to be: with what is newer, its grants marked, and a record
+    /// that says so.
     fn prepare(
         &self,
         new: &mut UnlockedVault,
@@ -349,7 +354,8 @@ impl Restoring<'_> {
         }
         tx.append(None, event)?;
         tx.commit()?;
-        // Rows of the vault that is replaced are of the same generations as those to come: under another key they do not open here.
+        // Rows of the vault that is replaced are of the same generations as those to come: under
+        // another key they do not open here.
         let after = match source {
             Replaced::Unlocked(old) => Some((old.vault.epoch, Some(old))),
             // What refreshes left beside it is sealed under a key that is not to be had.
@@ -420,7 +426,8 @@ impl Restoring<'_> {
         Ok(Some(empty_log(&old.conn)))
     }
 
-    /// Puts the copy in the place of a file that is no vault any more, and that one aside, with its log.
+    /// Puts the copy in the place of a file that is no vault any more, and that one aside, with its
+    /// log.
     fn put_aside(&self, kept: &Path) -> Result<(), BackupError> {
         std::fs::hard_link(self.to, kept)
             .or_else(|_| std::fs::copy(self.to, kept).map(|_| ()))
@@ -509,12 +516,13 @@ fn close(new: UnlockedVault) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Makes every table what it is in the attached copy. Both have the same schema. The triggers that keep the record as it is are
-/// taken out of the way and put back, word for word.
+/// Makes every table what it is in the attached copy. Both have the same schema. The triggers that
+/// keep the record as it is are taken out of the way and put back, word for word.
 fn replace_rows(conn: &Connection) -> rusqlite::Result<()> {
     let list = |what: &str| -> rusqlite::Result<Vec<(String, String)>> {
         let mut select = conn.prepare(
-            "SELECT name, sql FROM main.sqlite_schema WHERE type = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+            "SELECT name, sql FROM main.sqlite_schema WHERE type = ?1 AND name NOT LIKE \
+             'sqlite\\_%' ESCAPE '\\'",
         )?;
         let rows = select.query_map([what], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect()

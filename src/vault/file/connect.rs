@@ -43,8 +43,9 @@ pub(in crate::vault) fn application_id(conn: &Connection, path: &Path) -> Result
         .at(path, "read")
 }
 
-/// Opens a connection and sets what every connection must have. The cache (16 MiB at most) holds a store of thousands of
-/// profiles with its snapshot: pages that do not fit are written into the WAL, and read again, before there is a commit.
+/// Opens a connection and sets what every connection must have. The cache (16 MiB at most) holds a
+/// store of thousands of profiles with its snapshot: pages that do not fit are written into the
+/// WAL, and read again, before there is a commit.
 pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
     let conn = open_to_write(path)?;
     conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
@@ -63,8 +64,8 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
 
 /// Sets what every connection that writes must have. This reads the schema.
 ///
-/// On macOS fsync(2) leaves what it writes in the disk's cache, which a power cut empties, so SQLite is to use `F_FULLFSYNC`,
-/// as std does. Source: SQLite, PRAGMA fullfsync.
+/// On macOS fsync(2) leaves what it writes in the disk's cache, which a power cut empties, so
+/// SQLite is to use `F_FULLFSYNC`, as std does. Source: SQLite, PRAGMA fullfsync.
 pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     harden(conn, path)?;
     conn.execute_batch(

@@ -35,8 +35,9 @@ pub struct RecordStats {
 }
 
 impl Vault {
-    /// The stored credentials, in the order of their agents and places. Needs no key: what the plain columns say is bound to
-    /// what is sealed, and an altered one is found when the credential is opened; times of use are copies, bound to nothing.
+    /// The stored credentials, in the order of their agents and places. Needs no key: what the
+    /// plain columns say is bound to what is sealed, and an altered one is found when the
+    /// credential is opened; times of use are copies, bound to nothing.
     ///
     /// # Errors
     /// When the vault cannot be read.
@@ -44,9 +45,11 @@ impl Vault {
         let read = || -> rusqlite::Result<Vec<StoredCredential>> {
             let mut select = self.conn.prepare(
                 "SELECT a.text, t.text, p.provider, p.type, p.expires, \
-                 nullif(max(coalesce(u.cooldown_until, 0), coalesce(u.disabled_until, 0)), 0), u.last_used \
+                 nullif(max(coalesce(u.cooldown_until, 0), coalesce(u.disabled_until, 0)), 0), \
+                 u.last_used \
                  FROM profiles p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile \
-                 LEFT JOIN usage u ON u.agent = p.agent AND u.profile = p.profile ORDER BY a.text, p.position, p.id",
+                 LEFT JOIN usage u ON u.agent = p.agent AND u.profile = p.profile ORDER BY \
+                 a.text, p.position, p.id",
             )?;
             let rows = select.query_map([], |row| {
                 let (profile, kind): (String, String) = (row.get(1)?, row.get(3)?);
@@ -72,7 +75,8 @@ impl Vault {
     /// # Errors
     /// When the vault cannot be read.
     pub fn record_stats(&self) -> Result<RecordStats, VaultError> {
-        let ends = "SELECT (SELECT count(*) FROM events), (SELECT at FROM events ORDER BY seq LIMIT 1), \
+        let ends = "SELECT (SELECT count(*) FROM events), (SELECT at FROM events ORDER BY seq \
+            LIMIT 1), \
                     (SELECT at FROM events ORDER BY seq DESC LIMIT 1)";
         let read = self.conn.query_row(ends, [], |row| {
             let times: (Option<i64>, Option<i64>) = (row.get(1)?, row.get(2)?);

@@ -154,7 +154,8 @@ fn journal_mode(conn: &Connection) -> rusqlite::Result<String> {
     conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))
 }
 
-/// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
+/// How long emptying the log is tried while others read the vault. One read takes milliseconds, but
+/// for a verification of a long record.
 const EMPTYING_MAX: Duration = Duration::from_secs(5);
 
 /// How long is waited between two tries.
@@ -163,14 +164,17 @@ const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
 /// What became of the write-ahead log after a change of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogState {
-    /// It was written back and emptied: the vault's file holds the keys that it has now, and no others.
+    /// It was written back and emptied: the vault's file holds the keys that it has now, and no
+    /// others.
     Emptied,
-    /// Others read the vault for so long that it stays: the file without its log, and what is free in it, is as it was before.
+    /// Others read the vault for so long that it stays: the file without its log, and what is free
+    /// in it, is as it was before.
     Remains,
 }
 
-/// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file alone opens with the keys that it had
-/// before. Waits for readers for [`EMPTYING_MAX`], and for once the connection's own patience after that.
+/// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file
+/// alone opens with the keys that it had before. Waits for readers for [`EMPTYING_MAX`], and for
+/// once the connection's own patience after that.
 pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
     let deadline = Instant::now() + EMPTYING_MAX;
     loop {

@@ -29,7 +29,8 @@ pub(in crate::vault) fn parent(path: &Path) -> &Path {
 /// Removes a copy that was not finished, with what SQLite had beside it.
 pub(in crate::vault) fn remove_copy(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
-        let _ = remove_if_present(&beside(path, suffix)); // what is left shows when the name is to be used
+        // what is left shows when the name is to be used
+        let _ = remove_if_present(&beside(path, suffix));
     }
 }
 
@@ -46,7 +47,8 @@ pub(in crate::vault) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
     )?)
 }
 
-/// `path` with its directory's links resolved, so that SQLite may refuse links; both checked to be ours alone to write.
+/// `path` with its directory's links resolved, so that SQLite may refuse links; both checked to be
+/// ours alone to write.
 pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = trusted_dir(path)?;
     let real = dir.join(path.file_name().unwrap_or_default());
@@ -90,7 +92,8 @@ pub(in crate::vault) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError>
             storage,
         });
     }
-    create_private_dir(dir)?; // not in another user's home: what root makes there would lock that user out
+    // not in another user's home: what root makes there would lock that user out
+    create_private_dir(dir)?;
     trusted_dir(path)
 }
 
@@ -116,7 +119,8 @@ pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
         .unwrap_or_else(|| beside(vault, suffix))
 }
 
-/// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.
+/// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the
+/// new one.
 pub(in crate::vault) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
     let beside = |suffix: &str| {
         let mut name = vault.as_os_str().to_owned();

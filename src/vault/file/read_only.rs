@@ -120,9 +120,10 @@ pub(super) fn connect_to_read(
     }
 }
 
-/// Opens a database by the index of its log, which others write. A reader that cannot write it cannot set a read mark in
-/// it either, and needs one that another reader has set: after the log began anew there is none. So a second connection
-/// keeps a snapshot, and with it its mark. Source: SQLite, wal.c, `walTryBeginRead`.
+/// Opens a database by the index of its log, which others write. A reader that cannot write it
+/// cannot set a read mark in it either, and needs one that another reader has set: after the log
+/// began anew there is none. So a second connection keeps a snapshot, and with it its mark. Source:
+/// SQLite, wal.c, `walTryBeginRead`.
 fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnection, VaultError> {
     let snapshot = connect_by(path, "readonly_shm=1", patience)?;
     snapshot.execute_batch("BEGIN").at(path, "read")?;

@@ -12,8 +12,9 @@ refinery::embed_migrations!("migrations");
 /// The newest schema this program knows.
 pub(in crate::vault) const VERSION: i32 = 4;
 
-/// SHA-256 over `sqlite_schema` of a vault at each version from 1 to [`VERSION`], in hexadecimal, without refinery's own table,
-/// whose definition is that crate's to change. A test makes vaults and compares.
+/// SHA-256 over `sqlite_schema` of a vault at each version from 1 to [`VERSION`], in hexadecimal,
+/// without refinery's own table, whose definition is that crate's to change. A test makes vaults
+/// and compares.
 const DIGESTS: [&str; 4] = [
     "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c97187f3",
     "e429e9c07c2c39bde721bc19184475efa400a8614dc6b76e5847c5d5d6cbc7e8",
@@ -21,10 +22,12 @@ const DIGESTS: [&str; 4] = [
     "8d697f3faced948dd3042b421c7dad74803e9dc22bb1350599000c3420831b06",
 ];
 
-/// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is not safe between processes.
+/// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is
+/// not safe between processes.
 ///
 /// # Errors
-/// When a migration fails; each runs in one transaction with its mark, so a killed one is run again.
+/// When a migration fails; each runs in one transaction with its mark, so a killed one is run
+/// again.
 pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
     let run = migrations::runner().set_grouped(true).run(conn);
     run.map(|_| ()).map_err(|error| {
@@ -36,7 +39,8 @@ pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<()
     })
 }
 
-/// Whether another process, of a version that knows nothing of the lock file, had the vault for too long.
+/// Whether another process, of a version that knows nothing of the lock file, had the vault for too
+/// long.
 fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
     let code = sqlite_in(error).and_then(rusqlite::Error::sqlite_error_code);
@@ -66,7 +70,8 @@ pub(in crate::vault) fn version(conn: &Connection, path: &Path) -> Result<Option
 /// Checks that every table, index, trigger and view is one that the migrations make, word for word.
 ///
 /// # Errors
-/// [`VaultError::Damaged`] when anything differs: a planted trigger could swallow events in silence.
+/// [`VaultError::Damaged`] when anything differs: a planted trigger could swallow events in
+/// silence.
 pub(in crate::vault) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     check_version(conn, path, VERSION)
 }

@@ -44,7 +44,8 @@ impl Vault {
     /// one of an earlier version is then migrated in memory.
     ///
     /// # Errors
-    /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is changed then.
+    /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is
+    /// changed then.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         if !is_present(path)? {
             return Err(VaultError::Absent {
@@ -87,8 +88,8 @@ impl Vault {
         Self::as_it_is(conn, path, None)
     }
 
-    /// Opens the vault at `path` for a glance at its plain columns, as completions take one while somebody types: it waits for nobody, and
-    /// neither upgrades the vault nor writes it.
+    /// Opens the vault at `path` for a glance at its plain columns, as completions take one while
+    /// somebody types: it waits for nobody, and neither upgrades the vault nor writes it.
     ///
     /// # Errors
     /// As [`Vault::open`]; and when somebody is in the way, or it is of an earlier version.
@@ -143,8 +144,8 @@ impl Vault {
         })
     }
 
-    /// Opens a copy to be read, wherever it lies and whichever users may write there: what is in it is
-    /// proved by its keys. One of an earlier version is upgraded in memory.
+    /// Opens a copy to be read, wherever it lies and whichever users may write there: what is in it
+    /// is proved by its keys. One of an earlier version is upgraded in memory.
     ///
     /// # Errors
     /// As [`Vault::open`]; and when it has a log beside it.
@@ -196,7 +197,8 @@ impl Vault {
         &self.path
     }
 
-    /// The end of its record; `None` when it has no event, which no vault made by this program is without.
+    /// The end of its record; `None` when it has no event, which no vault made by this program is
+    /// without.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -228,8 +230,8 @@ impl Vault {
         })
     }
 
-    /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one since. Read without the audit key, as
-    /// [`Vault::has_event_of`] is.
+    /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one
+    /// since. Read without the audit key, as [`Vault::has_event_of`] is.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -237,8 +239,8 @@ impl Vault {
         has_abandoned(&self.conn, self.id, head).at(&self.path, "read")
     }
 
-    /// A number that is another one once another connection has committed. Two that are equal say nothing of what this
-    /// connection has committed in between.
+    /// A number that is another one once another connection has committed. Two that are equal say
+    /// nothing of what this connection has committed in between.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -303,8 +305,8 @@ pub(in crate::vault) fn has_abandoned(
         }))
 }
 
-/// How long a file is, if it is one: opening a FIFO would wait for a process that writes into it. Of a
-/// file that can be written no more is asked than can be told without opening it: closing it
+/// How long a file is, if it is one: opening a FIFO would wait for a process that writes into it.
+/// Of a file that can be written no more is asked than can be told without opening it: closing it
 /// ourselves would drop the locks of another connection of this process (POSIX). So all else is
 /// SQLite's to say: of its size, too, since a crash between writing the header and the pages it
 /// counts leaves those in the WAL.
@@ -326,8 +328,9 @@ pub(in crate::vault) fn has_journal(path: &Path) -> bool {
     })
 }
 
-/// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
-/// format, which it does not write. Source: SQLite, Database File Format, the header's bytes 16 to 19, 28 to 31 and 44 to 47.
+/// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is
+/// missing as zeros, and one of a later format, which it does not write. Source: SQLite, Database
+/// File Format, the header's bytes 16 to 19, 28 to 31 and 44 to 47.
 pub(in crate::vault) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultError> {
     let mut header = [0; 48];
     let read = file.read_exact(&mut header).and_then(|()| file.rewind());

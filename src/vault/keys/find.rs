@@ -17,11 +17,13 @@ use crate::vault::error::{KEYCHAIN, KeyProblem};
 
 /// A key file is three short lines.
 const KEYFILE_LIMIT: u64 = 4096;
-/// How much work one passphrase may cost, over all slots: as much as the one slot that asks for the most that is taken. Without it,
-/// slots that somebody planted could make each try take minutes. The slots that this program makes are the cheapest that are taken, and
-/// are tried first: 16 of them are a fifth of this.
+/// How much work one passphrase may cost, over all slots: as much as the one slot that asks for the
+/// most that is taken. Without it, slots that somebody planted could make each try take minutes.
+/// The slots that this program makes are the cheapest that are taken, and are tried first: 16 of
+/// them are a fifth of this.
 const WORK_MAX: u64 = Argon2id::WORK_MAX;
-/// What the name of a key file ends in that takes another's place once the vault is sealed under it.
+/// What the name of a key file ends in that takes another's place once the vault is sealed under
+/// it.
 const NEW_SUFFIX: &str = ".new";
 
 /// Reads the key file at `path`; `None` if there is none. A link is refused, since a replaced key
@@ -125,7 +127,8 @@ pub(super) fn from_secret<'s>(
                     return Ok((slot, key));
                 }
             }
-            Err(fault) => problem = KeyProblem::RecoveryCode(fault), // or a passphrase of many words
+            // or a passphrase of many words
+            Err(fault) => problem = KeyProblem::RecoveryCode(fault),
         }
     }
     let mut derivations = Vec::new();

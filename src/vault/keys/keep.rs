@@ -22,10 +22,11 @@ use crate::vault::file::paths::lock;
 pub enum NewKey {
     /// A random one, in the keychain.
     Keychain,
-    /// A random one, in a key file: the one that the user named, or this program's own of the vault. A key file that the user or the
-    /// service manager provides is used as it is.
+    /// A random one, in a key file: the one that the user named, or this program's own of the
+    /// vault. A key file that the user or the service manager provides is used as it is.
     Keyfile,
-    /// One that is derived from a passphrase, which was checked by [`crate::crypto::check_passphrase`].
+    /// One that is derived from a passphrase, which was checked by
+    /// [`crate::crypto::check_passphrase`].
     Passphrase(SecretString),
     /// A random one, shown once as a recovery code.
     Recovery,
@@ -120,7 +121,8 @@ pub(in crate::vault) fn as_code() -> Result<Kept, VaultError> {
     })
 }
 
-/// A key file that the user or the service manager provides is used as it is; else a new one is written.
+/// A key file that the user or the service manager provides is used as it is; else a new one is
+/// written.
 fn keep_in_file(sources: &KeySources<'_>, vault: VaultId) -> Result<Kept, VaultError> {
     for path in sources
         .named_keyfile
@@ -158,8 +160,8 @@ pub(in crate::vault) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<
     })
 }
 
-/// Writes a key file that was not there, whole and durably: half a key file, left by a killed process, would stand in
-/// the way of every later try.
+/// Writes a key file that was not there, whole and durably: half a key file, left by a killed
+/// process, would stand in the way of every later try.
 fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
@@ -174,7 +176,8 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
         .map_err(FileError::io("write", path))?;
     persist_noclobber(file, path).map_err(FileError::io("create", path))?;
     sync_dir(dir).inspect_err(|_| {
-        // It may not last, so nothing is sealed under it. The error that led here is the one to report.
+        // It may not last, so nothing is sealed under it. The error that led here is the one to
+        // report.
         let _ = remove_if_present(path);
     })
 }
@@ -194,8 +197,9 @@ pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecor
     let _: Result<(), VaultError> = finish();
 }
 
-/// Puts the key file that takes the place of the one at `place` there, if it is the slot's. The old one stays beside it, since it
-/// opens older copies of the vault. To be called under the vault's lock.
+/// Puts the key file that takes the place of the one at `place` there, if it is the slot's. The old
+/// one stays beside it, since it opens older copies of the vault. To be called under the vault's
+/// lock.
 pub(in crate::vault) fn put_in_place(
     vault: VaultId,
     slot: &SlotRecord,
@@ -216,7 +220,8 @@ pub(in crate::vault) fn put_in_place(
     };
     let aside = (1..).map(beside).find(|path| !exists(path));
     if let Some(aside) = aside.filter(|_| exists(place)) {
-        // Where there are no links, there is no key file at its place for a moment; the new one is found beside it then.
+        // Where there are no links, there is no key file at its place for a moment; the new one is
+        // found beside it then.
         std::fs::hard_link(place, &aside)
             .or_else(|_| std::fs::rename(place, &aside))
             .map_err(FileError::io("keep", &aside))?;

@@ -1,4 +1,5 @@
-//! Going on where another process has replaced the data key: the slot's own key opens the new one too.
+//! Going on where another process has replaced the data key: the slot's own key opens the new one
+//! too.
 
 use super::slots;
 use super::sources::OpenedBy;
@@ -32,7 +33,8 @@ impl UnlockedVault {
     /// Takes the keys that another process has put in place of these, if it has.
     ///
     /// # Errors
-    /// [`VaultError::Rekeyed`] when the slot that this vault was opened with is gone or has another key.
+    /// [`VaultError::Rekeyed`] when the slot that this vault was opened with is gone or has another
+    /// key.
     pub fn reload_keys(&mut self) -> Result<(), VaultError> {
         let (conn, path) = (&self.vault.conn, self.vault.path.as_path());
         let snapshot = conn.unchecked_transaction().at(path, "read")?;
@@ -49,7 +51,8 @@ impl UnlockedVault {
         Ok(())
     }
 
-    /// The same vault opened once more, for another thread; no key is asked for anew. Nothing where another one is in its place.
+    /// The same vault opened once more, for another thread; no key is asked for anew. Nothing where
+    /// another one is in its place.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -58,8 +61,8 @@ impl UnlockedVault {
         Ok(vault.unlock_with(&self.opened_by))
     }
 
-    /// The keys of the vault as the transaction that is under way sees it: under others nothing would open, which must not pass for
-    /// damage.
+    /// The keys of the vault as the transaction that is under way sees it: under others nothing
+    /// would open, which must not pass for damage.
     pub(in crate::vault) fn keys_now(&self) -> Result<KeysNow<'_>, VaultError> {
         let place = (&self.vault.conn, self.vault.path.as_path());
         let newer = newer_keys(place, (self.vault.id, self.vault.epoch), &self.opened_by)?;
@@ -70,7 +73,8 @@ impl UnlockedVault {
     }
 }
 
-/// The keys that the vault has, with their epoch, if they are others than those of `known`. To be called in a transaction.
+/// The keys that the vault has, with their epoch, if they are others than those of `known`. To be
+/// called in a transaction.
 pub(in crate::vault) fn newer_keys(
     (conn, path): (&rusqlite::Connection, &std::path::Path),
     known: (VaultId, Epoch),

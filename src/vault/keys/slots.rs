@@ -139,8 +139,18 @@ pub(in crate::vault) fn insert(
     now: UnixMs,
 ) -> rusqlite::Result<usize> {
     conn.execute(
-        "INSERT INTO key_slots (slot, kind, key_id, check_value, kdf, created_at, wrapped, slot_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![slot.slot, slot.kind.as_str(), slot.key_id.0, slot.check, slot.kdf, now.0, slot.wrapped, slot_key],
+        "INSERT INTO key_slots (slot, kind, key_id, check_value, kdf, created_at, wrapped, \
+         slot_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            slot.slot,
+            slot.kind.as_str(),
+            slot.key_id.0,
+            slot.check,
+            slot.kdf,
+            now.0,
+            slot.wrapped,
+            slot_key
+        ],
     )
 }
 
@@ -153,7 +163,8 @@ pub(in crate::vault) fn sealed_slot_key(conn: &Connection, slot: i64) -> rusqlit
     )
 }
 
-/// The slots that would not open the vault: each one's own key is sealed under the data key, so nobody has to be asked.
+/// The slots that would not open the vault: each one's own key is sealed under the data key, so
+/// nobody has to be asked.
 pub(in crate::vault) fn unproved(
     (conn, path): (&Connection, &Path),
     (vault, epoch): (VaultId, Epoch),
@@ -187,8 +198,16 @@ pub(in crate::vault) fn replace(
     wrapped: &WrappedKeys,
 ) -> rusqlite::Result<usize> {
     conn.execute(
-        "UPDATE key_slots SET key_id = ?2, check_value = ?3, kdf = ?4, wrapped = ?5, slot_key = ?6 WHERE slot = ?1",
-        params![slot.slot, slot.key_id.0, slot.check, slot.kdf, wrapped.data_key, wrapped.slot_key],
+        "UPDATE key_slots SET key_id = ?2, check_value = ?3, kdf = ?4, wrapped = ?5, slot_key = \
+         ?6 WHERE slot = ?1",
+        params![
+            slot.slot,
+            slot.key_id.0,
+            slot.check,
+            slot.kdf,
+            wrapped.data_key,
+            wrapped.slot_key
+        ],
     )
 }
 

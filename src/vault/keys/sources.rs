@@ -101,13 +101,15 @@ pub(super) fn account(vault: VaultId, key: KeyId) -> String {
 pub enum RotationScope<'a> {
     /// Only the data key is replaced.
     DataKey,
-    /// Whatever may have become known: the data key, every slot's own key, and the key that the record is chained with.
+    /// Whatever may have become known: the data key, every slot's own key, and the key that the
+    /// record is chained with.
     Everything {
         /// Where the slots' new keys are kept.
         sources: &'a KeySources<'a>,
         /// The new passphrase of each slot that has one, by its number.
         passphrases: &'a BTreeMap<i64, SecretString>,
-        /// Shows a slot's new recovery code. It is called before anything is changed: what is shown afterwards may be shown never.
+        /// Shows a slot's new recovery code. It is called before anything is changed: what is shown
+        /// afterwards may be shown never.
         show: &'a dyn Fn(i64, &RecoveryCode) -> std::io::Result<()>,
     },
 }

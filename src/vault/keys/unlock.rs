@@ -19,13 +19,14 @@ const ROUNDS_MAX: usize = 5;
 type Locked = (Vault, KeyProblem);
 
 impl Vault {
-    /// Unlocks with the first slot whose key is found: key files first, then the keychain, then what a person is asked for. Where a
-    /// passphrase or recovery code was named for this command, with that alone. The rows of a vault of an earlier version are checked
-    /// against its record then, and listed.
+    /// Unlocks with the first slot whose key is found: key files first, then the keychain, then
+    /// what a person is asked for. Where a passphrase or recovery code was named for this command,
+    /// with that alone. The rows of a vault of an earlier version are checked against its record
+    /// then, and listed.
     ///
     /// # Errors
-    /// [`VaultError::NoKey`] with what each place said. No new key is ever made for a vault that exists. [`VaultError::Damaged`] when a
-    /// vault of an earlier version was put back or modified.
+    /// [`VaultError::NoKey`] with what each place said. No new key is ever made for a vault that
+    /// exists. [`VaultError::Damaged`] when a vault of an earlier version was put back or modified.
     pub fn unlock(self, sources: &KeySources<'_>) -> Result<UnlockedVault, VaultError> {
         self.open_with_any(sources)?.upgraded(&sources.upgrade)
     }
@@ -85,7 +86,8 @@ impl Vault {
         })
     }
 
-    /// Unlocks with a slot's key that another copy of it was opened with; `None` where that is none of its own.
+    /// Unlocks with a slot's key that another copy of it was opened with; `None` where that is none
+    /// of its own.
     pub(in crate::vault) fn unlock_with(self, opened_by: &OpenedBy) -> Option<UnlockedVault> {
         let (slots, _) = slots::read_all(&self.conn, &self.path).ok()?;
         let key = &opened_by.key;
@@ -94,7 +96,8 @@ impl Vault {
         self.open_with(by).ok()?.ok()
     }
 
-    /// Opens it with a slot's key, as it is now: since it was opened, another process may have replaced its data key.
+    /// Opens it with a slot's key, as it is now: since it was opened, another process may have
+    /// replaced its data key.
     fn open_with(mut self, by: OpenedBy) -> Result<Result<UnlockedVault, Locked>, VaultError> {
         let snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let (id, epoch) = identity(&self.conn, &self.path)?;

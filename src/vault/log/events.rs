@@ -13,10 +13,12 @@ use crate::domain::{Seq, UnixMs};
 use crate::platform::Actor;
 
 /// Columns of an event in the order [`Labels::read`] expects them.
-pub(in crate::vault) const COLUMNS: &str = "seq, at, subject, action, pid, session, generation, token_before, token_after, expires_before, \
+pub(in crate::vault) const COLUMNS: &str = "seq, at, subject, action, pid, session, generation, \
+    token_before, token_after, expires_before, \
                                   expires_after, detail, mac";
 
-/// How many subjects, actions and sessions each are kept while events are read: bounds memory, whatever the record holds.
+/// How many subjects, actions and sessions each are kept while events are read: bounds memory,
+/// whatever the record holds.
 const LABELS_MAX: usize = 4096;
 
 /// The subjects of the events of series.
@@ -39,8 +41,8 @@ pub(in crate::vault) struct Action {
     pub(in crate::vault) parent: Option<Arc<str>>,
 }
 
-/// The texts that events share, read once. An event whose texts were taken away is still one: verifying it says that it was
-/// altered.
+/// The texts that events share, read once. An event whose texts were taken away is still one:
+/// verifying it says that it was altered.
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Labels {
     subjects: HashMap<i64, Rc<Subject>>,
@@ -130,10 +132,13 @@ impl Labels {
         id: i64,
     ) -> rusqlite::Result<Rc<Action>> {
         kept(&mut self.actions, id, || {
-            let select = "SELECT coalesce(k.text, ''), coalesce(o.text, ''), coalesce(g.text, ''), v.text, \
-                 coalesce(w.program, ''), coalesce(w.uid, 0), coalesce(w.host, ''), coalesce(w.parent, '') \
+            let select = "SELECT coalesce(k.text, ''), coalesce(o.text, ''), coalesce(g.text, \
+                ''), v.text, \
+                 coalesce(w.program, ''), coalesce(w.uid, 0), coalesce(w.host, ''), \
+                 coalesce(w.parent, '') \
                  FROM (SELECT ?1 AS id) this LEFT JOIN actions a ON a.id = this.id \
-                 LEFT JOIN terms k ON k.id = a.kind LEFT JOIN terms o ON o.id = a.outcome LEFT JOIN terms g ON g.id = a.origin \
+                 LEFT JOIN terms k ON k.id = a.kind LEFT JOIN terms o ON o.id = a.outcome LEFT \
+                 JOIN terms g ON g.id = a.origin \
                  LEFT JOIN terms v ON v.id = a.provider LEFT JOIN actors w ON w.id = a.actor";
             let action = conn.prepare_cached(select)?.query_row([id], |row| {
                 let parent: Arc<str> = row.get(7)?;
@@ -210,7 +215,8 @@ pub(in crate::vault) fn newest_change(
 ) -> rusqlite::Result<Option<Last>> {
     conn.prepare_cached(
         "SELECT e.seq, e.at, e.mac FROM subjects s JOIN events e ON e.subject = s.id \
-         WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL ORDER BY e.generation DESC, e.seq DESC LIMIT 1",
+         WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL ORDER BY e.generation \
+         DESC, e.seq DESC LIMIT 1",
     )?
     .query_row([agent, profile], |row| {
         Ok(Last {
@@ -223,7 +229,8 @@ pub(in crate::vault) fn newest_change(
 }
 
 /// Over every subject of an agent and a profile: there is one, unless somebody has put in another.
-const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
+const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON \
+    e.subject = s.id \
      WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL";
 
 /// The id of who acts.
@@ -255,7 +262,8 @@ pub(in crate::vault) fn insert(
     let Series { subject, action } = series::intern(conn, actor, event)?;
     let session = terms::intern_optional(conn, event.session.as_deref())?;
     conn.prepare_cached(
-        "INSERT INTO events (seq, at, subject, action, pid, session, generation, token_before, token_after, \
+        "INSERT INTO events (seq, at, subject, action, pid, session, generation, token_before, \
+         token_after, \
          expires_before, expires_after, detail, mac) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
@@ -290,12 +298,14 @@ pub(in crate::vault) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::
 }
 
 /// The newest event of a kind.
-pub(in crate::vault) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN series s ON s.action = a.id \
+pub(in crate::vault) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN series s \
+    ON s.action = a.id \
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
 /// When the newest event of a kind was recorded, if there is one.
-pub(in crate::vault) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN series s ON s.action = a.id \
+pub(in crate::vault) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN series s \
+    ON s.action = a.id \
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 

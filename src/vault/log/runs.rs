@@ -1,7 +1,8 @@
 //! Runs: the parts of the record in which time only grows, and where in them a time is.
 //!
-//! Events are in the order in which they were recorded. A clock that is set back makes a later event carry an earlier time;
-//! `clock_steps` names those events, so that between two of them a time can be found by bisection.
+//! Events are in the order in which they were recorded. A clock that is set back makes a later
+//! event carry an earlier time; `clock_steps` names those events, so that between two of them a
+//! time can be found by bisection.
 
 use std::ops::RangeInclusive;
 
@@ -30,7 +31,8 @@ fn runs(conn: &Connection, last: i64) -> rusqlite::Result<Vec<Run>> {
     Ok(runs.filter(|run| !run.is_empty()).collect())
 }
 
-/// The parts of the record up to `last` whose events are not before `since` and before `until`, oldest first.
+/// The parts of the record up to `last` whose events are not before `since` and before `until`,
+/// oldest first.
 pub(in crate::vault) fn between(
     conn: &Connection,
     since: Option<UnixMs>,
@@ -61,8 +63,9 @@ pub(in crate::vault) fn between(
     Ok(found)
 }
 
-/// The parts of the record that fall between each two of `bounds`, which grow: for each run and each two bounds one, oldest
-/// first, with the number of the lower bound. Parts without events may be among them.
+/// The parts of the record that fall between each two of `bounds`, which grow: for each run and
+/// each two bounds one, oldest first, with the number of the lower bound. Parts without events may
+/// be among them.
 pub(in crate::vault) fn buckets(
     conn: &Connection,
     bounds: &[UnixMs],
@@ -83,8 +86,8 @@ pub(in crate::vault) fn buckets(
     Ok(found)
 }
 
-/// The last sequence number of those with which the record up to `last` begins that are before `before`; an event need not have
-/// it.
+/// The last sequence number of those with which the record up to `last` begins that are before
+/// `before`; an event need not have it.
 pub(in crate::vault) fn prefix_before(
     conn: &Connection,
     before: UnixMs,
@@ -122,6 +125,7 @@ fn first_at(conn: &Connection, run: &Run, at: UnixMs) -> rusqlite::Result<i64> {
             _ => high = middle,
         }
     }
-    // Where the run's last events were pruned, the search ends before its end, with no event left in it.
+    // Where the run's last events were pruned, the search ends before its end, with no event left
+    // in it.
     Ok(event_from(low)?.map_or(past, |_| low))
 }

@@ -1,4 +1,5 @@
-//! Series: what many events share, each combination once, and the few of them that a filter asks for.
+//! Series: what many events share, each combination once, and the few of them that a filter asks
+//! for.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,8 @@ pub(in crate::vault) enum Selection {
 
 pub(in crate::vault) const SUBJECT: &str =
     "SELECT id FROM subjects WHERE profile IS ?1 AND agent IS ?2";
-pub(in crate::vault) const ACTION: &str = "SELECT id FROM actions WHERE kind = ?1 AND outcome = ?2 AND origin = ?3 AND provider IS ?4 AND actor = ?5";
+pub(in crate::vault) const ACTION: &str = "SELECT id FROM actions WHERE kind = ?1 AND outcome = \
+    ?2 AND origin = ?3 AND provider IS ?4 AND actor = ?5";
 pub(in crate::vault) const OF_SUBJECT: &str = "SELECT action FROM series WHERE subject = ?1";
 pub(in crate::vault) const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
 
@@ -70,7 +72,8 @@ pub(in crate::vault) fn intern(
         Some(known) => known,
         None => {
             conn.prepare_cached(
-                "INSERT INTO actions (kind, outcome, origin, provider, actor) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO actions (kind, outcome, origin, provider, actor) VALUES (?1, ?2, ?3, \
+                 ?4, ?5)",
             )?
             .execute(what)?;
             conn.last_insert_rowid()
@@ -87,7 +90,8 @@ pub(in crate::vault) fn is_listed(conn: &Connection, series: Series) -> rusqlite
         .query_row([series.subject, series.action], |row| row.get(0))
 }
 
-/// The series whose events can match `filter`: all that do are in one of them. A name that no event has gives none.
+/// The series whose events can match `filter`: all that do are in one of them. A name that no event
+/// has gives none.
 pub(in crate::vault) fn select(conn: &Connection, filter: &Filter) -> rusqlite::Result<Selection> {
     let (subjects, actions) = (wanted_subjects(conn, filter)?, actions(conn, filter)?);
     let ids = |sql: &str, id: i64| -> rusqlite::Result<Vec<i64>> {
@@ -202,7 +206,8 @@ fn actions(conn: &Connection, filter: &Filter) -> rusqlite::Result<Option<BTreeS
     Ok(Some(found))
 }
 
-/// Columns that must have a value each. A text that is in no event at all has no id, and is in no row.
+/// Columns that must have a value each. A text that is in no event at all has no id, and is in no
+/// row.
 #[derive(Clone, Default)]
 struct Conditions {
     terms: Vec<&'static str>,

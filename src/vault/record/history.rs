@@ -14,14 +14,17 @@ use crate::vault::log::series::{self, Selection, Series};
 
 /// Events fetched at a time: bounds memory, whatever the record's length.
 const PAGE: u64 = 512;
-/// So many series are always followed one by one; with more, the record is first read through as it stands.
+/// So many series are always followed one by one; with more, the record is first read through as it
+/// stands.
 const FEW: usize = 256;
-/// How many events are read through before it is judged whether enough of them match to go on like that.
+/// How many events are read through before it is judged whether enough of them match to go on like
+/// that.
 const WINDOW: u64 = 4096;
 /// Going on takes one match in so many: following the series costs about that much more an event.
 const DENSE: u64 = 16;
 
-/// Events that match a filter, fetched as they are asked for. Those recorded after the first was fetched are not among them.
+/// Events that match a filter, fetched as they are asked for. Those recorded after the first was
+/// fetched are not among them.
 #[derive(Debug)]
 pub struct Events<'v> {
     vault: &'v Vault,
@@ -42,15 +45,17 @@ enum Route {
     Undecided,
     /// Event by event; how many were examined, and how many of them matched.
     Through { examined: u64, matched: u64 },
-    /// From match to match: the next event of each series, the first of all on top. Keys are sequence numbers, inverted
-    /// bit by bit where the oldest comes first.
+    /// From match to match: the next event of each series, the first of all on top. Keys are
+    /// sequence numbers, inverted bit by bit where the oldest comes first.
     Along(BinaryHeap<(i64, Reverse<Series>)>),
 }
 
 /// The newest event of a series in a run.
-pub(super) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
+pub(super) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND \
+    seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
 /// The oldest event of a series in a run.
-pub(super) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
+pub(super) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND \
+    seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
 
 impl Route {
     fn pop(&mut self) -> Option<(i64, Reverse<Series>)> {
@@ -107,7 +112,8 @@ impl Vault {
         })
     }
 
-    /// The series in which events that match `filter` are, and the parts of the record in which its times are, oldest first.
+    /// The series in which events that match `filter` are, and the parts of the record in which its
+    /// times are, oldest first.
     pub(super) fn selected(&self, filter: &Filter) -> rusqlite::Result<(Selection, Vec<Run>)> {
         let last = events::last(&self.conn)?.map_or(0, |last| last.seq);
         let selection = series::select(&self.conn, filter)?;

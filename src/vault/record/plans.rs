@@ -50,7 +50,8 @@ fn queries() -> Vec<(String, &'static str)> {
         ),
         (
             series::ACTION.to_owned(),
-            "COVERING INDEX actions_what (kind=? AND outcome=? AND origin=? AND provider=? AND actor=?",
+            "COVERING INDEX actions_what (kind=? AND outcome=? AND origin=? AND provider=? AND \
+             actor=?",
         ),
         (series::OF_SUBJECT.to_owned(), "PRIMARY KEY (subject=?"),
         (series::OF_ACTION.to_owned(), "series_action (action=?"),

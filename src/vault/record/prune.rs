@@ -11,7 +11,8 @@ use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, runs, series};
 use crate::vault::tx::Tx;
 
-/// Between the statements that take the trigger out of the way and put it back, in one transaction, events can be deleted.
+/// Between the statements that take the trigger out of the way and put it back, in one transaction,
+/// events can be deleted.
 const TRIGGER: &str = "events_no_delete";
 
 /// The result of pruning the record.
@@ -38,8 +39,8 @@ impl UnlockedVault {
     /// those that were kept. Where the clock had been set back, events are kept from the first on
     /// that is not before that time. Nothing is changed when there is nothing to remove.
     ///
-    /// The file and the record are verified first, against a kept head if there is one: pruning must not remove what shows that
-    /// something was altered. Only what was verified is removed.
+    /// The file and the record are verified first, against a kept head if there is one: pruning
+    /// must not remove what shows that something was altered. Only what was verified is removed.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -58,8 +59,8 @@ impl UnlockedVault {
     /// ```
     ///
     /// # Errors
-    /// When the vault is damaged, or cannot be read or written; nothing is changed then. What is wrong with the record itself is
-    /// the inner result.
+    /// When the vault is damaged, or cannot be read or written; nothing is changed then. What is
+    /// wrong with the record itself is the inner result.
     pub fn prune(
         &mut self,
         before: UnixMs,
@@ -138,7 +139,8 @@ impl Tx<'_> {
         let cut = self
             .tx
             .prepare_cached(
-                "SELECT seq, mac FROM events WHERE seq <= ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1",
+                "SELECT seq, mac FROM events WHERE seq <= ?1 AND seq > ?2 ORDER BY seq DESC LIMIT \
+                 1",
             )?
             .query_row([end, from], |row| {
                 Ok(Cut {
@@ -168,7 +170,8 @@ impl Tx<'_> {
 
     /// Whether there is more to remove than the marks of earlier prunings.
     fn is_worth_it(&self, cut: &Cut, kept: usize) -> rusqlite::Result<bool> {
-        let others = "SELECT count(*) FROM events e JOIN actions a ON a.id = e.action WHERE e.seq <= ?1 \
+        let others = "SELECT count(*) FROM events e JOIN actions a ON a.id = e.action WHERE e.seq \
+            <= ?1 \
              AND a.kind <> coalesce((SELECT id FROM terms WHERE text = ?2), 0)";
         let others: i64 = self.tx.query_row(
             others,

@@ -1,4 +1,5 @@
-//! What the record says of things that plain columns of earlier schemas hold: read once, when such a vault is upgraded.
+//! What the record says of things that plain columns of earlier schemas hold: read once, when such
+//! a vault is upgraded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,8 +171,8 @@ impl RecordSays {
         self.grants.insert(print.to_bytes(), recorded);
     }
 
-    /// The state that the record has of a grant. One that was dead or uncertain when a newer credential came is not so any more: a login
-    /// may have brought the same token.
+    /// The state that the record has of a grant. One that was dead or uncertain when a newer
+    /// credential came is not so any more: a login may have brought the same token.
     fn state_of(&self, recorded: &Recorded) -> GrantState {
         let state = recorded.grant.state;
         let newest = recorded

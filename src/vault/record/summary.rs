@@ -1,5 +1,5 @@
-//! Counting over the record, without a key: uses, refreshes, what was in force. Counts come from indexes; rows are read only
-//! where their times are needed.
+//! Counting over the record, without a key: uses, refreshes, what was in force. Counts come from
+//! indexes; rows are read only where their times are needed.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,17 +21,22 @@ use crate::vault::log::runs::Run;
 use crate::vault::log::series::{self, Selection, Series};
 
 /// How many events of a series there are in a run, the first and the last.
-pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
+pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = \
+    ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
 pub(super) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
 /// What is asked of refreshes, of each of which a row is read.
-pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
-                         WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, \
+    expires_after FROM events \
+                         WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY \
+                         seq";
 /// The newest change of a subject in a run.
-pub(super) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 \
+pub(super) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT \
+    NULL AND seq >= ?2 AND seq <= ?3 \
                       ORDER BY generation DESC LIMIT 1";
 
 impl Vault {
-    /// The uses of each profile among the events that match `filter`, whose kinds are of no account. Needs no key.
+    /// The uses of each profile among the events that match `filter`, whose kinds are of no
+    /// account. Needs no key.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -88,8 +93,9 @@ impl Vault {
         Ok(found)
     }
 
-    /// The refreshes of each profile among the events that match `filter`, whose kinds are of no account: those of this program
-    /// and those that other programs made and this one took over. Needs no key.
+    /// The refreshes of each profile among the events that match `filter`, whose kinds are of no
+    /// account: those of this program and those that other programs made and this one took over.
+    /// Needs no key.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -190,8 +196,9 @@ impl Vault {
         Ok(())
     }
 
-    /// The credentials that were there at `at`, of the profiles, providers and agents that `filter` asks for: with the newest
-    /// change before it, and the last use. Ended ones are among them. Needs no key.
+    /// The credentials that were there at `at`, of the profiles, providers and agents that `filter`
+    /// asks for: with the newest change before it, and the last use. Ended ones are among them.
+    /// Needs no key.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -275,7 +282,8 @@ impl Vault {
         Ok(found)
     }
 
-    /// The last use up to `at`, by whom, among some series. Another program's may have been recorded later than that.
+    /// The last use up to `at`, by whom, among some series. Another program's may have been
+    /// recorded later than that.
     fn last_use(
         &self,
         series: &[Series],

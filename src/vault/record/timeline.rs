@@ -14,12 +14,13 @@ use crate::vault::log::runs::{self, Run};
 use crate::vault::log::series::{self, Series};
 
 /// The events of a series in a run.
-pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq \
+    >= ?3 AND seq <= ?4 ORDER BY seq";
 
 impl Vault {
-    /// What happened to the profiles that `filter` asks for, whose kinds and times are of no account, in the parts of time
-    /// between each two of `bounds`, which must grow. A profile is there if it was, or if something happened to it, in that
-    /// time. Needs no key.
+    /// What happened to the profiles that `filter` asks for, whose kinds and times are of no
+    /// account, in the parts of time between each two of `bounds`, which must grow. A profile is
+    /// there if it was, or if something happened to it, in that time. Needs no key.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -125,7 +126,8 @@ impl Vault {
     }
 }
 
-/// Counts the events of a series, part by part. Parts are oldest first, so one pass over the index does it.
+/// Counts the events of a series, part by part. Parts are oldest first, so one pass over the index
+/// does it.
 fn tally(
     conn: &Connection,
     series: Series,
@@ -180,7 +182,8 @@ fn tally_reported(
     Ok(())
 }
 
-/// The changes of a subject up to the end, beginning with the last one before the start, oldest first.
+/// The changes of a subject up to the end, beginning with the last one before the start, oldest
+/// first.
 fn changes(
     conn: &Connection,
     labels: &mut Labels,
@@ -201,6 +204,7 @@ fn changes(
 
 pub(super) fn changes_sql() -> String {
     format!(
-        "SELECT {COLUMNS} FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 ORDER BY generation"
+        "SELECT {COLUMNS} FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 \
+         AND seq <= ?3 ORDER BY generation"
     )
 }

@@ -42,7 +42,8 @@ impl Vault {
 }
 
 impl UnlockedVault {
-    /// Verifies the whole record, oldest first, in constant memory, against a kept head if there is one.
+    /// Verifies the whole record, oldest first, in constant memory, against a kept head if there is
+    /// one.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -63,7 +64,8 @@ impl UnlockedVault {
         &self,
         head: Option<Head>,
     ) -> Result<Result<Verified, ChainFault>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?; // all of it as it is now
+        // all of it as it is now
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         verify(&self.conn, (self.id, &keys.chain), head).at(&self.path, "read")
     }
@@ -172,8 +174,10 @@ impl<'c> Files<'c> {
     fn are_whole(&self) -> rusqlite::Result<bool> {
         let count =
             |sql: &str| -> rusqlite::Result<i64> { self.conn.query_row(sql, [], |row| row.get(0)) };
-        let twice = "SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects GROUP BY agent, profile HAVING count(*) > 1)) + \
-             (SELECT count(*) FROM (SELECT 1 FROM actions GROUP BY kind, outcome, origin, provider, actor HAVING count(*) > 1)) + \
+        let twice = "SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects GROUP BY agent, profile \
+            HAVING count(*) > 1)) + \
+             (SELECT count(*) FROM (SELECT 1 FROM actions GROUP BY kind, outcome, origin, \
+             provider, actor HAVING count(*) > 1)) + \
              (SELECT count(*) FROM series WHERE subject NOT IN (SELECT id FROM subjects))";
         Ok(count("SELECT count(*) FROM clock_steps")? == self.steps
             && count("SELECT count(*) FROM kept_events")? == self.kept

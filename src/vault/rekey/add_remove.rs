@@ -48,7 +48,8 @@ impl UnlockedVault {
     /// slot.
     ///
     /// # Errors
-    /// [`VaultError::KeyNotKept`], [`VaultError::SlotsFull`]; or when it cannot be written. Nothing is changed then.
+    /// [`VaultError::KeyNotKept`], [`VaultError::SlotsFull`]; or when it cannot be written. Nothing
+    /// is changed then.
     pub fn add_key(
         &mut self,
         new: &NewKey,
@@ -131,7 +132,8 @@ impl UnlockedVault {
             .iter()
             .find(|(number, ..)| *number == slot)
             .ok_or(VaultError::NoSlot { slot })?;
-        // A slot of a later version's kind does not count: nobody here could open the vault with it.
+        // A slot of a later version's kind does not count: nobody here could open the vault with
+        // it.
         let is_other = |(number, kind, _): &&(i64, String, KeyId)| {
             *number != slot && SlotKind::from_name(kind).is_some()
         };

@@ -1,5 +1,6 @@
-//! Making a vault: built whole under another name, its key kept first, then renamed into place. So whatever stands at the
-//! vault's path is complete, and an empty file there is damage, never a beginning.
+//! Making a vault: built whole under another name, its key kept first, then renamed into place. So
+//! whatever stands at the vault's path is complete, and an empty file there is damage, never a
+//! beginning.
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,8 @@ pub struct Created {
 /// Makes a vault at `path` unless another process just did: `Ok(None)` then, and it can be opened.
 ///
 /// # Errors
-/// When its key cannot be kept or the file cannot be made. Neither vault nor key is left behind then.
+/// When its key cannot be kept or the file cannot be made. Neither vault nor key is left behind
+/// then.
 pub fn create(
     path: &Path,
     choice: &KeyChoice,
@@ -88,7 +90,8 @@ pub fn create(
     }))
 }
 
-/// Keeps the first slot's key, before anything is sealed under it, and says why the keychain was not taken where it was to be.
+/// Keeps the first slot's key, before anything is sealed under it, and says why the keychain was
+/// not taken where it was to be.
 fn keep_first(
     choice: &KeyChoice,
     sources: &KeySources<'_>,
@@ -119,7 +122,8 @@ impl Draft {
             temporary: temporary.into(),
             id: VaultId(random_bytes()?),
         };
-        draft.discard(); // what a killed process left; nobody else works on it while we hold the lock
+        // what a killed process left; nobody else works on it while we hold the lock
+        draft.discard();
         Ok(draft)
     }
 
@@ -127,7 +131,8 @@ impl Draft {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = self.temporary.clone().into_os_string();
             name.push(suffix);
-            let _: Result<RemoveOutcome, _> = remove_if_present(Path::new(&name)); // create_new then reports what is left
+            // create_new then reports what is left
+            let _: Result<RemoveOutcome, _> = remove_if_present(Path::new(&name));
         }
     }
 
@@ -137,7 +142,8 @@ impl Draft {
         conn.pragma_update(None, "application_id", APPLICATION_ID)
             .at(&self.temporary, "create")?;
         schema::migrate(&mut conn, &self.temporary)?;
-        // Later migrations drop tables of earlier ones: no vault begins with pages that nothing is in.
+        // Later migrations drop tables of earlier ones: no vault begins with pages that nothing is
+        // in.
         conn.execute_batch("VACUUM").at(&self.temporary, "create")?;
         let data = self.write_identity(&conn, kept, clock.now())?;
         let vault = Vault {

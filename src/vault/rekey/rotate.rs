@@ -25,7 +25,8 @@ use crate::vault::tx::Tx;
 pub(in crate::vault) struct AfterRestore<'v> {
     /// The number that the new data key's is above.
     pub(in crate::vault) epoch: Epoch,
-    /// The vault that is replaced, if it opens. Its key slots stay: a key that was removed since does not come back.
+    /// The vault that is replaced, if it opens. Its key slots stay: a key that was removed since
+    /// does not come back.
     pub(in crate::vault) replaced: Option<&'v UnlockedVault>,
 }
 
@@ -43,12 +44,14 @@ pub struct Rotated {
 }
 
 impl UnlockedVault {
-    /// Makes a new data key and seals everything anew under it, in one transaction: every cell is opened, sealed, read back and
-    /// compared. Every slot opens the vault as before, unless its own key is replaced too.
+    /// Makes a new data key and seals everything anew under it, in one transaction: every cell is
+    /// opened, sealed, read back and compared. Every slot opens the vault as before, unless its own
+    /// key is replaced too.
     ///
     /// # Errors
-    /// [`VaultError::RefreshUnderWay`] while what a refresh brings is sealed under the old key; [`VaultError::Unopened`] when a cell
-    /// does not open: it would be lost. Nothing is changed then.
+    /// [`VaultError::RefreshUnderWay`] while what a refresh brings is sealed under the old key;
+    /// [`VaultError::Unopened`] when a cell does not open: it would be lost. Nothing is changed
+    /// then.
     pub fn rotate(
         &mut self,
         scope: RotationScope<'_>,
@@ -62,7 +65,8 @@ impl UnlockedVault {
     /// Replaces the data key; the slots' own keys with those that were prepared.
     ///
     /// # Errors
-    /// As [`UnlockedVault::rotate`]. After [`VaultError::RefreshUnderWay`] what was prepared is good for another try.
+    /// As [`UnlockedVault::rotate`]. After [`VaultError::RefreshUnderWay`] what was prepared is
+    /// good for another try.
     pub(crate) fn rotate_prepared(
         &mut self,
         prepared: &mut Prepared<'_>,
@@ -85,7 +89,8 @@ impl UnlockedVault {
         })
     }
 
-    /// Replaces the data key of a backup that is put back. The caller holds the lock beside the vault.
+    /// Replaces the data key of a backup that is put back. The caller holds the lock beside the
+    /// vault.
     pub(in crate::vault) fn rotate_after(
         &mut self,
         restore: AfterRestore<'_>,
@@ -155,7 +160,8 @@ impl UnlockedVault {
         }
         tx.append(None, event)?;
         tx.list_anew_but(altered);
-        // A disk that fails may have what it said it had not, and then the new keys are what opens the vault.
+        // A disk that fails may have what it said it had not, and then the new keys are what opens
+        // the vault.
         if let Some(prepared) = &mut prepared {
             prepared.may_count();
         }
@@ -239,8 +245,9 @@ impl Tx<'_> {
         Ok(count)
     }
 
-    /// The MAC of an exported file is made with a key that comes from the data key. That of one whose bytes are kept here is made anew.
-    /// Any other says no longer that the file is as it was: it is read at the next load, and found to say the same.
+    /// The MAC of an exported file is made with a key that comes from the data key. That of one
+    /// whose bytes are kept here is made anew. Any other says no longer that the file is as it was:
+    /// it is read at the next load, and found to say the same.
     fn remake_digests(&self, data: &DataKey, seal: &SealKey) -> Result<(), VaultError> {
         let mut snapshots = Vec::new();
         cells::for_each_snapshot(&self.tx, (self.path, self.vault), |path, agent, cell| {
@@ -259,7 +266,8 @@ impl Tx<'_> {
         write(&self.tx).at(self.path, "write")
     }
 
-    /// Wraps the new data key in every slot, under the slot's own key: the one that it has, or its new one.
+    /// Wraps the new data key in every slot, under the slot's own key: the one that it has, or its
+    /// new one.
     fn rewrap_slots(
         &self,
         data: &DataKey,
@@ -268,12 +276,14 @@ impl Tx<'_> {
     ) -> Result<(), VaultError> {
         let (slots, others) = slots::read_all(&self.tx, self.path)?;
         if let Some(other) = others.into_iter().next() {
-            return Err(VaultError::KeyNotKept(other)); // a slot of a later version's kind would open nothing any more
+            // a slot of a later version's kind would open nothing any more
+            return Err(VaultError::KeyNotKept(other));
         }
         for slot in slots {
             let (slot, key) = match prepared.and_then(|prepared| prepared.of(&slot)) {
                 Some(new) => (new.record(self.vault), new.kept.key.clone()),
-                // Its number was another's when the new keys were made: that one's would not open it.
+                // Its number was another's when the new keys were made: that one's would not open
+                // it.
                 None if prepared.is_some_and(Prepared::is_everything) => {
                     return Err(VaultError::Rekeyed);
                 }
@@ -344,7 +354,8 @@ impl Tx<'_> {
             })
     }
 
-    /// Seals the record's keys anew. `chain` takes the place of its audit key, from the next event on.
+    /// Seals the record's keys anew. `chain` takes the place of its audit key, from the next event
+    /// on.
     fn reseal_record_keys(
         &self,
         data: &DataKey,
@@ -385,7 +396,8 @@ fn count_record_keys(conn: &Connection, purpose: &str) -> rusqlite::Result<i64> 
     conn.query_row(select, [purpose], |row| row.get(0))
 }
 
-/// Adds what a cell says to what all say, with its length, so that no two runs of cells say the same.
+/// Adds what a cell says to what all say, with its length, so that no two runs of cells say the
+/// same.
 fn add(all: &mut Sha256, plain: &[u8]) {
     all.update((plain.len() as u64).to_be_bytes());
     all.update(plain);

@@ -1,4 +1,5 @@
-//! Every sealed cell of a vault, one after another: what a rotation seals anew, and what proves that a copy is whole.
+//! Every sealed cell of a vault, one after another: what a rotation seals anew, and what proves
+//! that a copy is whole.
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ pub(in crate::vault) struct Cell<'r> {
     pub(in crate::vault) aad: Aad,
     /// As it is stored.
     pub(in crate::vault) blob: &'r [u8],
-    /// The statement that puts another blob (`?1`) in its place, and what identifies it (from `?2` on).
+    /// The statement that puts another blob (`?1`) in its place, and what identifies it (from `?2`
+    /// on).
     update: &'static str,
     key: Vec<Value>,
     /// As which row it is listed: part, agent and key.
@@ -29,7 +31,8 @@ pub(in crate::vault) struct Cell<'r> {
 }
 
 impl Cell<'_> {
-    /// As which row of an agent it is listed, other than its frame and its credentials: part, agent and key.
+    /// As which row of an agent it is listed, other than its frame and its credentials: part, agent
+    /// and key.
     pub(in crate::vault) fn listed_as(&self) -> Option<(Part, String, String)> {
         self.listed_as.clone()
     }
@@ -53,20 +56,28 @@ impl Cell<'_> {
     }
 }
 
-const PROFILES: &str = "SELECT p.id, a.text, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed FROM profiles p \
+const PROFILES: &str = "SELECT p.id, a.text, t.text, p.provider, p.type, p.owner, p.expires, \
+    p.generation, p.sealed FROM profiles p \
      JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile ORDER BY p.id";
-const VERSIONS: &str = "SELECT p.id, a.text, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed \
-     FROM profile_versions p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile ORDER BY p.id";
-const FRAMES: &str = "SELECT x.id, a.text, x.revision, x.frame FROM agents x JOIN terms a ON a.id = x.id \
+const VERSIONS: &str = "SELECT p.id, a.text, t.text, p.provider, p.type, p.owner, p.expires, \
+    p.generation, p.sealed \
+     FROM profile_versions p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile \
+     ORDER BY p.id";
+const FRAMES: &str = "SELECT x.id, a.text, x.revision, x.frame FROM agents x JOIN terms a ON a.id \
+    = x.id \
      WHERE x.frame IS NOT NULL ORDER BY x.id";
-const USAGE: &str = "SELECT x.agent, x.profile, a.text, t.text, x.sealed FROM usage x JOIN terms a ON a.id = x.agent \
+const USAGE: &str = "SELECT x.agent, x.profile, a.text, t.text, x.sealed FROM usage x JOIN terms \
+    a ON a.id = x.agent \
      JOIN terms t ON t.id = x.profile ORDER BY x.agent, x.profile";
-const SNAPSHOTS: &str = "SELECT x.path, x.agent, a.text, x.snapshot FROM exports x JOIN terms a ON a.id = x.agent \
+const SNAPSHOTS: &str = "SELECT x.path, x.agent, a.text, x.snapshot FROM exports x JOIN terms a \
+    ON a.id = x.agent \
      WHERE x.snapshot IS NOT NULL ORDER BY x.path, x.agent";
 
-/// Calls `visit` for every sealed cell of an agent's things. A visit may put another blob into its cell, and nothing else.
+/// Calls `visit` for every sealed cell of an agent's things. A visit may put another blob into its
+/// cell, and nothing else.
 ///
-/// The record's keys and the key slots are not among them: they are few, and what opens them is another matter.
+/// The record's keys and the key slots are not among them: they are few, and what opens them is
+/// another matter.
 pub(in crate::vault) fn for_each(
     conn: &Connection,
     (path, vault): (&Path, VaultId),

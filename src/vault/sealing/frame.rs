@@ -6,11 +6,13 @@ use super::seal_json::seal_json;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{AgentName, SecretJson, Section, StoreDoc, VaultId};
 
-/// What is sealed in an agent's row: the store's top level without its sections, and which profiles there are.
+/// What is sealed in an agent's row: the store's top level without its sections, and which profiles
+/// there are.
 pub(in crate::vault) struct Frame {
     /// The top level, with the sections emptied whose entries are sealed in rows of their own.
     pub(in crate::vault) fields: Map<String, Value>,
-    /// The generation of each profile, in frames of before schema 4. The listings have taken their place.
+    /// The generation of each profile, in frames of before schema 4. The listings have taken their
+    /// place.
     pub(in crate::vault) generations: Map<String, Value>,
     /// What each profile's grant is pinned to, as far as it is: origin and client id.
     pub(in crate::vault) pins: Map<String, Value>,
@@ -84,8 +86,9 @@ pub(in crate::vault) fn usage_aad(vault: VaultId, agent: &AgentName, profile: &s
         .text(profile)
 }
 
-/// A document's frame: its top level, with the sections emptied whose entries are sealed in rows of their own. Order and last
-/// good stay in it: their rows are plain copies for queries. A section that is not an object has no rows.
+/// A document's frame: its top level, with the sections emptied whose entries are sealed in rows of
+/// their own. Order and last good stay in it: their rows are plain copies for queries. A section
+/// that is not an object has no rows.
 pub(in crate::vault) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
     let has_rows = |key: &str, value: &Value| {
         value.is_object() && (key == Section::Profiles.key() || key == Section::Usage.key())
@@ -112,5 +115,6 @@ pub(in crate::vault) fn assemble(
     if has_usage || !usage.is_empty() {
         root.insert(Section::Usage.key().to_owned(), Value::Object(usage));
     }
-    StoreDoc::from_json(Value::Object(root)).unwrap_or_default() // `profiles` was just put in as an object
+    // `profiles` was just put in as an object
+    StoreDoc::from_json(Value::Object(root)).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
-//! Listings: which rows a part of the vault has, and a digest of each. Sealed, they show every row that somebody without
-//! a key changed, removed, added or put back.
+//! Listings: which rows a part of the vault has, and a digest of each. Sealed, they show every row
+//! that somebody without a key changed, removed, added or put back.
 //!
-//! Three levels. The *root* has a digest of each listing of the vault itself and is bound to the last event of the record.
-//! The listing of agents has a digest of each agent's row and one of the agent's own listings. Those have the rows.
-//! Format: `docs/file-format.md`, Listings.
+//! Three levels. The *root* has a digest of each listing of the vault itself and is bound to the
+//! last event of the record. The listing of agents has a digest of each agent's row and one of the
+//! agent's own listings. Those have the rows. Format: `docs/file-format.md`, Listings.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,8 @@ pub(in crate::vault) const ROOT: &str = "root";
 /// The number that stands for the vault itself in `listings.owner`. No term has it.
 pub(in crate::vault) const VAULT: i64 = 0;
 
-/// The first 16 bytes of a SHA-256: a forged row would have to match 128 bits, as a forged AES-GCM tag would.
+/// The first 16 bytes of a SHA-256: a forged row would have to match 128 bits, as a forged AES-GCM
+/// tag would.
 pub(in crate::vault) type Digest = [u8; 16];
 
 /// A set of rows with a listing of its own.
@@ -229,8 +230,8 @@ impl Part {
     }
 }
 
-/// A row's digest, and a note beside it: of a credential its provider, which must be known where the row is damaged; of an agent
-/// the digest of its listings.
+/// A row's digest, and a note beside it: of a credential its provider, which must be known where
+/// the row is damaged; of an agent the digest of its listings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::vault) struct Entry {
     pub(in crate::vault) digest: Digest,
@@ -386,7 +387,8 @@ fn encode(entries: &Entries) -> Vec<u8> {
     bytes
 }
 
-/// What a listing is bound to: its owner's name (empty for the vault), its part, and, for the root, the last event.
+/// What a listing is bound to: its owner's name (empty for the vault), its part, and, for the root,
+/// the last event.
 fn aad(vault: VaultId, owner: &str, part: &str, head: Option<&events::Last>) -> Aad {
     let aad = Aad::new(vault, "listings", "sealed").text(owner).text(part);
     match head {
@@ -529,7 +531,8 @@ fn read(
         let entry = Entry { digest, note };
         entries
             .entry(key)
-            // Two rows have one key only where an index was forged: then neither is the one that was listed.
+            // Two rows have one key only where an index was forged: then neither is the one that
+            // was listed.
             .and_modify(|other| other.digest = digest_of(&[other.digest, entry.digest].concat()))
             .or_insert(entry);
     }
@@ -554,7 +557,8 @@ fn add(hash: &mut Sha256, row: &Row<'_>, column: usize) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// A digest of all listings of an agent, in hexadecimal digits: kept beside the digest of the agent's row.
+/// A digest of all listings of an agent, in hexadecimal digits: kept beside the digest of the
+/// agent's row.
 pub(in crate::vault) fn listings_of(conn: &Connection, agent: i64) -> rusqlite::Result<String> {
     let mut select =
         conn.prepare_cached("SELECT part, sealed FROM listings WHERE owner = ?1 ORDER BY part")?;

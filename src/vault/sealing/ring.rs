@@ -1,4 +1,5 @@
-//! The keys of an unlocked vault, and the record's own keys, which are kept sealed under the data key.
+//! The keys of an unlocked vault, and the record's own keys, which are kept sealed under the data
+//! key.
 
 use std::fmt;
 use std::path::Path;
@@ -25,7 +26,8 @@ pub(in crate::vault) struct Keys {
     pub(in crate::vault) chain: ChainKeys,
     pub(in crate::vault) fingerprint: FingerprintKey,
     fingerprint_number: u16,
-    /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not yet.
+    /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not
+    /// yet.
     pub(in crate::vault) is_listed: bool,
     /// What was opened with them.
     pub(in crate::vault) listings: OpenListings,
@@ -54,8 +56,9 @@ impl Keys {
         Self::load_in_form(is_listed, (conn, path), known, data)
     }
 
-    /// As [`Keys::load`], of the form of the record's keys that is named. Keys in one form do not open in the other: a vault whose
-    /// listings were taken out does not pass for one of an earlier version.
+    /// As [`Keys::load`], of the form of the record's keys that is named. Keys in one form do not
+    /// open in the other: a vault whose listings were taken out does not pass for one of an earlier
+    /// version.
     pub(in crate::vault) fn load_in_form(
         is_listed: bool,
         (conn, path): (&Connection, &Path),
@@ -99,7 +102,8 @@ impl Keys {
     }
 }
 
-/// The record's keys in their turn; `None` unless each but the first says from when on it is the one.
+/// The record's keys in their turn; `None` unless each but the first says from when on it is the
+/// one.
 fn chain(keys: &[RecordKey]) -> Option<ChainKeys> {
     let (first, later) = keys.split_first()?;
     let mut chain = ChainKeys::new(AuditKey::from_bytes(&first.key)?.mac_state());
@@ -112,8 +116,8 @@ fn chain(keys: &[RecordKey]) -> Option<ChainKeys> {
     Some(chain)
 }
 
-/// A key of the record as it is sealed: its 32 bytes, and behind them, for an audit key that took another's place, the number of the
-/// first event that is chained with it (8 bytes, big-endian).
+/// A key of the record as it is sealed: its 32 bytes, and behind them, for an audit key that took
+/// another's place, the number of the first event that is chained with it (8 bytes, big-endian).
 pub(in crate::vault) struct RecordKey {
     pub(in crate::vault) number: u16,
     pub(in crate::vault) key: Zeroizing<Vec<u8>>,
@@ -121,7 +125,8 @@ pub(in crate::vault) struct RecordKey {
 }
 
 impl RecordKey {
-    /// `newest` is the highest number of its purpose: an earlier key opens only beside those that followed it.
+    /// `newest` is the highest number of its purpose: an earlier key opens only beside those that
+    /// followed it.
     fn aad(vault: VaultId, (purpose, number, newest): (&str, u16, u16), is_listed: bool) -> Aad {
         let aad = Aad::new(vault, "record_keys", "sealed")
             .text(purpose)
@@ -170,7 +175,8 @@ impl RecordKey {
         seal.seal(Self::aad(vault, name, true), &plain)
     }
 
-    /// All of a purpose, oldest first, opened under `seal`; in which form depends on whether the vault's rows are listed.
+    /// All of a purpose, oldest first, opened under `seal`; in which form depends on whether the
+    /// vault's rows are listed.
     pub(in crate::vault) fn all(
         conn: &Connection,
         path: &Path,

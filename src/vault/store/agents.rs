@@ -1,5 +1,5 @@
-//! What an agent has, read, proved and opened: the rows put together into a document, with those that are not as clawkeep
-//! left them named.
+//! What an agent has, read, proved and opened: the rows put together into a document, with those
+//! that are not as clawkeep left them named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,8 @@ pub struct AgentState {
     pub doc: StoreDoc,
     /// The revision, raised by every change; 0 if the agent has nothing yet.
     pub revision: i64,
-    /// Rows that are not as clawkeep left them, in words. While there are any, the document must not be exported.
+    /// Rows that are not as clawkeep left them, in words. While there are any, the document must
+    /// not be exported.
     pub unopened: Vec<String>,
     /// What the document lacks for that.
     pub damage: Damage,
@@ -42,7 +43,8 @@ pub struct AgentState {
 /// What a document lacks, since its rows are damaged or were modified outside clawkeep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Credentials, by profile, with the provider that each is for. Nothing of them is handed out, synced or refreshed.
+    /// Credentials, by profile, with the provider that each is for. Nothing of them is handed out,
+    /// synced or refreshed.
     pub profiles: BTreeMap<String, String>,
     /// The profiles whose usage statistics are lost: whether they are in cooldown is not known.
     pub usage: BTreeSet<String>,
@@ -88,17 +90,20 @@ impl UnlockedVault {
     /// Returns the state of an agent: an empty document if it has nothing.
     ///
     /// # Errors
-    /// When the vault cannot be read. A row that is not as clawkeep left it is named, and the others are there.
+    /// When the vault cannot be read. A row that is not as clawkeep left it is named, and the
+    /// others are there.
     pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
-        // One snapshot for all statements: a document half before and half after another process's commit never was.
+        // One snapshot for all statements: a document half before and half after another process's
+        // commit never was.
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         self.agent_by((&proof, &keys), agent)
     }
 
-    /// What an agent has, with what [`UnlockedVault::export_record`] says of the store file at `path` and, if `with_skips`,
-    /// what [`UnlockedVault::sync_skips`] says: read and proved in one snapshot.
+    /// What an agent has, with what [`UnlockedVault::export_record`] says of the store file at
+    /// `path` and, if `with_skips`, what [`UnlockedVault::sync_skips`] says: read and proved in one
+    /// snapshot.
     ///
     /// # Errors
     /// As [`UnlockedVault::agent`] and [`UnlockedVault::export_record`].
@@ -267,8 +272,10 @@ impl Reader<'_> {
         let mut select = self
             .conn
             .prepare_cached(
-                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed \
-                 FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
+                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, \
+                 p.sealed \
+                 FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY \
+                 p.position, p.id",
             )
             .at(self.path, "read")?;
         let mut rows = select.query([scope.owner()]).at(self.path, "read")?;
@@ -355,7 +362,8 @@ impl Reader<'_> {
         let mut select = self
             .conn
             .prepare_cached(
-                "SELECT t.text, u.sealed FROM usage u JOIN terms t ON t.id = u.profile WHERE u.agent = ?1 ORDER BY u.position",
+                "SELECT t.text, u.sealed FROM usage u JOIN terms t ON t.id = u.profile WHERE \
+                 u.agent = ?1 ORDER BY u.position",
             )
             .at(self.path, "read")?;
         let mut rows = select.query([scope.owner()]).at(self.path, "read")?;

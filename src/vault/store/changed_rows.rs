@@ -34,8 +34,8 @@ pub(in crate::vault) struct ChangedRows {
     pub(super) names: BTreeMap<i64, String>,
     /// Where everything is listed anew: the rows that stay as they were listed.
     pub(super) anew_but: Option<Vec<Altered>>,
-    /// The listings that agents had when it began, opened: no other process changes them while it lasts, and it does so
-    /// at its end only.
+    /// The listings that agents had when it began, opened: no other process changes them while it
+    /// lasts, and it does so at its end only.
     pub(super) open: RefCell<BTreeMap<(i64, Part), Arc<Listing>>>,
     /// The agents that were proved to be listed when they were first asked for.
     pub(super) proved: RefCell<BTreeSet<i64>>,

@@ -43,7 +43,8 @@ impl ExportState {
 pub enum Exported<'b> {
     /// Nothing that could be known.
     Nothing,
-    /// These bytes, which say what the agent has at the revision recorded with them: no snapshot is needed to know.
+    /// These bytes, which say what the agent has at the revision recorded with them: no snapshot is
+    /// needed to know.
     AsVault(&'b [u8]),
     /// These bytes, which say something else.
     Bytes(&'b [u8]),
@@ -85,7 +86,8 @@ fn path_text(path: &Path) -> String {
 }
 
 impl Vault {
-    /// The store files that the vault knows, each with the instant at which it last knew what was in it. Needs no key.
+    /// The store files that the vault knows, each with the instant at which it last knew what was
+    /// in it. Needs no key.
     ///
     /// # Errors
     /// When the vault cannot be read.
@@ -105,7 +107,8 @@ impl Vault {
 }
 
 impl UnlockedVault {
-    /// The store files that are kept up for an agent, but for those of which what is known is not as clawkeep left it.
+    /// The store files that are kept up for an agent, but for those of which what is known is not
+    /// as clawkeep left it.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -116,7 +119,8 @@ impl UnlockedVault {
         let altered = proof.altered_of(agent.as_str(), Part::Exports)?;
         let read = || -> rusqlite::Result<Vec<PathBuf>> {
             let mut select = self.conn.prepare_cached(
-                "SELECT x.path FROM exports x JOIN terms t ON t.id = x.agent WHERE t.text = ?1 AND x.state = 'written'",
+                "SELECT x.path FROM exports x JOIN terms t ON t.id = x.agent WHERE t.text = ?1 \
+                 AND x.state = 'written'",
             )?;
             let rows = select.query_map([agent.as_str()], |row| row.get::<_, String>(0))?;
             let is_altered = |path: &String| altered.iter().any(|row| row.key == *path);
@@ -129,7 +133,8 @@ impl UnlockedVault {
 }
 
 impl UnlockedVault {
-    /// What is known of the store file at `path`, written for `agent`; the inner error names a snapshot that does not open.
+    /// What is known of the store file at `path`, written for `agent`; the inner error names a
+    /// snapshot that does not open.
     ///
     /// # Errors
     /// When the vault cannot be read.
@@ -158,13 +163,20 @@ impl UnlockedVault {
         let row = self
             .conn
             .prepare_cached(
-                "SELECT x.state, x.revision, x.digest, x.snapshot, x.updated_at FROM exports x JOIN terms t ON t.id = x.agent \
+                "SELECT x.state, x.revision, x.digest, x.snapshot, x.updated_at FROM exports x \
+                 JOIN terms t ON t.id = x.agent \
                  WHERE x.path = ?1 AND t.text = ?2",
             )
             .and_then(|mut select| {
                 select
                     .query_row(params![path, agent.as_str()], |row| {
-                        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<Vec<u8>>>(3)?, UnixMs(row.get(4)?)))
+                        Ok((
+                            row.get::<_, String>(0)?,
+                            row.get(1)?,
+                            row.get(2)?,
+                            row.get::<_, Option<Vec<u8>>>(3)?,
+                            UnixMs(row.get(4)?),
+                        ))
                     })
                     .optional()
             })
@@ -247,8 +259,9 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// Store files, but for one at `except`, that say what the agent has now get a snapshot of that, `bytes`: what they say can no
-    /// longer be read off the agent once it changes. To be called before it does.
+    /// Store files, but for one at `except`, that say what the agent has now get a snapshot of
+    /// that, `bytes`: what they say can no longer be read off the agent once it changes. To be
+    /// called before it does.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -261,8 +274,8 @@ impl Tx<'_> {
         let id = terms::find(&self.tx, agent.as_str()).at(self.path, "read")?;
         let Some(id) = id else { return Ok(()) };
         let except = except.map(path_text);
-        // By their keys: the table is in the order of paths, and a search by agent reads all of it. Where the listing is not as it
-        // was sealed, that search is what tells.
+        // By their keys: the table is in the order of paths, and a search by agent reads all of it.
+        // Where the listing is not as it was sealed, that search is what tells.
         let mut paths = match self.keys_of(Scope::Agent(id, agent.as_str()), Part::Exports) {
             Ok(keys) => keys,
             Err(_) => self.export_paths(id).at(self.path, "read")?,
@@ -270,7 +283,8 @@ impl Tx<'_> {
         paths.retain(|path| Some(path) != except.as_ref());
         for path in paths {
             let is_wanted = self.tx.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM exports x JOIN agents a ON a.id = x.agent WHERE x.path = ?1 AND x.agent = ?2 \
+                "SELECT EXISTS (SELECT 1 FROM exports x JOIN agents a ON a.id = x.agent WHERE \
+                 x.path = ?1 AND x.agent = ?2 \
                  AND x.snapshot IS NULL AND x.digest IS NOT NULL AND x.revision = a.revision)",
             );
             let is_wanted: rusqlite::Result<bool> = is_wanted
@@ -299,8 +313,9 @@ impl Tx<'_> {
         select.query_map([agent], |row| row.get(0))?.collect()
     }
 
-    /// Records what is now in the store file: after the durable rename, never before. Recorded before, a crash
-    /// between the two would read as a revert by another program and undo the newest change.
+    /// Records what is now in the store file: after the durable rename, never before. Recorded
+    /// before, a crash between the two would read as a revert by another program and undo the
+    /// newest change.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -328,10 +343,21 @@ impl Tx<'_> {
             .prepare_cached(
                 "INSERT INTO exports (path, agent, state, revision, updated_at, digest, snapshot) \
                  VALUES (?1, (SELECT id FROM terms WHERE text = ?2), ?3, ?4, ?5, ?6, ?7) \
-                 ON CONFLICT (path, agent) DO UPDATE SET state = ?3, revision = ?4, updated_at = ?5, \
+                 ON CONFLICT (path, agent) DO UPDATE SET state = ?3, revision = ?4, updated_at = \
+                 ?5, \
                  digest = ?6, snapshot = ?7",
             )
-            .and_then(|mut write| write.execute(params![path, agent.as_str(), state.as_str(), revision, self.now.0, digest, snapshot]))
+            .and_then(|mut write| {
+                write.execute(params![
+                    path,
+                    agent.as_str(),
+                    state.as_str(),
+                    revision,
+                    self.now.0,
+                    digest,
+                    snapshot
+                ])
+            })
             .at(self.path, "write")
             .map(|_| ())
     }

@@ -158,7 +158,8 @@ impl UnlockedVault {
         grant(&self.conn, print).at(&self.path, "read")
     }
 
-    /// Everything that is known of grants, but for those whose rows are not as clawkeep left them: their logins are refused.
+    /// Everything that is known of grants, but for those whose rows are not as clawkeep left them:
+    /// their logins are refused.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -245,7 +246,8 @@ impl UnlockedVault {
         self.keys.fingerprint(token)
     }
 
-    /// The grant that has taken a spent one's place at last, or as far as is known; itself if it is not spent.
+    /// The grant that has taken a spent one's place at last, or as far as is known; itself if it is
+    /// not spent.
     ///
     /// # Errors
     /// When what is known of grants cannot be read.
@@ -272,7 +274,8 @@ impl UnlockedVault {
         Ok(self.grant(self.fingerprint(refresh))?.state == GrantState::Spent)
     }
 
-    /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the grant and to the refresh.
+    /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the
+    /// grant and to the refresh.
     ///
     /// # Errors
     /// When the system has no random numbers to give.
@@ -286,7 +289,8 @@ impl UnlockedVault {
         Ok(seal_json(&self.keys.seal, aad, tokens.expose_secret())?)
     }
 
-    /// Opens what [`UnlockedVault::seal_rescue`] made for the same refresh; `None` for anything else.
+    /// Opens what [`UnlockedVault::seal_rescue`] made for the same refresh; `None` for anything
+    /// else.
     #[must_use]
     pub fn open_rescue(&self, print: Fingerprint, fence: i64, blob: &[u8]) -> Option<SecretJson> {
         open_json(&self.keys.seal, rescue_aad(self.id, print, fence), blob).map(SecretJson::new)
@@ -317,8 +321,10 @@ impl Tx<'_> {
         self.will_change(Scope::Vault, Part::Grants, &grant_key(print))?;
         self.tx
             .execute(
-                "INSERT INTO grants (print, state, fence, failed, not_before, successor, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                 ON CONFLICT (print) DO UPDATE SET state = ?2, fence = ?3, failed = ?4, not_before = ?5, successor = ?6, since = ?7",
+                "INSERT INTO grants (print, state, fence, failed, not_before, successor, since) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                 ON CONFLICT (print) DO UPDATE SET state = ?2, fence = ?3, failed = ?4, \
+                 not_before = ?5, successor = ?6, since = ?7",
                 params![
                     print.to_bytes(),
                     grant.state.as_str(),
@@ -416,7 +422,8 @@ impl Tx<'_> {
         Ok(stored.map(|stored| (stored.entry, Generation(stored.generation))))
     }
 
-    /// Pins a profile's grant to an endpoint. Part of what is sealed of the agent: the pin cannot be changed without its key.
+    /// Pins a profile's grant to an endpoint. Part of what is sealed of the agent: the pin cannot
+    /// be changed without its key.
     ///
     /// # Errors
     /// When it cannot be written.

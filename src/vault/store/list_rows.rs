@@ -1,7 +1,9 @@
-//! The rows that a transaction changes: each is compared with its listing before, and listed anew at the end.
+//! The rows that a transaction changes: each is compared with its listing before, and listed anew
+//! at the end.
 //!
-//! A row that is not as it is listed is never listed as it is: it is either left as it was, and goes on being found, or
-//! replaced whole. A write that forgets to name its row leaves one that is not as listed, which the next reader finds.
+//! A row that is not as it is listed is never listed as it is: it is either left as it was, and
+//! goes on being found, or replaced whole. A write that forgets to name its row leaves one that is
+//! not as listed, which the next reader finds.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,7 +40,8 @@ impl Tx<'_> {
         Ok(listing)
     }
 
-    /// The keys of an agent's rows: those that are listed, and those that this transaction has changed.
+    /// The keys of an agent's rows: those that are listed, and those that this transaction has
+    /// changed.
     ///
     /// # Errors
     /// [`VaultError::Unopened`] where the agent's listings are not as they were sealed.
@@ -113,7 +116,8 @@ impl Tx<'_> {
         Err(VaultError::Unopened { row })
     }
 
-    /// Fails where the listings of an agent are not as they were sealed: what is changed in them would be sealed with the rest.
+    /// Fails where the listings of an agent are not as they were sealed: what is changed in them
+    /// would be sealed with the rest.
     ///
     /// # Errors
     /// [`VaultError::Unopened`] with the agent's name.
@@ -153,7 +157,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// To be called before a row is written or removed whole, so that nothing of what stood there stays.
+    /// To be called before a row is written or removed whole, so that nothing of what stood there
+    /// stays.
     pub(in crate::vault) fn will_replace(&mut self, scope: Scope<'_>, part: Part, key: &str) {
         let (owner, name) = (scope.owner(), scope.name());
         self.rows.names.entry(owner).or_insert_with(|| name.into());

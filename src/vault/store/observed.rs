@@ -42,14 +42,16 @@ impl ExpiryStage {
     }
 }
 
-pub(in crate::vault) const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.agent = (SELECT id FROM terms WHERE text = ?1) \
+pub(in crate::vault) const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.agent = \
+    (SELECT id FROM terms WHERE text = ?1) \
                      AND p.profile = (SELECT id FROM terms WHERE text = ?2)";
-pub(in crate::vault) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON t.id = s.profile \
+pub(in crate::vault) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON \
+    t.id = s.profile \
                      WHERE s.agent = (SELECT id FROM terms WHERE text = ?1)";
 
 impl UnlockedVault {
-    /// How far the record knows of a profile's end; nothing for a profile that is not there. To be asked only of profiles that
-    /// [`UnlockedVault::agent`] has: their rows are proved.
+    /// How far the record knows of a profile's end; nothing for a profile that is not there. To be
+    /// asked only of profiles that [`UnlockedVault::agent`] has: their rows are proved.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -66,7 +68,8 @@ impl UnlockedVault {
         Ok(noted.at(&self.path, "read")?.map(ExpiryStage::of))
     }
 
-    /// What is noted of the sources of an agent's profiles, by profile: a text that `sync` makes and reads.
+    /// What is noted of the sources of an agent's profiles, by profile: a text that `sync` makes
+    /// and reads.
     ///
     /// # Errors
     /// When they cannot be read; [`VaultError::Unopened`] when a note is not as clawkeep left it.
@@ -123,12 +126,19 @@ impl Tx<'_> {
         let noted = self
             .tx
             .prepare_cached(
-                "UPDATE profiles SET expiry_noted = ?3 WHERE agent = (SELECT id FROM terms WHERE text = ?1) \
-                 AND profile = (SELECT id FROM terms WHERE text = ?2) AND expiry_noted < ?3 AND expires IS ?4",
+                "UPDATE profiles SET expiry_noted = ?3 WHERE agent = (SELECT id FROM terms WHERE \
+                 text = ?1) \
+                 AND profile = (SELECT id FROM terms WHERE text = ?2) AND expiry_noted < ?3 AND \
+                 expires IS ?4",
             )
             .and_then(|mut update| {
                 let expires = credential.expiry().map(crate::domain::Expiry::floor_ms);
-                update.execute(params![agent.as_str(), profile.as_str(), stage.number(), expires])
+                update.execute(params![
+                    agent.as_str(),
+                    profile.as_str(),
+                    stage.number(),
+                    expires
+                ])
             })
             .at(self.path, "write")?;
         if noted == 0 {
@@ -144,8 +154,8 @@ impl Tx<'_> {
         self.append(Some(agent), event).map(|_| ())
     }
 
-    /// Keeps what is noted of the sources of a profile, a text that `sync` makes and reads; `None` where there is nothing to note.
-    /// Whether that is another note than before.
+    /// Keeps what is noted of the sources of a profile, a text that `sync` makes and reads; `None`
+    /// where there is nothing to note. Whether that is another note than before.
     ///
     /// # Errors
     /// When it cannot be written.

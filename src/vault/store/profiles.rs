@@ -1,4 +1,5 @@
-//! Profiles: sealed, with plain columns for queries, each change with its event and the version it replaced.
+//! Profiles: sealed, with plain columns for queries, each change with its event and the version it
+//! replaced.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ use crate::vault::tx::Tx;
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;
-/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is in it.
+/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is
+/// in it.
 pub(super) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// A stored row about to be replaced or removed.
@@ -44,7 +46,8 @@ enum Replaced {
 }
 
 impl Tx<'_> {
-    /// Seals `entry` as the profile's credential and records the change. What it replaces becomes a version.
+    /// Seals `entry` as the profile's credential and records the change. What it replaces becomes a
+    /// version.
     ///
     /// # Errors
     /// When it cannot be written, or the row it replaces does not open.
@@ -58,7 +61,8 @@ impl Tx<'_> {
         self.put(agent, profile, entry, note, Replaced::Kept)
     }
 
-    /// As [`Tx::put_profile`], where a new refresh token has taken the place of `spent`: no version with that one stays.
+    /// As [`Tx::put_profile`], where a new refresh token has taken the place of `spent`: no version
+    /// with that one stays.
     ///
     /// # Errors
     /// As [`Tx::put_profile`].
@@ -137,7 +141,8 @@ impl Tx<'_> {
         )
     }
 
-    /// Removes a profile and records it; its credential stays as a version. Nothing happens when there is none.
+    /// Removes a profile and records it; its credential stays as a version. Nothing happens when
+    /// there is none.
     ///
     /// # Errors
     /// As [`Tx::put_profile`].
@@ -172,8 +177,8 @@ impl Tx<'_> {
         )
     }
 
-    /// Removes the versions of a provider's profiles whose refresh token is `spent`: nothing may put that one back. One that does not
-    /// open stays, and is of no use.
+    /// Removes the versions of a provider's profiles whose refresh token is `spent`: nothing may
+    /// put that one back. One that does not open stays, and is of no use.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -193,8 +198,10 @@ impl Tx<'_> {
         type Version = (AgentName, ProfileId, Stored, Vec<u8>);
         let read = || -> rusqlite::Result<Vec<Version>> {
             let mut select = self.tx.prepare_cached(
-                "SELECT v.id, v.provider, v.type, v.owner, v.expires, v.generation, v.sealed, a.text, p.text FROM profile_versions v \
-                 JOIN terms a ON a.id = v.agent JOIN terms p ON p.id = v.profile WHERE (?1 IS NULL OR v.provider = ?1) AND v.type = 'oauth'",
+                "SELECT v.id, v.provider, v.type, v.owner, v.expires, v.generation, v.sealed, \
+                 a.text, p.text FROM profile_versions v \
+                 JOIN terms a ON a.id = v.agent JOIN terms p ON p.id = v.profile WHERE (?1 IS \
+                 NULL OR v.provider = ?1) AND v.type = 'oauth'",
             )?;
             let rows = select.query_map([provider], |row| {
                 let stored = Stored::of(row)?;
@@ -218,7 +225,8 @@ impl Tx<'_> {
                 && is_spent(self, print)?
             {
                 match self.drop_version(&agent, &profile, row) {
-                    // Of a damaged agent nothing is put back, and new tokens must not be lost for its sake.
+                    // Of a damaged agent nothing is put back, and new tokens must not be lost for
+                    // its sake.
                     Err(VaultError::Unopened { .. }) => {}
                     dropped => dropped?,
                 }
@@ -234,7 +242,8 @@ impl Tx<'_> {
         })
     }
 
-    /// Takes out the row of a profile that does not open, so that what is known of it elsewhere can take its place.
+    /// Takes out the row of a profile that does not open, so that what is known of it elsewhere can
+    /// take its place.
     pub(in crate::vault) fn drop_unopened(
         &mut self,
         agent: &AgentName,
@@ -256,8 +265,8 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// Keeps a credential that never became the profile's, another program's that gave way to ours, as a version, and
-    /// records that.
+    /// Keeps a credential that never became the profile's, another program's that gave way to ours,
+    /// as a version, and records that.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -273,7 +282,8 @@ impl Tx<'_> {
         self.keep_beside(agent, profile, entry, event)
     }
 
-    /// Keeps a credential that did not become the profile's as a version, and records why with `event`.
+    /// Keeps a credential that did not become the profile's as a version, and records why with
+    /// `event`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -320,7 +330,8 @@ impl Tx<'_> {
         let agent_id = self.touch_agent(agent)?;
         let places = || -> rusqlite::Result<BTreeMap<String, i64>> {
             let mut select = self.tx.prepare_cached(
-                "SELECT t.text, p.position FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1",
+                "SELECT t.text, p.position FROM profiles p JOIN terms t ON t.id = p.profile WHERE \
+                 p.agent = ?1",
             )?;
             let rows = select.query_map([agent_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
@@ -380,7 +391,8 @@ impl Tx<'_> {
         let row = self
             .tx
             .prepare_cached(
-                "SELECT id, provider, type, owner, expires, generation, sealed FROM profiles WHERE agent = ?1 AND profile = ?2",
+                "SELECT id, provider, type, owner, expires, generation, sealed FROM profiles \
+                 WHERE agent = ?1 AND profile = ?2",
             )
             .and_then(|mut select| {
                 select
@@ -427,7 +439,8 @@ impl Tx<'_> {
         self.will_change_version(agent, profile, row)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO profile_versions (id, agent, profile, provider, type, owner, expires, generation, replaced_at, sealed) \
+                "INSERT INTO profile_versions (id, agent, profile, provider, type, owner, \
+                 expires, generation, replaced_at, sealed) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )
             .and_then(|mut insert| {
@@ -459,7 +472,8 @@ impl Tx<'_> {
         let mut select = self.tx.prepare_cached(
             "SELECT t.text, v.id FROM profile_versions v JOIN terms t ON t.id = v.profile \
              WHERE v.agent = ?1 AND (v.replaced_at < ?3 OR (v.profile = ?2 AND v.id NOT IN \
-             (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY id DESC LIMIT ?4)))",
+             (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY id DESC \
+             LIMIT ?4)))",
         )?;
         let oldest = self.now.0 - VERSION_AGE_MS;
         let rows = select.query_map(params![agent, profile, oldest, VERSIONS_KEPT], |row| {
@@ -513,9 +527,12 @@ impl Tx<'_> {
         )?;
         self.tx
             .prepare_cached(
-                "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \
-                 VALUES (?1, ?2, ?3, (SELECT coalesce(max(position), -1) + 1 FROM profiles WHERE agent = ?2), ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-                 ON CONFLICT (id) DO UPDATE SET provider = ?4, type = ?5, owner = ?6, expires = ?7, generation = ?8, \
+                "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, \
+                 expires, generation, updated_at, sealed) \
+                 VALUES (?1, ?2, ?3, (SELECT coalesce(max(position), -1) + 1 FROM profiles WHERE \
+                 agent = ?2), ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+                 ON CONFLICT (id) DO UPDATE SET provider = ?4, type = ?5, owner = ?6, expires = \
+                 ?7, generation = ?8, \
                  updated_at = ?9, sealed = ?10, expiry_noted = ?11",
             )
             .and_then(|mut write| {
@@ -537,8 +554,9 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// How far the record is to know of the end of a credential that takes another's place: one that comes in its last day, as
-    /// an access token of some hours always does, has not come to it.
+    /// How far the record is to know of the end of a credential that takes another's place: one
+    /// that comes in its last day, as an access token of some hours always does, has not come to
+    /// it.
     fn known_of_end(&self, plain: &Plain<'_>) -> i64 {
         let begins = plain.expires.map(|ends| ends.saturating_sub(WARN_AFTER_MS));
         i64::from(begins.is_some_and(|begins| begins <= self.now.0))
@@ -554,7 +572,8 @@ impl Tx<'_> {
 }
 
 impl Stored {
-    /// From a row's first six columns: id, provider, type, owner, expiry, generation. The entry is still to be opened.
+    /// From a row's first six columns: id, provider, type, owner, expiry, generation. The entry is
+    /// still to be opened.
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,

@@ -41,7 +41,8 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// A row that is not as it is listed: changed, removed, added or put back outside clawkeep, or damaged.
+/// A row that is not as it is listed: changed, removed, added or put back outside clawkeep, or
+/// damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::vault) struct Altered {
     pub(in crate::vault) part: Part,
@@ -68,7 +69,8 @@ pub(super) enum AgentProof {
     Listed {
         /// Its number in `terms`.
         id: i64,
-        /// Whether its row is as it is listed, too: its frame and with that order, last good and endpoints.
+        /// Whether its row is as it is listed, too: its frame and with that order, last good and
+        /// endpoints.
         row: bool,
     },
     /// Nothing.
@@ -297,7 +299,8 @@ impl<'c> Proof<'c> {
     /// Every row of the vault that is not as it is listed.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] when a listing is not the one that was sealed last, so that nothing can be said of its rows.
+    /// [`VaultError::Damaged`] when a listing is not the one that was sealed last, so that nothing
+    /// can be said of its rows.
     pub(super) fn everything_altered(&self) -> Result<Vec<Altered>, VaultError> {
         let mut all = Vec::new();
         for part in Part::OF_VAULT {
@@ -457,7 +460,8 @@ impl AlteredRow {
 }
 
 impl UnlockedVault {
-    /// Every row that is not as clawkeep left it: changed, removed, added or put back outside it, or damaged.
+    /// Every row that is not as clawkeep left it: changed, removed, added or put back outside it,
+    /// or damaged.
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when what lists the rows was modified too.

@@ -13,8 +13,8 @@ use crate::vault::sealing::seal_json::seal_json;
 use crate::vault::tx::Tx;
 
 impl Tx<'_> {
-    /// Makes everything but the profiles what `after` says: order, last good, usage, unknown top-level fields.
-    /// The caller records why.
+    /// Makes everything but the profiles what `after` says: order, last good, usage, unknown
+    /// top-level fields. The caller records why.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -53,7 +53,8 @@ impl Tx<'_> {
                 params![id, section.key()],
             )?;
             let mut insert = self.tx.prepare_cached(
-                "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES \
+                 (?1, ?2, ?3, ?4, ?5)",
             )?;
             for (position, (provider, value)) in (0_i64..).zip(after.entries(section)) {
                 insert.execute(params![
@@ -105,14 +106,18 @@ impl Tx<'_> {
     fn move_usage(&self, agent: i64, profile: &str, position: i64) -> rusqlite::Result<usize> {
         self.tx
             .prepare_cached(
-                "UPDATE usage SET position = ?3 WHERE agent = ?1 AND profile = (SELECT id FROM terms WHERE text = ?2)",
+                "UPDATE usage SET position = ?3 WHERE agent = ?1 AND profile = (SELECT id FROM \
+                 terms WHERE text = ?2)",
             )?
             .execute(params![agent, profile, position])
     }
 
     fn delete_usage(&self, agent: i64, profile: &ProfileId) -> rusqlite::Result<usize> {
         self.tx
-            .prepare_cached("DELETE FROM usage WHERE agent = ?1 AND profile = (SELECT id FROM terms WHERE text = ?2)")?
+            .prepare_cached(
+                "DELETE FROM usage WHERE agent = ?1 AND profile = (SELECT id FROM \
+                terms WHERE text = ?2)",
+            )?
             .execute(params![agent, profile.as_str()])
     }
 
@@ -128,9 +133,12 @@ impl Tx<'_> {
         let profile = terms::intern(&self.tx, profile)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO usage (agent, profile, position, last_used, cooldown_until, disabled_until, error_count, sealed) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (agent, profile) DO UPDATE SET position = ?3, \
-                 last_used = ?4, cooldown_until = ?5, disabled_until = ?6, error_count = ?7, sealed = ?8",
+                "INSERT INTO usage (agent, profile, position, last_used, cooldown_until, \
+                 disabled_until, error_count, sealed) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (agent, profile) DO UPDATE \
+                 SET position = ?3, \
+                 last_used = ?4, cooldown_until = ?5, disabled_until = ?6, error_count = ?7, \
+                 sealed = ?8",
             )?
             .execute(params![
                 agent,

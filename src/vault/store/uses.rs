@@ -37,8 +37,10 @@ pub struct HandedOut<'h> {
     pub session: Option<&'h str>,
 }
 
-const PINS: &str = "SELECT s.session, s.provider, t.text, s.pinned_at FROM session_pins s JOIN terms t ON t.id = s.profile \
-                    WHERE s.agent = (SELECT id FROM terms WHERE text = ?1) ORDER BY s.session, s.provider";
+const PINS: &str = "SELECT s.session, s.provider, t.text, s.pinned_at FROM session_pins s JOIN \
+    terms t ON t.id = s.profile \
+                    WHERE s.agent = (SELECT id FROM terms WHERE text = ?1) ORDER BY s.session, \
+                    s.provider";
 
 fn read_pins(conn: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<Pin>> {
     let mut select = conn.prepare_cached(PINS)?;
@@ -55,7 +57,8 @@ fn read_pins(conn: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<Pin>>
 }
 
 impl Vault {
-    /// The pins of an agent's sessions, as they stand in the file. Needs no key, so nothing is proved of them.
+    /// The pins of an agent's sessions, as they stand in the file. Needs no key, so nothing is
+    /// proved of them.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -180,7 +183,8 @@ impl Tx<'_> {
     pub fn unpin_session(&mut self, agent: &AgentName, pin: &Pin) -> Result<(), VaultError> {
         self.will_change_pin(agent, &pin.session, &pin.provider)?;
         let removed = self.tx.execute(
-            "DELETE FROM session_pins WHERE agent = (SELECT id FROM terms WHERE text = ?1) AND session = ?2 AND provider = ?3",
+            "DELETE FROM session_pins WHERE agent = (SELECT id FROM terms WHERE text = ?1) AND \
+             session = ?2 AND provider = ?3",
             params![agent.as_str(), pin.session, pin.provider.as_str()],
         );
         if removed.at(self.path, "write")? == 0 {

@@ -26,7 +26,8 @@ pub struct KeptVersion {
 }
 
 impl UnlockedVault {
-    /// The versions of a profile that are kept, the newest first. One that is too old may still be there, until the next change takes it out.
+    /// The versions of a profile that are kept, the newest first. One that is too old may still be
+    /// there, until the next change takes it out.
     ///
     /// # Errors
     /// When they cannot be read, or one was taken out.
@@ -57,7 +58,8 @@ impl UnlockedVault {
                 return Ok(Vec::new());
             };
             let mut select = self.conn.prepare(
-                "SELECT id, provider, type, owner, expires, generation, replaced_at, sealed FROM profile_versions \
+                "SELECT id, provider, type, owner, expires, generation, replaced_at, sealed FROM \
+                 profile_versions \
                  WHERE agent = ?1 AND profile = ?2 AND replaced_at >= ?3 ORDER BY id DESC",
             )?;
             let rows = select.query_map([agent_id, profile_id, now.0 - VERSION_AGE_MS], |row| {

@@ -1,4 +1,5 @@
-//! The command line: names, flags and help. Parsing validates; what a flag leads to is the context's business.
+//! The command line: names, flags and help. Parsing validates; what a flag leads to is the
+//! context's business.
 
 use clap::{Parser, Subcommand};
 
@@ -19,7 +20,10 @@ use crate::context::global::Global;
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Examples:\n  clawkeep models status           sync, then show every credential and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to which credential\n  clawkeep audit verify            verify that the record was not altered"
+    after_help = "Examples:\n  clawkeep models status           sync, then show every credential \
+        and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is \
+        missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to \
+        which credential\n  clawkeep audit verify            verify that the record was not altered"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

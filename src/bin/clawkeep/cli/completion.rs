@@ -34,7 +34,8 @@ pub(crate) fn answer() -> Option<ExitCode> {
     match asked.map(|is_asked| is_asked.then(|| io::stdout().flush())) {
         Ok(None) => None,
         Ok(Some(Ok(()))) => Some(ExitCode::SUCCESS),
-        Ok(Some(Err(_))) | Err(_) => Some(ExitCode::FAILURE), // a message would disturb the person who types
+        // a message would disturb the person who types
+        Ok(Some(Err(_))) | Err(_) => Some(ExitCode::FAILURE),
     }
 }
 
@@ -48,7 +49,8 @@ fn with_candidates(command: Command) -> Command {
         .mut_subcommands(with_candidates)
 }
 
-/// Where the words for an argument come from, by its name: the same one means the same thing everywhere.
+/// Where the words for an argument come from, by its name: the same one means the same thing
+/// everywhere.
 fn candidates(arg: &Arg) -> Option<fn() -> Words> {
     if !arg.get_possible_values().is_empty() {
         return None; // clap knows them
@@ -74,8 +76,8 @@ fn offered(words: Words) -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// Whether a shell may put a word on its line as it is. Ids come from files that others write, and a shell would run what is in some of
-/// them: those can be typed, with quotes.
+/// Whether a shell may put a word on its line as it is. Ids come from files that others write, and
+/// a shell would run what is in some of them: those can be typed, with quotes.
 fn is_plain(word: &str) -> bool {
     word.starts_with(char::is_alphanumeric)
         && word
@@ -181,7 +183,8 @@ fn glance() -> Option<(Context, Vault)> {
     Some((context, vault))
 }
 
-/// The context of the line that is being typed: the options that say which vault, as far as they are there.
+/// The context of the line that is being typed: the options that say which vault, as far as they
+/// are there.
 fn context() -> Option<Context> {
     let typed: Vec<OsString> = std::env::args_os()
         .skip_while(|word| word != "--")

@@ -14,7 +14,8 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
     if program_name::is_called_as_gateway() {
         let help = command.get_after_help().map(ToString::to_string);
         let help = help.unwrap_or_default();
-        let handed_on = "Called as clawdbot: every other command and option goes to the gateway's own clawdbot, the\nnext on the PATH; doctor runs here first, and then there.";
+        let handed_on = "Called as clawdbot: every other command and option goes to the gateway's \
+            own clawdbot, the\nnext on the PATH; doctor runs here first, and then there.";
         command = command.after_help(format!("{help}\n\n{handed_on}"));
         // Handed on with the rest of the line once ours is done.
         let theirs = stand_in::DOCTOR_OPTIONS.map(|option| {

@@ -12,9 +12,9 @@ use crate::terminal::colour::ColourChoice;
 use crate::terminal::text::shown;
 use crate::terminal::ui::{print_line, write_answer};
 
-/// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the
-/// help that the last line points to. It quotes arguments as they are, so its own colours cannot be told from theirs: the first word
-/// gets one of ours.
+/// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its
+/// usage line is in the help that the last line points to. It quotes arguments as they are, so its
+/// own colours cannot be told from theirs: the first word gets one of ours.
 fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     const WORD: &str = "error:";
     let rendered = error.render().to_string();

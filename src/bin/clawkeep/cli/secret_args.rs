@@ -51,7 +51,8 @@ impl Arguments {
         };
         let names_file = FILES.iter().any(|files| self.command.starts_with(files));
         let is_secret = match names_file {
-            true => |part: &str| known_secret_in(part).is_some(), // a file may be named `sk-old.json`
+            // a file may be named `sk-old.json`
+            true => |part: &str| known_secret_in(part).is_some(),
             false => is_known_secret,
         };
         let mut parts = ours.parts();

@@ -4,7 +4,8 @@ use clap::CommandFactory as _;
 
 use super::args::Cli;
 
-/// The command that this process was called with, as far as it is one: `clawkeep models auth order set`.
+/// The command that this process was called with, as far as it is one:
+/// `clawkeep models auth order set`.
 pub(crate) fn command_words() -> String {
     let mut command = Cli::command();
     let mut words = vec![command.get_name().to_owned()];

@@ -11,9 +11,13 @@ use crate::failure::Failure;
 
 /// Print the script that lets a shell complete this program's commands, options and ids.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  clawkeep completions bash > ~/.local/share/bash-completion/completions/clawkeep\n  clawkeep completions zsh > ~/.zfunc/_clawkeep       with fpath+=(~/.zfunc) before compinit in ~/.zshrc\n  clawkeep completions fish > ~/.config/fish/completions/clawkeep.fish\n  clawkeep completions elvish > ~/.config/elvish/lib/clawkeep.elv    and: use clawkeep, in rc.elv\n  clawkeep completions powershell >> profile.ps1   the file that $PROFILE names\n\nWhile you type, the script asks the program, and that looks into the vault without its key."
-)]
+#[command(after_help = "Examples:\n  clawkeep completions bash > \
+        ~/.local/share/bash-completion/completions/clawkeep\n  clawkeep completions zsh > \
+        ~/.zfunc/_clawkeep       with fpath+=(~/.zfunc) before compinit in ~/.zshrc\n  clawkeep \
+        completions fish > ~/.config/fish/completions/clawkeep.fish\n  clawkeep completions \
+        elvish > ~/.config/elvish/lib/clawkeep.elv    and: use clawkeep, in rc.elv\n  clawkeep \
+        completions powershell >> profile.ps1   the file that $PROFILE names\n\nWhile you type, \
+        the script asks the program, and that looks into the vault without its key.")]
 pub(crate) struct Completions {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]
@@ -73,7 +77,8 @@ pub(crate) fn write_script(
     }
     shell.write_registration(VARIABLE, program, program, program, out)?;
     if shell.is("zsh") {
-        // In a directory of `fpath` the file is the function: the first call makes it, and must answer too.
+        // In a directory of `fpath` the file is the function: the first call makes it, and must
+        // answer too.
         writeln!(
             out,
             "[[ $funcstack[1] == _{program} ]] && _clap_dynamic_completer_{program} \"$@\""
@@ -82,7 +87,8 @@ pub(crate) fn write_script(
     Ok(())
 }
 
-/// Instead of clap's own script: bash breaks words at colons, which profile ids have, and clap's would complete each part alone.
+/// Instead of clap's own script: bash breaks words at colons, which profile ids have, and clap's
+/// would complete each part alone.
 const BASH: &str = r#"_PROGRAM() {
     local line=${COMP_LINE:0:COMP_POINT} words=() word gap i
     # What bash broke at a colon or an equals sign is put together again: parts without a blank between them.

@@ -18,7 +18,9 @@ use crate::terminal::text::{json_shown, shown_id};
 /// Write the agent's auth-profiles.json, or its content elsewhere.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep export                           write auth-profiles.json where the gateway looks\n  clawkeep export --to store.json --reveal  a copy in the clear, mode 0600\n  clawkeep export --to - --reveal           on stdout"
+    after_help = "Examples:\n  clawkeep export                           write auth-profiles.json \
+        where the gateway looks\n  clawkeep export --to store.json --reveal  a copy in the clear, \
+        mode 0600\n  clawkeep export --to - --reveal           on stdout"
 )]
 pub(crate) struct Export {
     /// The agent [default: the configured default agent]
@@ -64,7 +66,8 @@ impl Export {
                             agent.name
                         ),
                         next: format!(
-                            "Use clawkeep token or clawkeep exec, write a copy elsewhere with --to FILE --reveal, or set export = \"file\" in {}.",
+                            "Use clawkeep token or clawkeep exec, write a copy elsewhere with \
+                             --to FILE --reveal, or set export = \"file\" in {}.",
                             context.layout.shorten_home(&context.layout.settings_file)
                         ),
                     });

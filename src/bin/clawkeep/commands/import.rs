@@ -34,7 +34,16 @@ const NAMES_MAX: usize = 16;
 /// Import the credentials of a file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n  clawkeep import ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never changed. Nothing is deleted; where both have a profile, the one that expires later stays, else the file's.\n\nLogins of a program that goes on using its file are borrowed: that program refreshes them, clawkeep never does, and reads the file again each time. A file of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the format do not tell, pass --own or --borrowed."
+    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import \
+        ~/.claude/.credentials.json --agent ops\n  clawkeep import \
+        ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file \
+        may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of \
+        Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never \
+        changed. Nothing is deleted; where both have a profile, the one that expires later stays, \
+        else the file's.\n\nLogins of a program that goes on using its file are borrowed: that \
+        program refreshes them, clawkeep never does, and reads the file again each time. A file \
+        of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the \
+        format do not tell, pass --own or --borrowed."
 )]
 pub(crate) struct Import {
     /// The files, each imported as a whole
@@ -108,7 +117,8 @@ impl Import {
             return match self.own {
                 true => Err(Failure::Refused {
                     what: format!(
-                        "the login of {program} cannot become clawkeep's: {program} would be logged out"
+                        "the login of {program} cannot become clawkeep's: {program} would be \
+                         logged out"
                     ),
                     next: format!("Log in once more, for clawkeep alone: clawkeep {login}"),
                 }),
@@ -137,7 +147,9 @@ impl Import {
         let shown = context.layout.shorten_home(path);
         if !prompt::is_possible() {
             return Err(Failure::BadArgument(format!(
-                "{shown} has logins that only one program may refresh, and nothing tells whether another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is to refresh them"
+                "{shown} has logins that only one program may refresh, and nothing tells whether \
+                 another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is \
+                 to refresh them"
             )));
         }
         person::print_line(&format!(
@@ -161,7 +173,8 @@ impl Import {
     ) -> Result<(), Failure> {
         let now = context.clock.now();
         let before = context.load(vault, agent)?;
-        let joined_file = file.join(&before.doc, now); // the edit below merges with the current document
+        // the edit below merges with the current document
+        let joined_file = file.join(&before.doc, now);
         let known = &before.borrowed;
         let lent = match self.own {
             true => lent_elsewhere(vault, &joined_file)?,
@@ -233,7 +246,8 @@ impl Import {
                 let listed = shown_ids(ids);
                 let note = match (from.is_copy(), is_login) {
                     (true, _) => format!(
-                        "{listed}: borrowed from {path}, a copy, which {program} does not keep up to date; {again}"
+                        "{listed}: borrowed from {path}, a copy, which {program} does not keep up \
+                         to date; {again}"
                     ),
                     (false, true) => {
                         format!("{listed}: borrowed from {program}, which refreshes it; {again}")
@@ -256,7 +270,8 @@ impl Import {
                 return;
             }
             context.ui.note(&format!(
-                "Note: {}: clawkeep refreshes it from now on. The first refresh uses up the refresh token in the file, which logs out the program that keeps it.",
+                "Note: {}: clawkeep refreshes it from now on. The first refresh uses up the \
+                 refresh token in the file, which logs out the program that keeps it.",
                 shown_ids(logins)
             ));
         }
@@ -278,7 +293,8 @@ fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     }
 }
 
-/// The logins among these whose refresh token counts as another program's, whichever profile held it.
+/// The logins among these whose refresh token counts as another program's, whichever profile held
+/// it.
 fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<String>, Failure> {
     let mut lent = Vec::new();
     for id in joined_file.taken() {
@@ -315,10 +331,12 @@ fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
     let contents = found.ok_or_else(|| match has_login_in_keyring(path) {
         true => Failure::Refused {
             what: format!(
-                "there is no file {}: Codex CLI keeps its login in the keyring, as its config.toml says",
+                "there is no file {}: Codex CLI keeps its login in the keyring, as its \
+                 config.toml says",
                 path.display()
             ),
-            next: "Set cli_auth_credentials_store = \"file\" there and run codex login; or log in here: clawkeep models auth login --provider openai-codex"
+            next: "Set cli_auth_credentials_store = \"file\" there and run codex login; or log in \
+                here: clawkeep models auth login --provider openai-codex"
                 .to_owned(),
         },
         false => Failure::Refused {
@@ -364,7 +382,8 @@ fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failur
             .unwrap_or_else(|| settings.profiles_of(&provider));
         if !named.is_empty() && !named.iter().any(|other| other.as_str() == id) {
             context.ui.note(&format!(
-                "Note: the configuration names other profiles of {provider}, so clawkeep does not try {}. Add it to auth.profiles, and to auth.order if that is there.",
+                "Note: the configuration names other profiles of {provider}, so clawkeep does not \
+                 try {}. Add it to auth.profiles, and to auth.order if that is there.",
                 shown_id(id)
             ));
         }

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 use crate::terminal::program_name::{GATEWAY, is_called_as_gateway};
 use crate::terminal::signals;
 
-/// The options of the gateway's own `doctor` that this program's does not have. Source: clawdbot 2026.1.24-3, `doctor --help`.
+/// The options of the gateway's own `doctor` that this program's does not have. Source: clawdbot
+/// 2026.1.24-3, `doctor --help`.
 pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
     "deep",
     "force",
@@ -40,7 +41,8 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
     match next_on_path() {
         Some(program) => run_instead(&program, std::env::args_os().skip(1).collect()),
         None if error.kind() == ErrorKind::InvalidSubcommand => Failure::BadArgument(format!(
-            "clawkeep, called as {GATEWAY}, does not have that command, and no other {GATEWAY} on the PATH could run it"
+            "clawkeep, called as {GATEWAY}, does not have that command, and no other {GATEWAY} on \
+             the PATH could run it"
         )),
         None => failure,
     }

@@ -24,7 +24,8 @@ impl Context {
         Ok(self.with_engine(vault, |engine| engine.load(agent, mode))?)
     }
 
-    /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.
+    /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR`
+    /// names one.
     pub(crate) fn every_agent(&self, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
         let mut agents = existing_agents(&self.layout, self.settings()?)?;
         for name in vault.agents()? {

@@ -28,7 +28,8 @@ pub(crate) struct Global {
     /// directory]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) vault: Option<PathBuf>,
-    /// Open the vault with the passphrase or recovery code in FILE (- for stdin) [env: CLAWKEEP_PASSPHRASE_FILE]
+    /// Open the vault with the passphrase or recovery code in FILE (- for stdin)
+    /// [env: CLAWKEEP_PASSPHRASE_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Open the vault with the passphrase or recovery code that descriptor N gives
@@ -44,7 +45,8 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) no_sync: bool,
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto,
+        value_name = "WHEN")]
     pub(crate) color: ColourChoice,
     /// Print more on stderr
     #[arg(short, long, global = true, conflicts_with = "quiet")]

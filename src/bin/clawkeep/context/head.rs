@@ -51,7 +51,8 @@ impl Context {
             // was cut off.
             if !vault.has_event_of(&kept).unwrap_or(false) {
                 self.ui.note(&format!(
-                    "Warning: event {}, whose head is kept in {}, is not in the record any more. See: clawkeep audit verify",
+                    "Warning: event {}, whose head is kept in {}, is not in the record any more. \
+                     See: clawkeep audit verify",
                     kept.seq,
                     path.display()
                 ));

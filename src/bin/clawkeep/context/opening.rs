@@ -195,7 +195,8 @@ impl Context {
             if existed_before {
                 let path = self.layout.shorten_home(&self.layout.vault_file);
                 self.ui.warn(&format!(
-                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one starts empty."
+                    "Warning: there was a vault at {path} before. It is gone, and its record with \
+                     it; this one starts empty."
                 ));
             }
             let vault = self.layout.shorten_home(created.vault.path());
@@ -216,7 +217,9 @@ impl Context {
                 .unwrap_or_default();
             let settings = self.layout.shorten_home(&self.layout.settings_file);
             self.ui.note(&format!(
-                "Note: created the vault {vault}; its key is {place}{why}. Settings go into {settings}. If you lose that key, nobody can open the vault. Create a recovery code: clawkeep key recovery"
+                "Note: created the vault {vault}; its key is {place}{why}. Settings go into \
+                 {settings}. If you lose that key, nobody can open the vault. Create a recovery \
+                 code: clawkeep key recovery"
             ));
             self.keep_head(&created.vault);
         }

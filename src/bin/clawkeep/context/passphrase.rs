@@ -67,7 +67,8 @@ impl Passphrases {
     /// The provided passphrase for a new vault; `None` if none was provided.
     ///
     /// # Errors
-    /// When it cannot be read or is too short: another key in its place would open the vault where it was created, and nowhere else.: another key in its place would open the vault where it
+    /// When it cannot be read or is too short: another key in its place would open the vault where
+    /// it was created, and nowhere else.: another key in its place would open the vault where it
     /// was made, and nowhere else.
     pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
         let read = match (&self.named, self.default_files.first()) {
@@ -92,7 +93,8 @@ impl Passphrases {
         };
         Failure::Refused {
             what: format!("the new vault gets no key: {place} holds no passphrase: {why}"),
-            next: "Nothing was created. Put one line of 12 characters or more there, or name another file."
+            next: "Nothing was created. Put one line of 12 characters or more there, or name \
+                another file."
                 .to_owned(),
         }
     }
@@ -207,7 +209,8 @@ fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
 }
 
 fn read_opened(path: &Path, opened: io::Result<impl io::Read>) -> Result<SecretString, KeyProblem> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // a growing buffer would leave copies
+    // a growing buffer would leave copies
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1));
     opened
         .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
         .map_err(|error| unreadable(path, error))?;
@@ -276,7 +279,8 @@ fn unread(problem: KeyProblem, option: &str) -> Failure {
     match problem {
         KeyProblem::File(error) => error.into(),
         KeyProblem::NoSecret => Failure::BadArgument(format!(
-            "no passphrase was given; type it at the prompt, or give it on stdin or with {option} FILE"
+            "no passphrase was given; type it at the prompt, or give it on stdin or with {option} \
+             FILE"
         )),
         _ => Failure::BadArgument("the input is not text".to_owned()),
     }

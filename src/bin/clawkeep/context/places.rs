@@ -90,7 +90,8 @@ impl Places {
         for other in &self.others {
             let shown = |path: &Path| self.layout.shorten_home(path);
             ui.warn(&format!(
-                "Warning: there are two vaults. {} is used, {} is not. Merge them: clawkeep doctor --repair",
+                "Warning: there are two vaults. {} is used, {} is not. Merge them: clawkeep \
+                 doctor --repair",
                 shown(&self.layout.vault_file),
                 shown(other)
             ));

@@ -1,5 +1,5 @@
-//! Commands that move or change a file: suggested only for files of this user's. Else another file is to be named, with the
-//! option or variable that named this one.
+//! Commands that move or change a file: suggested only for files of this user's. Else another file
+//! is to be named, with the option or variable that named this one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

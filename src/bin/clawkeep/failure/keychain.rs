@@ -17,18 +17,24 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
     let KeychainError::Unreachable(cause) = error else {
         return match error {
             KeychainError::NoAnswer { .. } => format!(
-                "Unlock the keychain where it asks, on your desktop, or restart it if it hangs, and run the command again. To need no keychain, {KEY_FILE}"
+                "Unlock the keychain where it asks, on your desktop, or restart it if it hangs, \
+                 and run the command again. To need no keychain, {KEY_FILE}"
             ),
-            _ => "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned(),
+            _ => "Unlock the keychain (log in to the desktop session that holds it) and run the \
+                command again."
+                .to_owned(),
         };
     };
     match cause {
         Unreachable::NoBus | Unreachable::StaleBus => bus_remedy(&SessionSocket::find()),
         Unreachable::OthersBus(_) => format!(
-            "Run the command as the user whose session it is, without sudo; or unset DBUS_SESSION_BUS_ADDRESS and, {KEY_FILE}"
+            "Run the command as the user whose session it is, without sudo; or unset \
+             DBUS_SESSION_BUS_ADDRESS and, {KEY_FILE}"
         ),
         Unreachable::NoService(_) => format!(
-            "Start the keychain that holds the key (GNOME Keyring: gnome-keyring-daemon --start --components=secrets; KWallet and KeePassXC when their program starts). To need none, {KEY_FILE}"
+            "Start the keychain that holds the key (GNOME Keyring: gnome-keyring-daemon --start \
+             --components=secrets; KWallet and KeePassXC when their program starts). To need \
+             none, {KEY_FILE}"
         ),
         Unreachable::TurnedOff => {
             format!(
@@ -46,16 +52,21 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
 fn mac_remedy(error: &KeychainError) -> Option<String> {
     Some(match error {
         KeychainError::Locked(_) => format!(
-            "Unlock it for this session: security unlock-keychain. If it is unlocked, clawkeep was updated and needs your permission again: run it once in Terminal on the Mac itself, and choose \"Always Allow\". For ssh and services, {KEY_FILE}"
+            "Unlock it for this session: security unlock-keychain. If it is unlocked, clawkeep \
+             was updated and needs your permission again: run it once in Terminal on the Mac \
+             itself, and choose \"Always Allow\". For ssh and services, {KEY_FILE}"
         ),
         KeychainError::NoAccess(_) => format!(
-            "Run the command again in Terminal on the Mac itself, type the password of your login keychain, and choose \"Always Allow\". To need no keychain, {KEY_FILE}"
+            "Run the command again in Terminal on the Mac itself, type the password of your login \
+             keychain, and choose \"Always Allow\". To need no keychain, {KEY_FILE}"
         ),
         KeychainError::NoAnswer { .. } => format!(
-            "Run the command again and answer the keychain's dialog: it asks for the password of your login keychain. To need no keychain, {KEY_FILE}"
+            "Run the command again and answer the keychain's dialog: it asks for the password of \
+             your login keychain. To need no keychain, {KEY_FILE}"
         ),
         KeychainError::Unreachable(Unreachable::NoBus | Unreachable::Other(_)) => format!(
-            "Run the command as a user who has logged in on this Mac, without sudo. To need no keychain, {KEY_FILE}"
+            "Run the command as a user who has logged in on this Mac, without sudo. To need no \
+             keychain, {KEY_FILE}"
         ),
         KeychainError::Damaged => format!(
             "See whether Keychain Access opens the login keychain. To need no keychain, {KEY_FILE}"
@@ -86,11 +97,13 @@ fn bus_remedy(socket: &SessionSocket) -> String {
     );
     if socket.is_there {
         return format!(
-            "Use the bus of your session: {address} clawkeep … (to keep it when you log out: loginctl enable-linger). To need no bus, {KEY_FILE}"
+            "Use the bus of your session: {address} clawkeep … (to keep it when you log out: \
+             loginctl enable-linger). To need no bus, {KEY_FILE}"
         );
     }
     format!(
-        "For cron, ssh and services, add a key file in your desktop session: clawkeep key add keyfile. Or keep your session's bus running (loginctl enable-linger) and set {address}"
+        "For cron, ssh and services, add a key file in your desktop session: clawkeep key add \
+         keyfile. Or keep your session's bus running (loginctl enable-linger) and set {address}"
     )
 }
 

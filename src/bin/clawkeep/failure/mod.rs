@@ -53,7 +53,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Backup(BackupError),
     /// Some rows of a backup do not open.
-    #[error("{} in the backup {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    #[error("{} in the backup {} not open", rows.join(", "),
+        if rows.len() == 1 { "does" } else { "do" })]
     BackupRows { rows: Vec<String> },
     #[error(transparent)]
     File(#[from] FileError),
@@ -76,11 +77,13 @@ pub(crate) enum Failure {
     #[error("{what}")]
     Refused { what: String, next: String },
     /// Some rows are damaged or were modified outside clawkeep.
-    #[error("{} in the vault {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    #[error("{} in the vault {} not open", rows.join(", "),
+        if rows.len() == 1 { "does" } else { "do" })]
     Unopened { rows: Vec<String> },
     /// The answer was printed; the store could not be written.
     #[error(
-        "the vault is up to date. auth-profiles.json could not be written; the next command tries again"
+        "the vault is up to date. auth-profiles.json could not be written; the next command tries \
+         again"
     )]
     NotWritten(#[source] FileError),
     /// The answer was printed; no store was written or removed.
@@ -90,7 +93,8 @@ pub(crate) enum Failure {
     Undecided(#[source] OwnSettingsError),
     /// The answer was printed; a store could not be removed.
     #[error(
-        "the vault is up to date. auth-profiles.json could not be removed; the next command tries again"
+        "the vault is up to date. auth-profiles.json could not be removed; the next command tries \
+         again"
     )]
     NotRemoved(#[source] FileError),
     /// A credential cannot be handed out, since its use cannot be recorded.
@@ -100,7 +104,8 @@ pub(crate) enum Failure {
     Chain(ChainFault),
     /// An older copy of the vault was put back, or the end of its record was cut off.
     #[error(
-        "the record of the vault {} ends before event {seq}, whose head is kept in {}: an older copy \
+        "the record of the vault {} ends before event {seq}, whose head is kept in {}: an older \
+         copy \
          was put back, or its end was cut off",
         vault.display(), head.display()
     )]
@@ -110,7 +115,8 @@ pub(crate) enum Failure {
         head: PathBuf,
     },
     /// Two vaults exist in possible places.
-    #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other", vaults[0].display(), vaults[1].display())]
+    #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other",
+        vaults[0].display(), vaults[1].display())]
     TwoVaults { vaults: [PathBuf; 2] },
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
@@ -275,7 +281,8 @@ impl Failure {
         match self {
             _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),
             Self::Vault(VaultError::Absent { .. }) => Some(
-                "clawkeep waits for it and creates no other one: put it back, or stop clawkeep watch and run clawkeep init"
+                "clawkeep waits for it and creates no other one: put it back, or stop clawkeep \
+                 watch and run clawkeep init"
                     .to_owned(),
             ),
             Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
@@ -293,19 +300,19 @@ impl Failure {
             return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));
         }
         let advice = match self {
-            Self::Vault(error)
-            | Self::Unrecorded(error)
-            | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
+            Self::Vault(error) | Self::Unrecorded(error) | Self::Sync(SyncError::Vault(error)) => {
+                vault_remedy(error)?
+            }
             Self::File(error)
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
-            | Self::Sync(SyncError::File(error)) => {
-                file_remedy(error)?
-            }
+            | Self::Sync(SyncError::File(error)) => file_remedy(error)?,
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
             Self::Backup(error) => backup_remedy(error)?,
             Self::BackupRows { .. } => {
-                "Use another backup. To restore this one anyway: clawkeep backup restore FILE --force".to_owned()
+                "Use another backup. To restore this one anyway: clawkeep backup restore FILE \
+                 --force"
+                    .to_owned()
             }
             Self::Refused { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
@@ -329,7 +336,9 @@ impl Failure {
                 )
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
-                "It is damaged or was modified outside clawkeep, and auth-profiles.json is not updated until it is repaired. To see how: clawkeep doctor".to_owned()
+                "It is damaged or was modified outside clawkeep, and auth-profiles.json is not \
+                 updated until it is repaired. To see how: clawkeep doctor"
+                    .to_owned()
             }
             Self::Config(ConfigError::File(error)) => file_remedy(error)?,
             Self::Config(ConfigError::AgentDirs { path, source }) => {
@@ -351,25 +360,40 @@ impl Failure {
             },
             Self::ImportFile(error) if is_about_the_system(error) => file_remedy(error)?,
             Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
-            Self::Import { .. } => "Nothing was changed. Name another file, or fix this one.".to_owned(),
+            Self::Import { .. } => "Nothing was changed. Name another file, or fix this \
+                one."
+                .to_owned(),
             Self::ExportDiffers { .. } => {
-                "The record itself holds, so the file was modified after it was written, or is from another time.".to_owned()
+                "The record itself holds, so the file was modified after it was written, or is \
+                 from another time."
+                    .to_owned()
             }
             Self::Chain(ChainFault::ForeignHead { .. }) => {
-                "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
+                "Give a head of this vault, with --head FILE: one that `clawkeep audit head` \
+                 printed."
+                    .to_owned()
             }
             Self::OlderVault { vault, .. } => format!(
-                "If you have the newer vault, put it back. To accept this one, without what came after it: cp {0} older.db && clawkeep backup restore older.db",
+                "If you have the newer vault, put it back. To accept this one, without what came \
+                 after it: cp {0} older.db && clawkeep backup restore older.db",
                 shell_shown_path(vault)
             ),
             Self::TwoVaults { .. } => {
-                "Merge them with: clawkeep doctor --repair. To keep them apart, name one with --vault or CLAWKEEP_VAULT.".to_owned()
+                "Merge them with: clawkeep doctor --repair. To keep them apart, name one with \
+                 --vault or CLAWKEEP_VAULT."
+                    .to_owned()
             }
             Self::Chain(_) => {
-                "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
+                "Keep this file as evidence and compare it with a backup; newer events cannot be \
+                 trusted either."
+                    .to_owned()
             }
-            Self::Watched { .. } => "One is enough. See its state with: clawkeep monitor status".to_owned(),
-            Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
+            Self::Watched { .. } => "One is enough. See its state with: clawkeep monitor \
+                status"
+                .to_owned(),
+            Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head \
+                FILE."
+                .to_owned(),
             Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
             _ => return None,
         };

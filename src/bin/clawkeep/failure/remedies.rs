@@ -18,12 +18,19 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
         VaultError::Absent { .. } => "Make one with: clawkeep init".to_owned(),
         VaultError::Damaged { .. } => {
-            "Nothing was changed. Put back a copy (clawkeep backup restore FILE), or move the file and its -wal away; auth-profiles.json is then imported anew."
+            "Nothing was changed. Put back a copy (clawkeep backup restore FILE), or move the \
+             file and its -wal away; auth-profiles.json is then imported anew."
                 .to_owned()
         }
-        VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or move that file away.".to_owned(),
-        VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
-        VaultError::MovedAway { .. } => "Run the command again. If --vault or CLAWKEEP_VAULT names that path, name the new one; clawkeep doctor shows it.".to_owned(),
+        VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or \
+            move that file away."
+            .to_owned(),
+        VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that \
+            made it, or a later one."
+            .to_owned(),
+        VaultError::MovedAway { .. } => "Run the command again. If --vault or CLAWKEEP_VAULT \
+            names that path, name the new one; clawkeep doctor shows it."
+            .to_owned(),
         VaultError::Occupied { path } => format!(
             "Nothing was changed. To see what is in it: clawkeep --vault {} models auth list",
             shell_shown_path(path)
@@ -35,16 +42,22 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
             "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
         }
         VaultError::KeyNotKept(KeyProblem::InTheWay { .. }) => {
-            "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE; or, if no vault needs that one, move it away.".to_owned()
+            "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE; or, if no vault needs \
+             that one, move it away."
+                .to_owned()
         }
         VaultError::KeyNotKept(KeyProblem::NoSecret) => {
-            "Nothing was changed. Run it at a terminal, or give the new passphrase with --new-passphrase-file FILE.".to_owned()
+            "Nothing was changed. Run it at a terminal, or give the new passphrase with \
+             --new-passphrase-file FILE."
+                .to_owned()
         }
         VaultError::KeyNotKept(
-            KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. } | KeyProblem::WrongKey { .. },
-        ) => {
-            "Nothing was changed. Remove that slot first, and add one anew afterwards: clawkeep key remove SLOT".to_owned()
-        }
+            KeyProblem::Provided { .. }
+            | KeyProblem::NoKeyFile { .. }
+            | KeyProblem::WrongKey { .. },
+        ) => "Nothing was changed. Remove that slot first, and add one anew afterwards: clawkeep \
+             key remove SLOT"
+            .to_owned(),
         VaultError::KeyNotKept(KeyProblem::UnknownKind { .. }) => {
             "Nothing was changed. Use the version of clawkeep that added it.".to_owned()
         }
@@ -57,20 +70,32 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
             file_remedy(error)?
         ),
         VaultError::KeyNotKept(_) => {
-            "Nothing was created. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
+            "Nothing was created. Choose another place for the key: clawkeep init --key keyfile, \
+             or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)"
+                .to_owned()
         }
-        VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
+        VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove \
+            SLOT"
+            .to_owned(),
         VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
-        VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
-        VaultError::LogInUse { .. } => "Restart clawkeep watch, or whatever has the vault open, and run the command again.".to_owned(),
-        VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
+        VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key \
+            add"
+        .to_owned(),
+        VaultError::LogInUse { .. } => "Restart clawkeep watch, or whatever has the vault open, \
+            and run the command again."
+            .to_owned(),
+        VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the \
+            command again."
+            .to_owned(),
         VaultError::Storage { path, .. } => match error.system_error() {
             Some(error) => file_remedy(error)?,
             None => inspect_command(path),
         },
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
-        VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
+        VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see \
+            how to repair it: clawkeep doctor"
+            .to_owned(),
         _ => return None,
     })
 }
@@ -90,11 +115,13 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     let way = match vault {
         Place::New => format!("Name a file {place}, with --vault FILE or CLAWKEEP_VAULT."),
         Place::Existing => format!(
-            "Reading works here. To write, move it to a file {place}, and use only that: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT."
+            "Reading works here. To write, move it to a file {place}, and use only that: clawkeep \
+             backup create FILE, then --vault FILE or CLAWKEEP_VAULT."
         ),
     };
     format!(
-        "{way} If only this system uses {mount}, and no other path leads to it, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
+        "{way} If only this system uses {mount}, and no other path leads to it, set \
+         allow_shared_storage = true under [clawkeep] in clawkeep.toml."
     )
 }
 
@@ -111,7 +138,8 @@ pub(crate) enum Place {
 /// there.
 fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
     let dir = path.parent().unwrap_or(path);
-    let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
+    let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup \
+        create FILE, then --vault FILE.";
     match reason {
         ReadOnlyReason::Medium { mount: Some(mount) } => format!(
             "Reading works here. To write, mount {} without the option ro. {copy}",
@@ -127,7 +155,8 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
             format!("Reading works here. {}", remedy_of(cause))
         }
         ReadOnlyReason::Permission { path: place, .. } => format!(
-            "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
+            "Reading works here. To write, run the command as the user who may: ls -ld {} {}. \
+             {copy}",
             shell_shown_path(dir),
             shell_shown_path(if place == dir { path } else { place })
         ),
@@ -139,7 +168,9 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     Some(match error {
         BackupError::Vault(VaultError::Unopened { .. }) => {
-            "Nothing was changed. Use another backup, or restore this one anyway with --force.".to_owned()
+            "Nothing was changed. Use another backup, or restore this one anyway with \
+             --force."
+                .to_owned()
         }
         BackupError::Vault(VaultError::Damaged { .. } | VaultError::Foreign { .. }) => {
             "Nothing was changed. Use another backup.".to_owned()
@@ -157,7 +188,9 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
         }
         BackupError::Itself { .. } => "Name a backup of it.".to_owned(),
         BackupError::NoVaultThere { .. } => {
-            "Nothing was changed. If this is what remains of the vault: --force. The damaged file is kept beside it.".to_owned()
+            "Nothing was changed. If this is what remains of the vault: --force. The damaged file \
+             is kept beside it."
+                .to_owned()
         }
         BackupError::HasLog { .. } => {
             "Nothing was changed. Make a backup with: clawkeep backup create FILE".to_owned()
@@ -167,7 +200,8 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
 }
 
 /// The remedy when a limit prevents access to the keychain.
-const RAISE_LIMIT: &str = "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)";
+const RAISE_LIMIT: &str = "Raise that limit where clawkeep is started: ulimit -u, ulimit -n \
+    (TasksMax=, LimitNOFILE= in a unit)";
 
 fn is_at_limit(problem: &KeyProblem) -> bool {
     matches!(
@@ -200,7 +234,9 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         _ => None,
     }) {
         return format!(
-            "Give the right one. clawkeep creates no slot that costs so much: somebody else added it, or another version did. Open the vault with another of its keys, and remove it: clawkeep key remove {slot}"
+            "Give the right one. clawkeep creates no slot that costs so much: somebody else added \
+             it, or another version did. Open the vault with another of its keys, and remove it: \
+             clawkeep key remove {slot}"
         );
     }
     if any(|problem| matches!(problem, KeyProblem::NoSuchSlot)) {
@@ -216,7 +252,9 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
             KeyProblem::BadParameters { .. } | KeyProblem::AlteredSlot { .. }
         )
     }) {
-        return "The vault was modified outside clawkeep. Use another of its keys, or put back a backup.".to_owned();
+        return "The vault was modified outside clawkeep. Use another of its keys, or put back a \
+            backup."
+            .to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
         let has_file = any(|problem| matches!(problem, KeyProblem::NoKeyFile { .. }));
@@ -225,7 +263,9 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
             false => "",
         };
         return format!(
-            "{also}Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain of the vault works too."
+            "{also}Run it at a terminal, or give the passphrase or a recovery code with \
+             --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain of the \
+             vault works too."
         );
     }
     if any(|problem| match problem {
@@ -233,7 +273,8 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         KeyProblem::WrongKey { place } => place == KEYCHAIN,
         _ => false,
     }) {
-        return "Unlock the keychain that holds it, or put its item back from a copy. No new key can open this vault."
+        return "Unlock the keychain that holds it, or put its item back from a copy. No new key \
+            can open this vault."
             .to_owned();
     }
     if let Some(error) = problems.iter().find_map(|problem| match problem {
@@ -243,7 +284,8 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return keychain_remedy(error);
     }
     format!(
-        "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault{}.",
+        "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new \
+         key can open this vault{}.",
         match problems {
             [KeyProblem::NoKeyFile { .. } | KeyProblem::WrongKey { .. }] =>
                 ", and it has no other key slot",
@@ -270,12 +312,14 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
         {
             let home = closed_home(path)?;
             format!(
-                "The home directory is {}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …",
+                "The home directory is {}, where this user can make no files. Name one of yours: \
+                 HOME=DIR clawkeep …",
                 shell_shown_path(home)
             )
         }
         FileError::NoRuntimeDir { .. } => {
-            "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
+            "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another \
+             clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
                 .to_owned()
         }
         FileError::Io { path, source, .. } => match Cause::of(source, path) {
@@ -322,7 +366,8 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         // processes in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::Held { path, pid } => Some(format!(
-            "Run the command again. If process {pid} does not run, here or in a container: {REMOVE_COMMAND} {}",
+            "Run the command again. If process {pid} does not run, here or in a container: \
+             {REMOVE_COMMAND} {}",
             shell_shown_path(path)
         )),
         LockError::Unusable { path, .. } => Some(format!(

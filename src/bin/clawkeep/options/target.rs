@@ -94,8 +94,8 @@ pub(crate) fn write(
     Ok(sync_dir(dir)?)
 }
 
-/// A copy may replace an older copy and nothing else: no store, login, setting, key or vault. Without a configuration that can be
-/// read it is not known where the stores are.
+/// A copy may replace an older copy and nothing else: no store, login, setting, key or vault.
+/// Without a configuration that can be read it is not known where the stores are.
 pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     if is_stdout(to) {
         return Ok(());
@@ -151,8 +151,8 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Refuses a copy of a store in a directory of OpenClaw's, which fails beside one, or has its own of that
-/// name.
+/// Refuses a copy of a store in a directory of OpenClaw's, which fails beside one, or has its own
+/// of that name.
 pub(crate) fn check_not_openclaws(context: &Context, to: &Path) -> Result<(), Failure> {
     let found = match is_stdout(to) {
         true => None,

@@ -1,4 +1,5 @@
-//! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339; how long something lasts: `365d`, `12h`.
+//! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339; how long something
+//! lasts: `365d`, `12h`.
 
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _};
 use clawkeep::domain::{UnixMs, span_ms};
@@ -66,12 +67,15 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
             .ok()?
             .and_hms_opt(0, 0, 0)
     });
-    naive
-        .and_then(local)
-        .ok_or_else(|| "a time is a span such as 30m, 12h, 7d, 2w, or now, today, yesterday, or 2026-01-09, or 2026-01-09 14:30, or RFC 3339".to_owned())
+    naive.and_then(local).ok_or_else(|| {
+        "a time is a span such as 30m, 12h, 7d, 2w, or now, today, yesterday, or \
+            2026-01-09, or 2026-01-09 14:30, or RFC 3339"
+            .to_owned()
+    })
 }
 
-/// An instant of the local clock. One that it skipped, since summer time begins, is as much later as it skipped.
+/// An instant of the local clock. One that it skipped, since summer time begins, is as much later
+/// as it skipped.
 fn local(naive: NaiveDateTime) -> Option<TimeArg> {
     let at = |naive: NaiveDateTime| Local.from_local_datetime(&naive).earliest();
     let at = at(naive).or_else(|| at(naive.checked_add_signed(TimeDelta::hours(1))?))?;
@@ -92,7 +96,8 @@ impl Lifetime {
 /// Reads a lifetime as the reference does: a number, also with a fraction, and `ms`, `s`, `m`, `h`
 /// or `d`; days if there is no unit.
 pub(crate) fn lifetime(raw: &str) -> Result<Lifetime, String> {
-    /// What a store's time can be, in milliseconds: the largest number that JavaScript counts exactly.
+    /// What a store's time can be, in milliseconds: the largest number that JavaScript counts
+    /// exactly.
     const LONGEST_MS: f64 = ((1_u64 << 53) - 1) as f64;
     let complaint = || "Invalid duration (e.g. 365d, 12h, 30m)".to_owned();
     let raw = raw.trim().to_lowercase();

@@ -30,8 +30,9 @@ pub(crate) struct SubjectArgs {
 /// Selects events by kind, origin and outcome.
 #[derive(Debug, Default, Args)]
 pub(crate) struct KindArgs {
-    /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint, expiry, export, import, key,
-    /// order, profile, refresh, session, store, sync, vault); may be given more than once
+    /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint,
+    /// expiry, export, import, key, order, profile, refresh, session, store, sync, vault); may be
+    /// given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
     #[command(flatten)]

@@ -99,8 +99,8 @@ fn failed(error: csv::Error) -> Failure {
     })
 }
 
-/// Ids come from outside. A spreadsheet takes a cell that begins so for a formula: an apostrophe makes it a text. And a terminal
-/// that it is printed on must not take a part of it for a command.
+/// Ids come from outside. A spreadsheet takes a cell that begins so for a formula: an apostrophe
+/// makes it a text. And a terminal that it is printed on must not take a part of it for a command.
 fn harmless(cell: &str) -> String {
     let cell = one_line(cell);
     if cell.starts_with(['=', '+', '-', '@']) && cell.parse::<i64>().is_err() {

@@ -4,7 +4,8 @@ use clawkeep::audit::ProfileRef;
 
 use crate::terminal::text::one_line;
 
-/// A profile under the name that `history` gives it: the agent in front unless it is the main one. Safe to print.
+/// A profile under the name that `history` gives it: the agent in front unless it is the main one.
+/// Safe to print.
 pub(crate) fn name(whose: &ProfileRef) -> String {
     let agent = whose.agent.as_deref().filter(|agent| *agent != "main");
     match agent {

@@ -16,7 +16,8 @@ pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<()
         let changed = StorePlace::of_file(&path)?.modified();
         if let Some(at) = changed.filter(|at| *at > known) {
             context.ui.note(&format!(
-                "Note: another program changed {} at {}, after clawkeep last read it. To record its uses: clawkeep sync",
+                "Note: another program changed {} at {}, after clawkeep last read it. To record \
+                 its uses: clawkeep sync",
                 context.layout.shorten_home(&path),
                 local_minute(at.0)
             ));

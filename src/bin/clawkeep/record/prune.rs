@@ -8,7 +8,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::local_minute;
 
-/// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a day.
+/// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a
+/// day.
 const SLACK: i64 = 24 * 3_600_000;
 /// How long the record must have continued after a time before that time is trusted, in
 /// milliseconds: 7 days.
@@ -36,7 +37,8 @@ pub(crate) fn prune(
         && let Err(error) = vault.compact()
     {
         context.ui.note(&format!(
-            "Note: the freed space is not returned to the file system yet ({error}); later events use it."
+            "Note: the freed space is not returned to the file system yet ({error}); later events \
+             use it."
         ));
     }
     Ok(pruned)

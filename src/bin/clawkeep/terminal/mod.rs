@@ -1,4 +1,5 @@
-//! The terminal and the person at it: answers, messages, questions, colour, tables, progress, signals.
+//! The terminal and the person at it: answers, messages, questions, colour, tables, progress,
+//! signals.
 
 pub(crate) mod colour;
 pub(crate) mod notices;

@@ -48,7 +48,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 _ => "is another login now; whether it is the same account is unknown",
             };
             format!(
-                "Warning: {profile} {change}. It came from {place}. To keep both, see: clawkeep doctor"
+                "Warning: {profile} {change}. It came from {place}. To keep both, see: clawkeep \
+                 doctor"
             )
         }
         Notice::SetAside {
@@ -67,7 +68,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             }
         ),
         Notice::Removed { path } => format!(
-            "Note: {} was imported into the vault and removed, as clawkeep.export asks. To use its credentials: clawkeep token, clawkeep exec",
+            "Note: {} was imported into the vault and removed, as clawkeep.export asks. To use \
+             its credentials: clawkeep token, clawkeep exec",
             path.display()
         ),
         Notice::Imported { profiles, removed } => {
@@ -91,21 +93,26 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             )
         }
         Notice::NotSynced { reason } => format!(
-            "Note: nothing was synced, since the vault can only be read: {reason}. This is what the vault holds; auth-profiles.json or another program's login differs from it."
+            "Note: nothing was synced, since the vault can only be read: {reason}. This is what \
+             the vault holds; auth-profiles.json or another program's login differs from it."
         ),
         Notice::NotRecorded { error } => {
             format!("Warning: cannot record what changed: {error}. The next command tries again.")
         }
         Notice::RefreshRescued { profile } => format!(
-            "Note: a refresh of {} was interrupted. Its new tokens were kept, and clawkeep imported them.",
+            "Note: a refresh of {} was interrupted. Its new tokens were kept, and clawkeep \
+             imported them.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshInterrupted { profile } => format!(
-            "Warning: a refresh of {} was interrupted before an answer arrived. Its refresh token may already be used up; the next use tries it once.",
+            "Warning: a refresh of {} was interrupted before an answer arrived. Its refresh token \
+             may already be used up; the next use tries it once.",
             shown_id(profile.as_str())
         ),
         Notice::RefreshUnopened { profile, aside } => format!(
-            "Warning: the answer to an interrupted refresh of {} does not open: it was damaged or altered. The refresh token is used up and is not sent again. Log in again; clawkeep doctor says how. The answer is kept as {}.",
+            "Warning: the answer to an interrupted refresh of {} does not open: it was damaged or \
+             altered. The refresh token is used up and is not sent again. Log in again; clawkeep \
+             doctor says how. The answer is kept as {}.",
             profile.as_ref().map_or_else(
                 || "a login".to_owned(),
                 |profile| shown_id(profile.as_str())
@@ -120,7 +127,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             undoes,
             writer,
         } => format!(
-            "Warning: {} was written back by {} as an old copy, from before a command changed it. {} The store was written again. To set the old state, use clawkeep.",
+            "Warning: {} was written back by {} as an old copy, from before a command changed it. \
+             {} The store was written again. To set the old state, use clawkeep.",
             path.display(),
             written_by(writer),
             kept(undoes)
@@ -130,7 +138,9 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             path,
             writer,
         } => format!(
-            "Warning: {} is an old copy, which {} keeps writing back. The vault keeps what commands changed since, and hands out nothing that they removed; the file is left as it is. Restart that program, then: clawkeep export{}",
+            "Warning: {} is an old copy, which {} keeps writing back. The vault keeps what \
+             commands changed since, and hands out nothing that they removed; the file is left as \
+             it is. Restart that program, then: clawkeep export{}",
             path.display(),
             written_by(writer),
             of_agent(agent)
@@ -141,14 +151,17 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             profiles,
             writer,
         } => format!(
-            "Warning: {} was written by {} without {}. The vault keeps removed credentials for 30 days. To put one back: {}",
+            "Warning: {} was written by {} without {}. The vault keeps removed credentials for 30 \
+             days. To put one back: {}",
             path.display(),
             written_by(writer),
             shown_ids(profiles.iter().map(String::as_str)),
             restoring(agent, profiles)
         ),
         Notice::Withheld { openclaw } => format!(
-            "Note: {} belongs to a newer gateway, OpenClaw, {}, so clawkeep writes none there; the vault has every change. To write one elsewhere: clawkeep export --to FILE --reveal",
+            "Note: {} belongs to a newer gateway, OpenClaw, {}, so clawkeep writes none there; \
+             the vault has every change. To write one elsewhere: clawkeep export --to FILE \
+             --reveal",
             openclaw.root.display(),
             openclaw.why_not_written()
         ),
@@ -162,7 +175,8 @@ pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     match notice {
         _ if is_of_our_name(notice) && program_name::is_called_as_gateway() => None,
         Notice::PlainCopy { path } => Some(format!(
-            "Note: wrote {}, a copy of the credentials in plain text, for the gateway. To turn it off: set export = \"off\" under [clawkeep] in {}, then run: clawkeep sync",
+            "Note: wrote {}, a copy of the credentials in plain text, for the gateway. To turn it \
+             off: set export = \"off\" under [clawkeep] in {}, then run: clawkeep sync",
             layout.shorten_home(path),
             layout.shorten_home(&layout.settings_file)
         )),

@@ -24,7 +24,8 @@ fn message(at: Option<&Location<'_>>) -> String {
         format!(" at {}:{}", at.file(), at.line())
     });
     format!(
-        "Error: clawkeep has a bug{place}; what it committed before is kept\n  Please report it, with that place and the command."
+        "Error: clawkeep has a bug{place}; what it committed before is kept\n  Please report it, \
+         with that place and the command."
     )
 }
 

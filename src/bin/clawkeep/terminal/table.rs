@@ -9,8 +9,8 @@ const NARROWEST: usize = 8;
 /// This many characters, at least, the last column has; else it is left out with what does not fit.
 const LAST: usize = 12;
 
-/// A table, fitted to the terminal's width where there is one; nothing without rows. Cells are lines: what comes from outside has
-/// gone through [`crate::terminal::text::one_line`].
+/// A table, fitted to the terminal's width where there is one; nothing without rows. Cells are
+/// lines: what comes from outside has gone through [`crate::terminal::text::one_line`].
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     rows: &[[String; N]],
@@ -86,7 +86,8 @@ impl<const N: usize> Columns<N> {
             .is_none_or(|terminal| needed <= terminal + GAP)
     }
 
-    /// Takes from the widest column, one character after the other, until there is room for the last.
+    /// Takes from the widest column, one character after the other, until there is room for the
+    /// last.
     fn narrow(&mut self, terminal: usize) {
         let Some((last, others)) = self.widths.split_last_mut() else {
             return;

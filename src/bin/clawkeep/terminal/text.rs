@@ -41,7 +41,8 @@ pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
     Zeroizing::new(escaped_lines(json).into_owned())
 }
 
-/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer than 128 characters.
+/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer
+/// than 128 characters.
 pub(crate) fn shown_id(text: &str) -> String {
     const ID_MAX: usize = 128;
     let line = one_line(text);
@@ -57,8 +58,8 @@ pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
     shown.join(", ")
 }
 
-/// Text of several lines for people, made of parts that others may have written. Of escape sequences only the colours of
-/// this program are let through, and only where it may use colour.
+/// Text of several lines for people, made of parts that others may have written. Of escape
+/// sequences only the colours of this program are let through, and only where it may use colour.
 pub(crate) fn shown(text: &str, colour: bool) -> String {
     const COLOURS: [&str; 4] = ["\u{1b}[0m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
     let mut out = String::with_capacity(text.len());

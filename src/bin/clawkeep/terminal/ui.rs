@@ -34,7 +34,8 @@ impl Ui {
         self.colour.on(io::stdout().is_terminal())
     }
 
-    /// Columns of the terminal the answer goes to; `None` when it goes elsewhere, and is then not cut.
+    /// Columns of the terminal the answer goes to; `None` when it goes elsewhere, and is then not
+    /// cut.
     pub(crate) fn width(&self) -> Option<usize> {
         let out = io::stdout();
         if !out.is_terminal() {

@@ -23,7 +23,9 @@ use crate::record::json::fields;
 pub(crate) enum Audit {
     /// Prove that no event was altered, dropped, inserted or reordered
     #[command(
-        after_help = "Examples:\n  clawkeep audit verify                    against the head that the last command kept\n  clawkeep audit verify --head saved.head  against one you kept elsewhere"
+        after_help = "Examples:\n  clawkeep audit verify                    against the head that \
+            the last command kept\n  clawkeep audit verify --head saved.head  against one you \
+            kept elsewhere"
     )]
     Verify(Verify),
     /// Print the record's head, to be kept elsewhere
@@ -170,9 +172,13 @@ impl Verify {
             )
         });
         let compared = compared.map(|compared| match compared.pruned {
-            0 => format!(" All {} events of the export are in it as they were.", compared.same),
+            0 => format!(
+                " All {} events of the export are in it as they were.",
+                compared.same
+            ),
             pruned => format!(
-                " Of the export's events {} are in it as they were, and {pruned} were pruned since.",
+                " Of the export's events {} are in it as they were, and {pruned} were pruned \
+                 since.",
                 compared.same
             ),
         });

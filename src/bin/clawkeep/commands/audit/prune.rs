@@ -14,10 +14,13 @@ use crate::terminal::text::local_minute;
 /// vault, and leave a checkpoint that proves them
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl && clawkeep audit prune --before 400d\n  clawkeep audit prune   what clawkeep.retention in clawkeep.toml says; `clawkeep sync` does it too, once a day"
+    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl && clawkeep \
+        audit prune --before 400d\n  clawkeep audit prune   what clawkeep.retention in \
+        clawkeep.toml says; `clawkeep sync` does it too, once a day"
 )]
 pub(crate) struct AuditPrune {
-    /// Remove events before this time: 400d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339 [default: clawkeep.retention]
+    /// Remove events before this time: 400d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+    /// [default: clawkeep.retention]
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     before: Option<TimeArg>,
     /// Do not ask first
@@ -35,7 +38,8 @@ impl AuditPrune {
             Some(before) => before.resolve(now),
             None => context.own()?.prune_before(now).ok_or_else(|| {
                 Failure::BadArgument(
-                    "cannot prune: no time is set. Pass --before TIME, or set clawkeep.retention = \"400d\" in clawkeep.toml"
+                    "cannot prune: no time is set. Pass --before TIME, or set clawkeep.retention \
+                     = \"400d\" in clawkeep.toml"
                         .to_owned(),
                 )
             })?,
@@ -48,7 +52,8 @@ impl AuditPrune {
         }
         context.locked()?.require_writable()?; // pruning never creates a vault
         let question = format!(
-            "Remove the events before {} permanently, except the newest change of each profile and the upgrade of the vault?",
+            "Remove the events before {} permanently, except the newest change of each profile \
+             and the upgrade of the vault?",
             local_minute(before.0)
         );
         // A script that passes the time means it.

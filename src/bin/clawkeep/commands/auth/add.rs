@@ -30,7 +30,8 @@ impl Add {
             return Err(Failure::Refused {
                 what: "models auth add asks questions, and there is no terminal to ask them on"
                     .to_owned(),
-                next: "Give the secret on stdin: clawkeep models auth paste-token --provider NAME < file"
+                next: "Give the secret on stdin: clawkeep models auth paste-token --provider NAME \
+                    < file"
                     .to_owned(),
             });
         }

@@ -15,7 +15,8 @@ use crate::terminal::text::{self, shown_id};
 /// Which credentials would be tried, in order.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth candidates --provider anthropic\n  clawkeep models auth candidates --provider anthropic --prefer anthropic:work --json"
+    after_help = "Examples:\n  clawkeep models auth candidates --provider anthropic\n  clawkeep \
+        models auth candidates --provider anthropic --prefer anthropic:work --json"
 )]
 pub(crate) struct Candidates {
     /// The provider, for example anthropic

@@ -27,7 +27,8 @@ pub(crate) fn check_known(
             agent.name,
             agent.dir.display()
         ),
-        next: "Name one that is there, add it to agents.list of the configuration, or make its directory."
+        next: "Name one that is there, add it to agents.list of the configuration, or make its \
+            directory."
             .to_owned(),
     })
 }
@@ -92,7 +93,8 @@ pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure
             one_line(&reference.describe())
         ),
         next: format!(
-            "Choose another id with --profile-id; or remove the reference first: clawkeep models auth remove {}",
+            "Choose another id with --profile-id; or remove the reference first: clawkeep models \
+             auth remove {}",
             shell_word(id)
         ),
     })

@@ -15,7 +15,9 @@ use crate::terminal::text::{one_line, shown_id};
 /// Keep a stored login although its program is logged out or has another one.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep models auth keep anthropic:claude-cli\n\nclawkeep hands out the stored login until it expires, without a warning. The decision holds until the program logs in or out again."
+    after_help = "Example:\n  clawkeep models auth keep anthropic:claude-cli\n\nclawkeep hands \
+        out the stored login until it expires, without a warning. The decision holds until the \
+        program logs in or out again."
 )]
 pub(crate) struct Keep {
     /// The profile
@@ -28,7 +30,9 @@ pub(crate) struct Keep {
 /// Replace a stored login by the one that its program has now.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep models auth adopt anthropic:claude-cli\n\nFor a login that was not imported, since it expires earlier than the stored one or is another account's. Where it is in another CLAUDE_CONFIG_DIR, set that variable for this command, too."
+    after_help = "Example:\n  clawkeep models auth adopt anthropic:claude-cli\n\nFor a login that \
+        was not imported, since it expires earlier than the stored one or is another account's. \
+        Where it is in another CLAUDE_CONFIG_DIR, set that variable for this command, too."
 )]
 pub(crate) struct Adopt {
     /// The profile
@@ -51,7 +55,8 @@ impl Keep {
             Keeping::Kept(count) => {
                 let places = if count == 1 { "login" } else { "logins" };
                 format!(
-                    "Kept {id}. It is handed out until it expires; nothing is reported of {count} other {places} any more.\n"
+                    "Kept {id}. It is handed out until it expires; nothing is reported of {count} \
+                     other {places} any more.\n"
                 )
             }
             Keeping::NothingToKeep => {
@@ -94,7 +99,8 @@ impl Adopt {
         let is_new = loaded.before.is_some();
         context.ui.answer(&if is_new {
             format!(
-                "Stored the login in {place} as {id}. Put the earlier one back with: clawkeep models auth restore {id}\n"
+                "Stored the login in {place} as {id}. Put the earlier one back with: clawkeep \
+                 models auth restore {id}\n"
             )
         } else {
             format!("{id} is the login in {place} already.\n")

@@ -22,7 +22,8 @@ use crate::terminal::text::{local_minute, one_line, shown_rest};
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth list --provider anthropic --json"
+    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth list --provider \
+        anthropic --json"
 )]
 pub(crate) struct List {
     /// Only this provider's

@@ -1,4 +1,5 @@
-//! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another device.
+//! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another
+//! device.
 
 use std::process::{Command, Stdio};
 
@@ -40,7 +41,12 @@ const CODEX_ACCOUNT: &str = "chatgpt_account_id";
 /// Log in at a provider, in a browser.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for the address of the last page\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
+    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                \
+        opens a browser on this machine\n  clawkeep models auth login --provider openai-codex \
+        --no-browser   over SSH: prints an address, asks for the address of the last page\n  \
+        clawkeep models auth login --provider acme --device                prints a code to type \
+        on another device (acme: see below)\n\nA provider that is not built in needs token_url, \
+        client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
 )]
 pub(crate) struct Login {
     /// The provider, for example openai-codex
@@ -255,7 +261,8 @@ fn in_browser(
     };
     show_url(context, &format!("{begin} {}:", provider.id), url.as_str());
     context.ui.note(&format!(
-        "Waiting {} minutes for it to come back. A browser on another machine cannot: use --no-browser for that.",
+        "Waiting {} minutes for it to come back. A browser on another machine cannot: use \
+         --no-browser for that.",
         WAIT.as_secs() / 60
     ));
     let _progress = context.ui.progress("Waiting for the browser");
@@ -268,7 +275,8 @@ fn in_browser(
         if !refused.contains(&uid) {
             refused.push(uid);
             context.ui.warn(&format!(
-                "Warning: another user of this machine (uid {uid}) answered in place of your browser, and was refused. Still waiting."
+                "Warning: another user of this machine (uid {uid}) answered in place of your \
+                 browser, and was refused. Still waiting."
             ));
         }
     })?;
@@ -296,7 +304,8 @@ fn by_pasting(
     );
     show_url(context, &begin, login.url().as_str());
     context.ui.note(
-        "The browser's last page does not open. Copy its address of that page (or code#state, if it shows that).",
+        "The browser's last page does not open. Copy its address of that page (or code#state, if \
+         it shows that).",
     );
     let question = "Paste it here; it does not show";
     let pasted = prompt::secret_line(question).map_err(NotLoggedIn::Asking)?;
@@ -375,7 +384,8 @@ impl NewLogin<'_> {
         doc: &StoreDoc,
         borrowed: &BTreeMap<String, Borrowed>,
     ) -> Result<Edited, Failure> {
-        checks::check_not_borrowed(borrowed, &self.id)?; // the id may be made of what the provider says
+        // the id may be made of what the provider says
+        checks::check_not_borrowed(borrowed, &self.id)?;
         checks::check_no_reference(doc, self.id.as_str())?;
         check_not_others(doc, &self.id, &self.provider.id)?;
         let entry = self.entry(doc.get(Section::Profiles, self.id.as_str()));
@@ -404,7 +414,8 @@ impl NewLogin<'_> {
             ("email", self.email.as_deref().and_then(text)),
             ("accountId", self.account().as_deref().and_then(text)),
         ];
-        // Secrets of an earlier login, or of another kind of credential, that this one does not bring.
+        // Secrets of an earlier login, or of another kind of credential, that this one does not
+        // bring.
         let gone = ["token", "key", "idToken"];
         let mut entry = Map::new();
         let earlier = before.and_then(Value::as_object);
@@ -449,7 +460,8 @@ impl NewLogin<'_> {
         }
         if self.tokens.refresh.is_none() {
             context.ui.note(&format!(
-                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it expires.",
+                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it \
+                 expires.",
                 self.provider.id, self.id
             ));
         }

@@ -19,7 +19,9 @@ use crate::terminal::text::{self, shown_id};
 /// Report the result of using a credential.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth mark anthropic:work --used\n  clawkeep models auth mark anthropic:work --failed rate_limit   in cooldown for 1, 5, 25, then 60 minutes\n  clawkeep models auth mark anthropic:work --clear"
+    after_help = "Examples:\n  clawkeep models auth mark anthropic:work --used\n  clawkeep models \
+        auth mark anthropic:work --failed rate_limit   in cooldown for 1, 5, 25, then 60 \
+        minutes\n  clawkeep models auth mark anthropic:work --clear"
 )]
 pub(crate) struct Mark {
     /// The profile

@@ -23,7 +23,8 @@ use crate::failure::Failure;
 /// `models auth …`
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth candidates --provider anthropic"
+    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth candidates \
+        --provider anthropic"
 )]
 pub(crate) enum Auth {
     /// Show an agent's credentials, secrets masked

@@ -21,7 +21,8 @@ const RECORDED_MAX: usize = 64;
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth order get --provider anthropic\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
+    after_help = "Examples:\n  clawkeep models auth order get --provider anthropic\n  clawkeep \
+        models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
 )]
 pub(crate) enum Order {
     /// Show the override, if there is one
@@ -29,7 +30,8 @@ pub(crate) enum Order {
     Get(Get),
     /// Set the override: only these are tried, in this order
     #[command(
-        after_help = "Example:\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
+        after_help = "Example:\n  clawkeep models auth order set --provider anthropic \
+            anthropic:claude-cli anthropic:work"
     )]
     Set(Set),
     /// Remove the override
@@ -181,7 +183,8 @@ impl Clear {
     }
 }
 
-/// The store's keys that mean `provider`: at most one after a change of ours, but other programs may write others.
+/// The store's keys that mean `provider`: at most one after a change of ours, but other programs
+/// may write others.
 fn keys_for<'d>(doc: &'d StoreDoc, provider: &ProviderId) -> Vec<&'d str> {
     doc.entries(Section::Order)
         .map(|(key, _)| key)

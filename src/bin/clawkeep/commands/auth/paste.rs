@@ -1,4 +1,5 @@
-//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the store.
+//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the
+//! store.
 
 use clap::Args;
 use clawkeep::audit::Origin;
@@ -20,20 +21,25 @@ use crate::terminal::prompt;
 /// Store a token that is pasted at a prompt or given on stdin.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth paste-token --provider anthropic                    asks for it, without echo\n  clawkeep models auth paste-token --provider anthropic --expires-in 365d < token.txt"
+    after_help = "Examples:\n  clawkeep models auth paste-token --provider \
+        anthropic                    asks for it, without echo\n  clawkeep models auth \
+        paste-token --provider anthropic --expires-in 365d < token.txt"
 )]
 pub(crate) struct PasteToken {
     #[command(flatten)]
     target: Target,
     /// When it expires, from now: 365d, 12h, 30m; without a unit, days
-    #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime,
+        allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
 }
 
 /// Store an API key that is pasted at a prompt or given on stdin.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth paste-api-key --provider openai                  asks for it, without echo\n  clawkeep models auth paste-api-key --provider openai --profile-id openai:work < key.txt"
+    after_help = "Examples:\n  clawkeep models auth paste-api-key --provider \
+        openai                  asks for it, without echo\n  clawkeep models auth paste-api-key \
+        --provider openai --profile-id openai:work < key.txt"
 )]
 pub(crate) struct PasteApiKey {
     #[command(flatten)]
@@ -99,7 +105,8 @@ impl Target {
             expires,
             means,
         };
-        let mut vault = context.vault()?; // before the question: without the vault the secret would be typed in vain
+        // before the question: without the vault the secret would be typed in vain
+        let mut vault = context.vault()?;
         paste.check(context, &vault)?;
         let secret = paste.ask()?;
         paste.store(context, &mut vault, &secret)

@@ -23,7 +23,8 @@ use crate::terminal::text::shown_id;
 /// Remove a credential.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth remove anthropic:manual         asks first\n  clawkeep models auth remove anthropic:manual --yes"
+    after_help = "Examples:\n  clawkeep models auth remove anthropic:manual         asks first\n  \
+        clawkeep models auth remove anthropic:manual --yes"
 )]
 pub(crate) struct Remove {
     /// The profile
@@ -40,7 +41,8 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
-        let loaded = context.load_silently(&mut vault, &agent)?; // the change loads again, and reports
+        // the change loads again, and reports
+        let loaded = context.load_silently(&mut vault, &agent)?;
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
         let credential = credential.ok_or_else(|| checks::missing(&agent, id))?;
@@ -49,7 +51,8 @@ impl Remove {
         if !self.yes {
             if !prompt::is_possible() {
                 return Err(Failure::BadArgument(format!(
-                    "removing {what} needs confirmation, and there is no terminal to ask on; pass --yes"
+                    "removing {what} needs confirmation, and there is no terminal to ask on; pass \
+                     --yes"
                 )));
             }
             let question = format!("Remove {what} from agent {}?", agent.name);
@@ -163,7 +166,10 @@ fn is_elsewhere(
         }
     }
     for other in context.every_agent(vault)? {
-        let has = |reading: &StoreReading| matches!(reading, StoreReading::Parsed { doc, .. } if doc.get(Section::Profiles, id).is_some());
+        let has = |reading: &StoreReading| {
+            matches!(reading, StoreReading::Parsed { doc,
+            .. } if doc.get(Section::Profiles, id).is_some())
+        };
         let reading = StorePlace::of_agent(&other.dir).and_then(|place| place.read());
         if other.dir != agent.dir && reading.is_ok_and(|reading| has(&reading)) {
             return Ok(true);

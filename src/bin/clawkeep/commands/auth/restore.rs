@@ -18,7 +18,9 @@ use crate::terminal::text::{local_minute, one_line, shown_id};
 #[derive(Debug, Args)]
 #[command(
     disable_version_flag = true,
-    after_help = "Examples:\n  clawkeep models auth restore openai:default --list         which versions are kept\n  clawkeep models auth restore openai:default                the newest of them\n  clawkeep models auth restore openai:default --version 3"
+    after_help = "Examples:\n  clawkeep models auth restore openai:default --list         which \
+        versions are kept\n  clawkeep models auth restore openai:default                the \
+        newest of them\n  clawkeep models auth restore openai:default --version 3"
 )]
 pub(crate) struct Restore {
     /// The profile
@@ -64,7 +66,8 @@ impl Restore {
         if vault.is_spent(&Credential::of(entry.expose_secret()))? {
             return Err(Failure::Refused {
                 what: format!(
-                    "the refresh token of version {number} of {} is used up: a newer one replaced it",
+                    "the refresh token of version {number} of {} is used up: a newer one replaced \
+                     it",
                     shown_id(&id)
                 ),
                 next: "Nothing was changed. Log in again instead.".to_owned(),
@@ -77,7 +80,8 @@ impl Restore {
         })?;
         if Owner::of(&id) != Owner::Vault {
             context.ui.note(&format!(
-                "Note: {} is another program's login: the next command imports what that program has.",
+                "Note: {} is another program's login: the next command imports what that program \
+                 has.",
                 shown_id(&id)
             ));
         }

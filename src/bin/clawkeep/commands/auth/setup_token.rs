@@ -22,7 +22,8 @@ const CLAUDE: &str = "claude";
 /// Run `claude setup-token` on this terminal and import the login.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth setup-token\n  clawkeep models auth setup-token --yes   without asking first"
+    after_help = "Examples:\n  clawkeep models auth setup-token\n  clawkeep models auth \
+        setup-token --yes   without asking first"
 )]
 pub(crate) struct SetupToken {
     /// The provider; only anthropic has it
@@ -45,7 +46,8 @@ impl SetupToken {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let provider = ProviderId::new(&self.provider);
         let paste_instead = format!(
-            "Give a token on stdin instead: clawkeep models auth paste-token --provider {provider} < file"
+            "Give a token on stdin instead: clawkeep models auth paste-token --provider \
+             {provider} < file"
         );
         let refused = |what: &str| Failure::Refused {
             what: what.to_owned(),
@@ -53,7 +55,8 @@ impl SetupToken {
         };
         if provider.as_str() != "anthropic" {
             return Err(refused(
-                "Only --provider anthropic is supported for setup-token (uses `claude setup-token`).",
+                "Only --provider anthropic is supported for setup-token (uses `claude \
+                 setup-token`).",
             ));
         }
         if !prompt::is_possible() {

@@ -17,7 +17,9 @@ use crate::terminal::text::shown_id;
 /// Confirm where a login's tokens are sent.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep models auth trust openai-codex:default\n\nA login is pinned to the token endpoint that issued it. When the settings name another one, clawkeep sends nothing until you confirm it with this command, on a terminal."
+    after_help = "Example:\n  clawkeep models auth trust openai-codex:default\n\nA login is \
+        pinned to the token endpoint that issued it. When the settings name another one, clawkeep \
+        sends nothing until you confirm it with this command, on a terminal."
 )]
 pub(crate) struct Trust {
     /// The profile

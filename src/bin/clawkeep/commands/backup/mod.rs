@@ -20,7 +20,8 @@ use crate::terminal::text::{local_minute, one_line};
 /// Copies of the vault.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n  clawkeep backup verify ~/backup/vault-2026-11-25.db"
+    after_help = "Examples:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n  clawkeep \
+        backup verify ~/backup/vault-2026-11-25.db"
 )]
 pub(crate) enum Backup {
     /// Write a copy of the vault, while others go on using it
@@ -34,7 +35,9 @@ pub(crate) enum Backup {
 /// Write a copy of the vault, while others go on using it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n\nThe copy is encrypted like the vault and does not contain the keys. Keep a key elsewhere too: clawkeep key recovery"
+    after_help = "Example:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n\nThe copy is \
+        encrypted like the vault and does not contain the keys. Keep a key elsewhere too: \
+        clawkeep key recovery"
 )]
 pub(crate) struct Create {
     /// The file to create; must not exist
@@ -97,13 +100,15 @@ impl Create {
         );
         if !altered.is_empty() {
             context.ui.warn(&format!(
-                "Warning: the vault is damaged or was modified outside clawkeep, and so is this backup: {}. To see how to repair it: clawkeep doctor",
+                "Warning: the vault is damaged or was modified outside clawkeep, and so is this \
+                 backup: {}. To see how to repair it: clawkeep doctor",
                 altered.join(", ")
             ));
         }
         if vault.slots()?.len() == 1 {
             context.ui.note(
-                "Note: only one key opens this backup, and the backup does not contain it. Create a recovery code: clawkeep key recovery",
+                "Note: only one key opens this backup, and the backup does not contain it. Create \
+                 a recovery code: clawkeep key recovery",
             );
         }
         Ok(())
@@ -139,7 +144,8 @@ impl Verify {
                 _ => "",
             };
             context.ui.answer(&format!(
-                "The backup is complete: as of {as_of}, {} events{pruned}, the record verifies, {} encrypted cells open.\nVault: {}{}\nOpened with: key slot {} ({})\n",
+                "The backup is complete: as of {as_of}, {} events{pruned}, the record verifies, \
+                 {} encrypted cells open.\nVault: {}{}\nOpened with: key slot {} ({})\n",
                 found.record.events,
                 found.cells - found.unopened.len() as u64,
                 found.vault,

@@ -17,7 +17,9 @@ use crate::terminal::text::{local_minute, shown_ids};
 /// Replace the vault with a copy.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nclawkeep verifies the copy first. It keeps the vault that it replaces beside the new one, and imports credentials that are newer there."
+    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nclawkeep \
+        verifies the copy first. It keeps the vault that it replaces beside the new one, and \
+        imports credentials that are newer there."
 )]
 pub(crate) struct Restore {
     /// The copy
@@ -88,7 +90,8 @@ impl Restore {
                 if context.check_end(&vault).is_err() {
                     return Ok(()); // the restore may replace the vault because it does not open
                 }
-                context.keep_head(&vault); // the head that the record names as abandoned if this is interrupted
+                // the head that the record names as abandoned if this is interrupted
+                context.keep_head(&vault);
                 context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
                 Ok(())
             }
@@ -99,12 +102,14 @@ impl Restore {
     fn note(&self, context: &Context, done: &Restored) {
         if let Some(why) = &done.unread {
             context.ui.warn(&format!(
-                "Warning: no credential could be imported from the vault that was replaced, and the keys are the backup's: {why}"
+                "Warning: no credential could be imported from the vault that was replaced, and \
+                 the keys are the backup's: {why}"
             ));
         }
         if !done.carried.uncertain.is_empty() {
             context.ui.note(&format!(
-                "Note: the refresh tokens of {} may have been used up since the backup was made. The next use tries each once; if the provider refuses it, log in again.",
+                "Note: the refresh tokens of {} may have been used up since the backup was made. \
+                 The next use tries each once; if the provider refuses it, log in again.",
                 ids(&done.carried.uncertain)
             ));
         }

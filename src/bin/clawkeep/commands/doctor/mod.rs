@@ -33,7 +33,9 @@ const DIFFERENCE_MAX: usize = 32;
 /// Find problems, and repair what can be repaired safely.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep doctor                          on a terminal, asks before each repair\n  clawkeep doctor --repair                 makes every repair\n  clawkeep doctor --non-interactive --json  for monitoring: exit 1 while an error is left"
+    after_help = "Examples:\n  clawkeep doctor                          on a terminal, asks \
+        before each repair\n  clawkeep doctor --repair                 makes every repair\n  \
+        clawkeep doctor --non-interactive --json  for monitoring: exit 1 while an error is left"
 )]
 pub(crate) struct Doctor {
     /// Make every repair without asking

@@ -23,7 +23,8 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     let mut found = Vec::new();
     for other in &context.places.others {
         let message = format!(
-            "there are two vaults, {} (used) and {}: one login in both would be refreshed twice, which ends it",
+            "there are two vaults, {} (used) and {}: one login in both would be refreshed twice, \
+             which ends it",
             shown(vault),
             shown(other)
         );
@@ -44,7 +45,8 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
         );
         let finding = Finding::new(FindingId::VaultStray, message).path(path);
         found.push(finding.advice(
-            "If it is not yours, remove it. If it is a vault, make it readable, or open it with --vault.",
+            "If it is not yours, remove it. If it is a vault, make it readable, or open it with \
+             --vault.",
         ));
     }
     for path in &context.places.leftovers {
@@ -52,7 +54,8 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
             format!("{} is what a move of the vault left", shown(path))
         } else {
             format!(
-                "{} is an earlier copy of the vault, such as an interrupted move or a backup leaves",
+                "{} is an earlier copy of the vault, such as an interrupted move or a backup \
+                 leaves",
                 shown(path)
             )
         };
@@ -122,15 +125,16 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     let is_ours = stores.iter().all(is_known) && !has_foreign_content(&vault, &legacy)?;
     is_ours.then(|| {
         let message = format!(
-            "only clawkeep uses {}, and OpenClaw, which is installed here, refuses to start beside it",
+            "only clawkeep uses {}, and OpenClaw, which is installed here, refuses to start \
+             beside it",
             layout.shorten_home(&legacy)
         );
         (legacy, message)
     })
 }
 
-/// Whether the record says that another program wrote a store below `dir`: a gateway uses it. `None` if the record
-/// cannot be read.
+/// Whether the record says that another program wrote a store below `dir`: a gateway uses it.
+/// `None` if the record cannot be read.
 fn has_foreign_content(vault: &Vault, dir: &Path) -> Option<bool> {
     let kinds = [EventKind::ImportApplied, EventKind::StoreMerged];
     let filter = Filter {
@@ -160,8 +164,8 @@ fn is_openclaw_installed(context: &Context) -> bool {
     openclaw::find(&context.layout, &context.env).is_some() || on_path()
 }
 
-/// The stores in a state directory in which there is nothing but what this program puts there; `None` if
-/// there is anything else.
+/// The stores in a state directory in which there is nothing but what this program puts there;
+/// `None` if there is anything else.
 pub(crate) fn stores_below(dir: &Path) -> Option<Vec<PathBuf>> {
     let mut stores = Vec::new();
     for (name, path) in entries(dir)? {

@@ -99,7 +99,8 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     context.find_places_again()?;
     if context.env.raw("XDG_DATA_HOME").is_some() {
         context.ui.note(
-            "Note: if `clawkeep watch` is installed as a service, update its XDG_DATA_HOME with: clawkeep monitor install",
+            "Note: if `clawkeep watch` is installed as a service, update its XDG_DATA_HOME with: \
+             clawkeep monitor install",
         );
     }
     Ok(Repaired::done())
@@ -121,7 +122,9 @@ fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(),
     }
     if !shared.is_empty() {
         context.ui.warn(&format!(
-            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one logs out the other. Log in again for one of the two, for example: clawkeep models auth login --provider PROVIDER",
+            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one logs \
+             out the other. Log in again for one of the two, for example: clawkeep models auth \
+             login --provider PROVIDER",
             shown_ids(shared.iter().map(String::as_str))
         ));
     }
@@ -152,7 +155,9 @@ fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Resul
                     target.display(),
                     source.display()
                 ),
-                next: "Nothing was changed. Keep what you want in the second one and remove the first.".to_owned(),
+                next: "Nothing was changed. Keep what you want in the second one and remove the \
+                    first."
+                    .to_owned(),
             });
         }
         None => {}
@@ -199,8 +204,8 @@ fn move_replaced(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the stores below `dir` as a load does where stores are not to be exported: what another program wrote
-/// into one until now is merged first.
+/// Removes the stores below `dir` as a load does where stores are not to be exported: what another
+/// program wrote into one until now is merged first.
 fn remove_stores(context: &Context, vault: &mut UnlockedVault, dir: &Path) -> Result<(), Failure> {
     for name in vault.agents()? {
         for path in vault.written_stores(&name)? {
@@ -220,8 +225,8 @@ fn remove_stores(context: &Context, vault: &mut UnlockedVault, dir: &Path) -> Re
     Ok(())
 }
 
-/// Removes the directories of a state directory that are empty, and the state directory if it is. A lock that
-/// a killed process left is removed as any writer of the store would remove it.
+/// Removes the directories of a state directory that are empty, and the state directory if it is. A
+/// lock that a killed process left is removed as any writer of the store would remove it.
 fn remove_empty(context: &Context, dir: &Path) {
     let agents = dir.join("agents");
     for (_, agent) in entries(&agents).unwrap_or_default() {
@@ -320,7 +325,8 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     ));
     if !kept.is_empty() {
         context.ui.warn(&format!(
-            "Warning: both vaults had another secret for {}. The one in use stays; the other is in {shown}.",
+            "Warning: both vaults had another secret for {}. The one in use stays; the other is \
+             in {shown}.",
             shown_ids(kept.iter().map(String::as_str))
         ));
     }
@@ -328,7 +334,8 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     left_out.dedup();
     for command in left_out {
         context.ui.warn(&format!(
-            "Warning: a login that the other vault borrows was not merged. To borrow it here: {command}"
+            "Warning: a login that the other vault borrows was not merged. To borrow it here: \
+             {command}"
         ));
     }
     drop(vault);
@@ -392,7 +399,8 @@ fn agent_ref(context: &Context, settings: &Settings, name: &AgentName) -> AgentR
     order_agent(&context.layout, settings, Some(name.as_str()))
 }
 
-/// Removes what a move left: a file that is no vault any more, or an earlier copy of the vault in use.
+/// Removes what a move left: a file that is no vault any more, or an earlier copy of the vault in
+/// use.
 fn remove_left(context: &mut Context, path: &Path) -> Result<Repaired, Failure> {
     context.find_places_again()?;
     if !context.places.leftovers.iter().any(|left| left == path) {

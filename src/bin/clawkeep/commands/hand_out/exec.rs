@@ -25,7 +25,12 @@ const NOT_RUN: u8 = 126;
 /// Run a program with the secret of a credential in its provider's variable.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program replaces this process: exit status and signals are the program's. Other variables of those providers are taken out of its environment, and so are those that lead to the vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where it holds nothing else."
+    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with \
+        OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe \
+        program replaces this process: exit status and signals are the program's. Other variables \
+        of those providers are taken out of its environment, and so are those that lead to the \
+        vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where \
+        it holds nothing else."
 )]
 pub(crate) struct Exec {
     /// A provider; may be given more than once [default: that of the configured default model]
@@ -34,7 +39,8 @@ pub(crate) struct Exec {
     /// This profile and no other of its provider
     #[arg(long, value_name = "ID", value_parser = ids::profile)]
     profile: Option<String>,
-    /// Leave CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE and CREDENTIALS_DIRECTORY in the program's environment, for a gateway that calls clawkeep itself
+    /// Leave CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE and CREDENTIALS_DIRECTORY in the program's
+    /// environment, for a gateway that calls clawkeep itself
     #[arg(long)]
     pass_key_variables: bool,
     #[command(flatten)]
@@ -77,7 +83,8 @@ impl Exec {
         let mut words = self.command.into_iter();
         let program = words.next().unwrap_or_default();
         let command = program_command(&program, |name| context.env.raw(name));
-        let mut command = command.map_err(|error| not_run(&program, error))?; // before a use is recorded
+        // before a use is recorded
+        let mut command = command.map_err(|error| not_run(&program, error))?;
         let picked = self.selection.pick(context, &wanted, "exec", takes)?;
         command.args(words);
         if !self.pass_key_variables {
@@ -104,8 +111,9 @@ impl Exec {
     }
 }
 
-/// Further variables in which clients of a provider look for a secret, before or beside those above. Sources: Claude Code's settings;
-/// Google's, OpenAI's client libraries. They are taken out, so that no other account's is used.
+/// Further variables in which clients of a provider look for a secret, before or beside those
+/// above. Sources: Claude Code's settings; Google's, OpenAI's client libraries. They are taken out,
+/// so that no other account's is used.
 const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
     (
         "anthropic",
@@ -131,7 +139,9 @@ fn variables(context: &Context, provider: &ProviderId) -> Result<Vec<String>, Fa
 fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failure> {
     if variables(context, provider)?.is_empty() {
         return Err(Failure::BadArgument(format!(
-            "programs look for a secret of {provider} in no variable that is known here; name one as env in [providers.{provider}] of clawkeep.toml, or hand it over with `clawkeep token`"
+            "programs look for a secret of {provider} in no variable that is known here; name one \
+             as env in [providers.{provider}] of clawkeep.toml, or hand it over with `clawkeep \
+             token`"
         )));
     }
     Ok(())

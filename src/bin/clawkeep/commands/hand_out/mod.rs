@@ -1,4 +1,5 @@
-//! The commands that hand out credentials, and what they need for it: choosing one, refreshing it, pinning it to a session.
+//! The commands that hand out credentials, and what they need for it: choosing one, refreshing it,
+//! pinning it to a session.
 
 pub(crate) mod exec;
 mod pick;

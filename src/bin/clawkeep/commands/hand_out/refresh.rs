@@ -21,7 +21,10 @@ use crate::terminal::text::shown_id;
 /// Refresh logins.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that expire within an hour\n\nConcurrent callers share one request. clawkeep never refreshes another program's login (Claude Code's, Codex's). Exit status 1 when a refresh fails."
+    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is \
+        due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that expire \
+        within an hour\n\nConcurrent callers share one request. clawkeep never refreshes another \
+        program's login (Claude Code's, Codex's). Exit status 1 when a refresh fails."
 )]
 pub(crate) struct Refresh {
     /// The profiles

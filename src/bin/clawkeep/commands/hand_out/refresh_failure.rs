@@ -47,16 +47,19 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
                 _ => "Claude Code",
             };
             format!(
-                "{id} is not refreshed: whether it is {program}'s cannot be known, since that one's login cannot be read"
+                "{id} is not refreshed: whether it is {program}'s cannot be known, since that \
+                 one's login cannot be read"
             )
         }
         NotRefreshed::NewerGateway => {
             format!(
-                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a used-up token"
+                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it \
+                 itself and would be left with a used-up token"
             )
         }
         NotRefreshed::GatewayUnknown(why) => format!(
-            "{id} is not refreshed: whether the newer gateway, OpenClaw, has it cannot be known, since {}",
+            "{id} is not refreshed: whether the newer gateway, OpenClaw, has it cannot be known, \
+             since {}",
             one_line(why)
         ),
         NotRefreshed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
@@ -70,7 +73,8 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
             format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
         }
         NotRefreshed::NoClient(provider) => format!(
-            "{id} cannot be refreshed here: the OAuth client of {provider} that it was issued to is unknown"
+            "{id} cannot be refreshed here: the OAuth client of {provider} that it was issued to \
+             is unknown"
         ),
         NotRefreshed::BadProvider(fault) => {
             format!("{id} cannot be refreshed: {}", one_line(&fault.to_string()))
@@ -82,7 +86,8 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
             format!("the login {id} is no longer valid: its provider refuses to refresh it")
         }
         NotRefreshed::AnswerUnopened => format!(
-            "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
+            "{id} cannot be refreshed: the answer to its last refresh does not open, and its \
+             refresh token is used up"
         ),
         NotRefreshed::Spent => {
             format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
@@ -149,7 +154,8 @@ pub(crate) fn fix(
     let login = || how_to_log_in(agent, doc, id, context.providers().ok());
     match why {
         NotRefreshed::NoProvider(provider) => format!(
-            "The gateway refreshes it when it uses it. To refresh it here, set token_url and client_id in [providers.{}] of {settings}.",
+            "The gateway refreshes it when it uses it. To refresh it here, set token_url and \
+             client_id in [providers.{}] of {settings}.",
             quoted(provider)
         ),
         NotRefreshed::NoClient(provider) => {

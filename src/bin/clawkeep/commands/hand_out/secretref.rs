@@ -1,7 +1,8 @@
 //! `secretref`: an exec secret provider for OpenClaw. One request on stdin, one answer on stdout,
 //! no questions.
 //!
-//! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider (protocol version 1).
+//! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider
+//! (protocol version 1).
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -50,7 +51,14 @@ macro_rules! pass_env {
 /// Hand keys and tokens to OpenClaw, as an exec secret provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is a profile's id or a provider's name (then: its next key or token). In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it reloads, so clawkeep hands out only what does not change by itself: API keys, and tokens that were stored here. It records each use before it prints the secret.")
+    after_help = concat!("Example:\n  echo \
+        '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | \
+        clawkeep secretref\n\nAn id is a profile's id or a provider's name (then: its next key or \
+        token). In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", \
+        command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: \
+        [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it reloads, so clawkeep \
+        hands out only what does not change by itself: API keys, and tokens that were stored \
+        here. It records each use before it prints the secret.")
 )]
 pub(crate) struct SecretRef {
     #[command(flatten)]
@@ -107,7 +115,8 @@ impl SecretRef {
         let settings = context.settings()?;
         let is_strict = context.own()?.fallback == Fallback::None;
         let agent = self.agent.resolve(context)?;
-        let mut vault = context.unlocked().map_err(Failure::of_use)?; // a vault created here would be wrong: the environment has only a few variables
+        // a vault created here would be wrong: the environment has only a few variables
+        let mut vault = context.unlocked().map_err(Failure::of_use)?;
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
             let choose = |loaded: &Loaded, _: &[Pin], _: &Refreshes| {
@@ -232,7 +241,8 @@ impl Choosing<'_> {
             if reasons.is_empty() {
                 let name = shown_id(name);
                 let message = format!(
-                    "what there is of that provider are logins, which change by themselves; have one asked for with: clawkeep token --provider {name}"
+                    "what there is of that provider are logins, which change by themselves; have \
+                     one asked for with: clawkeep token --provider {name}"
                 );
                 return refusal("NOT_STATIC", message);
             }
@@ -299,7 +309,8 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::InCooldown => "rests", // in JSON, which stays
         PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
         PassedOver::Misnamed => {
-            "has its type or secret under another name than the one that is read; see: clawkeep doctor"
+            "has its type or secret under another name than the one that is read; see: clawkeep \
+             doctor"
         }
         PassedOver::BadSecret(SecretFault::LineBreak) => "has a line break in its secret",
         PassedOver::BadSecret(SecretFault::Placeholder) => {
@@ -384,7 +395,8 @@ impl Answer {
 
     /// Writes the answer on one line.
     fn write(&self, context: &Context) -> Result<(), Failure> {
-        // Room for all of it at once: a text that grew would leave copies of secrets. A character takes six at most.
+        // Room for all of it at once: a text that grew would leave copies of secrets. A character
+        // takes six at most.
         let room =
             |(id, value): &(String, SecretString)| 6 * (id.len() + value.expose_secret().len()) + 8;
         let room: usize = self.values.iter().map(room).sum();

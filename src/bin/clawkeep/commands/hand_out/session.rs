@@ -17,17 +17,20 @@ use crate::terminal::text::{local_minute, one_line, shown_id};
 /// Which profile a session uses.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  clawkeep session pin telegram:42 anthropic:work\n  clawkeep session list"
+    after_help = "Examples:\n  clawkeep session pin telegram:42 anthropic:work\n  clawkeep \
+        session list"
 )]
 pub(crate) enum Session {
     /// Make a session use a profile before any other of its provider
     #[command(
-        after_help = "Example:\n  clawkeep session pin telegram:42 anthropic:work   then: clawkeep token --provider anthropic --session telegram:42"
+        after_help = "Example:\n  clawkeep session pin telegram:42 anthropic:work   then: \
+            clawkeep token --provider anthropic --session telegram:42"
     )]
     Pin(PinSession),
     /// Remove a session's pins
     #[command(
-        after_help = "Examples:\n  clawkeep session unpin telegram:42\n  clawkeep session unpin telegram:42 --provider anthropic"
+        after_help = "Examples:\n  clawkeep session unpin telegram:42\n  clawkeep session unpin \
+            telegram:42 --provider anthropic"
     )]
     Unpin(UnpinSession),
     /// Show which sessions are pinned

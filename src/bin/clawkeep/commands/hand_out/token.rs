@@ -16,7 +16,10 @@ use crate::terminal::text::json_shown;
 /// Print the secret of the next credential of a provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or nothing\n\nclawkeep records the use before it prints the secret. As Claude Code's apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
+    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile \
+        anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or \
+        nothing\n\nclawkeep records the use before it prints the secret. As Claude Code's \
+        apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
 )]
 pub(crate) struct Token {
     /// The provider [default: that of the configured default model]

@@ -18,7 +18,8 @@ use crate::terminal::text::local_minute;
 /// Show which credentials existed at a time, and which one was last used.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep history at '2026-01-09 14:30' --provider anthropic\n  clawkeep history at 7d --json   a week ago"
+    after_help = "Examples:\n  clawkeep history at '2026-01-09 14:30' --provider anthropic\n  \
+        clawkeep history at 7d --json   a week ago"
 )]
 pub(crate) struct HistoryAt {
     /// A time, as for --since

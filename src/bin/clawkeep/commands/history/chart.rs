@@ -83,8 +83,8 @@ pub(crate) fn lane_columns<'w>(
     columns.saturating_sub(1 + longest.min(room)).max(LANE_MIN)
 }
 
-/// The chart, in lines of at most so many columns where [`lane_columns`] gave the number of parts; nothing without lanes.
-/// Times on the axis are the reader's.
+/// The chart, in lines of at most so many columns where [`lane_columns`] gave the number of parts;
+/// nothing without lanes. Times on the axis are the reader's.
 pub(crate) fn chart(timeline: &Timeline, columns: usize, now: UnixMs, palette: Palette) -> String {
     chart_in(&Local, timeline, columns, now, palette)
 }
@@ -143,7 +143,8 @@ fn labels(timeline: &Timeline, room: usize, palette: Palette) -> Vec<String> {
     labels.iter().map(padded).collect()
 }
 
-/// A lane's characters. On top of the bar, a failure comes before a refresh and a refresh before a use.
+/// A lane's characters. On top of the bar, a failure comes before a refresh and a refresh before a
+/// use.
 fn marks(lane: &Lane, bounds: &[UnixMs], now: UnixMs) -> Vec<Mark> {
     let any = |counts: &[u64], part: usize| counts.get(part).is_some_and(|count| *count > 0);
     bounds
@@ -256,7 +257,8 @@ fn put(row: &mut [char], at: usize, c: char) {
     }
 }
 
-/// Writes a word around a column, moved where the row ends; not at all where it would touch another.
+/// Writes a word around a column, moved where the row ends; not at all where it would touch
+/// another.
 fn write(row: &mut [char], middle: usize, word: &str) -> bool {
     let length = word.chars().count();
     let Some(latest) = row.len().checked_sub(length) else {

@@ -39,7 +39,13 @@ const NARROWER: usize = 60;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what failed today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
+    after_help = "Examples:\n  clawkeep history                                         the \
+        newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  \
+        clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, \
+        order, expiry, …\n  clawkeep history --outcome failed --since 24h            what failed \
+        today\n  clawkeep history --chart --since 30d                     each credential over \
+        time, drawn\n  clawkeep history uses --since 30d                        who used which \
+        credential, and how often"
 )]
 pub(crate) struct History {
     #[command(subcommand)]
@@ -75,8 +81,10 @@ struct List {
     reverse: bool,
     #[command(flatten)]
     shape: ShapeArgs,
-    /// Draw a lane for each credential instead: when it was valid, refreshed, refused, and used [default: the last 7 days]
-    #[arg(long, conflicts_with_all = ["kind", "origin", "outcome", "limit", "reverse", "json", "jsonl", "csv"])]
+    /// Draw a lane for each credential instead: when it was valid, refreshed, refused, and used
+    /// [default: the last 7 days]
+    #[arg(long, conflicts_with_all = ["kind", "origin", "outcome", "limit", "reverse", "json",
+        "jsonl", "csv"])]
     chart: bool,
 }
 

@@ -1,4 +1,5 @@
-//! `history refreshes`: how often each credential was refreshed, and when the next is due. Needs no key.
+//! `history refreshes`: how often each credential was refreshed, and when the next is due. Needs no
+//! key.
 
 use clap::Args;
 use clawkeep::audit::Refreshes;
@@ -17,7 +18,9 @@ use crate::terminal::text::local_minute;
 /// How often each credential was refreshed, how often that failed, and when the next is due.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep history refreshes --since 30d\n  clawkeep history refreshes --profile anthropic:claude-cli --json\n\nA token that Claude Code, Codex or the gateway refreshed, and that was imported, counts as a refresh."
+    after_help = "Examples:\n  clawkeep history refreshes --since 30d\n  clawkeep history \
+        refreshes --profile anthropic:claude-cli --json\n\nA token that Claude Code, Codex or the \
+        gateway refreshed, and that was imported, counts as a refresh."
 )]
 pub(crate) struct HistoryRefreshes {
     #[command(flatten)]

@@ -19,7 +19,8 @@ const DOERS_MAX: usize = 3;
 /// How often each credential was used, when, and by whom.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep history uses --since 30d\n  clawkeep history uses --provider anthropic --json   with hosts and users"
+    after_help = "Examples:\n  clawkeep history uses --since 30d\n  clawkeep history uses \
+        --provider anthropic --json   with hosts and users"
 )]
 pub(crate) struct HistoryUses {
     #[command(flatten)]

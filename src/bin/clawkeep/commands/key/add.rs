@@ -13,7 +13,9 @@ use crate::failure::Failure;
 /// Add a key slot.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep key add passphrase                                        asks for it, twice\n  clawkeep key add passphrase --new-passphrase-file passphrase.txt   on a server\n  CLAWKEEP_KEY_FILE=~/usb/vault.key clawkeep key add keyfile"
+    after_help = "Examples:\n  clawkeep key add passphrase                                        \
+        asks for it, twice\n  clawkeep key add passphrase --new-passphrase-file passphrase.txt   \
+        on a server\n  CLAWKEEP_KEY_FILE=~/usb/vault.key clawkeep key add keyfile"
 )]
 pub(crate) struct Add {
     /// What opens the slot
@@ -109,7 +111,8 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
         return Err(VaultError::KeyNotKept(KeyProblem::NotShown).into());
     }
     context.ui.note(
-        "Note: write it down now; it is stored nowhere. It opens the vault where a passphrase is asked for, or with --passphrase-file.",
+        "Note: write it down now; it is stored nowhere. It opens the vault where a passphrase is \
+         asked for, or with --passphrase-file.",
     );
     Ok(())
 }

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 /// Make the vault and its key.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep init                 keychain if one answers, else a key file\n  clawkeep init --key keyfile   on a server, without asking for a keychain"
+    after_help = "Examples:\n  clawkeep init                 keychain if one answers, else a key \
+        file\n  clawkeep init --key keyfile   on a server, without asking for a keychain"
 )]
 pub(crate) struct Init {
     /// Where the key is kept [default: a passphrase if --passphrase-file or

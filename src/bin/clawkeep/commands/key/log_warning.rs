@@ -11,6 +11,8 @@ pub(crate) fn warn_of_log(context: &Context, log: LogState) {
     }
     let vault = context.layout.shorten_home(&context.layout.vault_file);
     context.ui.warn(&format!(
-        "Warning: other programs read the vault for so long that its log, {vault}-wal, could not be written back: a copy of {vault} alone still opens with the earlier keys. Stop those programs (clawkeep watch is one), then run: clawkeep key status"
+        "Warning: other programs read the vault for so long that its log, {vault}-wal, could not \
+         be written back: a copy of {vault} alone still opens with the earlier keys. Stop those \
+         programs (clawkeep watch is one), then run: clawkeep key status"
     ));
 }

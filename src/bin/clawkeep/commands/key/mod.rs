@@ -19,7 +19,8 @@ use crate::failure::Failure;
 /// What opens the vault.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  clawkeep key status\n  clawkeep key recovery   a code to write down, in case the key is lost"
+    after_help = "Examples:\n  clawkeep key status\n  clawkeep key recovery   a code to write \
+        down, in case the key is lost"
 )]
 pub(crate) enum Key {
     /// Show the vault's key slots; needs no key

@@ -12,7 +12,8 @@ use crate::terminal::prompt::person;
 /// Remove a key slot.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep key status      which slots there are\n  clawkeep key remove 2"
+    after_help = "Examples:\n  clawkeep key status      which slots there are\n  clawkeep key \
+        remove 2"
 )]
 pub(crate) struct Remove {
     /// The slot's number
@@ -76,6 +77,7 @@ fn leftovers(removed: &RemovedKey, keyfile: Option<&str>) -> String {
         _ => "It".to_owned(),
     };
     format!(
-        "Note: {copies} still opens older copies of the vault. If it may have leaked: clawkeep key rotate --compromised"
+        "Note: {copies} still opens older copies of the vault. If it may have leaked: clawkeep \
+         key rotate --compromised"
     )
 }

@@ -18,7 +18,9 @@ use crate::failure::Failure;
 /// Replace the data key, and encrypt everything again.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep key rotate                  every slot opens the vault as before\n  clawkeep key rotate --compromised    also new keys for every slot, and for the record"
+    after_help = "Examples:\n  clawkeep key rotate                  every slot opens the vault as \
+        before\n  clawkeep key rotate --compromised    also new keys for every slot, and for the \
+        record"
 )]
 pub(crate) struct Rotate {
     /// A key may have leaked: replace every slot's own key too, and the record's chain key
@@ -59,7 +61,10 @@ impl Rotate {
         let rotated = context.with_engine(&mut vault, |engine| engine.rotate(keys));
         drop(progress);
         if rotated.is_err() && has_shown.get() {
-            context.ui.warn("Warning: the rotation failed. Keep the earlier recovery code: the one above most likely opens nothing.");
+            context.ui.warn(
+                "Warning: the rotation failed. Keep the earlier recovery code: the \
+                one above most likely opens nothing.",
+            );
         }
         self.print_result(context, &rotated?)
     }
@@ -86,7 +91,9 @@ impl Rotate {
             (2.., Some(_)) => {
                 return Err(Failure::Refused {
                     what: "several key slots have a passphrase, and one file has one".to_owned(),
-                    next: "Run it at a terminal, or remove all but one of them first: clawkeep key remove SLOT".to_owned(),
+                    next: "Run it at a terminal, or remove all but one of them first: clawkeep \
+                        key remove SLOT"
+                        .to_owned(),
                 });
             }
             _ => {}
@@ -116,7 +123,9 @@ impl Rotate {
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
         warn_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
-            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). Somebody with those keys can read what is in them: log in again, or replace the API keys."
+            "Note: older copies of the vault still open with the older keys (a key file is kept \
+             beside the new one, as .replaced-N). Somebody with those keys can read what is in \
+             them: log in again, or replace the API keys."
         } else {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });

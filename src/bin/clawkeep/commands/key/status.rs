@@ -71,7 +71,8 @@ impl Status {
         ))?;
         if slots.len() == 1 {
             context.ui.note(
-                "Note: if you lose this key, nobody can open the vault. Create a recovery code: clawkeep key recovery",
+                "Note: if you lose this key, nobody can open the vault. Create a recovery code: \
+                 clawkeep key recovery",
             );
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! `monitor run-hidden`: run this program without a window, which the Task Scheduler cannot do.
 //!
-//! Windows opens a window for a console program that is started without a console. So the task starts
-//! this command, which starts the program on a console that nobody sees, leaves its own, whose window
-//! closes with that, and waits. The Task Scheduler knows this process: it can end it, and sees the
-//! program's exit status. If it is ended, the program's stdin ends, and `watch` ends
+//! Windows opens a window for a console program that is started without a console. So the task
+//! starts this command, which starts the program on a console that nobody sees, leaves its own,
+//! whose window closes with that, and waits. The Task Scheduler knows this process: it can end it,
+//! and sees the program's exit status. If it is ended, the program's stdin ends, and `watch` ends
 //! after a refresh that is under way.
 
 use std::ffi::{OsStr, OsString};
@@ -69,7 +69,8 @@ impl RunHidden {
         let mut child = command.spawn().map_err(Failure::Input)?;
         let _open = child.stdin.take(); // `wait` would close it
         leave_console();
-        // From here on nothing may be printed: a handle of the console may be another file's by now.
+        // From here on nothing may be printed: a handle of the console may be another file's by
+        // now.
         let ended = child.wait();
         signals::end(ended.ok().and_then(|status| status.code()).unwrap_or(1))
     }

@@ -40,7 +40,13 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Start it with your login, and keep it running.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. [notify] in clawkeep.toml sets whom it alerts."
+    after_help = "Examples:\n  clawkeep monitor install                        a service of \
+        systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep \
+        monitor install --timer                a pass every five minutes instead\n  clawkeep \
+        monitor install --dry-run              print what would be written\n  clawkeep monitor \
+        install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was \
+        called: with its --state-dir, --vault and --passphrase-file, and with the variables that \
+        its paths depend on. [notify] in clawkeep.toml sets whom it alerts."
 )]
 pub(crate) struct Install {
     /// One pass every five minutes, started by a timer, instead of a program that runs all the time
@@ -83,7 +89,8 @@ impl Install {
         };
         if let Some(doubt) = doubt(Path::new(&job.program)) {
             context.ui.note(&format!(
-                "Warning: {}, which will be run, {doubt}. Put the program in a permanent place, and install from there.",
+                "Warning: {}, which will be run, {doubt}. Put the program in a permanent place, \
+                 and install from there.",
                 job.program
             ));
         }
@@ -229,11 +236,15 @@ impl Install {
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
         answer.push_str(&format!(
-            "{unit} runs now, and from each login on.\nSee its state with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
+            "{unit} runs now, and from each login on.\nSee its state with: clawkeep monitor \
+             status; journalctl --user -u clawkeep-watch\n"
         ));
         context.ui.answer(&answer)?;
         if is_lingering(context.actor.uid) == Some(false) {
-            context.ui.note("Next: it stops when you log out, as all your services do. To run it from the start of the machine: loginctl enable-linger");
+            context.ui.note(
+                "Next: it stops when you log out, as all your services do. To run it \
+                from the start of the machine: loginctl enable-linger",
+            );
         }
         Ok(())
     }
@@ -272,13 +283,15 @@ impl Install {
             return Err(Failure::Refused {
                 what,
                 next: format!(
-                    "Nothing was installed. To print the agent: clawkeep monitor install --by launchd --dry-run; its messages: {}",
+                    "Nothing was installed. To print the agent: clawkeep monitor install --by \
+                     launchd --dry-run; its messages: {}",
                     log.display()
                 ),
             });
         }
         context.ui.answer(&format!(
-            "Wrote {}\nIt runs now, and from each login on.\nSee its state with: clawkeep monitor status; {}\n",
+            "Wrote {}\nIt runs now, and from each login on.\nSee its state with: clawkeep monitor \
+             status; {}\n",
             context.layout.shorten_home(&path),
             context.layout.shorten_home(&log)
         ))
@@ -333,13 +346,15 @@ impl Install {
         if let Some(process) = watcher(context) {
             // A second watcher would exit at once.
             return context.ui.answer(&format!(
-                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has exited.\nSee its state with: {see}\n"
+                "{registered}: it runs from each logon on, and within 5 minutes after process \
+                 {process}, which watches the vault now, has exited.\nSee its state with: {see}\n"
             ));
         }
         scheduler.run().map_err(|what| Failure::Refused {
             what,
             next: format!(
-                "The task is registered, and starts within 5 minutes. Start it now: schtasks /Run /TN {}",
+                "The task is registered, and starts within 5 minutes. Start it now: schtasks /Run \
+                 /TN {}",
                 scheduler.task()
             ),
         })?;
@@ -370,8 +385,8 @@ fn wait_for_watcher(context: &Context, deadline: Instant) {
     }
 }
 
-/// The scheme, host and port of a proxy's address: a task's arguments are no place for a secret that
-/// comes after them.
+/// The scheme, host and port of a proxy's address: a task's arguments are no place for a secret
+/// that comes after them.
 fn origin(address: &str) -> &str {
     let begin = address.find("://").map_or(0, |at| at + "://".len());
     let (scheme, rest) = address.split_at(begin);

@@ -19,7 +19,8 @@ use crate::terminal::text::one_line;
 /// Show whether it is installed and running.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep monitor status || echo nothing watches   exit 0: it runs; 1: it does not\n  clawkeep monitor status --json | jq .lastExit"
+    after_help = "Examples:\n  clawkeep monitor status || echo nothing watches   exit 0: it runs; \
+        1: it does not\n  clawkeep monitor status --json | jq .lastExit"
 )]
 pub(crate) struct Status {
     /// Print JSON
@@ -210,7 +211,11 @@ impl MonitorStatus {
             lines.push(format!("  runs: {program}{how}"));
         }
         if self.lingering == Some(false) {
-            lines.push("  stops when you log out; to run it from the start of the machine: loginctl enable-linger".to_owned());
+            lines.push(
+                "  stops when you log out; to run it from the start of the machine: \
+                loginctl enable-linger"
+                    .to_owned(),
+            );
         }
         lines.push(match &self.watched_by {
             Some(process) => format!("The vault is watched by process {process}."),

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 /// Stop it, and remove what was installed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep monitor uninstall\n\nOnly files that `clawkeep monitor install` wrote are removed. The vault stays as it is."
+    after_help = "Example:\n  clawkeep monitor uninstall\n\nOnly files that `clawkeep monitor \
+        install` wrote are removed. The vault stays as it is."
 )]
 pub(crate) struct Uninstall {}
 
@@ -46,7 +47,8 @@ impl Uninstall {
             match answers {
                 Ok(_) => {
                     order(&["daemon-reload"]).map_err(not_stopped)?;
-                    // Of a unit that failed it is kept that it did. That there is nothing of the kind is no failure.
+                    // Of a unit that failed it is kept that it did. That there is nothing of the
+                    // kind is no failure.
                     let _ = order(&["reset-failed", systemd::SERVICE]);
                 }
                 Err(why) => {

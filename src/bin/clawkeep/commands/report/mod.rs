@@ -28,10 +28,13 @@ const DAYS_MAX: u64 = 400;
 /// Write a page on the state and history of the credentials.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep report --to credentials.html\n  clawkeep report --since 90d --to credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds no secret, but it names profiles, programs and hosts."
+    after_help = "Examples:\n  clawkeep report --to credentials.html\n  clawkeep report --since \
+        90d --to credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds \
+        no secret, but it names profiles, programs and hosts."
 )]
 pub(crate) struct Report {
-    /// From when on: 30d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339 [default: 30 days before --until]
+    /// From when on: 30d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+    /// [default: 30 days before --until]
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// Before when [default: now]

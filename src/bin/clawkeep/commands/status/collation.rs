@@ -2,18 +2,19 @@
 
 use std::cmp::Ordering;
 
-/// ASCII punctuation and symbols in the order of the Unicode collation that JavaScript's `localeCompare` uses
-/// (CLDR root): all before digits, digits before letters.
+/// ASCII punctuation and symbols in the order of the Unicode collation that JavaScript's
+/// `localeCompare` uses (CLDR root): all before digits, digits before letters.
 const PUNCTUATION: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
 
-/// Compares names as the reference sorts them: regardless of case, punctuation before digits before letters;
-/// where that makes no difference, lower case first. For names in ASCII this is JavaScript's `localeCompare`;
-/// other characters go by their code point, after `z`.
+/// Compares names as the reference sorts them: regardless of case, punctuation before digits before
+/// letters; where that makes no difference, lower case first. For names in ASCII this is
+/// JavaScript's `localeCompare`; other characters go by their code point, after `z`.
 pub(crate) fn locale_cmp(a: &str, b: &str) -> Ordering {
     if a == b {
         return Ordering::Equal;
     }
-    // What both begin with makes no difference to any of the three, and in a long list it is most of every name.
+    // What both begin with makes no difference to any of the three, and in a long list it is most
+    // of every name.
     let (a, b) = without_common_start(a, b);
     let primary = |c: char| c.to_lowercase().map(rank);
     let primaries = a.chars().flat_map(primary).cmp(b.chars().flat_map(primary));

@@ -19,7 +19,9 @@ use crate::terminal::program_name::is_called_as_gateway;
 /// Show models, credentials and expiry.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models status\n  clawkeep models status --check   for monitoring: exit 1 expired or missing, 2 expiring\n  clawkeep models status --json | jq .auth.oauth"
+    after_help = "Examples:\n  clawkeep models status\n  clawkeep models status --check   for \
+        monitoring: exit 1 expired or missing, 2 expiring\n  clawkeep models status --json | jq \
+        .auth.oauth"
 )]
 pub(crate) struct Status {
     /// Print JSON

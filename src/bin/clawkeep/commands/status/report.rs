@@ -1,6 +1,8 @@
-//! The report of `models status`: which models are configured, which providers have credentials, what expires.
+//! The report of `models status`: which models are configured, which providers have credentials,
+//! what expires.
 //!
-//! Built from values and turned into text; nothing here reads a file, an environment variable or a clock.
+//! Built from values and turned into text; nothing here reads a file, an environment variable or a
+//! clock.
 
 mod auth;
 mod expiry;
@@ -21,8 +23,9 @@ use self::expiry::{ProfileExpiry, ProviderExpiry};
 use self::inputs::{Inputs, Profile};
 use super::collation::locale_cmp;
 
-/// A provider whose variable shows where the store or the configuration names the provider, and alone does not.
-/// Source: the reference's own list of the providers that it looks for in the environment.
+/// A provider whose variable shows where the store or the configuration names the provider, and
+/// alone does not. Source: the reference's own list of the providers that it looks for in the
+/// environment.
 const NOT_FOR_A_VARIABLE_ALONE: &str = "minimax";
 
 /// The finished report, with masked secrets.
@@ -117,7 +120,8 @@ impl Report {
         }
     }
 
-    /// The model that a gateway with this configuration uses: what `--plain` prints, without a line end.
+    /// The model that a gateway with this configuration uses: what `--plain` prints, without a line
+    /// end.
     pub(crate) fn plain(&self) -> &str {
         &self.resolved_default
     }
@@ -204,8 +208,8 @@ fn without_usable(inputs: &Inputs<'_>, providers: &[ProviderAuth]) -> Vec<String
     faulty.difference(&served).cloned().collect()
 }
 
-/// Every provider that is stored, configured or in the environment, sorted. As written, so that a provider
-/// written in two ways shows as two, like in the reference.
+/// Every provider that is stored, configured or in the environment, sorted. As written, so that a
+/// provider written in two ways shows as two, like in the reference.
 fn provider_names(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<String> {
     let Inputs { settings, env, .. } = *inputs;
     let models = &settings.models;
@@ -226,8 +230,8 @@ fn provider_names(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<String> 
     sorted(names)
 }
 
-/// The providers of the models that the gateway would use. An alias counts as what it would be without one, a model of
-/// Anthropic's, as in the reference.
+/// The providers of the models that the gateway would use. An alias counts as what it would be
+/// without one, a model of Anthropic's, as in the reference.
 fn providers_in_use(settings: &Settings) -> impl Iterator<Item = String> {
     let models = &settings.models;
     let default = match &models.text.primary {

@@ -20,7 +20,8 @@ use crate::terminal::text::shown_id;
 /// Import other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep sync               every agent that exists\n  clawkeep sync --agent ops   one agent"
+    after_help = "Examples:\n  clawkeep sync               every agent that exists\n  clawkeep \
+        sync --agent ops   one agent"
 )]
 pub(crate) struct Sync {
     /// Only this agent
@@ -142,8 +143,13 @@ impl Tally {
             changes.profiles,
             changes.words().unwrap_or_else(|| match attention {
                 0 => "up to date".to_owned(),
-                1 => "unchanged; 1 login of another program needs attention, see: clawkeep doctor".to_owned(),
-                count => format!("unchanged; {count} logins of other programs need attention, see: clawkeep doctor"),
+                1 => "unchanged; 1 login of another program needs attention, see: clawkeep \
+                    doctor"
+                    .to_owned(),
+                count => format!(
+                    "unchanged; {count} logins of other programs need attention, \
+                    see: clawkeep doctor"
+                ),
             })
         ));
         self.rows.push(json!({

@@ -36,8 +36,8 @@ const PASSED_ON: &[&str] = &[
     "SYSTEMROOT",
 ];
 
-/// The same on Windows: what its programs find others, their settings and temporary files by. Source:
-/// Microsoft's documentation, Recognized Environment Variables.
+/// The same on Windows: what its programs find others, their settings and temporary files by.
+/// Source: Microsoft's documentation, Recognized Environment Variables.
 const PASSED_ON_BY_WINDOWS: &[&str] = &[
     "ALLUSERSPROFILE",
     "APPDATA",

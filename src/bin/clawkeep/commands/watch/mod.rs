@@ -22,7 +22,12 @@ const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
 /// Keep everything in sync in the background.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep watch           until Ctrl-C, or until a service manager stops it\n  clawkeep watch --once    one pass, for cron\n  clawkeep watch --notify ntfy:https://ntfy.example.com/my-server\n\nLogins that Claude Code, Codex or a gateway change are imported and exported within a second. clawkeep refreshes the vault's own logins before they expire, and records what expires. To start it with your login: clawkeep monitor install"
+    after_help = "Examples:\n  clawkeep watch           until Ctrl-C, or until a service manager \
+        stops it\n  clawkeep watch --once    one pass, for cron\n  clawkeep watch --notify \
+        ntfy:https://ntfy.example.com/my-server\n\nLogins that Claude Code, Codex or a gateway \
+        change are imported and exported within a second. clawkeep refreshes the vault's own \
+        logins before they expire, and records what expires. To start it with your login: \
+        clawkeep monitor install"
 )]
 pub(crate) struct Watch {
     /// One pass, for cron
@@ -31,8 +36,8 @@ pub(crate) struct Watch {
     /// Refresh logins this long before they expire, or up to a quarter of that earlier
     #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
     refresh_ahead: i64,
-    /// Notify this target of problems: desktop, ntfy:URL, webhook:URL or command:PROGRAM, besides what [notify] in clawkeep.toml
-    /// says; an address that is a secret belongs there
+    /// Notify this target of problems: desktop, ntfy:URL, webhook:URL or command:PROGRAM, besides
+    /// what [notify] in clawkeep.toml says; an address that is a secret belongs there
     #[arg(long, value_name = "WHERE")]
     notify: Vec<NotifyArg>,
     /// Send a test message to every target, print the results, and exit

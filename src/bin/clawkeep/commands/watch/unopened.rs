@@ -56,7 +56,8 @@ pub(crate) fn notify_unopened(context: &Context, notify: &[NotifyArg], failure: 
     }
     if let Err(error) = remember(context, now.0, &why) {
         context.ui.warn(&format!(
-            "Warning: cannot note that the notifications were sent, so they will be sent again: {error}"
+            "Warning: cannot note that the notifications were sent, so they will be sent again: \
+             {error}"
         ));
     }
 }

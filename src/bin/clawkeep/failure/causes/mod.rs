@@ -30,36 +30,44 @@ fn remedy_on_unix(cause: &Cause) -> String {
             mount,
             free: Some(free),
         } if *free >= ROOMY => format!(
-            "The file system mounted at {0} had no room, and has {1} free now. Run the command again; if that fails too, look for a quota: df -h {0}",
+            "The file system mounted at {0} had no room, and has {1} free now. Run the command \
+             again; if that fails too, look for a quota: df -h {0}",
             shell_shown_path(mount),
             size(*free)
         ),
         Cause::NoSpace { mount, free } => format!(
-            "The file system mounted at {0} is full{1}. Remove what is not needed there and run the command again. To see how full it is: df -h {0}",
+            "The file system mounted at {0} is full{1}. Remove what is not needed there and run \
+             the command again. To see how full it is: df -h {0}",
             shell_shown_path(mount),
             free.map_or(String::new(), |free| format!(" ({} free)", size(free)))
         ),
         Cause::ReservedSpace { mount } => format!(
-            "The file system mounted at {0} is full for this user; only root may use the rest. Remove what is not needed there and run the command again: df -h {0}",
+            "The file system mounted at {0} is full for this user; only root may use the rest. \
+             Remove what is not needed there and run the command again: df -h {0}",
             shell_shown_path(mount)
         ),
         Cause::NoInodes { mount } => format!(
-            "The file system mounted at {0} has no inodes left: it takes no more files, however much space is free. Remove files that are not needed there. To see how many there are: df -i {0}",
+            "The file system mounted at {0} has no inodes left: it takes no more files, however \
+             much space is free. Remove files that are not needed there. To see how many there \
+             are: df -i {0}",
             shell_shown_path(mount)
         ),
         Cause::Quota { mount } => format!(
-            "Your quota on the file system mounted at {} is used up. Remove files of yours there, or ask the administrator for a larger one. To see it: quota -s",
+            "Your quota on the file system mounted at {} is used up. Remove files of yours there, \
+             or ask the administrator for a larger one. To see it: quota -s",
             shell_shown_path(mount)
         ),
         Cause::FileSize { limit: Some(limit) } => format!(
-            "This process may write no file larger than {}. Raise that limit where it is started: ulimit -f unlimited (LimitFSIZE=infinity in a unit)",
+            "This process may write no file larger than {}. Raise that limit where it is started: \
+             ulimit -f unlimited (LimitFSIZE=infinity in a unit)",
             size(*limit)
         ),
         Cause::FileSize { limit: None } => {
             "The file system takes no file of that size. Name a place on another one.".to_owned()
         }
         Cause::OpenFiles { limit, maximum } => format!(
-            "This process has too many files open{}. Raise the limit where it is started: ulimit -n {OPEN_FILES} (LimitNOFILE={OPEN_FILES} in a unit){}",
+            "This process has too many files open{}. Raise the limit where it is started: ulimit \
+             -n {OPEN_FILES} (LimitNOFILE={OPEN_FILES} in a unit){}",
             limit.map_or(String::new(), |limit| format!(" (limit: {limit})")),
             match maximum {
                 Some(maximum) if *maximum < OPEN_FILES =>
@@ -68,18 +76,23 @@ fn remedy_on_unix(cause: &Cause) -> String {
             }
         ),
         Cause::OpenFilesOfSystem => {
-            "All programs together have too many files open. End some, or ask the administrator to raise fs.file-max. To see the limit: cat /proc/sys/fs/file-nr".to_owned()
+            "All programs together have too many files open. End some, or ask the administrator \
+             to raise fs.file-max. To see the limit: cat /proc/sys/fs/file-nr"
+                .to_owned()
         }
         Cause::ReadOnly { mount } => format!(
-            "The file system mounted at {} is read-only. Name a place elsewhere, or have it mounted writable; for a container, without :ro.",
+            "The file system mounted at {} is read-only. Name a place elsewhere, or have it \
+             mounted writable; for a container, without :ro.",
             shell_shown_path(mount)
         ),
         Cause::MountedFile { path } => format!(
-            "A file that is mounted by itself (docker -v FILE:FILE, subPath in Kubernetes) cannot be replaced. Mount its directory instead: {}",
+            "A file that is mounted by itself (docker -v FILE:FILE, subPath in Kubernetes) cannot \
+             be replaced. Mount its directory instead: {}",
             shell_shown_path(path.parent().unwrap_or(path))
         ),
         Cause::InUse { path } => format!(
-            "The kernel or another program uses it, as a mount point for one. To see which: fuser -vm {}",
+            "The kernel or another program uses it, as a mount point for one. To see which: fuser \
+             -vm {}",
             shell_shown_path(path)
         ),
         Cause::Attribute {
@@ -96,10 +109,9 @@ fn remedy_on_unix(cause: &Cause) -> String {
             )
         }
         Cause::Directory { path } => format!("A directory is there. {}", move_away(path)),
-        Cause::Special { path } => format!(
-            "A socket, a FIFO or a device is there. {}",
-            move_away(path)
-        ),
+        Cause::Special { path } => {
+            format!("A socket, a FIFO or a device is there. {}", move_away(path))
+        }
         Cause::NotADirectory { path } => format!(
             "{} is a file, where a directory is needed. {}",
             shell_shown_path(path),
@@ -111,7 +123,8 @@ fn remedy_on_unix(cause: &Cause) -> String {
             shell_shown_path(path)
         ),
         Cause::Disconnected { mount } => format!(
-            "The program behind the mount at {0} has ended. Unmount that, and have it mounted again: fusermount3 -u {0}",
+            "The program behind the mount at {0} has ended. Unmount that, and have it mounted \
+             again: fusermount3 -u {0}",
             shell_shown_path(mount)
         ),
         Cause::Stale { mount } => format!(
@@ -119,18 +132,23 @@ fn remedy_on_unix(cause: &Cause) -> String {
             shell_shown_path(mount)
         ),
         Cause::Device { mount } => format!(
-            "The disk or network mount at {} fails. To see how, look in the kernel's log: journalctl -k -n 20",
+            "The disk or network mount at {} fails. To see how, look in the kernel's log: \
+             journalctl -k -n 20",
             shell_shown_path(mount)
         ),
         Cause::NoLocks { mount } => format!(
-            "The file system mounted at {} gives no locks. Name a place on a local disk; on NFS, see that its lock service runs.",
+            "The file system mounted at {} gives no locks. Name a place on a local disk; on NFS, \
+             see that its lock service runs.",
             shell_shown_path(mount)
         ),
         Cause::NoMemory => {
-            "There is not enough memory. End other programs, or raise the limit: ulimit -v unlimited (MemoryMax= in a unit, the memory limit of a container)".to_owned()
+            "There is not enough memory. End other programs, or raise the limit: ulimit -v \
+             unlimited (MemoryMax= in a unit, the memory limit of a container)"
+                .to_owned()
         }
         Cause::OtherFileSystem { path } => format!(
-            "It is on another file system than its directory. Mount the whole directory instead: {}",
+            "It is on another file system than its directory. Mount the whole directory instead: \
+             {}",
             shell_shown_path(path.parent().unwrap_or(path))
         ),
         Cause::Exists { path } => format!("Something is there. {}", move_away(path)),
@@ -150,7 +168,8 @@ fn attribute_remedy(path: &Path, attribute: Attribute, may_remove: bool) -> Stri
         return format!("{path} has the attribute {name}. Remove it with: chattr -{letter} {path}");
     }
     format!(
-        "{path} has the attribute {name}. Ask the administrator to remove it. To see it: lsattr -d {path}"
+        "{path} has the attribute {name}. Ask the administrator to remove it. To see it: lsattr \
+         -d {path}"
     )
 }
 

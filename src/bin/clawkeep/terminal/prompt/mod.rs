@@ -194,7 +194,8 @@ pub(crate) fn is_repeated(first: &SecretString) -> Result<bool, Failure> {
 }
 
 fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // a growing buffer would leave copies
+    // a growing buffer would leave copies
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2));
     let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
     Ok(bytes)

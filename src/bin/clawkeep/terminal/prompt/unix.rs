@@ -374,7 +374,8 @@ fn wait(caught: &mut Caught, woken: Option<&UnixStream>) -> Result<Option<End>, 
             Some(event) => return Ok(Some(End::Signal(event))),
             None if woken.is_some() && has_other => return Ok(Some(End::Woken)),
             None if has_key && is_foreground(&stdin) => return Ok(None),
-            None if has_key => return Ok(Some(End::Signal(Event::Continued))), // in the background by now
+            // in the background by now
+            None if has_key => return Ok(Some(End::Signal(Event::Continued))),
             None => {}
         }
     }

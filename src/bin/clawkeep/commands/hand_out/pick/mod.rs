@@ -43,7 +43,8 @@ pub(crate) struct SelectionArgs {
     /// Require at least this much remaining lifetime; refreshes first if needed: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
-    /// The first choice or nothing, never another account [default: clawkeep.fallback in clawkeep.toml]
+    /// The first choice or nothing, never another account
+    /// [default: clawkeep.fallback in clawkeep.toml]
     #[arg(long)]
     strict: bool,
 }

@@ -1,6 +1,7 @@
 //! Writes launchd's agent as text, and runs launchctl. Sources: launchd.plist(5), launchctl(1).
 //!
-//! A property list of strings, numbers and truths takes no crate: what it needs is that texts are escaped, which `maud` does.
+//! A property list of strings, numbers and truths takes no crate: what it needs is that texts are
+//! escaped, which `maud` does.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -120,13 +121,20 @@ pub(crate) fn plist(job: &Job, log: &str, session: Session) -> String {
         format!("  <key>EnvironmentVariables</key>\n  <dict>\n{variables}  </dict>\n")
     };
     let pace = match job.pace {
-        Pace::Always => "  <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n  <key>ThrottleInterval</key>\n  <integer>30</integer>\n".to_owned(),
-        Pace::Timed => format!("  <key>StartInterval</key>\n  <integer>{}</integer>\n", EVERY_MINUTES * 60),
+        Pace::Always => "  <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    \
+            <false/>\n  </dict>\n  <key>ThrottleInterval</key>\n  \
+            <integer>30</integer>\n"
+            .to_owned(),
+        Pace::Timed => format!(
+            "  <key>StartInterval</key>\n  <integer>{}</integer>\n",
+            EVERY_MINUTES * 60
+        ),
     };
     // 63 is 0077: what it makes is its user's alone.
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
-<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">
+<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST \
+1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">
 <!-- {MARK}, which writes it anew. -->
 <plist version=\"1.0\">
 <dict>

@@ -1,4 +1,5 @@
-//! Units of systemd, as text. Sources: systemd.service(5), systemd.timer(5), systemd.exec(5), systemd.syntax(7).
+//! Units of systemd, as text. Sources: systemd.service(5), systemd.timer(5), systemd.exec(5),
+//! systemd.syntax(7).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -12,10 +13,12 @@ pub(crate) const TIMER: &str = "clawkeep-watch.timer";
 /// The prefix of the line that names the program in the file.
 const PROGRAM: &str = "# Program: ";
 
-/// What a service without privileges can be held to everywhere. What needs a namespace of its own (`ProtectSystem=`, `PrivateTmp=`, …)
-/// is left out: where users may not make them, the service would not start.
+/// What a service without privileges can be held to everywhere. What needs a namespace of its own
+/// (`ProtectSystem=`, `PrivateTmp=`, …) is left out: where users may not make them, the service
+/// would not start.
 const HARDENING: &str = "\
-# A program that an alert runs is held to this too. To loosen it: systemctl --user edit clawkeep-watch.service
+# A program that an alert runs is held to this too. To loosen it: systemctl --user edit \
+clawkeep-watch.service
 UMask=0077
 LimitCORE=0
 NoNewPrivileges=yes
@@ -24,7 +27,8 @@ RestrictRealtime=yes
 RestrictNamespaces=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
-# Providers, the session bus with its keychain, and the list of network interfaces that looking up a name needs.
+# Providers, the session bus with its keychain, and the list of network interfaces that looking \
+up a name needs.
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
@@ -63,8 +67,9 @@ pub(crate) fn program_of(service: &str) -> Option<&str> {
 }
 
 fn service(job: &Job) -> String {
-    // Started again after half a minute, and for a quarter of an hour: a keychain that is locked may be opened by then. A pass that waits
-    // for a provider or another process says nothing for up to two minutes; a refresh is not cut off by a stop.
+    // Started again after half a minute, and for a quarter of an hour: a keychain that is locked
+    // may be opened by then. A pass that waits for a provider or another process says nothing for
+    // up to two minutes; a refresh is not cut off by a stop.
     format!(
         "{head}
 [Unit]
@@ -128,15 +133,17 @@ WantedBy=timers.target
 
 fn head(job: &Job) -> String {
     format!(
-        "# {MARK}, which writes it anew. Changes of your own: systemctl --user edit {SERVICE}\n{PROGRAM}{}\n",
+        "# {MARK}, which writes it anew. Changes of your own: systemctl --user edit \
+         {SERVICE}\n{PROGRAM}{}\n",
         job.program
     )
 }
 
 /// The lines for the program and its environment.
 fn start(job: &Job) -> String {
-    // The path of the program is taken as it is, but for specifiers; in what follows `$` begins a variable.
-    // Arguments may be any bytes, and variables are text: one that is not goes by way of env(1).
+    // The path of the program is taken as it is, but for specifiers; in what follows `$` begins a
+    // variable. Arguments may be any bytes, and variables are text: one that is not goes by way of
+    // env(1).
     let is_text = |(_, value): &&(String, OsString)| value.to_str().is_some();
     let (texts, others): (Vec<_>, Vec<_>) = job.variables.iter().partition(is_text);
     let mut text = String::from("ExecStart=");

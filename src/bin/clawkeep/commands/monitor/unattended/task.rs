@@ -348,7 +348,8 @@ mod tests {
 
     #[test]
     fn a_query_is_read_by_its_columns() {
-        let rows = b"\"PC\",\"\\clawkeep.watch.1001\",\"N/A\",\"Wird ausgef\x81hrt\",\"Interactive only\",\"29.11.2026 22:00:00\",\"75\",\"PC\\ana\"\r\n";
+        let rows = b"\"PC\",\"\\clawkeep.watch.1001\",\"N/A\",\"Wird \
+            ausgef\x81hrt\",\"Interactive only\",\"29.11.2026 22:00:00\",\"75\",\"PC\\ana\"\r\n";
         let state = state_in(rows).unwrap();
         assert_eq!(state.status, "Wird ausgef\u{fffd}hrt");
         assert_eq!(state.last_exit.as_deref(), Some("75"));
@@ -377,7 +378,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let program = dir.join("schtasks.exe");
         let script = format!(
-            "#!/bin/sh\necho \"$*\" >> {}/calls\ncase \"$*\" in */TN*) {of_task};; *) {of_all};; esac\n",
+            "#!/bin/sh\necho \"$*\" >> {}/calls\ncase \"$*\" in */TN*) {of_task};; *) {of_all};; \
+             esac\n",
             dir.display()
         );
         std::fs::write(&program, script).unwrap();

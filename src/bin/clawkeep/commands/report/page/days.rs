@@ -214,9 +214,11 @@ fn stacks(columns: &Columns) -> Markup {
     html! {
         @for (place, series) in columns.series.iter().enumerate() {
             g class={ "s" (place) } {
-                @for (column, count) in series.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                @for (column, count) in series.counts.iter().enumerate().filter(|(_,
+                    count)| **count > 0) {
                     @let (from, until) = raise(&mut base, column, *count);
-                    @let (bottom, top) = (columns.height(from), columns.height(until).max(columns.height(from) + 1));
+                    @let (bottom, top) = (columns.height(from),
+                        columns.height(until).max(columns.height(from) + 1));
                     rect x=(column * 10 + 1) y=(HEIGHT.saturating_sub(top)) height=(top - bottom) {
                         title { (column_name(columns, column)) ": " (series.name) ", " (counted(*count, "use")) }
                     }

@@ -117,8 +117,10 @@ pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
             h2 { "Health now" }
             @if rows.is_empty() {
                 p.empty {
-                    "There is no credential yet. Store one with " code { "clawkeep models auth add" }
-                    ", or import the logins of Claude Code and Codex with " code { "clawkeep sync" } "."
+                    "There is no credential yet. Store one with " code { "clawkeep models auth \
+                        add" }
+                    ", or import the logins of Claude Code and Codex with " code { "clawkeep \
+                        sync" } "."
                 }
             } @else {
                 (table(&counted(rows.len() as u64, "credential"), columns, &rows))

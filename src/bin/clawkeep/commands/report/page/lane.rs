@@ -10,7 +10,8 @@ use super::scale::Scale;
 use super::text::{counted, lasting, percent, plain_name, shown_name};
 use crate::terminal::text::local_minute;
 
-/// A gap is drawn at least so wide, three pixels of a thousand, unless it took more than half of what follows.
+/// A gap is drawn at least so wide, three pixels of a thousand, unless it took more than half of
+/// what follows.
 const GAP_MIN: u32 = 30;
 /// Spans of which every gap is drawn.
 const SPANS_MAX: usize = 150;
@@ -72,7 +73,8 @@ pub(super) fn row(scale: &Scale, lane: &Lane, tooltips: &mut usize) -> Markup {
         tr role="row" {
             th scope="row" role="rowheader" { (shown_name(&lane.profile)) " " span.sums { (words) } }
             td role="cell" {
-                svg.lane width="100%" height="44" role="img" aria-label={ (name) ": " (spoken(lane, gaps.len(), scale)) (words) } {
+                svg.lane width="100%" height="44" role="img" aria-label={ (name) ": " (spoken(lane,
+                    gaps.len(), scale)) (words) } {
                     (picture(scale, lane, &gaps))
                     @if has_tooltips { (hovers(scale, lane, &gaps)) }
                 }
@@ -126,7 +128,8 @@ fn picture(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
             path.grid d=(ticks_path(scale)) {}
             path.held d=(held_path(scale, lane)) {}
             path.refresh d=(refresh_path(lane, parts)) {}
-            @if failures.iter().any(|(first, last)| first < last) { path.fails d=(fails_path(&failures, parts)) {} }
+            @if failures.iter().any(|(first,
+                last)| first < last) { path.fails d=(fails_path(&failures, parts)) {} }
         }
         svg viewBox={ "0 0 " (parts) " " (STRIP) } preserveAspectRatio="none" width="100%" height=(STRIP) y="30" {
             path.use d=(use_path(lane)) {}
@@ -138,7 +141,8 @@ fn picture(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     }
 }
 
-/// The first and the last part of each run of failures. A run has a mark at either end and a line between them.
+/// The first and the last part of each run of failures. A run has a mark at either end and a line
+/// between them.
 fn failures(lane: &Lane) -> Vec<(usize, usize)> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for part in (0..lane.failures.len()).filter(|part| has(&lane.failures, *part)) {
@@ -156,7 +160,8 @@ fn fails_path(failures: &[(usize, usize)], parts: usize) -> String {
         .collect()
 }
 
-/// The ground that gaps show: hatched from the first to the last of them, and covered where the bar is.
+/// The ground that gaps show: hatched from the first to the last of them, and covered where the bar
+/// is.
 fn ground(scale: &Scale, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     html! {
         @if let (Some(first), Some(last)) = (gaps.first(), gaps.last()) {
@@ -218,7 +223,8 @@ fn refresh_path(lane: &Lane, parts: usize) -> String {
         .collect()
 }
 
-/// A skyline: each part as high as its uses are against those of the busiest; a single use shows too.
+/// A skyline: each part as high as its uses are against those of the busiest; a single use shows
+/// too.
 fn use_path(lane: &Lane) -> String {
     let most = lane.uses.iter().copied().max().unwrap_or(0).max(1);
     let mut out = format!("M0 {STRIP}");

@@ -1,7 +1,9 @@
-//! The credentials over time: a lane each, with what was valid, what happened, and how much it was used.
+//! The credentials over time: a lane each, with what was valid, what happened, and how much it was
+//! used.
 //!
-//! Nothing in a lane is scaled but along the time: positions are parts of the width, and marks and letters keep their size
-//! at every width. The lanes are rows of a table, so that the axis comes again on every printed page.
+//! Nothing in a lane is scaled but along the time: positions are parts of the width, and marks and
+//! letters keep their size at every width. The lanes are rows of a table, so that the axis comes
+//! again on every printed page.
 
 use std::collections::HashMap;
 
@@ -14,8 +16,8 @@ use super::scale::{Scale, TICKS_MAX};
 use super::table::OPEN_MAX;
 use super::text::percent;
 
-/// Tooltips of all lanes together, about 100 bytes each. The lanes after those that use them up have their numbers in
-/// words only, so that the page stays below 2 MB.
+/// Tooltips of all lanes together, about 100 bytes each. The lanes after those that use them up
+/// have their numbers in words only, so that the page stays below 2 MB.
 const TOOLTIPS_MAX: usize = 4_000;
 /// The section with the lanes, sorted by the health of the credentials: problems come first.
 pub(super) fn section(page: &Page, health: &[&HealthRow]) -> Markup {
@@ -104,7 +106,8 @@ fn legend() -> Markup {
             }
             li { svg width="12" height="12" aria-hidden="true" { use href="#fail" x="6" y="6" {} } " failure" }
             li {
-                svg width="18" height="12" aria-hidden="true" { path.use d="M0 12V8h4V12M5 12V3h4V12M10 12V6h4V12" {} }
+                svg width="18" height="12" aria-hidden="true" { path.use d="M0 12V8h4V12M5 \
+                    12V3h4V12M10 12V6h4V12" {} }
                 " uses, against the busiest part of the lane"
             }
         }

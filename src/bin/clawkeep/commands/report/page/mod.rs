@@ -1,8 +1,9 @@
 //! The page that `report` writes: the state of the credentials, what happened to them, who used
 //! them, and the record.
 //!
-//! One HTML file that loads nothing and runs nothing, for a screen of any width and for paper. Values in, text out:
-//! nothing here reads a file, a key or a clock. There is no secret in what it is made of.
+//! One HTML file that loads nothing and runs nothing, for a screen of any width and for paper.
+//! Values in, text out: nothing here reads a file, a key or a clock. There is no secret in what it
+//! is made of.
 
 mod days;
 pub(crate) mod facts;
@@ -112,7 +113,8 @@ fn footer(page: &Page) -> Markup {
         footer {
             p {
                 "Made " (when(page.generated)) " by clawkeep " (outside(&page.version))
-                " from vault " code { (outside(&page.vault)) } ". It holds no secret, but it names profiles, programs and hosts."
+                " from vault " code { (outside(&page.vault)) } ". It holds no secret, but it \
+                    names profiles, programs and hosts."
             }
         }
     }

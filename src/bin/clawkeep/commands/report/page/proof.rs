@@ -45,12 +45,15 @@ fn verification(record: &RecordFacts) -> Markup {
         @if record.head.is_some() {
             p {
                 strong { "Unverified: making this page did not verify the record. " }
-                "It takes no key, and the proof does. To prove that no event up to this page's head was altered, "
-                "dropped, inserted or reordered, save the line above as " code { "page.head" } " and run:"
+                "It takes no key, and the proof does. To prove that no event up to this page's \
+                 head was altered, "
+                "dropped, inserted or reordered, save the line above \
+                 as " code { "page.head" } " and run:"
             }
             pre { code { "clawkeep audit verify --head page.head" } }
         } @else {
-            p.empty { "Nothing is recorded yet. The first command that changes a credential begins the record." }
+            p.empty { "Nothing is recorded yet. The first command that changes a credential \
+                begins the record." }
         }
     }
 }

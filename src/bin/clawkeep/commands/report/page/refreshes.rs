@@ -32,9 +32,11 @@ pub(super) fn section(page: &Page) -> Markup {
         section #refreshes {
             h2 { "Refreshes" }
             @if rows.is_empty() {
-                p.empty { "No token was refreshed in this time. API keys and tokens without a refresh token never are." }
+                p.empty { "No token was refreshed in this time. API keys and tokens without a \
+                    refresh token never are." }
             } @else {
-                (table(&format!("Refreshes of {}", counted(rows.len() as u64, "profile")), columns, &rows))
+                (table(&format!("Refreshes of {}", counted(rows.len() as u64, "profile")), columns,
+                    &rows))
             }
         }
     }

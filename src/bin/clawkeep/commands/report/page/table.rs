@@ -47,7 +47,8 @@ pub(super) fn table<const N: usize>(
     }
 }
 
-/// The roles say again what the elements say: browsers forget it where the style sheet makes cards of them.
+/// The roles say again what the elements say: browsers forget it where the style sheet makes cards
+/// of them.
 fn block<const N: usize>(caption: &str, columns: [Column; N], rows: &[[Markup; N]]) -> Markup {
     html! {
         // Scrolls by itself should it be too wide, and the page does not.

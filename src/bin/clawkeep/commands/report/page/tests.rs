@@ -10,7 +10,8 @@ const HOUR: i64 = 3_600_000;
 /// 2026-11-25 14:00 UTC.
 const NOW: i64 = 1_795_615_200_000;
 /// Ends an element, an attribute and a style sheet, turns the text, moves a cursor.
-const HOSTILE: &str = "\"'><script>alert(1)</script></title></style><img src=x onerror=y>\u{202e}\u{2066}\u{1b}[2J\0\n&amp;";
+const HOSTILE: &str = "\"'><script>alert(1)</script></title></style><img src=x \
+    onerror=y>\u{202e}\u{2066}\u{1b}[2J\0\n&amp;";
 
 fn at(hours: i64) -> UnixMs {
     UnixMs(NOW + hours * HOUR)
@@ -157,7 +158,8 @@ fn assert_harmless(html: &str) {
         "src=",
     ] {
         let count = lower.matches(word).count();
-        // The name of an attribute may be a part of an id's text, where it is escaped; an element may not.
+        // The name of an attribute may be a part of an id's text, where it is escaped; an element
+        // may not.
         assert!(
             count == 0 || (word == "src=" && lower.contains("&lt;img src=")),
             "{word}"

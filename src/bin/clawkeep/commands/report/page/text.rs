@@ -24,7 +24,8 @@ pub(super) fn plain_name(whose: &ProfileRef) -> String {
     cut_middle(&name(whose), SHOWN_MAX, '…')
 }
 
-/// A profile's name, to be broken after its parts where it must be. Its own direction of writing ends with it.
+/// A profile's name, to be broken after its parts where it must be. Its own direction of writing
+/// ends with it.
 pub(super) fn shown_name(whose: &ProfileRef) -> Markup {
     let full = name(whose);
     let shown = cut_middle(&full, SHOWN_MAX, '…');
@@ -128,7 +129,8 @@ pub(super) fn bar(hundredths: u32, class: &str) -> Markup {
     }
 }
 
-/// The zone that times are in, by its distance from UTC; also that at the beginning where clocks have changed since.
+/// The zone that times are in, by its distance from UTC; also that at the beginning where clocks
+/// have changed since.
 pub(super) fn zone(since: UnixMs, now: UnixMs) -> String {
     let offset = |at: UnixMs| {
         DateTime::from_timestamp_millis(at.0)

@@ -37,7 +37,8 @@ pub(super) fn section(page: &Page) -> Markup {
             h2 { "Use" }
             (days::drawing(&page.days))
             @if !rows.is_empty() {
-                (table(&format!("Uses of {}", counted(rows.len() as u64, "profile")), columns, &rows))
+                (table(&format!("Uses of {}", counted(rows.len() as u64, "profile")), columns,
+                    &rows))
             }
         }
     }
@@ -78,7 +79,8 @@ fn between((first, last): (UnixMs, UnixMs)) -> Markup {
     }
 }
 
-/// Who used it: the program that ran clawkeep where that is known, else the program itself, and the host.
+/// Who used it: the program that ran clawkeep where that is known, else the program itself, and the
+/// host.
 fn doers(by: &[(Doer, u64)]) -> Markup {
     let mut counts: HashMap<(String, &str), u64> = HashMap::new();
     for (doer, count) in by {

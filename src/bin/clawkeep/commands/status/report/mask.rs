@@ -2,8 +2,9 @@
 
 /// The text in place of a secret too short to show parts of.
 const HIDDEN: &str = "********";
-/// Secrets of this many characters or fewer are hidden whole, where the reference prints them: a deliberate difference.
-/// Characters are UTF-16 units, as in the reference. Source: `spec/compat.md`, Deliberate differences.
+/// Secrets of this many characters or fewer are hidden whole, where the reference prints them: a
+/// deliberate difference. Characters are UTF-16 units, as in the reference. Source:
+/// `spec/compat.md`, Deliberate differences.
 const HIDDEN_WHOLE_UP_TO: usize = 16;
 /// The number of characters shown at either end of a long secret. A secret is long if at most half
 /// of it is shown then. Source: the `status` conformance cases, whose secrets have 40 characters or
@@ -13,7 +14,8 @@ const LONG_FROM: usize = 32;
 /// Of a shorter one at most a third is shown, half of that at either end: a sixth.
 const SHORT_PART: usize = 6;
 
-/// A secret as people and logs may see it: `sk-key-u...GWgROnnc`; `missing` when there is nothing but space.
+/// A secret as people and logs may see it: `sk-key-u...GWgROnnc`; `missing` when there is nothing
+/// but space.
 pub(crate) fn masked(secret: &str) -> String {
     let secret = secret.trim();
     if secret.is_empty() {

@@ -112,7 +112,8 @@ fn in_home(text: &str) -> String {
     text
 }
 
-/// Puts times and the home directory in for the marks in recorded JSON. `@REL…@` is exact here: the clock stands still.
+/// Puts times and the home directory in for the marks in recorded JSON. `@REL…@` is exact here: the
+/// clock stands still.
 fn fill_json(value: &Value) -> Value {
     match value {
         Value::String(text) => {
@@ -231,7 +232,8 @@ fn every_recorded_status_case_of_the_reference_holds() {
     );
 }
 
-/// The reports of the other families come after a sync or an import: the store as it was left is what they show.
+/// The reports of the other families come after a sync or an import: the store as it was left is
+/// what they show.
 #[test]
 fn every_recorded_case_holds_for_the_store_that_was_left() {
     for (family, want) in [
@@ -284,7 +286,8 @@ fn every_recorded_case_holds_for_the_store_that_was_left() {
 
 #[test]
 fn keys_of_the_configuration_count_and_do_not_show() {
-    let config = "{models: {providers: {local: {apiKey: 'sk-0123456789abcdefghij-0123456789'}, Idle: {}}}, agents: {defaults: {model: 'local/x'}}}";
+    let config = "{models: {providers: {local: {apiKey: 'sk-0123456789abcdefghij-0123456789'}, \
+        Idle: {}}}, agents: {defaults: {model: 'local/x'}}}";
     let world = World::with_config(config, &[]);
     let report = world.report();
     assert_eq!(report.check_exit(), 0);
@@ -296,7 +299,8 @@ fn keys_of_the_configuration_count_and_do_not_show() {
     );
     assert_eq!(json["auth"]["oauth"]["providers"][0]["provider"], "Idle");
     let line = format!(
-        "- local effective=models.json:sk-01234...23456789 | models.json=sk-01234...23456789 | source={source}\n"
+        "- local effective=models.json:sk-01234...23456789 | models.json=sk-01234...23456789 | \
+         source={source}\n"
     );
     assert!(
         report.to_text(Colour::Off).contains(&line),
@@ -368,7 +372,10 @@ fn an_end_that_is_no_number_is_shown_as_it_stands() {
 
 #[test]
 fn what_is_expiring_is_2_and_only_that() {
-    let login = |offset: i64| json!({"type": "oauth", "provider": "anthropic", "access": "a", "expires": NOW.0 + offset});
+    let login = |offset: i64| {
+        json!({"type": "oauth", "provider": "anthropic", "access": "a",
+        "expires": NOW.0 + offset})
+    };
     let exit = |profiles: Value| {
         World::new(json!({"profiles": profiles}), "{}", &[])
             .report()
@@ -391,7 +398,8 @@ fn what_is_expiring_is_2_and_only_that() {
 
 #[test]
 fn entries_that_cannot_be_read_are_not_there() {
-    let store = json!({"profiles": {"a": {"type": "sso", "provider": "openai"}, "b": {"type": "token"}, "c": 3}});
+    let store = json!({"profiles": {"a": {"type": "sso", "provider": "openai"},
+        "b": {"type": "token"}, "c": 3}});
     let report = World::new(store, "{}", &[]).report();
     assert_eq!(report.to_json()["auth"]["oauth"]["profiles"], json!([]));
     assert_eq!(report.providers.len(), 0);
@@ -399,9 +407,13 @@ fn entries_that_cannot_be_read_are_not_there() {
 
 #[test]
 fn only_the_verdict_is_coloured() {
-    let profile = |offset: i64| json!({"type": "token", "provider": "p", "token": "t", "expires": NOW.0 + offset});
+    let profile = |offset: i64| {
+        json!({"type": "token", "provider": "p", "token": "t",
+        "expires": NOW.0 + offset})
+    };
     let store = json!({"profiles": {"a": profile(100_000_000), "b": profile(5), "c": profile(-5),
-        "d": {"type": "oauth", "provider": "p", "expires": -3}, "e": {"type": "token", "provider": "p", "token": "t"}}});
+        "d": {"type": "oauth", "provider": "p", "expires": -3}, "e": {"type": "token",
+        "provider": "p", "token": "t"}}});
     let world = World::new(store, "{}", &[]);
     let text = world.report().to_text(Colour::On);
     let lines: Vec<_> = text.lines().rev().take(5).collect();

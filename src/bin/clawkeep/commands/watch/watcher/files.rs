@@ -66,7 +66,9 @@ impl Watcher<'_> {
         if is_first {
             let why = crate::failure::chain(Some(error)).join(": ");
             self.log.warn(&format!(
-                "{why}. clawkeep checks the files every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+                "{why}. clawkeep checks the files every second instead. On Linux: raise ulimit -n \
+                 (LimitNOFILE= in a unit), fs.inotify.max_user_watches and \
+                 fs.inotify.max_user_instances"
             ));
         }
         is_first

@@ -137,7 +137,8 @@ impl<'c> Watcher<'c> {
                 Err(_) => break,
             }
             if self.refreshing.is_none() {
-                report = self.pass_without_refreshing()?; // exports the new tokens and records failures
+                // exports the new tokens and records failures
+                report = self.pass_without_refreshing()?;
             }
         }
         self.finish_alerts();

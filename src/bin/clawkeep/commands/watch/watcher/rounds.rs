@@ -76,7 +76,8 @@ impl Watcher<'_> {
             return Err(VaultError::Absent { path }.into());
         };
         let mut agents = self.context.every_agent(vault)?;
-        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the agent that most gateways use comes first
+        // the agent that most gateways use comes first
+        agents.sort_by_key(|agent| agent.name != AgentName::default());
         self.agents.clone_from(&agents);
         let (service, ending) = (&self.service, &self.ending);
         let pass = Pass {
