@@ -23,7 +23,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = tempfile::tempdir()?;
 //! let path = dir.path().join("vault.db");
-//! let keychain = SystemKeychain::new(DEADLINE, SessionBus::Absent); // so the key goes into a key file
+//! let keychain = SystemKeychain::new(DEADLINE, SessionBus::Absent); // uses a key file
 //! let keys = KeySources {
 //!     named_keyfile: None,
 //!     credential_keyfile: None,
@@ -40,7 +40,8 @@
 //! let (agent, id) = (AgentName::default(), ProfileId::new("openai:default"));
 //! let entry = serde_json::json!({"type": "api_key", "provider": "openai", "key": "sk-…"});
 //! let mut tx = vault.begin(&actor, Clock::System)?;
-//! tx.put_profile(&agent, &id, &entry, ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep))?;
+//! let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
+//! tx.put_profile(&agent, &id, &entry, note)?;
 //! tx.commit()?;
 //!
 //! // Before a secret is handed out, that it is used is committed.

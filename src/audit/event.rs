@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use crate::domain::{Expiry, Fingerprint, Generation, ProfileId, Seq, UnixMs};
 
 macro_rules! named {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$vdoc:meta])* $variant:ident = $name:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $enum:ident {
+        $($(#[$vdoc:meta])* $variant:ident = $name:literal),* $(,)?
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]

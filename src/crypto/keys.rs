@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! slot key ──wraps──▶ data key ──HKDF "seal"──▶ row sealing key
-//!                        └─────seals──▶ audit key, fingerprint key (random, so rotation keeps the record whole)
+//!                        └─────seals──▶ audit key, fingerprint key (random; rotation keeps both)
 //! ```
 
 use std::fmt;

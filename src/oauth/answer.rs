@@ -450,8 +450,10 @@ mod tests {
     #[test]
     fn what_begins_a_login_on_another_device() {
         let of = |body: &str| understand_device(&reply(200, body), NOW);
-        let whole = r#"{"device_code": "sk-d", "user_code": " AB-CD ", "verification_uri": "https://p.example/d",
-            "verification_uri_complete": "https://p.example/d?c=AB-CD", "expires_in": "900", "interval": 7}"#;
+        let whole = r#"{"device_code": "sk-d", "user_code": " AB-CD ",
+            "verification_uri": "https://p.example/d",
+            "verification_uri_complete": "https://p.example/d?c=AB-CD",
+            "expires_in": "900", "interval": 7}"#;
         let answer = of(whole).unwrap();
         assert_eq!(answer.device_code.expose_secret(), "sk-d");
         assert_eq!(answer.user_code, "AB-CD");

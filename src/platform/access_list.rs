@@ -348,8 +348,10 @@ mod tests {
     #[test]
     fn others_are_named_by_what_they_may_do() {
         // A directory in the root of the system's drive, and the root itself.
-        let made = "O:BAG:SYD:AI(A;OICIID;FA;;;BA)(A;OICIID;FA;;;SY)(A;OICIID;0x1200a9;;;BU)(A;ID;0x1301bf;;;AU)(A;OICIIOID;SDGXGWGR;;;AU)";
-        let root = "O:S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464D:PAI(A;;LC;;;AU)(A;OICIIO;SDGXGWGR;;;AU)(A;;FA;;;SY)(A;OICI;0x1200a9;;;BU)";
+        let made = "O:BAG:SYD:AI(A;OICIID;FA;;;BA)(A;OICIID;FA;;;SY)(A;OICIID;0x1200a9;;;BU)\
+            (A;ID;0x1301bf;;;AU)(A;OICIIOID;SDGXGWGR;;;AU)";
+        let root = "O:S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464\
+            D:PAI(A;;LC;;;AU)(A;OICIIO;SDGXGWGR;;;AU)(A;;FA;;;SY)(A;OICI;0x1200a9;;;BU)";
         assert_eq!(others(made, rights::WRITE), ["S-1-5-11"]);
         assert_eq!(others(made, rights::REPLACE), ["S-1-5-11"]);
         assert_eq!(others(made, rights::READ), ["S-1-5-32-545", "S-1-5-11"]);

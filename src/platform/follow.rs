@@ -175,7 +175,10 @@ fn is_absent(error: &notify::Error) -> bool {
 }
 
 fn is_denied(error: &notify::Error) -> bool {
-    matches!(&error.kind, notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    let notify::ErrorKind::Io(error) = &error.kind else {
+        return false;
+    };
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn is_another(recorded: Option<Stamp>, dir: &Path) -> bool {

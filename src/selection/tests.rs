@@ -274,7 +274,8 @@ proptest! {
             let entry = input.doc.get(Section::Profiles, id.as_str());
             input.kind(id) != "sso" && entry.is_some_and(|entry| entry["provider"] == "q")
         };
-        let want: BTreeSet<_> = input.base().into_iter().filter(|id| !belongs_to_another(id)).collect();
+        let base = input.base().into_iter();
+        let want: BTreeSet<_> = base.filter(|id| !belongs_to_another(id)).collect();
         prop_assert_eq!(got.len(), want.len());
         prop_assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), want);
     }
@@ -288,7 +289,8 @@ proptest! {
 
     #[test]
     fn those_that_are_back_at_the_same_time_keep_their_order(input in some_input()) {
-        let cooling: Vec<_> = input.run(None).into_iter().filter(|id| input.is_in_cooldown(id)).collect();
+        let ids = input.run(None).into_iter();
+        let cooling: Vec<_> = ids.filter(|id| input.is_in_cooldown(id)).collect();
         for pair in cooling.windows(2) {
             let is_tie = input.back(&pair[0]) == input.back(&pair[1]);
             prop_assert!(!is_tie || input.place(&pair[0]) < input.place(&pair[1]), "{pair:?}");
@@ -301,10 +303,14 @@ proptest! {
         let place = |id: &ProfileId| input.place(id);
         let rank = |id: &ProfileId| ["oauth", "token",
             "api_key"].iter().position(|kind| *kind == input.kind(id)).unwrap_or(3);
-        let ready: Vec<_> = input.run(None).into_iter().filter(|id| !input.is_in_cooldown(id)).collect();
+        let ids = input.run(None).into_iter();
+        let ready: Vec<_> = ids.filter(|id| !input.is_in_cooldown(id)).collect();
         for pair in ready.windows(2) {
             let turn = |id| (rank(id), input.number(id, "lastUsed"), place(id));
-            let in_order = if is_explicit { place(&pair[0]) < place(&pair[1]) } else { turn(&pair[0]) < turn(&pair[1]) };
+            let in_order = match is_explicit {
+                true => place(&pair[0]) < place(&pair[1]),
+                false => turn(&pair[0]) < turn(&pair[1]),
+            };
             prop_assert!(in_order, "{pair:?}");
         }
     }

@@ -282,7 +282,8 @@ mod tests {
     use zeroize::Zeroizing;
 
     const LOGIN: &str = r#"{"mcpOAuth": {"srv|a": {"accessToken": "mcp"}}, "claudeAiOauth":
-        {"accessToken": "sk-ant-oat01-a", "refreshToken": "sk-ant-ort01-r", "expiresAt": 1700000000000.5}}"#;
+        {"accessToken": "sk-ant-oat01-a", "refreshToken": "sk-ant-ort01-r",
+        "expiresAt": 1700000000000.5}}"#;
 
     fn shown(reading: &Reading<ClaudeCodeLogin>) -> String {
         match reading {
@@ -411,7 +412,8 @@ mod tests {
             ),
             // The last of two equal keys counts, as in JavaScript.
             (
-                r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b", "expiresAt": 18446744073709551616}}"#,
+                r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b",
+                    "expiresAt": 18446744073709551616}}"#,
                 "b until 18446744073709552000",
             ),
             (

@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn entries_become_default_profiles() {
-        let auth = br#"{"groq": {"token": "t", "type": "token", "x": 1}, "junk": {"type": "cookie"}, "n": 3,
+        let auth =
+            br#"{"groq": {"token": "t", "type": "token", "x": 1}, "junk": {"type": "cookie"},
+            "n": 3,
             "openai": {"type": "api_key", "provider": "openai", "key": "k"}}"#;
         assert_eq!(
             shown(&parse_auth(auth).unwrap()),
@@ -95,12 +97,14 @@ mod tests {
                 r#"openai:default {"type":"api_key","provider":"openai","key":"k"}"#
             ]
         );
-        let oauth = br#"{"google-gemini-cli": {"access": "a", "refresh": "r", "expires": 5, "projectId": "p"}, "x": null}"#;
+        let oauth = br#"{"google-gemini-cli": {"access": "a", "refresh": "r", "expires": 5,
+            "projectId": "p"}, "x": null}"#;
         assert_eq!(
             shown(&parse_oauth(oauth).unwrap()),
-            [
-                r#"google-gemini-cli:default {"type":"oauth","provider":"google-gemini-cli","access":"a","refresh":"r","expires":5,"projectId":"p"}"#
-            ]
+            [concat!(
+                r#"google-gemini-cli:default {"type":"oauth","provider":"google-gemini-cli","#,
+                r#""access":"a","refresh":"r","expires":5,"projectId":"p"}"#
+            )]
         );
     }
 

@@ -284,12 +284,19 @@ mod tests {
         let opencode = br#"{"openai": {"type": "api", "key": "k", "metadata": {"x": 1}},
             "anthropic": {"type": "oauth", "access": "a", "refresh": "r", "expires": 5},
             "xai": {"type": "oauth", "access": "", "refresh": "", "expires": 0},
-            "https://x": {"type": "wellknown", "key": "K", "token": "t"}, "odd": {"x": 1}, "n": 1}"#;
+            "https://x": {"type": "wellknown", "key": "K", "token": "t"},
+            "odd": {"x": 1}, "n": 1}"#;
         assert_eq!(
             shown(&by_provider(opencode).unwrap()),
             [
-                r#"openai:default {"type":"api_key","provider":"openai","key":"k","metadata":{"x":1}}"#,
-                r#"anthropic:default {"type":"oauth","provider":"anthropic","access":"a","refresh":"r","expires":5}"#,
+                concat!(
+                    r#"openai:default {"type":"api_key","provider":"openai","key":"k","#,
+                    r#""metadata":{"x":1}}"#
+                ),
+                concat!(
+                    r#"anthropic:default {"type":"oauth","provider":"anthropic","#,
+                    r#""access":"a","refresh":"r","expires":5}"#
+                ),
                 "xai has blank tokens: its program is logged out",
                 "https://x is of the type \"wellknown\", which only opencode itself can use",
                 "odd holds no credential",
@@ -299,16 +306,19 @@ mod tests {
             br#"{"openai": {"type": "oauth", "access": "a", "refresh": "r", "expires": 5}}"#;
         assert_eq!(
             shown(&by_provider(chatgpt).unwrap()),
-            [
-                r#"openai-codex:default {"type":"oauth","provider":"openai-codex","access":"a","refresh":"r","expires":5}"#
-            ]
+            [concat!(
+                r#"openai-codex:default {"type":"oauth","provider":"openai-codex","#,
+                r#""access":"a","refresh":"r","expires":5}"#
+            )]
         );
-        let qwen = br#"{"access_token": "a", "refresh_token": "r", "token_type": "Bearer", "resource_url": "u", "expiry_date": 5}"#;
+        let qwen = br#"{"access_token": "a", "refresh_token": "r", "token_type": "Bearer",
+            "resource_url": "u", "expiry_date": 5}"#;
         assert_eq!(
             shown(&oauth_creds(qwen, Owner::QwenCode).unwrap()),
-            [
-                r#"qwen-portal:default {"type":"oauth","provider":"qwen-portal","access":"a","refresh":"r","expires":5,"resourceUrl":"u"}"#
-            ]
+            [concat!(
+                r#"qwen-portal:default {"type":"oauth","provider":"qwen-portal","#,
+                r#""access":"a","refresh":"r","expires":5,"resourceUrl":"u"}"#
+            )]
         );
         let out = oauth_creds(br#"{"access_token": ""}"#, Owner::GeminiCli).unwrap();
         assert_eq!(

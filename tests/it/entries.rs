@@ -232,7 +232,8 @@ fn references_are_shown_kept_and_not_replaced() {
 #[test]
 fn numbers_that_no_machine_holds_survive_as_they_are() {
     let home = Home::new();
-    let numbers = "\"account\":109876543210987654321,\"big\":1e+400,\"small\":-1e-400,\"one\":1.0,\"exact\":0.1000,\
+    let numbers = "\"account\":109876543210987654321,\"big\":1e+400,\"small\":-1e-400,\
+        \"one\":1.0,\"exact\":0.1000,\
         \"k\":1e+5,\"i\":18446744073709551616";
     let key = "\"type\":\"api_key\",\"provider\":\"groq\",\"key\":\"sk-test-groq-0123456789\"";
     home.write(

@@ -550,7 +550,8 @@ fn files(home: &Home) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the passphrase came from is not the program's to read, though what else it was started with is.
+/// What the passphrase came from is not the program's to read, though what else it was started with
+/// is.
 #[cfg(unix)]
 #[test]
 fn a_program_does_not_get_the_descriptor_of_the_passphrase() {

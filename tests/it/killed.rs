@@ -137,8 +137,8 @@ fn ok(home: &Home, args: &[&str], at: &str) {
     let started = Instant::now();
     let run = home.run(args);
     assert_eq!(run.status, 0, "{at}: {args:?}: {run:?}");
-    // A lock that the killed process held is known for what it is: nobody waits until it is stale, after 30 seconds.
-    // Under Wine a busy machine takes ten for a command that waits for nothing.
+    // A lock that the killed process held is known for what it is: nobody waits until it is stale,
+    // after 30 seconds. Under Wine a busy machine takes ten for a command that waits for nothing.
     let longest = if cfg!(windows) { 25 } else { 10 };
     assert!(
         started.elapsed() < Duration::from_secs(longest),
@@ -341,8 +341,9 @@ fn a_key_whose_paste_succeeded_survives_the_kills_of_others() {
     killer.report();
 }
 
-/// SQLite moves pages from its log into the vault lowest first, and the first page says how many there are. Killed
-/// behind that page, the vault is shorter than it says, and SQLite repeats the move from the log.
+/// SQLite moves pages from its log into the vault lowest first, and the first page says how many
+/// there are. Killed behind that page, the vault is shorter than it says, and SQLite repeats the
+/// move from the log.
 #[test]
 fn killed_while_the_vault_grows_it_still_opens() {
     let home = Home::with_claude(&format!("{TOKEN}000001"), 100);

@@ -597,7 +597,8 @@ fn another_candidate_is_used_where_a_login_is_over_and_that_is_said() {
     let run = token(&home);
     assert!(
         run.stderr.contains(
-            "the login test:login is no longer valid: its provider refuses to refresh it, so test:key is used"
+            "the login test:login is no longer valid: its provider refuses to refresh it, so \
+             test:key is used"
         ),
         "{}",
         run.stderr

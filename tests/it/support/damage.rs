@@ -86,7 +86,8 @@ fn lines(text: &str) -> usize {
     text.lines().filter(|line| !line.trim().is_empty()).count()
 }
 
-/// Makes what is there but no regular file: a FIFO, or on Windows, whose directories have none, a directory.
+/// Makes what is there but no regular file: a FIFO, or on Windows, whose directories have none, a
+/// directory.
 pub(crate) fn make_irregular(path: &Path) {
     if cfg!(windows) {
         return fs::create_dir(path).unwrap();
@@ -94,8 +95,8 @@ pub(crate) fn make_irregular(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Runs a command that must end with `status`, say each of `words` in an error of at most three lines, show no token
-/// there, and change nothing below `root`.
+/// Runs a command that must end with `status`, say each of `words` in an error of at most three
+/// lines, show no token there, and change nothing below `root`.
 #[track_caller]
 pub(crate) fn refused(root: &Path, mut command: Command, status: i32, words: &[&str]) -> Run {
     let before = fingerprints(root);

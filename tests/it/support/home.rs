@@ -145,7 +145,8 @@ impl Home {
             .fold(self.path().to_owned(), |path, part| path.join(part))
     }
 
-    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no `~`.
+    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no
+    /// `~`.
     pub(crate) fn with_tilde(&self, text: String) -> String {
         let home = self.path().display().to_string();
         if cfg!(unix) || text.starts_with('{') {

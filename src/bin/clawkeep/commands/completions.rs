@@ -91,7 +91,7 @@ pub(crate) fn write_script(
 /// would complete each part alone.
 const BASH: &str = r#"_PROGRAM() {
     local line=${COMP_LINE:0:COMP_POINT} words=() word gap i
-    # What bash broke at a colon or an equals sign is put together again: parts without a blank between them.
+    # Joins what bash broke at a colon or an equals sign: parts without a blank between them.
     for ((i = 0; i <= COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         gap=${line%%[![:space:]]*}
@@ -114,7 +114,8 @@ const BASH: &str = r#"_PROGRAM() {
     COMPREPLY=()
     while IFS= read -r word; do
         [[ -z $word ]] || COMPREPLY+=("${word#"$before"}")
-    done < <(_CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$last CLAWKEEP_COMPLETE=bash PROGRAM -- "${words[@]}" 2>/dev/null && echo)
+    done < <(_CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$last CLAWKEEP_COMPLETE=bash \
+        PROGRAM -- "${words[@]}" 2>/dev/null && echo)
     if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[/=] ]]; then
         compopt -o nospace 2>/dev/null
     fi

@@ -88,7 +88,12 @@ fn a_task_has_its_command_escaped_and_quoted() {
     );
     assert_eq!(
         element("Arguments"),
-        r"monitor run-hidden --log C:\Users\Zoë\clawkeep-watch.log --set &quot;CODEX_HOME=D:\a b\\&quot; -- --vault &quot;C:\Zoë's &lt;v&gt;\v.db&quot; watch --refresh-ahead 20m --end-with-stdin"
+        concat!(
+            r"monitor run-hidden --log C:\Users\Zoë\clawkeep-watch.log ",
+            r"--set &quot;CODEX_HOME=D:\a b\\&quot; ",
+            r"-- --vault &quot;C:\Zoë's &lt;v&gt;\v.db&quot; ",
+            "watch --refresh-ahead 20m --end-with-stdin"
+        )
     );
     assert_eq!(element("Interval"), "PT5M");
     assert_eq!(element("ExecutionTimeLimit"), "PT0S");

@@ -158,7 +158,8 @@ pub(super) fn drawing(use_: &DailyUse) -> Markup {
                 div.days style=[columns.width()] { (scale(&columns)) (plot(&columns)) }
                 ul.legend {
                     @for (place, series) in columns.series.iter().enumerate() {
-                        li { span class={ "swatch s" (place) } {} " " bdi { (series.name) } " " span.far { (number(series.total)) } }
+                        li { span class={ "swatch s" (place) } {} " " bdi { (series.name) } " "
+                            span.far { (number(series.total)) } }
                     }
                 }
             },
@@ -201,7 +202,8 @@ fn plot(columns: &Columns) -> Markup {
             }
             (labels(columns))
             // Stretched as a whole: columns are rectangles at any width.
-            svg viewBox={ "0 0 " (columns.days.len() * 10) " " (HEIGHT) } preserveAspectRatio="none" width="100%" height=(HEIGHT) y="10" {
+            svg viewBox={ "0 0 " (columns.days.len() * 10) " " (HEIGHT) }
+                preserveAspectRatio="none" width="100%" height=(HEIGHT) y="10" {
                 (stacks(columns))
             }
         }
@@ -220,7 +222,8 @@ fn stacks(columns: &Columns) -> Markup {
                     @let (bottom, top) = (columns.height(from),
                         columns.height(until).max(columns.height(from) + 1));
                     rect x=(column * 10 + 1) y=(HEIGHT.saturating_sub(top)) height=(top - bottom) {
-                        title { (column_name(columns, column)) ": " (series.name) ", " (counted(*count, "use")) }
+                        title { (column_name(columns, column)) ": " (series.name) ", "
+                            (counted(*count, "use")) }
                     }
                 }
             }
@@ -249,8 +252,13 @@ fn labels(columns: &Columns) -> Markup {
             @let middle = u32::try_from((2 * column + 1) * 5_000 / count).unwrap_or(0);
             @let anchor = match middle { 0..=500 => "start", 9_500.. => "end", _ => "middle" };
             // A word set from its start begins where its column does.
-            @let x = if anchor == "start" { u32::try_from(column * 10_000 / count).unwrap_or(0) } else { middle };
-            text.odd[is_dense && place % 2 == 1] x=(percent(x)) y=(HEIGHT + 28) text-anchor=(anchor) {
+            @let x =
+                match anchor {
+                    "start" => u32::try_from(column * 10_000 / count).unwrap_or(0),
+                    _ => middle,
+                };
+            text.odd[is_dense && place % 2 == 1] x=(percent(x)) y=(HEIGHT + 28)
+                text-anchor=(anchor) {
                 (short_day(columns.days.get(column)))
             }
         }

@@ -73,7 +73,8 @@ pub(super) fn summary(page: &Page) -> Markup {
             ul.tiles {
                 @for (count, word, class, always) in tiles {
                     @if always || count > 0 {
-                        li class=(class) data-zero[count == 0] { strong { (count) } " " span { (word) } }
+                        li class=(class) data-zero[count == 0] { strong { (count) } " " span {
+                            (word) } }
                     }
                 }
                 li.failures data-zero[failures == 0] {
@@ -165,7 +166,8 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
         @if let Some(until) = row.cooldown_until.filter(|_| is_in_cooldown(row, now)) {
             span.state.in_cooldown title={ "until " (local_minute(until.0)) } {
-                span aria-hidden="true" { "‖" } " in cooldown, " (lasting(until.0.saturating_sub(now.0))) " left"
+                span aria-hidden="true" { "‖" } " in cooldown, "
+                    (lasting(until.0.saturating_sub(now.0))) " left"
             }
         }
     }

@@ -71,7 +71,8 @@ pub(super) fn row(scale: &Scale, lane: &Lane, tooltips: &mut usize) -> Markup {
     let name = plain_name(&lane.profile);
     html! {
         tr role="row" {
-            th scope="row" role="rowheader" { (shown_name(&lane.profile)) " " span.sums { (words) } }
+            th scope="row" role="rowheader" { (shown_name(&lane.profile)) " " span.sums {
+                (words) } }
             td role="cell" {
                 svg.lane width="100%" height="44" role="img" aria-label={ (name) ": " (spoken(lane,
                     gaps.len(), scale)) (words) } {
@@ -131,7 +132,8 @@ fn picture(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
             @if failures.iter().any(|(first,
                 last)| first < last) { path.fails d=(fails_path(&failures, parts)) {} }
         }
-        svg viewBox={ "0 0 " (parts) " " (STRIP) } preserveAspectRatio="none" width="100%" height=(STRIP) y="30" {
+        svg viewBox={ "0 0 " (parts) " " (STRIP) } preserveAspectRatio="none" width="100%"
+            height=(STRIP) y="30" {
             path.use d=(use_path(lane)) {}
         }
         @if let Some(along) = scale.now_along() {
@@ -166,7 +168,8 @@ fn ground(scale: &Scale, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     html! {
         @if let (Some(first), Some(last)) = (gaps.first(), gaps.last()) {
             @let (from, until) = (scale.along(first.0), scale.along(last.1));
-            rect.gap x=(percent(from)) y="14.5" width=(percent(until.saturating_sub(from))) height="11" {}
+            rect.gap x=(percent(from)) y="14.5" width=(percent(until.saturating_sub(from)))
+                height="11" {}
         }
     }
 }
@@ -260,14 +263,16 @@ fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
         .enumerate()
         .filter_map(|(part, name)| Some((part, name, happened(lane, part)?)));
     html! {
-        svg.hover viewBox={ "0 0 " (parts) " 1" } preserveAspectRatio="none" width="100%" height="44" {
+        svg.hover viewBox={ "0 0 " (parts) " 1" } preserveAspectRatio="none" width="100%"
+            height="44" {
             @for (part, name, words) in hover_parts {
                 rect x=(part) { title { (name) ": " (words) } }
             }
         }
         @for (from, until) in gaps {
             @let (left, right) = (scale.along(*from), scale.along(*until));
-            rect.gap-hover x=(percent(left)) y="14" width=(percent((right - left).max(GAP_MIN))) height="12" {
+            rect.gap-hover x=(percent(left)) y="14" width=(percent((right - left).max(GAP_MIN)))
+                height="12" {
                 title {
                     "not valid from " (local_minute(from.0)) " to " (local_minute(until.0))
                     " (" (lasting(until.0.saturating_sub(from.0))) ")"

@@ -79,7 +79,8 @@ fn shapes() -> Markup {
     html! {
         svg.shapes width="0" height="0" aria-hidden="true" {
             defs {
-                pattern #gap width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                pattern #gap width="5" height="5" patternUnits="userSpaceOnUse"
+                    patternTransform="rotate(45)" {
                     rect.gap-ground width="5" height="5" {}
                     rect.gap-line width="2" height="5" {}
                 }
@@ -95,8 +96,10 @@ fn shapes() -> Markup {
 fn legend() -> Markup {
     html! {
         ul.legend {
-            li { svg width="28" height="12" aria-hidden="true" { rect.valid y="1" width="28" height="10" rx="1" {} } " valid" }
-            li { svg width="28" height="12" aria-hidden="true" { rect.gap x=".5" y="1.5" width="27" height="9" {} } " ended" }
+            li { svg width="28" height="12" aria-hidden="true" { rect.valid y="1" width="28"
+                height="10" rx="1" {} } " valid" }
+            li { svg width="28" height="12" aria-hidden="true" { rect.gap x=".5" y="1.5" width="27"
+                height="9" {} } " ended" }
             li {
                 svg width="12" height="18" aria-hidden="true" {
                     rect.valid y="4" width="12" height="10" {}
@@ -104,7 +107,8 @@ fn legend() -> Markup {
                 }
                 " refresh"
             }
-            li { svg width="12" height="12" aria-hidden="true" { use href="#fail" x="6" y="6" {} } " failure" }
+            li { svg width="12" height="12" aria-hidden="true" { use href="#fail" x="6" y="6" {} }
+                " failure" }
             li {
                 svg width="18" height="12" aria-hidden="true" { path.use d="M0 12V8h4V12M5 \
                     12V3h4V12M10 12V6h4V12" {} }

@@ -58,7 +58,8 @@ fn block<const N: usize>(caption: &str, columns: [Column; N], rows: &[[Markup; N
                 thead role="rowgroup" {
                     tr role="row" {
                         @for column in columns {
-                            th scope="col" role="columnheader" class=[column.class()] { (column.name()) }
+                            th scope="col" role="columnheader" class=[column.class()] {
+                                (column.name()) }
                         }
                     }
                 }

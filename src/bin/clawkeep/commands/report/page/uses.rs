@@ -96,7 +96,8 @@ fn doers(by: &[(Doer, u64)]) -> Markup {
     html! {
         ul.doers {
             @for ((program, host), count) in named {
-                li { (number(*count)) "× " bdi { (outside(program)) } span.far { " on " bdi { (outside(host)) } } }
+                li { (number(*count)) "× " bdi { (outside(program)) } span.far { " on " bdi {
+                    (outside(host)) } } }
             }
             @if !others.is_empty() { li.far { "and " (counted(others.len() as u64, "other")) } }
         }
