@@ -321,8 +321,8 @@ mod tests {
     use super::*;
 
     const MOUNTINFO: &str = r"22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
-30 22 0:50 / /mnt/c rw,noatime - 9p C:\134 rw,dirsync,aname=drvfs;path=C:\;uid=1000;symlinkroot=/mnt/,trans=fd
-31 22 0:51 / /mnt/d rw,noatime - 9p D:\134 rw,aname=drvfs;path=D:\;uid=1000;metadata;symlinkroot=/mnt/,trans=fd
+30 22 0:50 / /mnt/c rw - 9p C:\134 rw,aname=drvfs;path=C:\;uid=1000;symlinkroot=/mnt/
+31 22 0:51 / /mnt/d rw - 9p D:\134 rw,aname=drvfs;path=D:\;uid=1000;metadata;symlinkroot=/mnt/
 32 22 0:52 / /mnt/e rw - drvfs E: rw
 33 22 0:53 / /mnt/host rw - 9p hostshare rw,access=client,trans=virtio
 34 22 8:17 / /media/my\040stick rw,nosuid - vfat /dev/sdb1 rw,fmask=0000

@@ -252,11 +252,10 @@ fn labels(columns: &Columns) -> Markup {
             @let middle = u32::try_from((2 * column + 1) * 5_000 / count).unwrap_or(0);
             @let anchor = match middle { 0..=500 => "start", 9_500.. => "end", _ => "middle" };
             // A word set from its start begins where its column does.
-            @let x =
-                match anchor {
-                    "start" => u32::try_from(column * 10_000 / count).unwrap_or(0),
-                    _ => middle,
-                };
+            @let x = match anchor {
+                "start" => u32::try_from(column * 10_000 / count).unwrap_or(0),
+                _ => middle,
+            };
             text.odd[is_dense && place % 2 == 1] x=(percent(x)) y=(HEIGHT + 28)
                 text-anchor=(anchor) {
                 (short_day(columns.days.get(column)))
