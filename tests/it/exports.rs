@@ -365,7 +365,7 @@ fn an_older_store_goes_only_once_it_was_imported() {
             "{run:?}"
         );
         assert_eq!(
-            run.stderr.contains("auth.json has done its duty"),
+            run.stderr.contains("auth.json is no longer needed"),
             goes,
             "{run:?}"
         );
