@@ -109,8 +109,9 @@ pub(super) fn discard(copy: &Path) -> Result<(), FileError> {
     remove_if_present(copy).map(|_| ())
 }
 
-/// The directories `<state>/agents/<id>/agent` that exist, unsorted. Who can put something there
-/// could have it taken for an agent.
+/// The directories `<state>/agents/<id>/agent` that exist, unsorted. Another user who can write to
+/// `agents` could add agents, so this fails then. Each agent's own directory is checked when the
+/// agent is loaded: one that others can write does not stop the other agents.
 pub(super) fn agent_dirs(state_dir: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let path = state_dir.join("agents");
     check_agents(&path)?;
@@ -119,14 +120,10 @@ pub(super) fn agent_dirs(state_dir: &Path) -> Result<Vec<PathBuf>, ConfigError> 
         dirs.filter(|dir| dir.as_ref().map_or(true, |dir| dir.is_dir()))
             .collect()
     };
-    let dirs = match list() {
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        listed => listed.map_err(|source| ConfigError::AgentDirs { path, source })?,
-    };
-    for dir in &dirs {
-        check_agents(dir)?;
+    match list() {
+        Err(error) if is_absent(&error) => Ok(Vec::new()),
+        listed => listed.map_err(|source| ConfigError::AgentDirs { path, source }),
     }
-    Ok(dirs)
 }
 
 fn check_agents(dir: &Path) -> Result<(), ConfigError> {

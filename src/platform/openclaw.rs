@@ -37,6 +37,8 @@ pub enum Evidence {
     /// The configuration and no database: an OpenClaw whose live store is `auth-profiles.json`,
     /// or one that has not started yet.
     Configuration(PathBuf),
+    /// A directory that this user cannot search, where the database of the agent `main` would be.
+    Hidden(PathBuf),
     /// Only the directory's name shows it: `~/.openclaw`, or the value of `OPENCLAW_STATE_DIR`.
     Named,
 }
@@ -64,7 +66,7 @@ impl OpenClawDir {
     pub fn why_not_written(&self) -> &'static str {
         match self.evidence {
             Evidence::Database(_) => "which fails beside an auth-profiles.json",
-            Evidence::Configuration(_) | Evidence::Named => {
+            Evidence::Configuration(_) | Evidence::Hidden(_) | Evidence::Named => {
                 "whose own live store auth-profiles.json may be"
             }
         }
@@ -80,27 +82,31 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
 
 /// As [`is_openclaw_dir`], where `of_agents` finds a database of the agents below it.
 fn evidence_in(dir: &Path, of_agents: impl FnOnce() -> Option<PathBuf>) -> Option<Evidence> {
+    let of_main = dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]);
     let database = || {
-        let of_main = dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]);
-        let of_agent = dir.join(AGENT_DATABASE);
-        [of_main, of_agent]
+        [of_main.clone(), dir.join(AGENT_DATABASE)]
             .into_iter()
-            .find(|path| may_exist(path))
+            .find(|path| exists(path))
             .or_else(of_agents)
     };
-    database().map(Evidence::Database).or_else(|| {
-        let config = dir.join(CONFIG_NAME);
-        may_exist(&config).then_some(Evidence::Configuration(config))
-    })
+    let config = || Some(dir.join(CONFIG_NAME)).filter(|path| exists(path));
+    let hidden = || Some(of_main.clone()).filter(|path| is_hidden(path));
+    database()
+        .map(Evidence::Database)
+        .or_else(|| config().map(Evidence::Configuration))
+        .or_else(|| hidden().map(Evidence::Hidden))
 }
 
-/// Whether something may exist at `path`: it may if this user cannot check.
-fn may_exist(path: &Path) -> bool {
+/// Whether something exists at `path`. What this user cannot check does not count: nothing could
+/// be written beside it, and one directory of another user's must not make all agents OpenClaw's.
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether this user cannot check if something exists at `path`.
+fn is_hidden(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
-    match fs::symlink_metadata(path) {
-        Ok(_) => true,
-        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
-    }
+    fs::symlink_metadata(path).is_err_and(|error| !matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The files of that name in the directories of the agents below a state directory, sorted.
@@ -110,7 +116,7 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = agents
         .filter_map(|agent| Some(agent.ok()?.path().join("agent").join(name)))
-        .filter(|path| may_exist(path))
+        .filter(|path| exists(path))
         .collect();
     files.sort();
     files
@@ -322,7 +328,7 @@ fn openclaw_dir_among(
 fn rank(evidence: &Evidence) -> u8 {
     match evidence {
         Evidence::Named => 0,
-        Evidence::Configuration(_) => 1,
+        Evidence::Configuration(_) | Evidence::Hidden(_) => 1,
         Evidence::Database(_) => 2,
     }
 }
@@ -364,6 +370,23 @@ mod tests {
     }
 
     #[test]
+    fn one_agents_directory_that_cannot_be_searched_makes_no_other_openclaws() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = dir.path().join("agents/broken/agent");
+        fs::create_dir_all(agent.parent().unwrap()).unwrap();
+        symlink("agent", &agent).unwrap(); // leads to itself
+        assert!(is_hidden(&agent.join(AGENT_DATABASE)));
+        let store = dir.path().join("agents/main/agent/auth-profiles.json");
+        assert_eq!(among(&store, None, &[], &Examined::default()), None);
+        assert_eq!(is_openclaw_dir(dir.path()), None);
+        // Where the database of `main` cannot be checked, no store is written, and none removed.
+        symlink("state", dir.path().join("state")).unwrap();
+        let found = among(&store, None, &[], &Examined::default()).unwrap();
+        assert!(matches!(found.evidence, Evidence::Hidden(_)), "{found:?}");
+        assert!(!found.evidence.is_database());
+    }
+
+    #[test]
     fn each_marker_alone_shows_an_openclaw_directory() {
         let cases = [
             ("openclaw.json", false),
@@ -380,7 +403,7 @@ mod tests {
             assert_eq!(evidence.is_database(), is_database, "{evidence:?}");
             let path = match evidence {
                 Evidence::Database(path) | Evidence::Configuration(path) => path,
-                Evidence::Named => unreachable!(),
+                Evidence::Hidden(_) | Evidence::Named => unreachable!(),
             };
             assert_eq!(path, marker);
         }

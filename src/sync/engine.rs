@@ -260,13 +260,27 @@ impl<'e> Engine<'e> {
         agent: &AgentRef,
         site: &Path,
         store_lock: &mut StoreLock,
+        how: (SyncMode, Rewrite, Locking),
+        last: Option<Survey>,
+        edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
+    ) -> Result<Loaded, E> {
+        let mut notices = Vec::new();
+        let of = (agent, site, &mut notices);
+        let loaded = self.repeat_rounds(of, store_lock, how, last, edit);
+        self.notices.append(&mut notices); // of rounds that committed, if a later one failed
+        loaded
+    }
+
+    fn repeat_rounds<E: From<SyncError>>(
+        &mut self,
+        (agent, site, notices): (&AgentRef, &Path, &mut Vec<Notice>),
+        store_lock: &mut StoreLock,
         (mode, rewrite, mut locking): (SyncMode, Rewrite, Locking),
         mut last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let (context, findings) = (&self.context, &mut self.findings);
         let vault = &mut *self.vault;
-        let mut notices = Vec::new();
         let mut before = None;
         for _ in 0..ROUNDS_MAX {
             findings.forget();
@@ -322,11 +336,11 @@ impl<'e> Engine<'e> {
                 last = Some(survey);
                 continue;
             }
-            survey.notices.append(&mut notices);
             let writes = is_whole && survey.withheld.is_none() && !target.is_blank();
             if writes && make_site_dir(vault, &survey)? {
                 continue;
             }
+            survey.notices.append(notices);
             let write = survey.settle_write(&course, rewrite);
             let mut prepared = prepare(vault, context, agent, survey, course, write)?;
             if commit(vault, context, agent, &mut prepared)?
@@ -339,7 +353,7 @@ impl<'e> Engine<'e> {
                 return Ok(loaded);
             }
             let (so_far, had) = prepared.so_far();
-            notices = so_far;
+            *notices = so_far;
             before.get_or_insert(had);
         }
         let path = agent.store_file();
@@ -419,12 +433,7 @@ impl<'e> Engine<'e> {
             let due = hand_out.due.iter().filter(|id| !refreshes.was_tried(id));
             let due: Vec<ProfileId> = due.cloned().collect();
             if !due.is_empty() {
-                self.notices.extend(
-                    loaded
-                        .notices
-                        .into_iter()
-                        .filter(|notice| !notice.is_about_sources()),
-                );
+                self.keep_notices(loaded);
                 for id in due {
                     let outcome = refresh(self, &id)?;
                     refreshes.note(id, outcome);
@@ -434,10 +443,18 @@ impl<'e> Engine<'e> {
             if record_hand_out(self.vault, &self.context, agent, &loaded, &hand_out)? {
                 return Ok((loaded, chosen, refreshes));
             }
+            self.keep_notices(loaded);
             rounds += 1;
         }
         let path = agent.store_file();
         Err(SyncError::Contended { path }.into())
+    }
+
+    /// Keeps the notices of a load that is repeated, but those that the next load finds again.
+    fn keep_notices(&mut self, loaded: Loaded) {
+        let notices = loaded.notices.into_iter();
+        let lasting = notices.filter(|notice| !notice.is_about_sources());
+        self.notices.extend(lasting);
     }
 
     /// Replaces the vault's data key, once no refresh is under way. What refreshes have brought

@@ -242,13 +242,22 @@ impl Engine<'_> {
             Outcome::Done(loaded) => return loaded,
             Outcome::Alone(so_far) => so_far,
         };
-        let mut loaded = self.load(agent, mode)?;
-        if let Some((mut notices, before)) = so_far {
-            notices.append(&mut loaded.notices);
-            loaded.notices = notices;
-            loaded.before = Some(before);
+        let loaded = self.load(agent, mode);
+        let Some((mut notices, before)) = so_far else {
+            return loaded;
+        };
+        match loaded {
+            Ok(mut loaded) => {
+                notices.append(&mut loaded.notices);
+                loaded.notices = notices;
+                loaded.before = Some(before);
+                Ok(loaded)
+            }
+            Err(error) => {
+                self.notices.append(&mut notices); // what they report is committed
+                Err(error)
+            }
         }
-        Ok(loaded)
     }
 
     /// Decides about a group of agents, as far as they can be loaded side by side. The step over
@@ -554,18 +563,21 @@ impl Engine<'_> {
         noted: Vec<Vec<Noted>>,
     ) -> Result<(), SyncError> {
         let mut all_found = Vec::new();
+        let mut failed = None;
         for ((_, agent, loaded, _), noted) in all.iter().zip(noted) {
-            let found = find_observations(self.vault, &self.context, agent, loaded, noted)?;
-            all_found.extend(found.map(|found| (*agent, found)));
+            match find_observations(self.vault, &self.context, agent, loaded, noted) {
+                Ok(found) => all_found.extend(found.map(|found| (*agent, found))),
+                Err(error) => failed = Some(error), // the other agents' are recorded all the same
+            }
         }
-        if all_found.is_empty() {
-            return Ok(());
+        if !all_found.is_empty() {
+            let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
+            for (agent, found) in all_found {
+                record_observations(&mut tx, &agent.name, found)?;
+            }
+            tx.commit()?;
         }
-        let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
-        for (agent, found) in all_found {
-            record_observations(&mut tx, &agent.name, found)?;
-        }
-        Ok(tx.commit()?)
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -157,6 +157,11 @@ fn another_account_is_never_used_in_silence() {
         "{}",
         strict.stderr
     );
+    // How long is counted from now.
+    assert!(
+        strict.stderr.contains("until it is ready (cooldown 1m)"),
+        "{strict:?}"
+    );
     home.write(".clawdbot/clawkeep.toml", "clawkeep.fallback = \"none\"\n");
     assert_eq!(
         home.run(&["token", "--provider", "anthropic"])

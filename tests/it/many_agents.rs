@@ -43,6 +43,33 @@ fn modified(home: &Home, rel: &str) -> SystemTime {
     fs::metadata(home.at(rel)).unwrap().modified().unwrap()
 }
 
+/// A directory that others can write, and one that cannot be searched, are refused by themselves.
+#[cfg(unix)]
+#[test]
+fn one_agents_unusable_directory_stops_no_other_agent() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let home = home_with(4);
+    let dir = |at: usize| home.at(&format!(".clawdbot/agents/{}/agent", name(at)));
+    fs::set_permissions(dir(1), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::remove_dir_all(dir(2)).unwrap();
+    symlink("agent", dir(2)).unwrap(); // leads to itself
+    home.claude_login("sk-ant-oat01-second", 16);
+    let run = home.run(&["sync"]).exits(65);
+    assert!(
+        run.stderr
+            .contains("agent001/agent can be written by other users"),
+        "{run:?}"
+    );
+    assert!(!run.stderr.contains("OpenClaw"), "{run:?}");
+    for agent in ["main", "agent000", "agent003"] {
+        assert_eq!(token_in(&home, agent), "sk-ant-oat01-second", "{agent}");
+    }
+    assert_eq!(token_in(&home, "agent001"), "sk-ant-oat01-first");
+    let doctor = home.run(&["doctor", "--repair"]);
+    assert!(!doctor.stdout.contains("openclaw"), "{doctor:?}");
+    assert!(home.at(&store_of("agent000")).exists());
+}
+
 /// Where file names ignore case: two names would keep two copies of one store.
 #[cfg(windows)]
 #[test]

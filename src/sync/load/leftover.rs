@@ -8,8 +8,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::aside::{GIVE_UP, corrupt_event, utc_stamp, wait_for_change};
+use super::aside::{GIVE_UP, SETTLE, corrupt_event, utc_stamp, wait_for_change};
 use super::change::{Pinning, apply, merge_events};
 use super::export_record::PENDING;
 use super::findings::Findings;
@@ -62,13 +63,17 @@ fn adopt_leftover(
         }
         reading => reading?,
     };
-    // The file is as it was before the write, so there was no exchange, and half a draft is half of
-    // what is committed.
-    let is_torn_draft = survey.is_known() || matches!(survey.file, StoreReading::Missing);
+    // The file is as it was before the write. So there was no exchange, and half a draft is half of
+    // what is committed. Unless it was just modified: a program that had the store open when it was
+    // moved here may still be writing.
+    let is_unchanged = survey.is_known() || matches!(survey.file, StoreReading::Missing);
+    let is_torn_draft = is_unchanged && !is_just_modified(&reading);
     let mut notice = None;
     if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading) {
         // Another program may have it open, and be about to finish.
         match wait_for_change(place, GIVE_UP, || StorePlace::read_leftover(left))? {
+            // Half a draft after all.
+            Some(_) if is_unchanged => {}
             Some((fault, seen)) if seen.0 > 0 => {
                 let aside = place.aside_of_leftover(left, &utc_stamp(context.clock.now()));
                 let mut tx = vault.begin(context.actor, context.clock)?;
@@ -140,6 +145,20 @@ fn merge_leftover(
     }
     tx.commit()?;
     Ok(true)
+}
+
+/// Whether a damaged leftover was modified so recently that its writer may not have finished.
+fn is_just_modified(reading: &StoreReading) -> bool {
+    let StoreReading::Damaged {
+        stamp: (_, modified),
+        ..
+    } = reading
+    else {
+        return false;
+    };
+    // A time in the future is not recent: a clock was set back.
+    let age = SystemTime::now().duration_since(*modified);
+    age.is_ok_and(|age| age < SETTLE)
 }
 
 /// Whether it is the room made for a draft, which is spaces. An empty file is not: it may be about

@@ -103,7 +103,9 @@ impl Provider {
         self.state().live.insert(token.to_owned(), login.to_owned());
     }
 
-    /// As at its start, but for its address, and with that refresh token good for a login.
+    /// As at its start, but for its address, and with that refresh token good for a login. Only
+    /// `faults` needs it.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub(crate) fn begin_again(&self, token: &str, login: &str) {
         let mut state = self.state();
         *state = State {

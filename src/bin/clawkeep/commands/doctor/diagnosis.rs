@@ -311,7 +311,8 @@ fn finding_of(id: FindingId, failure: &Failure) -> Finding {
         .collect();
     let finding = Finding::new(id, message.join(": "));
     match failure.remedy("clawkeep doctor") {
-        Some(remedy) => finding.advice(remedy.trim()),
+        // It is shown after "fix:".
+        Some(remedy) => finding.advice(remedy.trim().trim_start_matches("Fix it with: ")),
         None => finding,
     }
 }

@@ -209,7 +209,7 @@ pub(super) fn none(
             None => how_to_refresh(&agent.name, doc, id.as_str(), context.providers().ok()),
         });
     let in_cooldown = passed.iter().find_map(|(id, _)| {
-        let rest = rest(doc, id.as_str(), UnixMs(0))?;
+        let rest = rest(doc, id.as_str(), context.clock.now())?;
         is_strict.then(|| {
             format!(
                 "Wait until it is ready ({}), or leave out --strict.",
