@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::credentials::{login_again, of_agent, paste};
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
+use super::remedies::{login_again, of_agent, paste};
 use super::repair::Repair;
 use super::words::{shell_path, shell_word};
 use crate::config::{KEPT, ProfileSetting, Settings};

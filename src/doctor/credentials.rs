@@ -4,16 +4,18 @@ use std::path::Path;
 
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
+use super::remedies::{
+    has_refresh_token, how_to_log_in, how_to_replace, of_agent, paste, refresh_remedy,
+};
 use super::words::{shell_path, shell_word};
 use crate::audit::{EventKind, Filter, KindFilter};
 
-pub use crate::domain::of_agent;
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,
-    ProfileId, ProviderId, Section, StoreDoc, UnixMs, from_outside,
+    ProviderId, Section, UnixMs, from_outside,
 };
 use crate::health::{Health, Status, assess, remaining_short};
-use crate::oauth::{Providers, is_answer_unopened};
+use crate::oauth::is_answer_unopened;
 use crate::selection::{Why, rest};
 use crate::sync::{LoginReport, START_CLAUDE};
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
@@ -125,23 +127,6 @@ pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
         crate::domain::escaped(found.written),
         found.right
     )
-}
-
-/// Returns how to replace a credential whose secret cannot be used.
-#[must_use]
-pub fn how_to_replace(
-    agent: &AgentName,
-    id: &str,
-    credential: &Credential<'_>,
-    providers: Option<&Providers>,
-) -> String {
-    match (Owner::of(id), credential.kind) {
-        (Owner::Vault, CredentialType::ApiKey | CredentialType::Token) => {
-            let paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
-            format!("{paste}{}", of_agent(agent))
-        }
-        _ => refresh_remedy(agent, id, credential, (false, providers)),
-    }
 }
 
 /// Returns the state of a login's grant; free if nothing is known.
@@ -437,145 +422,9 @@ fn of_borrowed(
         })
 }
 
-/// Returns what to do about a wrong file of a borrowed credential, as a sentence.
-#[must_use]
-pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> String {
-    let program = from.owner.program();
-    if from.is_copy() {
-        return from.how_to_refresh();
-    }
-    if why.contains("logged out") {
-        return format!(
-            "Log in again with {program}; or remove what is stored: clawkeep models auth remove {}",
-            shell_word(profile.as_str())
-        );
-    }
-    match from.owner {
-        Owner::OtherProgram => format!(
-            "Correct that with the program that keeps the file; or remove what is stored: \
-             clawkeep models auth remove {}",
-            shell_word(profile.as_str())
-        ),
-        _ => format!("Correct that with {program}, or log in again there."),
-    }
-}
-
 /// Formats the time left, or the time since.
 fn left(health: Health) -> String {
     remaining_short(health.remaining_ms.unwrap_or(0.0).abs())
-}
-
-/// Whether this is a login with a refresh token, which any program that uses it can refresh.
-fn has_refresh_token(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
-    let refresh = doc
-        .get(Section::Profiles, id)
-        .and_then(|entry| entry.get("refresh")?.as_str());
-    credential.kind == CredentialType::OAuth
-        && refresh.is_some_and(|token| !token.trim().is_empty())
-}
-
-/// Returns the command that replaces an expired profile; `None` if there is no such profile.
-#[must_use]
-pub fn how_to_refresh(
-    agent: &AgentName,
-    doc: &StoreDoc,
-    id: &str,
-    providers: Option<&Providers>,
-) -> Option<String> {
-    let credential = doc.credential(id)?;
-    let is_refreshable = has_refresh_token(doc, id, &credential);
-    Some(refresh_remedy(
-        agent,
-        id,
-        &credential,
-        (is_refreshable, providers),
-    ))
-}
-
-/// Returns the command that replaces a lost login.
-#[must_use]
-pub fn how_to_log_in(
-    agent: &AgentName,
-    doc: &StoreDoc,
-    id: &str,
-    providers: Option<&Providers>,
-) -> String {
-    let agent_option = of_agent(agent);
-    if Owner::of(id) != Owner::Vault {
-        return login_again(Owner::of(id)).to_owned();
-    }
-    let Some(credential) = doc.credential(id) else {
-        return "Log in again.".to_owned();
-    };
-    let provider = ProviderId::new(credential.provider);
-    let known = providers.and_then(|providers| providers.get(&provider).ok().flatten());
-    if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
-        return format!(
-            "Log in again: clawkeep models auth login --provider {} --profile-id {}{agent_option}",
-            shell_word(provider.as_str()),
-            shell_word(id)
-        );
-    }
-    if provider.as_str() == "anthropic" {
-        return "Log in again: clawkeep models auth setup-token".to_owned();
-    }
-    let paste = paste(id, &provider, credential.kind);
-    format!("Log in again with the gateway, or: {paste}{agent_option}")
-}
-
-/// Returns the advice of the reference's doctor for the two mirrored logins; for others,
-/// clawkeep's.
-fn refresh_remedy(
-    agent: &AgentName,
-    id: &str,
-    credential: &Credential<'_>,
-    (is_refreshable, providers): (bool, Option<&Providers>),
-) -> String {
-    if Owner::of(id) != Owner::Vault {
-        return login_again(Owner::of(id)).to_owned();
-    }
-    let mut paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
-    paste.push_str(&of_agent(agent));
-    let is_known = providers.is_some_and(|providers| {
-        let provider = providers.get(&ProviderId::new(credential.provider));
-        provider.is_ok_and(|provider| provider.is_some())
-    });
-    match credential.kind {
-        CredentialType::OAuth if is_refreshable && is_known => {
-            format!("clawkeep refresh {}{}", shell_word(id), of_agent(agent))
-        }
-        CredentialType::OAuth if is_refreshable => {
-            format!(
-                "The gateway refreshes it when it uses it. Otherwise log in again there, or: \
-                 {paste}"
-            )
-        }
-        CredentialType::OAuth => format!("Log in again with the gateway, or: {paste}"),
-        _ => paste,
-    }
-}
-
-/// Returns how to log in again. Source: the hints of the reference's doctor.
-#[must_use]
-pub fn login_again(owner: Owner) -> &'static str {
-    match owner {
-        Owner::CodexCli => "Run `codex login`.",
-        _ => "Run `claude setup-token` on the gateway host.",
-    }
-}
-
-/// Returns the command that stores a credential of that kind under that id.
-#[must_use]
-pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
-    let command = match kind {
-        CredentialType::ApiKey => "paste-api-key",
-        _ => "paste-token",
-    };
-    format!(
-        "clawkeep models auth {command} --provider {} --profile-id {}",
-        shell_word(provider.as_str()),
-        shell_word(id)
-    )
 }
 
 /// Reports profiles that are in cooldown or disabled.

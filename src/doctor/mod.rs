@@ -18,6 +18,7 @@ mod logins;
 mod moved_agent;
 mod openclaw;
 mod permissions;
+mod remedies;
 mod repair;
 mod stores;
 mod synced;
@@ -27,13 +28,13 @@ mod words;
 
 pub use carry_out::Premises;
 pub(crate) use credentials::is_short_lived;
-pub use credentials::{
-    how_to_lend_again, how_to_log_in, how_to_refresh, how_to_replace, login_again, misnamed,
-    of_agent, paste,
-};
+pub use credentials::misnamed;
 pub use evidence::{Evidence, ExaminedAgent, OpenVault};
 pub use examine::{examine, in_order};
 pub use finding::{Finding, FindingId, Fix, Level};
+pub use remedies::{
+    how_to_lend_again, how_to_log_in, how_to_refresh, how_to_replace, login_again, of_agent, paste,
+};
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;
 pub use vanished::{Removed, removed_elsewhere};

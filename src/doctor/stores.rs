@@ -69,7 +69,7 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                 Finding::new(FindingId::SourceDamaged, message)
                     .path(&from.path)
                     .profile(profile.as_str())
-                    .advice(super::credentials::how_to_lend_again(profile, from, why))
+                    .advice(super::remedies::how_to_lend_again(profile, from, why))
             }
             Notice::SetAside {
                 path,
@@ -129,7 +129,7 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     .path(path)
                     .advice(format!(
                         "Restart that program, then: clawkeep export{}",
-                        super::credentials::of_agent(agent)
+                        super::remedies::of_agent(agent)
                     ))
             }
             Notice::Imported { profiles, .. } => {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::credentials::of_agent;
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
+use super::remedies::of_agent;
 use super::words::shell_word;
 use crate::audit::{EventKind, Filter, KindFilter, Origin};
 use crate::domain::{AgentName, Credential, ProviderId, Section, StoreDoc, UnixMs};

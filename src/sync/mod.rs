@@ -25,6 +25,7 @@ mod rotate;
 mod side_by_side;
 mod store_lock;
 pub mod watch;
+mod writers;
 
 pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode};
 pub use edited::{Edited, EditedBy, LOGIN, RESTORE};

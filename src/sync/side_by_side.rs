@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -19,7 +19,7 @@ use super::error::SyncError;
 use super::load::commit::{Prepared, record};
 use super::load::edit::{Course, edit_document, unchanged};
 use super::load::examined::ExaminedStore;
-use super::load::export::{finish, put_file};
+use super::load::export::finish;
 use super::load::export_record::record_written;
 use super::load::merge::{exchanged, merge_store};
 use super::load::observe::{Noted, find_observations, note_sources, record_observations};
@@ -30,10 +30,11 @@ use super::load::write::Write;
 use super::loaded::Loaded;
 use super::notice::Notice;
 use super::store_lock::StoreLock;
+use super::writers::{Job, Written, write_all};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
-use crate::export::{StorePlace, render};
-use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
+use crate::export::render;
+use crate::platform::{FileError, Replaced, Replacement, open_files_max, run_all_beside};
 use crate::vault::VaultError;
 
 /// The most agents that are loaded side by side: what is recorded of all of them is one
@@ -42,10 +43,6 @@ const SIDE_BY_SIDE: usize = 128;
 /// A share of the files that a process may have open: each agent of three groups holds two, and
 /// what it needs beside them is closed at once.
 const SHARE_OF_FILES: usize = 12;
-/// The number of threads that write stores. They wait for the disk, which orders what comes
-/// together into few writes.
-const WRITERS: usize = 4;
-
 /// The outcome of one agent.
 #[allow(clippy::large_enum_variant, reason = "there are few of them")]
 enum Outcome {
@@ -153,19 +150,6 @@ struct Decided<'a> {
     prepared: Prepared,
     lock: StoreLock,
 }
-
-/// One file to be written.
-struct Job<'j> {
-    at: usize,
-    replacement: Replacement,
-    bytes: Zeroizing<Vec<u8>>,
-    place: &'j StorePlace,
-    expected: Option<&'j [u8]>,
-    lock: Option<&'j LockDir>,
-}
-
-/// A file's bytes, and the outcome of writing it.
-type Written = (Zeroizing<Vec<u8>>, Result<Replaced, FileError>);
 
 impl Engine<'_> {
     /// Loads agents, each as [`Engine::load`] does, and returns their outcomes in order. An error
@@ -579,27 +563,4 @@ impl Engine<'_> {
         }
         failed.map_or(Ok(()), Err)
     }
-}
-
-/// Writes files at the same time, with as many threads as are available, and does something else
-/// meanwhile.
-fn write_all<T>(
-    jobs: Vec<Job<'_>>,
-    meanwhile: impl FnOnce() -> T,
-) -> (BTreeMap<usize, Written>, T) {
-    let threads = WRITERS.min(jobs.len());
-    let jobs = Mutex::new(jobs.into_iter());
-    let written = Mutex::new(BTreeMap::new());
-    let work = || {
-        let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
-        while let Some(job) = next() {
-            let place = (job.place, job.expected);
-            let outcome = put_file(place, job.lock, job.replacement, &job.bytes);
-            let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-            written.insert(job.at, (job.bytes, outcome));
-        }
-    };
-    let (_, done) = run_all_beside(vec![work; threads], meanwhile);
-    let written = written.into_inner();
-    (written.unwrap_or_else(PoisonError::into_inner), done)
 }
