@@ -84,7 +84,8 @@ pub(super) fn check_lock_file(file: &File, path: &Path) -> Result<(), FileError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::access_list::{AccessList, rights, this_user};
+    use crate::platform::access_list::windows::this_user;
+    use crate::platform::access_list::{AccessList, rights};
     use crate::platform::lock::queue::DirectoryLock;
     use crate::platform::lock::queue::QueueLock;
 
