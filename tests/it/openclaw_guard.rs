@@ -329,7 +329,7 @@ fn openclaw_in_a_directory_of_its_own_is_named() {
     world.home.write(".openclaw/openclaw.json", "{}");
     let before = fingerprints(&world.home.at(".openclaw"));
     let token = world.run(&["token", "--provider", "openai"]).exits(1);
-    let said = world.home.with_tilde(token.stderr.clone());
+    let said = world.home.with_tilde(token.stderr);
     assert!(said.contains("~/.openclaw"), "{said}");
     let found = world.findings(&[], "store.openclaw");
     assert_eq!(found.len(), 1, "{found:?}");
