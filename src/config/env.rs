@@ -116,7 +116,7 @@ impl Env {
     }
 
     /// A variable's text as it stands; an empty one counts as unset, and so does one that is not
-    /// UTF-8. [`Layout::resolve`] refuses the latter where it would have decided something.
+    /// UTF-8. `Layout::resolve` refuses the latter where it would have decided something.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.raw(name)?.to_str()

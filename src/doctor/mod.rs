@@ -1,6 +1,6 @@
 //! Finds problems, and repairs those that can be repaired safely.
 //!
-//! A check is a function from its inputs to findings; [`examine`] calls them all. The caller
+//! A check is a function from its inputs to findings; [`examine()`] calls them all. The caller
 //! reports what failed while it opened the vault, read the configuration and loaded the agents: it
 //! has words and remedies for every failure.
 

@@ -12,7 +12,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// The value of the `Retry-After` header, unparsed.
     pub(crate) retry_after: Option<String>,
-    /// As far as it came, [`BODY_MAX`] and a byte at most.
+    /// As far as it came, `BODY_MAX` and a byte at most.
     pub(crate) body: Zeroizing<Vec<u8>>,
     /// It came whole.
     pub(crate) is_whole: bool,

@@ -270,7 +270,7 @@ impl Examined {
         found
     }
 
-    /// Examines everything anew, but for [`SCAN_HOLDS`] the directories of all agents.
+    /// Examines everything anew, but for `SCAN_HOLDS` the directories of all agents.
     #[must_use]
     pub fn anew(&self) -> Self {
         let scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);

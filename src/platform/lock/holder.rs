@@ -4,7 +4,7 @@
 //! Later gateways make a regular file with `{"pid": …, "createdAt": …}`. A process id means nothing
 //! in another container, and a file without a living process may belong to one there. So such a
 //! lock counts as abandoned only when its process is gone, or started after the lock was made, and
-//! the file has not been written for [`crate::platform::lock::STALE`]. Source: openclaw 2026.3.13
+//! the file has not been written for `STALE`. Source: openclaw 2026.3.13
 //! and 2026.5.28, `file-lock`.
 
 use std::path::Path;
