@@ -238,7 +238,7 @@ impl StorePlace {
         self.openclaw_dir().is_some()
     }
 
-    /// Reads the file.
+    /// Reads the store file of this place.
     ///
     /// # Errors
     /// When other users could have written it or its directory: they could have planted a

@@ -91,7 +91,7 @@ pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
     Ok(())
 }
 
-/// The result of [`remove_if_present`].
+/// The result of removing a file by [`remove_if_present`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoveOutcome {
     /// It was there and is gone.

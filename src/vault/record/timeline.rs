@@ -29,7 +29,7 @@ impl Vault {
     /// use clawkeep::audit::Filter;
     /// use clawkeep::domain::UnixMs;
     ///
-    /// let hour = |hour| UnixMs(1_793_491_200_000 + hour * 3_600_000);
+    /// let hour = |hour: i64| UnixMs(1_793_491_200_000 + hour * 3_600_000);
     /// let hours: Vec<UnixMs> = (0..=24).map(hour).collect();
     /// let day = vault.timeline(&Filter::default(), &hours)?;
     /// assert_eq!(day.lanes[0].valid.len(), 1); // refreshed in time, so without a gap
