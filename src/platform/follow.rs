@@ -50,7 +50,7 @@ pub enum Touched {
 
 /// Why changes cannot be reported.
 #[derive(Debug, thiserror::Error)]
-#[error("the system cannot report file changes")]
+#[error("changes of files are not told by the system")]
 pub struct FollowError(#[from] notify::Error);
 
 /// What is to be followed.

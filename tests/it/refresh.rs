@@ -323,8 +323,7 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
         run.stderr
     );
     assert!(
-        run.stderr
-            .contains("the login test:login is no longer valid"),
+        run.stderr.contains("the login test:login is over"),
         "{}",
         run.stderr
     );
@@ -360,8 +359,7 @@ fn killed_while_it_waits_for_the_answer_the_next_one_says_so_and_tries_once() {
     // It is never sent again.
     let run = token(&home).exits(1);
     assert!(
-        run.stderr
-            .contains("the login test:login is no longer valid"),
+        run.stderr.contains("the login test:login is over"),
         "{}",
         run.stderr
     );
@@ -467,7 +465,7 @@ fn every_row_of_the_table() {
             vec![answer(400, &[], r#"{"error": "invalid_grant"}"#)],
             1,
             "dead",
-            "is no longer valid",
+            "is over",
             "dead",
         ),
         (
@@ -478,7 +476,7 @@ fn every_row_of_the_table() {
             )],
             1,
             "dead",
-            "is no longer valid",
+            "is over",
             "dead",
         ),
         (
@@ -597,7 +595,7 @@ fn another_candidate_is_used_where_a_login_is_over_and_that_is_said() {
     let run = token(&home);
     assert!(
         run.stderr.contains(
-            "the login test:login is no longer valid: its provider refuses to refresh it, so \
+            "the login test:login is over: its provider refuses to refresh it, so \
              test:key is used"
         ),
         "{}",
@@ -1031,7 +1029,7 @@ fn how_a_grant_stands_is_seen() {
     assert!(
         home.run(&["models", "status"])
             .ok()
-            .contains("(login no longer valid)")
+            .contains("(login is over)")
     );
     assert!(
         home.run(&["models", "auth", "list"])

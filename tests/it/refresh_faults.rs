@@ -67,7 +67,7 @@ fn go_on(home: &Home, provider: &Provider, at: &str) {
         );
     } else {
         assert_eq!(run.status, 1, "{at}: {run:?}");
-        assert!(run.stderr.contains("is no longer valid"), "{at}: {run:?}");
+        assert!(run.stderr.contains("is over"), "{at}: {run:?}");
         assert!(
             home.count_of("refresh.interrupted") > 0,
             "{at}: lost, and nobody knows why"

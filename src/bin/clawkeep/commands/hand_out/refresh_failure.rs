@@ -83,7 +83,7 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
         NotRefreshed::Dead => {
-            format!("the login {id} is no longer valid: its provider refuses to refresh it")
+            format!("the login {id} is over: its provider refuses to refresh it")
         }
         NotRefreshed::AnswerUnopened => format!(
             "{id} cannot be refreshed: the answer to its last refresh does not open, and its \

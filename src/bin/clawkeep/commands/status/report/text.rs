@@ -176,7 +176,7 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
         format!(" ({})", profile.source)
     };
     let grant = match profile.grant {
-        Some(GrantState::Dead) => " (login no longer valid)",
+        Some(GrantState::Dead) => " (login is over)",
         Some(GrantState::Spent) => " (refresh token was replaced)",
         Some(GrantState::Uncertain) => " (refresh token may be used up)",
         _ => "",
