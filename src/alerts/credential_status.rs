@@ -135,7 +135,7 @@ impl State {
         }
     }
 
-    /// Whether reminders are sent. Before an expiry, the next step is the reminder.
+    /// Whether clawkeep sends reminders of it. Before an expiry, the next step is the reminder.
     #[must_use]
     pub fn repeats(self) -> bool {
         !matches!(self, Self::Expires(_) | Self::LoginExpires(_))

@@ -125,7 +125,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Resolves every path. Relative paths are relative to `working_dir`.
+    /// Resolves every path of this program. Relative paths are relative to `working_dir`.
     ///
     /// # Errors
     /// When [`HOME_VARIABLE`] is relative, or missing where neither the user database has a home

@@ -24,7 +24,7 @@ const LABEL_WRAP: &[u8] = b"clawkeep/1/wrap";
 const LABEL_CHECK: &[u8] = b"clawkeep/1/check";
 const LABEL_DIGEST: &[u8] = b"clawkeep/1/export-digest";
 
-/// Compares in constant time. Lengths are not secret here.
+/// Compares two byte strings in constant time. Lengths are not secret here.
 #[must_use]
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).to_bool()

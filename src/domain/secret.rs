@@ -17,7 +17,7 @@ impl SecretJson {
         Self(value)
     }
 
-    /// Exposes the value itself. Each call is a place where a secret is in the open: sealing,
+    /// Exposes the secret value itself. Each call is a place where a secret is in the open: sealing,
     /// comparing, masking, exporting.
     #[must_use]
     pub fn expose_secret(&self) -> &Value {

@@ -53,7 +53,7 @@ pub enum StoreShapeError {
     NoProfiles,
 }
 
-/// The store document. `Debug` shows no entry; dropping it overwrites its strings. Equal documents
+/// The document of a store. `Debug` shows no entry; dropping it overwrites its strings. Equal documents
 /// have their entries in the same order: stored order is meaning.
 #[derive(Clone)]
 pub struct StoreDoc {

@@ -46,7 +46,7 @@ impl FormatFault {
     }
 }
 
-/// Understands a store file. A byte-order mark in front is passed over.
+/// Parses the text of a store file. A byte-order mark in front is passed over.
 ///
 /// # Errors
 /// What is wrong with it, and where.
