@@ -17,8 +17,8 @@ impl SecretJson {
         Self(value)
     }
 
-    /// Exposes the secret value itself. Each call is a place where a secret is in the open: sealing,
-    /// comparing, masking, exporting.
+    /// Exposes the secret value itself. Each call is a place where a secret is in the open:
+    /// sealing, comparing, masking, exporting.
     #[must_use]
     pub fn expose_secret(&self) -> &Value {
         &self.0

@@ -53,8 +53,8 @@ pub enum StoreShapeError {
     NoProfiles,
 }
 
-/// The document of a store. `Debug` shows no entry; dropping it overwrites its strings. Equal documents
-/// have their entries in the same order: stored order is meaning.
+/// The document of a store. `Debug` shows no entry; dropping it overwrites its strings. Equal
+/// documents have their entries in the same order: stored order is meaning.
 #[derive(Clone)]
 pub struct StoreDoc {
     root: Map<String, Value>,
