@@ -342,7 +342,7 @@ fn a_damaged_login_of_claude_code_changes_nothing_that_is_stored() {
         let _ = fs::remove_file(&path);
         let _ = fs::remove_dir(&path);
         plant(&path);
-        // That it was not taken over is recorded once, as long as the reason stays.
+        // That it was not imported is recorded once, as long as the reason stays.
         home.run(STATUS).ok();
         for args in [
             &["models", "status", "--plain"][..],

@@ -171,7 +171,7 @@ fn another_account_is_never_used_in_silence() {
     );
     home.write(".clawdbot/clawkeep.toml", "clawkeep.fallback = \"any\"\n");
     assert_eq!(home.count_of("credential.used"), before);
-    // One that rests is tried where nothing else is left, and the profile that was named is taken
+    // One in cooldown is tried where nothing else is left, and the profile that was named is taken
     // at its word.
     home.run(&[
         "models",

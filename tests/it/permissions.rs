@@ -265,7 +265,7 @@ fn directories_that_cannot_be_written() {
     let note = "Note: nothing was synced, since the vault can only be read";
     assert!(run.stderr.starts_with(note), "{}", run.stderr);
     chmod(&home.at(".clawdbot"), 0o700);
-    // The store's directory alone: what was taken over is kept, and the store written as soon as it
+    // The store's directory alone: what was imported is kept, and the store written as soon as it
     // can be.
     chmod(&home.at(AGENT), 0o555);
     let run = Run::from(unprivileged(&home, &["sync"]).output().unwrap()).exits(1);

@@ -1019,7 +1019,7 @@ fn why_a_login_is_not_taken_over_is_recorded_when_it_changes() {
     let told = step(Some(login("t3", START + 11 * DAY)));
     assert_eq!(told.last().unwrap(), "sync.applied source-later");
     assert_eq!(told.len(), 8, "each once: {told:?}");
-    // That all is well again is told by what was taken over.
+    // That all is well again shows in what was imported.
     let skipped = events_of(&bench, "sync.skipped");
     assert!(skipped.iter().all(
         |event| &*event.outcome == "skipped" && event.provider.as_deref() == Some("anthropic")

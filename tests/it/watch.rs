@@ -1,4 +1,4 @@
-//! The watcher: what changes is taken over and exported, what is due is refreshed, and nothing ends
+//! The watcher: what changes is imported and exported, what is due is refreshed, and nothing ends
 //! it but a signal.
 
 mod trouble;
@@ -70,7 +70,7 @@ fn rewrite(home: &Home, way: Way, text: &str) -> bool {
     begun.elapsed() >= QUIET
 }
 
-/// The tokens' fingerprints in the record of what was taken over, oldest first.
+/// The tokens' fingerprints in the record of what was imported, oldest first.
 fn taken_over(home: &Home) -> Vec<String> {
     let answer = home.run(&[
         "history",

@@ -1,4 +1,4 @@
-//! What a backup that is put back takes over from the vault that it replaces: newer credentials,
+//! What a restored backup imports from the vault that it replaces: newer credentials,
 //! and what became of grants.
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,7 +22,7 @@ use crate::vault::store::note::ChangeNote;
 use crate::vault::store::proof::Altered;
 use crate::vault::tx::Tx;
 
-/// What was taken over, and what is not known any more.
+/// What was imported, and what is not known any more.
 #[derive(Debug, Default)]
 pub struct Carried {
     /// The credentials that are newer than the backup's.
@@ -73,7 +73,7 @@ impl<'v> Replaced<'v> {
     }
 }
 
-/// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing
+/// Imports into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing
 /// is known of grants where there is no such vault: each of them may have been spent since.
 pub(super) fn carry_over(
     tx: &mut Tx<'_>,
@@ -153,7 +153,7 @@ fn carry_grants(tx: &mut Tx<'_>, old: &UnlockedVault) -> Result<(), VaultError> 
 }
 
 /// Without a key nothing proves what the vault that is replaced says of grants: what keeps a token
-/// from being sent is taken over, and nothing else.
+/// from being sent is imported, and nothing else.
 fn carry_cautions(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
     for (print, grant) in all_grants(&old.conn).at(&old.path, "read")? {
         let known = tx.grant(print)?;
@@ -380,7 +380,7 @@ impl Tx<'_> {
     }
 
     /// Forgets what was last in every store file: each is compared with nothing, so what only it
-    /// has is taken over.
+    /// has is imported.
     pub(super) fn forget_exports(&mut self) -> Result<(), VaultError> {
         self.tx
             .execute(
