@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::credential_status::CredentialStatus;
 use super::history::TargetHistory;
 use super::message::Message;
-use super::news::{GOOD, News, What};
+use super::reason::{GOOD, MessageReason, What};
 use super::subject::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
@@ -44,7 +44,7 @@ pub struct Facts<'f> {
 /// One due report, before reports that belong together become one message.
 struct Due<'f> {
     subject: Subject,
-    news: News,
+    reason: MessageReason,
     /// The state to report, in the record's words.
     state: String,
     what: What<'f>,
@@ -78,7 +78,7 @@ pub fn decide(
             ),
             None => ask.good(
                 subject.clone(),
-                News::Recovered,
+                MessageReason::Recovered,
                 What::Credential(status, None),
             ),
         }
@@ -91,14 +91,16 @@ pub fn decide(
         present.insert(subject);
     }
     for (subject, history) in history {
-        let news = match subject {
-            Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => News::Gone,
-            Subject::Host(_) if facts.is_all_trouble => News::Recovered,
+        let reason = match subject {
+            Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => {
+                MessageReason::Gone
+            }
+            Subject::Host(_) if facts.is_all_trouble => MessageReason::Recovered,
             _ => continue, // not surveyed
         };
         if !present.contains(subject) && !facts.unclear.contains(subject) {
             let title = history.title.clone().unwrap_or_default();
-            ask.good(subject.clone(), news, What::Past(title));
+            ask.good(subject.clone(), reason, What::Past(title));
         }
     }
     Decision {
@@ -126,7 +128,7 @@ impl<'a> Asking<'a> {
             .history
             .get(&subject)
             .and_then(|history| history.sent.clone());
-        let news = match sent {
+        let reason = match sent {
             Some((known, at)) if known == state => {
                 let Some(repeat) = self.settings.repeat_ms.filter(|_| repeats) else {
                     return;
@@ -136,25 +138,25 @@ impl<'a> Asking<'a> {
                 if again > self.now && at <= self.now {
                     return self.at(Some(again));
                 }
-                News::Repeated
+                MessageReason::Repeated
             }
-            _ => News::New,
+            _ => MessageReason::New,
         };
-        self.say(subject, news, state, what);
+        self.say(subject, reason, state, what);
     }
 
-    fn good(&mut self, subject: Subject, news: News, what: What<'a>) {
+    fn good(&mut self, subject: Subject, reason: MessageReason, what: What<'a>) {
         let history = self.history.get(&subject);
         let was_wrong = history
             .and_then(|history| history.sent.as_ref())
             .is_some_and(|(state, _)| state != GOOD);
         if was_wrong {
-            self.say(subject, news, GOOD.to_owned(), what);
+            self.say(subject, reason, GOOD.to_owned(), what);
         }
     }
 
     /// Adds a report, unless its delivery failed just now.
-    fn say(&mut self, subject: Subject, news: News, state: String, what: What<'a>) {
+    fn say(&mut self, subject: Subject, reason: MessageReason, state: String, what: What<'a>) {
         let failed = self
             .history
             .get(&subject)
@@ -169,7 +171,7 @@ impl<'a> Asking<'a> {
         }
         self.due.push(Due {
             subject,
-            news,
+            reason,
             state,
             what,
             attempt,
@@ -180,25 +182,25 @@ impl<'a> Asking<'a> {
 /// Combines reports: a login that several agents or names share is one message.
 fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
     /// Equal for what belongs together.
-    type Key = (News, String, Option<[u8; 10]>, Option<Subject>);
+    type Key = (MessageReason, String, Option<[u8; 10]>, Option<Subject>);
     let mut groups: BTreeMap<Key, Vec<Due<'_>>> = BTreeMap::new();
     for due in due {
         let login = match &due.what {
             What::Credential(status, _) => Some(Fingerprint::to_bytes(status.login)),
             What::Host(..) | What::Past(_) => None,
         };
-        let is_alone = login.is_none() && due.news != News::Gone;
+        let is_alone = login.is_none() && due.reason != MessageReason::Gone;
         let alone = is_alone.then(|| due.subject.clone());
-        let key = (due.news, due.state.clone(), login, alone);
+        let key = (due.reason, due.state.clone(), login, alone);
         groups.entry(key).or_default().push(due);
     }
     let messages: Vec<Message> = groups
         .into_iter()
-        .map(|((news, state, ..), group)| {
+        .map(|((reason, state, ..), group)| {
             let attempt = group.iter().map(|due| due.attempt).max().unwrap_or(1);
             let subjects = group.iter().map(|due| due.subject.clone()).collect();
             let what: Vec<What<'_>> = group.into_iter().map(|due| due.what).collect();
-            Message::of(subjects, (news, state), &what, now).attempt(attempt)
+            Message::of(subjects, (reason, state), &what, now).attempt(attempt)
         })
         .collect();
     let mut messages = in_few(messages);
@@ -214,12 +216,13 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
 
 /// Combines messages: many that report the same state become one.
 fn in_few(messages: Vec<Message>) -> Vec<Message> {
-    let mut alike: BTreeMap<(News, String), Vec<Message>> = BTreeMap::new();
-    let (mut few, of_logins): (Vec<Message>, Vec<Message>) = messages
-        .into_iter()
-        .partition(|message| message.news == News::Gone || message.credentials().next().is_none());
+    let mut alike: BTreeMap<(MessageReason, String), Vec<Message>> = BTreeMap::new();
+    let (mut few, of_logins): (Vec<Message>, Vec<Message>) =
+        messages.into_iter().partition(|message| {
+            message.reason == MessageReason::Gone || message.credentials().next().is_none()
+        });
     for message in of_logins {
-        let key = (message.news, message.state.clone());
+        let key = (message.reason, message.state.clone());
         alike.entry(key).or_default().push(message);
     }
     for messages in alike.into_values() {

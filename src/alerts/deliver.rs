@@ -261,7 +261,7 @@ fn variables(message: &Message, host: &str) -> Vec<(&'static str, String)> {
             "CLAWKEEP_ALERT_SEVERITY",
             message.severity.as_str().to_owned(),
         ),
-        ("CLAWKEEP_ALERT_NEWS", message.news.as_str().to_owned()),
+        ("CLAWKEEP_ALERT_NEWS", message.reason.as_str().to_owned()),
         ("CLAWKEEP_ALERT_STATE", message.state.clone()),
         ("CLAWKEEP_ALERT_PROFILES", profiles.join(" ")),
         ("CLAWKEEP_ALERT_AT", rfc3339(message.at)),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::message::Message;
-use super::news::GOOD;
+use super::reason::GOOD;
 use super::subject::Subject;
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
 use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};

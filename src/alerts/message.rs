@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::credential_status::{CredentialStatus, Loss, Refresher, State};
-use super::news::{GOOD, News, What};
 use super::phrases::{
     DAY, MINUTE, NAMES_MAX, day, in_words, listed, lost, not_refreshed, others, places, rfc3339,
     span,
 };
+use super::reason::{GOOD, MessageReason, What};
 use super::subject::Subject;
 use super::text::{cut_to_bytes, line, named, paragraph};
 use crate::domain::{AgentName, ProfileId, UnixMs, from_outside};
@@ -55,7 +55,7 @@ pub struct Message {
     /// The same for each subject, for the record; empty where none is known.
     pub(super) providers: Vec<String>,
     /// The reason for the message.
-    pub news: News,
+    pub reason: MessageReason,
     /// The state that it reports, in the record's words; `ok` if the problem is over.
     pub state: String,
     /// How urgent the message is.
@@ -82,7 +82,7 @@ impl Message {
             subjects: Vec::new(),
             provider: None,
             providers: Vec::new(),
-            news: News::Test,
+            reason: MessageReason::Test,
             state: "test".to_owned(),
             severity: Severity::Info,
             title: "A test of clawkeep".to_owned(),
@@ -96,7 +96,7 @@ impl Message {
 
     pub(super) fn of(
         subjects: Vec<Subject>,
-        (news, state): (News, String),
+        (reason, state): (MessageReason, String),
         what: &[What<'_>],
         now: UnixMs,
     ) -> Self {
@@ -116,7 +116,7 @@ impl Message {
             expires: statuses.first().and_then(|first| first.expires),
             ..Self::test(now)
         };
-        message.news = news;
+        message.reason = reason;
         message.state = state;
         match what.first() {
             Some(What::Credential(first, Some(state))) => message.wrong(first, *state, &statuses),
@@ -129,7 +129,7 @@ impl Message {
             Some(What::Past(title)) => message.past(&subjects, title),
             None => {}
         }
-        if news == News::Repeated {
+        if reason == MessageReason::Repeated {
             message.title = format!("{REMINDER}{}", message.title);
         }
         message.subjects = subjects;
@@ -182,7 +182,7 @@ impl Message {
         };
         message.title = format!("{count} {what}");
         message.body = format!("{count} {what}: {names}.{first}");
-        if message.news == News::Repeated {
+        if message.reason == MessageReason::Repeated {
             message.title = format!("{REMINDER}{}", message.title);
         }
         let is_wrong = message.state != GOOD;
@@ -379,7 +379,7 @@ impl Message {
             "message": self.body,
             "remedy": self.remedy,
             "severity": self.severity.as_str(),
-            "news": self.news.as_str(),
+            "news": self.reason.as_str(),
             "state": self.state,
             "profiles": profiles,
             "more": more,
@@ -457,7 +457,7 @@ mod tests {
         };
         let what = [What::Credential(&status, Some(State::Expired))];
         let subject = Subject::Credential(AgentName::default(), status.profile.clone());
-        let new = (News::New, "expired".to_owned());
+        let new = (MessageReason::New, "expired".to_owned());
         let message = Message::of(vec![subject], new, &what, UnixMs(0));
         assert_eq!(message.remedy.as_deref(), Some(REMEDY_ELSEWHERE));
         assert!(message.json("h").to_string().len() < 8_000);
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_the_host_is_plain_text() {
         let what = [What::Host("a\u{1b}[31m", " one\ntwo\u{7} ")];
-        let state = (News::New, "trouble".to_owned());
+        let state = (MessageReason::New, "trouble".to_owned());
         let message = Message::of(vec![Subject::Host("k".to_owned())], state, &what, UnixMs(0));
         assert_eq!(message.title, r"a\u001b[31m");
         assert_eq!(message.body, "one\ntwo\\u0007");

@@ -10,7 +10,7 @@ use super::credential_status::{CredentialStatus, GrantStatus, Loss, Refresher};
 use super::decide::{Decision, Facts, decide};
 use super::history::{Entry, TargetHistory};
 use super::message::Message;
-use super::news::News;
+use super::reason::MessageReason;
 use super::subject::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
@@ -113,7 +113,7 @@ impl Listener {
                     "{} {} {} {}\n  {}\n  {}",
                     super::phrases::rfc3339(UnixMs(now)),
                     message.severity.as_str(),
-                    message.news.as_str(),
+                    message.reason.as_str(),
                     message.state,
                     message.title,
                     message.text("host").replace('\n', "\n  ")
@@ -425,13 +425,13 @@ proptest! {
             for message in listener.decide(&scene, at).messages {
                 let is_host = message.credentials().next().is_none();
                 if !is_host {
-                    match message.news {
-                        News::Recovered => {
+                    match message.reason {
+                        MessageReason::Recovered => {
                             prop_assert!(is_bad);
                             is_bad = false;
                             last_bad.clear();
                         }
-                        News::Repeated => {
+                        MessageReason::Repeated => {
                             prop_assert!(now - last_bad[&message.state] >= DAY);
                             last_bad.insert(message.state.clone(), now);
                         }

@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::is_answer_unopened;
-use crate::selection::{Why, rest};
+use crate::selection::{UnavailableReason, unavailability};
 use crate::sync::{LoginReport, START_CLAUDE};
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
@@ -431,20 +431,20 @@ fn left(health: Health) -> String {
 fn in_cooldown(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
     let mut found = Vec::new();
     for (id, _) in examined.doc.entries(Section::Usage) {
-        let Some(rest) = rest(&examined.doc, id, now) else {
+        let Some(unavailability) = unavailability(&examined.doc, id, now) else {
             continue;
         };
-        let kind = match rest.why {
-            Why::Cooldown => FindingId::CredentialCooldown,
-            Why::Disabled(_) => FindingId::CredentialDisabled,
+        let kind = match unavailability.why {
+            UnavailableReason::Cooldown => FindingId::CredentialCooldown,
+            UnavailableReason::Disabled(_) => FindingId::CredentialDisabled,
         };
-        let state = rest.state();
+        let state = unavailability.state();
         let fix = if state.starts_with("disabled:billing") {
             "Top up credits (provider billing) or switch provider."
         } else {
             "Wait for cooldown or switch provider."
         };
-        let left = remaining_short(rest.left_ms);
+        let left = remaining_short(unavailability.left_ms);
         found.push(
             Finding::new(kind, format!("{id}: {state} ({left})"))
                 .agent(&examined.agent.name)

@@ -16,7 +16,7 @@ use super::words::shell_path;
 use crate::config::{DRAFT, Layout, Settings};
 use crate::domain::{REMOVE_COMMAND, Section, StoreDoc};
 use crate::export::{StorePlace, parse};
-use crate::oauth::Rescue;
+use crate::oauth::RecoveryFile;
 use crate::platform::openclaw::openclaw_dir_of;
 use crate::platform::{Permissions, canonicalize, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
@@ -206,7 +206,7 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut dir = layout.vault_file.clone().into_os_string();
     dir.push(".lease");
-    let kept = Rescue::kept_aside(Path::new(&dir)).into_iter();
+    let kept = RecoveryFile::kept_aside(Path::new(&dir)).into_iter();
     kept.map(|path| {
         let message = format!(
             "{} is the answer to an interrupted refresh, sealed, and does not open",

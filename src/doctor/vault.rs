@@ -23,7 +23,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         // Opened with a key file, it was with the first that is there.
         let opened_with = evidence.vault.unlocked().map(UnlockedVault::opened_with);
         let is_in_use = opened_with.is_some_and(|(_, kind)| kind == SlotKind::Keyfile);
-        found.extend(keys_beside(evidence.layout, vault, is_in_use));
+        found.extend(extra_key_files(evidence.layout, vault, is_in_use));
         found.extend(unkept(evidence, vault));
     }
     if let Some(vault) = evidence.vault.unlocked() {
@@ -219,7 +219,7 @@ fn key_files(layout: &Layout, vault: &Vault) -> Vec<PathBuf> {
 
 /// Finds key files in the vault's directory, below it, or in the state directory: a copy of that
 /// directory contains both.
-fn keys_beside(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> {
+fn extra_key_files(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> {
     let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
         .into_iter()
         .flatten()

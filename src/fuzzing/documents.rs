@@ -9,7 +9,7 @@ use crate::export;
 use crate::health;
 use crate::selection::{
     FailureReason, Preferences, after_clearing, after_failure, after_use, candidates,
-    candidates_ignoring_cooldowns, rest,
+    candidates_ignoring_cooldowns, unavailability,
 };
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -68,14 +68,15 @@ fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
         let failed = after_failure(usage, reason, provider, &CooldownRules::default(), NOW);
         assert!(failed.until > NOW && failed.failures > 0);
         let after = with(failed.usage.clone());
-        let rest_after = rest(&after, id, NOW).expect("a credential that failed is in cooldown");
+        let rest_after =
+            unavailability(&after, id, NOW).expect("a credential that failed is in cooldown");
         assert!(rest_after.until.ms() >= failed.until.as_f64());
         let cleared = after_clearing(Some(&failed.usage)).expect("there is something to lift");
-        assert!(rest(&with(cleared), id, NOW).is_none());
+        assert!(unavailability(&with(cleared), id, NOW).is_none());
     }
     let used = after_use(usage, NOW);
     assert_eq!(used["lastUsed"], json!(NOW.0));
-    assert!(rest(&with(used), id, NOW).is_none());
+    assert!(unavailability(&with(used), id, NOW).is_none());
 }
 
 fn check_candidates(doc: &StoreDoc, provider: &ProviderId) {

@@ -10,13 +10,13 @@ pub use crate::domain::WARN_AFTER_MS;
 /// How a credential, or a provider as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Ends later than [`WARN_AFTER_MS`] from now.
+    /// It expires later than [`WARN_AFTER_MS`] milliseconds from now.
     Ok,
     /// It expires within [`WARN_AFTER_MS`] milliseconds.
     Expiring,
     /// It has expired and is not usable.
     Expired,
-    /// There is none, or an OAuth login of which it is not known when it ends.
+    /// There is none, or an OAuth login whose expiry is unknown.
     Missing,
     /// It has no expiry, so it stays valid.
     Static,

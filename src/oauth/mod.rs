@@ -10,8 +10,8 @@ mod http;
 mod lease;
 mod login;
 mod providers;
+mod recovery_file;
 mod reply;
-mod rescue;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use answer::{DeviceAnswer, understand, understand_device};
@@ -23,6 +23,6 @@ pub use lease::{Lease, grants_with_files};
 pub(crate) use login::code_in_request;
 pub use login::{Authorization, Awaited, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
 pub use providers::{Provider, ProviderFault, Providers};
+pub use recovery_file::{ANSWER_UNOPENED, Brought, Left, RecoveryFile, is_answer_unopened};
 #[cfg(any(test, fuzzing))]
 pub(crate) use reply::Reply;
-pub use rescue::{ANSWER_UNOPENED, Brought, Left, Rescue, is_answer_unopened};

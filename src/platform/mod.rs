@@ -74,7 +74,7 @@ pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::kinds::{SharedBy, SharedStorage, Storage};
 pub use threads::{PROCESS_LIMITS, start_thread};
-pub(crate) use threads::{run_all, run_all_beside};
+pub(crate) use threads::{run_all, run_all_alongside};
 pub use trust::access::{Access, Admitted};
 pub use trust::mounts::{MountOf, is_mounted_file, mount_of};
 pub use trust::refusal::{Fault, Refusal};

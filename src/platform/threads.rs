@@ -89,13 +89,13 @@ where
     T: Send,
     J: FnOnce() -> T + Send,
 {
-    run_all_beside(jobs, || ()).0
+    run_all_alongside(jobs, || ()).0
 }
 
-/// As [`run_all`], and runs `beside` in this thread as soon as the others are started.
-pub(crate) fn run_all_beside<T, J, B>(
+/// As [`run_all`], and runs `meanwhile` in this thread as soon as the others are started.
+pub(crate) fn run_all_alongside<T, J, B>(
     jobs: Vec<J>,
-    beside: impl FnOnce() -> B,
+    meanwhile: impl FnOnce() -> B,
 ) -> (Vec<Option<T>>, B)
 where
     T: Send,
@@ -113,7 +113,7 @@ where
                 (job, thread.ok())
             })
             .collect();
-        let done = beside();
+        let done = meanwhile();
         let results = started
             .into_iter()
             .map(|(job, thread)| match thread {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(run_all(jobs.collect()), [Some(0), Some(1), Some(2)]);
         let meeting = &Barrier::new(2);
         let job = || meeting.wait().is_leader();
-        let (results, beside) = run_all_beside(vec![job], || meeting.wait().is_leader());
+        let (results, beside) = run_all_alongside(vec![job], || meeting.wait().is_leader());
         assert_eq!(results, [Some(!beside)], "both met");
         assert!(check_threads(3).is_ok());
     }

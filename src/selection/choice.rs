@@ -2,7 +2,7 @@
 //!
 //! Source: `spec/compat.md`, Resolving a secret for a provider; `spec/oauth.md`, One refresh.
 
-use super::cooldown::rest;
+use super::cooldown::unavailability;
 use crate::domain::{Credential, CredentialType, ProfileId, SecretFault, StoreDoc, UnixMs};
 
 /// Why a candidate is not used.
@@ -124,7 +124,7 @@ pub fn choose(
     let before = natural.iter().take_while(|id| chosen.as_ref() != Some(id));
     let why = |id: &ProfileId| match refuse(id) {
         Some(why) => Some(why),
-        None => rest(doc, id.as_str(), now).map(|_| PassedOver::InCooldown),
+        None => unavailability(doc, id.as_str(), now).map(|_| PassedOver::InCooldown),
     };
     let passed_over = before.filter_map(|id| Some((id.clone(), why(id)?)));
     Choice {

@@ -13,40 +13,42 @@ const LONGEST_COOLDOWN_MS: i64 = 60 * 60_000;
 
 /// Why a profile is skipped for now, and until when.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rest<'d> {
+pub struct Unavailability<'d> {
     /// The end of the cooldown or of being disabled, whichever is later.
     pub until: Expiry,
     /// How long until then, milliseconds; positive.
     pub left_ms: f64,
     /// Why the profile is skipped.
-    pub why: Why<'d>,
+    pub why: UnavailableReason<'d>,
 }
 
 /// Why a profile is skipped for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why<'d> {
+pub enum UnavailableReason<'d> {
     /// It cools down after failures.
     Cooldown,
     /// It is disabled, for a reason if the store gives one.
     Disabled(Option<&'d str>),
 }
 
-impl Rest<'_> {
+impl Unavailability<'_> {
     /// `cooldown`, `disabled` or `disabled:billing`, on one line. Source of the words: the
     /// reference's doctor.
     #[must_use]
     pub fn state(&self) -> String {
         match self.why {
-            Why::Cooldown => "cooldown".to_owned(),
-            Why::Disabled(None) => "disabled".to_owned(),
-            Why::Disabled(Some(reason)) => format!("disabled:{}", from_outside(reason)),
+            UnavailableReason::Cooldown => "cooldown".to_owned(),
+            UnavailableReason::Disabled(None) => "disabled".to_owned(),
+            UnavailableReason::Disabled(Some(reason)) => {
+                format!("disabled:{}", from_outside(reason))
+            }
         }
     }
 }
 
 /// The cooldown of a profile at `now`; `None` if it may be used.
 #[must_use]
-pub fn rest<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Rest<'d>> {
+pub fn unavailability<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Unavailability<'d>> {
     let usage = doc.get(Section::Usage, id)?;
     let to_come = |field| Expiry::from_json(usage.get(field)).filter(|end| end.ms() > now.as_f64());
     let (cooldown, disabled) = (to_come("cooldownUntil"), to_come("disabledUntil"));
@@ -55,10 +57,10 @@ pub fn rest<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Rest<'d>> {
         .flatten()
         .max_by(|a, b| a.ms().total_cmp(&b.ms()))?;
     let why = match disabled {
-        None => Why::Cooldown,
-        Some(_) => Why::Disabled(usage.get("disabledReason").and_then(Value::as_str)),
+        None => UnavailableReason::Cooldown,
+        Some(_) => UnavailableReason::Disabled(usage.get("disabledReason").and_then(Value::as_str)),
     };
-    Some(Rest {
+    Some(Unavailability {
         until,
         left_ms: until.ms() - now.as_f64(),
         why,

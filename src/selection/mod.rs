@@ -9,7 +9,7 @@ mod order;
 mod usage;
 
 pub use choice::{Choice, Demand, PassedOver, choose, unusable};
-pub use cooldown::{Rest, Why, cooldown_ms, rest};
+pub use cooldown::{Unavailability, UnavailableReason, cooldown_ms, unavailability};
 pub use order::{Preferences, candidates, candidates_ignoring_cooldowns};
 pub use usage::{Failed, FailureReason, after_clearing, after_failure, after_use};
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::cooldown::{Rest, rest};
+use super::cooldown::{Unavailability, unavailability};
 use crate::domain::{CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
 
 /// What the configuration says of a provider's profiles.
@@ -26,7 +26,9 @@ pub fn candidates(
     prefer: Option<&ProfileId>,
     now: UnixMs,
 ) -> Vec<ProfileId> {
-    in_turn(doc, preferences, provider, prefer, |id| rest(doc, id, now))
+    in_turn(doc, preferences, provider, prefer, |id| {
+        unavailability(doc, id, now)
+    })
 }
 
 /// The same order as if no profile were in cooldown.
@@ -45,7 +47,7 @@ fn in_turn<'d>(
     preferences: &Preferences,
     provider: &ProviderId,
     prefer: Option<&ProfileId>,
-    rest: impl Fn(&str) -> Option<Rest<'d>>,
+    unavailability: impl Fn(&str) -> Option<Unavailability<'d>>,
 ) -> Vec<ProfileId> {
     let explicit = doc
         .order_for(provider.as_str())
@@ -58,8 +60,8 @@ fn in_turn<'d>(
 
     let (mut ready, mut cooling) = (Vec::new(), Vec::new());
     for id in eligible(doc, provider, base) {
-        match rest(id.as_str()) {
-            Some(rest) => cooling.push((rest.until.ms(), id)),
+        match unavailability(id.as_str()) {
+            Some(unavailability) => cooling.push((unavailability.until.ms(), id)),
             None => ready.push(id),
         }
     }

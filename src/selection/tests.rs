@@ -334,7 +334,7 @@ fn a_rest_ends_with_the_later_end_and_is_named_for_what_still_holds() {
     let state = |usage: Value| {
         let doc = json!({"version": 1, "profiles": {}, "usageStats": {"p:a": usage}});
         let doc = StoreDoc::from_json(doc).unwrap();
-        rest(&doc, "p:a", NOW).map(|rest| (rest.state(), rest.left_ms))
+        unavailability(&doc, "p:a", NOW).map(|it| (it.state(), it.left_ms))
     };
     let is = |words: &str, left_ms: f64| Some((words.to_owned(), left_ms));
     assert_eq!(state(json!({})), None);

@@ -328,8 +328,8 @@ impl<'e> Engine<'e> {
             }
             let merge = merge_store(vault, &survey)?;
             let plan = plan_logins(vault, context, findings, (agent, mode), &survey, &merge);
-            let course = edit_document(vault, &mut survey, merge, plan, &edit)?;
-            let target = course.target(&survey.state.doc);
+            let steps = edit_document(vault, &mut survey, merge, plan, &edit)?;
+            let target = steps.target(&survey.state.doc);
             if is_waiting && is_whole && survey.write_needed(target, rewrite) != Write::No {
                 // What was read is read again under the lock, and parsed only where it has changed.
                 locking = Locking::Always;
@@ -341,8 +341,8 @@ impl<'e> Engine<'e> {
                 continue;
             }
             survey.notices.append(notices);
-            let write = survey.settle_write(&course, rewrite);
-            let mut prepared = prepare(vault, context, agent, survey, course, write)?;
+            let write = survey.settle_write(&steps, rewrite);
+            let mut prepared = prepare(vault, context, agent, survey, steps, write)?;
             if commit(vault, context, agent, &mut prepared)?
                 && export(vault, context, findings, agent, lock, &mut prepared)? == Replaced::Yes
             {

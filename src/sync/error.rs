@@ -53,7 +53,7 @@ pub enum SyncError {
         "{profile} was refreshed, but its new tokens could not be stored; they are kept in {}",
         path.display()
     )]
-    Rescued {
+    KeptInRecoveryFile {
         /// The profile of the login.
         profile: ProfileId,
         /// The recovery file that has them.

@@ -4,7 +4,6 @@
 //! login means, [`merge`] what another program's changes to the store mean; both are pure.
 //! [`import`] joins a file that the user names. `refresh` refreshes logins.
 
-mod beside;
 mod context;
 mod edited;
 mod engine;
@@ -24,6 +23,7 @@ mod refresh;
 mod rotate;
 mod side_by_side;
 mod store_lock;
+mod tasks;
 pub mod watch;
 mod writers;
 

@@ -81,7 +81,7 @@ pub enum Notice {
         error: String,
     },
     /// An interrupted refresh had brought new tokens, and they were recovered.
-    RefreshRescued {
+    RefreshRecovered {
         /// The profile of the login.
         profile: ProfileId,
     },

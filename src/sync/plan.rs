@@ -201,7 +201,7 @@ pub fn plan_codex_cli(
 /// already is not stored twice. A later gateway takes the second one out at every load; it would
 /// come and go without end.
 #[must_use]
-pub fn plan_codex_cli_beside<'a>(
+pub fn plan_codex_cli_among<'a>(
     mut others: impl Iterator<Item = &'a Value>,
     stored: Option<&Value>,
     reading: &Reading<CodexLogin>,

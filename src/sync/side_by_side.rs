@@ -12,12 +12,11 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::beside::{Done, Task, run_tasks};
 use super::context::{Rewrite, SyncMode};
 use super::engine::Engine;
 use super::error::SyncError;
 use super::load::commit::{Prepared, record};
-use super::load::edit::{Course, edit_document, unchanged};
+use super::load::edit::{DocumentSteps, edit_document, unchanged};
 use super::load::examined::ExaminedStore;
 use super::load::export::finish;
 use super::load::export_record::record_written;
@@ -30,11 +29,12 @@ use super::load::write::Write;
 use super::loaded::Loaded;
 use super::notice::Notice;
 use super::store_lock::StoreLock;
+use super::tasks::{Done, Task, run_tasks};
 use super::writers::{Job, Written, write_all};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::render;
-use crate::platform::{FileError, Replaced, Replacement, open_files_max, run_all_beside};
+use crate::platform::{FileError, Replaced, Replacement, open_files_max, run_all_alongside};
 use crate::vault::VaultError;
 
 /// The most agents that are loaded side by side: what is recorded of all of them is one
@@ -117,7 +117,7 @@ struct Ended<'a> {
 }
 
 /// An agent that is loaded side by side with others.
-struct Side<'a> {
+struct Surveyed<'a> {
     /// Its place in the answer.
     at: usize,
     agent: &'a AgentRef,
@@ -127,16 +127,16 @@ struct Side<'a> {
 
 /// An agent under its store's locks: before it is decided about, and after.
 enum Stage<'a> {
-    Surveyed(Box<Side<'a>>),
+    Surveyed(Box<Surveyed<'a>>),
     Planned(Box<Planned<'a>>),
 }
 
 /// What is decided about an agent.
 struct Planned<'a> {
-    side: (usize, &'a AgentRef),
+    place: (usize, &'a AgentRef),
     lock: StoreLock,
     survey: Survey,
-    course: Course,
+    steps: DocumentSteps,
     write: Write,
     /// The new file's bytes.
     bytes: Zeroizing<Vec<u8>>,
@@ -183,7 +183,7 @@ impl Engine<'_> {
                     let some = (is_next_free && goes_on()).then(|| groups.next()).flatten();
                     let commit = || some.map(|some| self.commit_group(some));
                     let release = locks.map(|locks| move || drop(locks));
-                    next = run_all_beside(Vec::from_iter(release), commit).1;
+                    next = run_all_alongside(Vec::from_iter(release), commit).1;
                 });
                 let first = outcomes.len();
                 outcomes.append(&mut group.outcomes);
@@ -263,28 +263,28 @@ impl Engine<'_> {
         if !self.findings.is_in_shared_step() {
             self.findings.begin_shared_step();
         }
-        let mut sides = self.survey_sides(agents);
-        let is_settled = |side: &mut Side<'_>| side.survey.needs_nothing();
-        let settled = sides.extract_if(.., is_settled);
+        let mut surveyed = self.survey_group(agents);
+        let is_settled = |surveyed: &mut Surveyed<'_>| surveyed.survey.needs_nothing();
+        let settled = surveyed.extract_if(.., is_settled);
         group
             .settled
-            .extend(settled.map(|side| (side.at, side.agent, side.survey)));
-        sides.retain(|side| side.survey.is_plain());
-        if sides.len() > 1 && check_vault_in_place(self.vault).is_ok() {
+            .extend(settled.map(|surveyed| (surveyed.at, surveyed.agent, surveyed.survey)));
+        surveyed.retain(|surveyed| surveyed.survey.is_plain());
+        if surveyed.len() > 1 && check_vault_in_place(self.vault).is_ok() {
             self.findings.begin_shared_step(); // any load surveys again under the locks
-            group.decided = self.decide_sides(sides);
+            group.decided = self.decide_surveyed(surveyed);
         }
         group
     }
 
     /// Surveys agents, in their order, as far as that can be done. Other threads examine their
     /// stores meanwhile.
-    fn survey_sides<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Vec<Side<'a>> {
+    fn survey_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Vec<Surveyed<'a>> {
         let (lock_dir, examined) = (
             self.context.lock_dir.clone(),
             Arc::clone(&self.findings.openclaw),
         );
-        let mut sides = Vec::new();
+        let mut surveyed = Vec::new();
         let tasks = agents
             .iter()
             .map(|(agent, _)| Task::Examine(agent.dir.clone()));
@@ -297,7 +297,7 @@ impl Engine<'_> {
             let of = (agent, mode);
             let survey = survey_examined(self.vault, context, findings, of, None, *store).ok()?;
             let survey = self.surveyed_to_load(agent, survey);
-            sides.push(Side {
+            surveyed.push(Surveyed {
                 at,
                 agent,
                 mode,
@@ -305,8 +305,8 @@ impl Engine<'_> {
             });
             None
         });
-        sides.sort_by_key(|side| side.at);
-        sides
+        surveyed.sort_by_key(|surveyed| surveyed.at);
+        surveyed
     }
 
     /// Decides about a group of agents, and commits that.
@@ -360,22 +360,25 @@ impl Engine<'_> {
 
     /// Decides about agents, each under its store's locks, if those are free and it is plain still.
     /// Other threads take the locks and make the drafts meanwhile.
-    fn decide_sides<'a>(&mut self, sides: Vec<Side<'a>>) -> Vec<Decided<'a>> {
+    fn decide_surveyed<'a>(&mut self, surveyed: Vec<Surveyed<'a>>) -> Vec<Decided<'a>> {
         let (lock_dir, examined) = (
             self.context.lock_dir.clone(),
             Arc::clone(&self.findings.openclaw),
         );
-        let dirs: Vec<PathBuf> = sides.iter().map(|side| side.agent.dir.clone()).collect();
-        let stages = sides
+        let dirs: Vec<PathBuf> = surveyed
+            .iter()
+            .map(|surveyed| surveyed.agent.dir.clone())
+            .collect();
+        let stages = surveyed
             .into_iter()
-            .map(|side| Some(Stage::Surveyed(Box::new(side))));
+            .map(|surveyed| Some(Stage::Surveyed(Box::new(surveyed))));
         let mut stages: Vec<Option<Stage<'_>>> = stages.collect();
         let mut decided = Vec::new();
         let tasks = dirs.into_iter().map(Task::Lock);
         run_tasks(tasks, (&lock_dir, &examined), |number, done| {
             match (stages[number].take()?, done) {
-                (Stage::Surveyed(side), Done::Locked(store, lock)) => {
-                    let planned = self.plan_side(*side, *store, *lock)?;
+                (Stage::Surveyed(surveyed), Done::Locked(store, lock)) => {
+                    let planned = self.plan_surveyed(*surveyed, *store, *lock)?;
                     if planned.write == Write::No {
                         decided.push(self.decided(planned, Ok(None)));
                         return None;
@@ -397,36 +400,36 @@ impl Engine<'_> {
     }
 
     /// Decides what is to be done with an agent under its store's locks, if it is plain still.
-    fn plan_side<'a>(
+    fn plan_surveyed<'a>(
         &mut self,
-        side: Side<'a>,
+        surveyed: Surveyed<'a>,
         store: ExaminedStore,
         lock: StoreLock,
     ) -> Option<Planned<'a>> {
-        let (agent, mode) = (side.agent, side.mode);
+        let (agent, mode) = (surveyed.agent, surveyed.mode);
         let (context, findings) = (&self.context, &mut self.findings);
-        let (of, last) = ((agent, mode), Some(side.survey));
+        let (of, last) = ((agent, mode), Some(surveyed.survey));
         let survey = survey_examined(self.vault, context, findings, of, last, store);
         let mut survey = survey.ok().filter(Survey::is_plain)?;
         let merge = merge_store(self.vault, &survey).ok()?;
         let plan = plan_logins(self.vault, context, findings, of, &survey, &merge);
-        let course = edit_document(self.vault, &mut survey, merge, plan, unchanged).ok()?;
-        let write = survey.settle_write(&course, Rewrite::IfChanged);
+        let steps = edit_document(self.vault, &mut survey, merge, plan, unchanged).ok()?;
+        let write = survey.settle_write(&steps, Rewrite::IfChanged);
         // A login that other agents share is given to them in the same transaction: that is between
         // two of them.
-        let is_shared = !exchanged(self.vault, &survey.state.doc, &course.merge).is_empty();
+        let is_shared = !exchanged(self.vault, &survey.state.doc, &steps.merge).is_empty();
         if write == Write::Remove || is_shared {
             return None;
         }
         let bytes = match write {
-            Write::Yes(_) => render(course.target(&survey.state.doc)),
+            Write::Yes(_) => render(steps.target(&survey.state.doc)),
             Write::No | Write::Remove => Zeroizing::default(),
         };
         Some(Planned {
-            side: (side.at, agent),
+            place: (surveyed.at, agent),
             lock,
             survey,
-            course,
+            steps,
             write,
             bytes,
         })
@@ -437,12 +440,12 @@ impl Engine<'_> {
         planned: Planned<'a>,
         room: Result<Option<Replacement>, FileError>,
     ) -> Decided<'a> {
-        let (at, agent) = planned.side;
+        let (at, agent) = planned.place;
         let draft = room.map(|room| room.map(|room| (room, planned.bytes)));
         let prepared = Prepared::new(
             self.vault,
             planned.survey,
-            planned.course,
+            planned.steps,
             planned.write,
             draft,
         );

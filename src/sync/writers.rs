@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::load::export::put_file;
 use crate::export::StorePlace;
-use crate::platform::{FileError, LockDir, Replaced, Replacement, run_all_beside};
+use crate::platform::{FileError, LockDir, Replaced, Replacement, run_all_alongside};
 
 /// The number of threads that write stores. They wait for the disk, which orders what comes
 /// together into few writes.
@@ -44,7 +44,7 @@ pub(super) fn write_all<T>(
             written.insert(job.at, (job.bytes, outcome));
         }
     };
-    let (_, done) = run_all_beside(vec![work; threads], meanwhile);
+    let (_, done) = run_all_alongside(vec![work; threads], meanwhile);
     let written = written.into_inner();
     (written.unwrap_or_else(PoisonError::into_inner), done)
 }

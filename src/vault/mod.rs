@@ -18,7 +18,7 @@ mod upgrade;
 
 pub use backup::carry::Carried;
 pub use backup::copy::{BackedUp, Examined};
-pub use backup::moving::{Several, is_moved_away, remove_what_lay_beside, which_counts};
+pub use backup::moving::{Several, is_moved_away, remove_companion_files, which_counts};
 pub use backup::restore::RestoreChecks;
 pub use backup::restore::Restored;
 pub use backup::restore::restore;

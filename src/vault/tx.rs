@@ -16,7 +16,7 @@ use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::connect::data_version;
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlocked::UnlockedVault;
-use crate::vault::sealing::frame::{Beside, Frame, frame_of};
+use crate::vault::sealing::frame::{Frame, FrameExtras, frame_of};
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
 use crate::vault::store::changed_rows::{ChangedRows, Listed};
@@ -227,12 +227,12 @@ impl Tx<'_> {
         borrowed.extend(touched.borrowed.clone());
         borrowed.retain(|profile, value| profiles.contains(profile) && !value.is_null());
         let revision = touched.next;
-        let beside = Beside {
+        let extras = FrameExtras {
             pins: &pins,
             borrowed: &borrowed,
             superseded,
         };
-        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, beside)?;
+        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, extras)?;
         self.tx
             .prepare_cached("UPDATE agents SET frame = ?2 WHERE id = ?1")
             .and_then(|mut write| write.execute(params![touched.id, sealed]))

@@ -209,7 +209,7 @@ impl Tx<'_> {
                 self.set_grant(*print, &settled)?;
             }
         }
-        for (print, settled) in record.grants_beside(&rows) {
+        for (print, settled) in record.grants_among(&rows) {
             found.dropped += 1;
             self.set_grant(print, &settled)?;
         }

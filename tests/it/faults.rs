@@ -625,7 +625,7 @@ fn tokens_that_could_not_be_made_durable_are_taken_in_by_the_next_command() {
             stays: true,
         };
         let (run, seen) = run_with(home.command(TOKEN), &fault);
-        assert!(seen.hit > 0, "the rescue file is not synced");
+        assert!(seen.hit > 0, "the recovery file is not synced");
         if !(seen.place.ends_with(".rescue") && provider.count() == 1) {
             continue;
         }

@@ -213,7 +213,7 @@ fn every_store_that_carries_the_login_is_locked_while_it_is_refreshed() {
     // As the reference locks them: a gateway redeems inside these.
     let locks = [STORE, OPS].map(|store| home.at(&format!("{store}.lock")));
     assert!(locks.iter().all(|lock| lock.is_dir()));
-    // The rescue file is there, with room in it, before anything is sent.
+    // The recovery file is there, with room in it, before anything is sent.
     let files = home.files();
     let rescue = files.iter().find(|file| file.ends_with(".rescue")).unwrap();
     assert!(std::fs::metadata(home.at(rescue)).unwrap().len() >= 1 << 16);

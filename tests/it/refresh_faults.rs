@@ -128,7 +128,7 @@ fn killed_at_every_step() {
     }
 }
 
-/// The vault is held by somebody else when the answer comes: the tokens wait in the rescue file.
+/// The vault is held by somebody else when the answer comes: the tokens wait in the recovery file.
 #[test]
 fn killed_between_the_answer_and_the_commit_loses_nothing() {
     let (home, provider) = home();
@@ -343,9 +343,9 @@ fn a_planted_answer_counts_for_no_refresh_that_has_ended() {
     assert_eq!((provider.count(), kept_aside(&home).len()), (2, 1));
 }
 
-/// Someone who took the rescue file, or keeps an older one, gets nothing in by it.
+/// Someone who took the recovery file, or keeps an older one, gets nothing in by it.
 #[test]
-fn a_rescue_file_is_taken_in_once_and_only_where_it_belongs() {
+fn a_recovery_file_is_imported_once_and_only_where_it_belongs() {
     let (home, provider) = home();
     provider.hold();
     let mut holder = start(&home, &TOKEN);

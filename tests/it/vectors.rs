@@ -16,7 +16,7 @@ use clawkeep::crypto::{
     SlotRecord, parse_keyfile, parse_recovery_code,
 };
 use clawkeep::domain::{KeyId, Seq, UnixMs, VaultId};
-use clawkeep::oauth::Rescue;
+use clawkeep::oauth::RecoveryFile;
 use serde_json::{Value, json};
 
 mod make;
@@ -358,7 +358,7 @@ fn export_digests() {
 fn rescue_files() {
     agree("rescue", |case| {
         let file = unhex(text(case, "bytes"));
-        let Some((fence, blob)) = Rescue::sealed_part(&file) else {
+        let Some((fence, blob)) = RecoveryFile::sealed_part(&file) else {
             return failed("not-whole");
         };
         let key = DataKey::from_bytes(&bytes::<32>(case, "dataKey")).unwrap();

@@ -15,7 +15,7 @@ use crate::support::vault::{set_successors, unlocked};
 const ID: &str = "p:a";
 
 /// Keeps keys that gave way to the one that is stored, at a time.
-fn keep_beside(home: &Home, keys: &[&str], at: i64) {
+fn keep_as_version(home: &Home, keys: &[&str], at: i64) {
     let mut vault = unlocked(home, VAULT);
     let actor = Actor::current("test");
     let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
@@ -142,7 +142,7 @@ fn another_agent_has_versions_of_its_own() {
 #[test]
 fn none_is_older_than_thirty_days() {
     let home = home(&["one"]);
-    keep_beside(&home, &["old"], now_ms() - 31 * 24 * HOUR);
+    keep_as_version(&home, &["old"], now_ms() - 31 * 24 * HOUR);
     assert_eq!(
         restore(&home, &["--list"]).ok(),
         "No earlier version is kept.\n"
@@ -221,7 +221,7 @@ fn a_mirrored_profile_is_put_back_until_the_next_command() {
 #[test]
 fn two_of_one_number_are_told_apart() {
     let home = home(&["one", "two"]);
-    keep_beside(&home, &["lost", "lost-too"], now_ms());
+    keep_as_version(&home, &["lost", "lost-too"], now_ms());
     assert_eq!(numbers(&home), ["2.2", "2.1", "1"]);
     let run = restore(&home, &["--version", "2"]).exits(1);
     assert!(run.stderr.contains("Kept are: 2.2, 2.1, 1"), "{run:?}");

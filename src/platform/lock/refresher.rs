@@ -84,7 +84,7 @@ static HELD: Mutex<Held> = Mutex::new(Held {
 });
 
 /// Nobody notifies it: it is what the thread waits at.
-static NEVER: Condvar = Condvar::new();
+static NEVER_NOTIFIED: Condvar = Condvar::new();
 
 /// Keeps a lock directory fresh until the lock is released.
 pub(super) fn keep_fresh(dir: &Arc<HeldDir>) -> io::Result<()> {
@@ -102,7 +102,7 @@ fn refresh_all() {
     loop {
         let dirs: Vec<Arc<HeldDir>> = {
             let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-            let (mut held, _) = NEVER
+            let (mut held, _) = NEVER_NOTIFIED
                 .wait_timeout(held, REFRESH)
                 .unwrap_or_else(PoisonError::into_inner);
             held.dirs.retain(|dir| dir.strong_count() > 0);

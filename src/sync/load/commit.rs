@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::change::{Pinning, apply, merge_events, old_copy_event};
-use super::edit::Course;
+use super::edit::DocumentSteps;
 use super::export_record::{export_event, record_known};
 use super::merge::{exchanged, report_other_writers};
 use super::room::make_room;
@@ -35,7 +35,7 @@ pub(crate) type Draft = (Replacement, Zeroizing<Vec<u8>>);
 /// A load that is decided, with room for the file that it is to write.
 pub(crate) struct Prepared {
     pub(crate) survey: Survey,
-    pub(crate) course: Course,
+    pub(crate) steps: DocumentSteps,
     pub(crate) committal: Committal,
     /// Whether there is anything to commit.
     pub(crate) commits: bool,
@@ -59,19 +59,19 @@ pub(crate) fn prepare(
     context: &LoadContext<'_>,
     agent: &AgentRef,
     survey: Survey,
-    course: Course,
+    steps: DocumentSteps,
     write: Write,
 ) -> Result<Prepared, SyncError> {
     let mut draft = Ok(None);
     if let Write::Yes(_) = write {
-        let bytes = render(course.target(&survey.state.doc));
+        let bytes = render(steps.target(&survey.state.doc));
         draft = match make_room(vault, context, agent, &survey, bytes.len()) {
             Ok(begun) => Ok(begun.map(|begun| (begun, bytes))),
             Err(SyncError::File(error)) => Err(error),
             Err(error) => return Err(error),
         };
     }
-    Ok(Prepared::new(vault, survey, course, write, draft))
+    Ok(Prepared::new(vault, survey, steps, write, draft))
 }
 
 /// Commits a prepared load. Whether the agent still was as it was surveyed; if not, nothing is
@@ -100,13 +100,13 @@ impl Prepared {
     pub(crate) fn new(
         vault: &UnlockedVault,
         mut survey: Survey,
-        course: Course,
+        steps: DocumentSteps,
         mut write: Write,
         draft: Result<Option<Draft>, FileError>,
     ) -> Self {
         let is_whole = survey.state.unopened.is_empty();
         let runtime_dir_error = survey.runtime_dir_error();
-        let target = course.target(&survey.state.doc);
+        let target = steps.target(&survey.state.doc);
         let runtime_dir_error = runtime_dir_error.filter(|_| !target.is_blank());
         let (draft, not_written) = match draft {
             Ok(draft) => (draft, runtime_dir_error),
@@ -121,9 +121,9 @@ impl Prepared {
         let withheld = withheld.filter(|_| !survey.is_withholding_known() && !target.is_blank());
         let announced = withheld.filter(|_| is_whole);
         let announces = announced.is_some();
-        let is_news = match is_whole {
-            true => survey.is_news(&course),
-            false => course.changes_something(),
+        let has_something_to_record = match is_whole {
+            true => survey.has_something_to_record(&steps),
+            false => steps.changes_something(),
         };
         Self {
             committal: Committal {
@@ -131,15 +131,15 @@ impl Prepared {
                 announces,
                 is_pending,
             },
-            commits: is_news || announces || write != Write::No,
-            exchanged: exchanged(vault, &survey.state.doc, &course.merge),
+            commits: has_something_to_record || announces || write != Write::No,
+            exchanged: exchanged(vault, &survey.state.doc, &steps.merge),
             draft,
             revision: survey.state.revision,
             announced,
             not_written,
             not_removed: None,
             survey,
-            course,
+            steps,
         }
     }
 
@@ -156,7 +156,7 @@ impl Prepared {
         survey
             .notices
             .extend(announced.map(|openclaw| Notice::Withheld { openclaw }));
-        report_other_writers(survey, &agent.name, &self.course.merge);
+        report_other_writers(survey, &agent.name, &self.steps.merge);
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);
@@ -182,12 +182,12 @@ pub(crate) fn record(
     sharing: &[(AgentName, AgentState)],
     endpoints: Option<Endpoints<'_>>,
 ) -> Result<Option<i64>, SyncError> {
-    let (survey, course) = (&prepared.survey, &prepared.course);
+    let (survey, steps) = (&prepared.survey, &prepared.steps);
     let committal = prepared.committal;
     let place = &survey.place;
     let stored = &survey.state.doc;
-    let merged = course.merge.doc.as_deref().unwrap_or(stored);
-    let synced = course.synced.as_ref().unwrap_or(merged);
+    let merged = steps.merge.doc.as_deref().unwrap_or(stored);
+    let synced = steps.synced.as_ref().unwrap_or(merged);
     let pinning = Pinning {
         known: &survey.state.pins,
         endpoints,
@@ -203,48 +203,48 @@ pub(crate) fn record(
     if survey.is_unknown() || committal.announces {
         tx.touch(&agent.name)?; // what is recorded below refers to the agent
     }
-    if let Some(merged) = &course.merge.doc {
-        let step = &course.merge.step;
+    if let Some(merged) = &steps.merge.doc {
+        let step = &steps.merge.step;
         apply(tx, agent, (stored, merged), step, &pinning)?;
     }
-    merge_events(tx, agent, place, stored, &course.merge)?;
-    if let Some(old) = &course.merge.old_copy {
+    merge_events(tx, agent, place, stored, &steps.merge)?;
+    if let Some(old) = &steps.merge.old_copy {
         let event = old_copy_event(place, old, !survey.leaves_file);
         tx.append(Some(&agent.name), event)?;
     }
-    let superseded = survey.superseded_after(course, committal.write);
+    let superseded = survey.superseded_after(steps, committal.write);
     if let Some(superseded) = superseded.filter(|_| is_whole) {
         tx.set_superseded(&agent.name, &superseded)?;
     }
     share(tx, agent, &prepared.exchanged, sharing)?;
-    if let Some(synced) = &course.synced {
+    if let Some(synced) = &steps.synced {
         let sync = Step::Sync(&survey.planned);
         apply(tx, agent, (merged, synced), &sync, &pinning)?;
     }
-    if let Some(edited) = &course.edited.doc {
-        let edit = Step::Edit(course.edited.by);
+    if let Some(edited) = &steps.edited.doc {
+        let edit = Step::Edit(steps.edited.by);
         apply(tx, agent, (synced, edited), &edit, &pinning)?;
     }
     let updates = survey.borrowed.iter().filter_map(|one| one.lent.as_ref());
-    for refresh in updates.chain(&course.edited.lent) {
+    for refresh in updates.chain(&steps.edited.lent) {
         tx.mark_borrowed(refresh.expose_secret())?; // under whatever id it turns up later
     }
-    for (profile, from) in &course.edited.borrowed {
+    for (profile, from) in &steps.edited.borrowed {
         tx.set_borrowed(&agent.name, profile, from.as_ref())?;
         if from.is_none() {
             tx.take_ownership(&agent.name, profile)?;
         }
     }
-    for (profile, endpoint) in &course.edited.pins {
+    for (profile, endpoint) in &steps.edited.pins {
         tx.pin_endpoint(&agent.name, profile, endpoint)?;
     }
-    if course.edited.by.means == Some(LOGIN) {
-        for (profile, _) in &course.edited.pins {
+    if steps.edited.by.means == Some(LOGIN) {
+        for (profile, _) in &steps.edited.pins {
             // The provider just issued that token, so an earlier verdict is void.
             tx.free_grant(&agent.name, profile)?;
         }
     }
-    for event in &course.edited.events {
+    for event in &steps.edited.events {
         tx.append(Some(&agent.name), event.clone())?;
     }
     let revision = tx.revision(&agent.name)?;

@@ -13,7 +13,7 @@ use crate::vault::UnlockedVault;
 
 /// The documents a load goes through, from the vault's to its last. A step that changes nothing has
 /// none.
-pub(crate) struct Course {
+pub(crate) struct DocumentSteps {
     /// After what other programs wrote.
     pub(crate) merge: StoreMerge,
     /// After what the sources say.
@@ -30,7 +30,7 @@ pub(crate) fn edit_document<E: From<SyncError>>(
     merge: StoreMerge,
     plan: LoginPlan,
     edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
-) -> Result<Course, E> {
+) -> Result<DocumentSteps, E> {
     let merged = merge.doc.as_deref().unwrap_or(&survey.state.doc);
     let base = plan.doc.as_ref().unwrap_or(merged);
     let mut edited = edit(base)?;
@@ -49,7 +49,7 @@ pub(crate) fn edit_document<E: From<SyncError>>(
     survey.logins = plan.sources.logins;
     survey.notices.retain(|notice| !notice.is_about_sources());
     survey.notices.extend(plan.sources.notices);
-    Ok(Course {
+    Ok(DocumentSteps {
         merge,
         synced: plan.doc,
         edited,
@@ -61,7 +61,7 @@ pub(crate) fn unchanged(_doc: &StoreDoc) -> Result<Edited, SyncError> {
     Ok(Edited::nothing())
 }
 
-impl Course {
+impl DocumentSteps {
     /// Whether anything of the vault changes with it.
     pub(crate) fn changes_something(&self) -> bool {
         self.merge.doc.is_some()

@@ -65,17 +65,17 @@ pub(crate) fn finish(
     agent: &AgentRef,
     prepared: Prepared,
 ) -> Result<Loaded, SyncError> {
-    let (survey, course) = (prepared.survey, prepared.course);
+    let (survey, steps) = (prepared.survey, prepared.steps);
     drop(survey.file); // the document that it ends with may be the file's
     let (mut unopened, mut damage) = (survey.state.unopened, survey.state.damage);
     let mut borrowed = survey.state.borrowed;
-    for (profile, from) in &course.edited.borrowed {
+    for (profile, from) in &steps.edited.borrowed {
         match from {
             Some(from) => drop(borrowed.insert(profile.as_str().to_owned(), from.clone())),
             None => drop(borrowed.remove(profile.as_str())),
         }
     }
-    let (doc, before) = match course.into_target() {
+    let (doc, before) = match steps.into_target() {
         Some(doc) => (doc, Some(survey.state.doc)),
         None => (survey.state.doc, None),
     };

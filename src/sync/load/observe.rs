@@ -253,8 +253,8 @@ fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planne
                     from.place == place && is_same_account(accounts.0, accounts.1) == Some(false)
                 });
             // One that is known is not forgotten because it was not asked for.
-            let is_news = known.is_none_or(|from| from.place == place || !planned.keeps());
-            if is_news {
+            let is_new = known.is_none_or(|from| from.place == place || !planned.keeps());
+            if is_new {
                 let account = planned.account.clone();
                 let before = known.filter(|from| from.place == place);
                 let account = account.or_else(|| before?.account.clone());
@@ -301,7 +301,7 @@ fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
     let Decision::Keep { why } = decision else {
         return None;
     };
-    let is_news = match why {
+    let is_new = match why {
         KeepReason::Same | KeepReason::SameLogin => false,
         KeepReason::SourceAbsent | KeepReason::SourceLoggedOut => is_stored,
         KeepReason::SourceDamaged
@@ -311,7 +311,7 @@ fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
         | KeepReason::OtherAccount
         | KeepReason::OtherPlace => true,
     };
-    is_news.then(|| why.as_str())
+    is_new.then(|| why.as_str())
 }
 
 /// The outcome of keeping a stored login.

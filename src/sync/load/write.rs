@@ -1,6 +1,6 @@
 //! Whether and why a load writes the store file.
 
-use super::edit::Course;
+use super::edit::DocumentSteps;
 use super::old_copy;
 use super::survey::Survey;
 use crate::domain::StoreDoc;
@@ -65,32 +65,32 @@ pub(crate) struct Committal {
 
 impl Survey {
     /// Decides whether the file is to be written, once what becomes of the agent is decided.
-    pub(crate) fn settle_write(&mut self, course: &Course, rewrite: Rewrite) -> Write {
+    pub(crate) fn settle_write(&mut self, steps: &DocumentSteps, rewrite: Rewrite) -> Write {
         let is_whole = self.state.unopened.is_empty();
-        self.leaves_file = is_whole && self.is_to_be_left(course, rewrite);
+        self.leaves_file = is_whole && self.is_to_be_left(steps, rewrite);
         match is_whole {
-            true => self.write_needed(course.target(&self.state.doc), rewrite),
+            true => self.write_needed(steps.target(&self.state.doc), rewrite),
             false => Write::No,
         }
     }
 
     /// Whether there is something to record, even if the file is not written.
-    pub(crate) fn is_news(&self, course: &Course) -> bool {
+    pub(crate) fn has_something_to_record(&self, steps: &DocumentSteps) -> bool {
         self.is_unknown()
             || (self.is_known() && !self.is_record_current())
-            || course.changes_something()
+            || steps.changes_something()
     }
 
     /// Whether the file is not written over, since it is an old copy that was written back too
     /// often: until the vault has something else, or a command changes something or asks for the
     /// file.
-    pub(crate) fn is_to_be_left(&self, course: &Course, rewrite: Rewrite) -> bool {
-        let rounds = course.merge.old_copy.as_ref().map(|old| old.rounds);
+    pub(crate) fn is_to_be_left(&self, steps: &DocumentSteps, rewrite: Rewrite) -> bool {
+        let rounds = steps.merge.old_copy.as_ref().map(|old| old.rounds);
         let is_too_often = rounds.is_some_and(|rounds| rounds >= old_copy::ROUNDS_MAX);
         rewrite == Rewrite::IfChanged
             && self.withheld.is_none()
-            && course.edited.doc.is_none()
-            && (is_too_often || self.is_left_alone(course.target(&self.state.doc)))
+            && steps.edited.doc.is_none()
+            && (is_too_often || self.is_left_alone(steps.target(&self.state.doc)))
     }
 
     /// Returns whether and why the file is to be written so that it says `target`.
@@ -135,20 +135,20 @@ impl Survey {
     /// The earlier contents of the store after a load; `None` if they stay as they are.
     pub(crate) fn superseded_after(
         &self,
-        course: &Course,
+        steps: &DocumentSteps,
         write: Write,
     ) -> Option<Vec<Superseded>> {
         let stored = &self.state.doc;
-        let target = course.target(stored);
+        let target = steps.target(stored);
         let base = match self.is_written_as_is() {
             true => None,
             false => Some(self.base()).filter(|_| self.record.is_some()),
         };
         let base = base.as_ref().unwrap_or(stored);
         let is_written = matches!(write, Write::Yes(_) | Write::Remove);
-        let before = course.synced.as_ref().or(course.merge.doc.as_deref());
+        let before = steps.synced.as_ref().or(steps.merge.doc.as_deref());
         let before = before.unwrap_or(stored);
-        let edited = course.edited.doc.as_ref();
+        let edited = steps.edited.doc.as_ref();
         let is_decision = edited.is_some_and(|after| !old_copy::is_same_content(before, after));
         let mut replaced: Vec<&StoreDoc> = match &self.file {
             StoreReading::Parsed { doc, .. } if is_written && self.record.is_some() => {
@@ -165,7 +165,7 @@ impl Survey {
             replaced,
             target,
             is_decision,
-            old_copy: course.merge.old_copy.as_ref(),
+            old_copy: steps.merge.old_copy.as_ref(),
         };
         old_copy::after(&self.state.superseded, &turn, self.now)
     }

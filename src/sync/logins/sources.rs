@@ -23,7 +23,7 @@ use crate::sources::other_programs::CODEX_KEY;
 use crate::sources::{FileReading, LoginKeychain, Reading, SourceFault};
 use crate::sync::notice::Notice;
 use crate::sync::plan::{
-    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
+    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_among,
 };
 
 /// Codex's settings, beside its file.
@@ -99,12 +99,12 @@ impl LoginSources<'_> {
                 reports.extend(report);
                 reports.extend(elsewhere);
             } else {
-                let is_the_reference_s = |report: &LoginReport| match report.state {
+                let is_reported_by_reference = |report: &LoginReport| match report.state {
                     LoginState::NotReadable(_) => true,
                     LoginState::LoggedOut { is_gone } => !is_gone,
                     _ => false,
                 };
-                reports.extend(report.filter(is_the_reference_s));
+                reports.extend(report.filter(is_reported_by_reference));
             }
             planned.push(decided);
         }
@@ -260,7 +260,7 @@ impl LoginSources<'_> {
             .filter(|(id, _)| *id != CODEX_CLI)
             .map(|(_, entry)| entry);
         let stored = doc.get(Section::Profiles, CODEX_CLI);
-        let decision = plan_codex_cli_beside(others, stored, reading, planning.now);
+        let decision = plan_codex_cli_among(others, stored, reading, planning.now);
         let (mut account, mut entry) = (None, None);
         if let Reading::Found(login) = reading {
             account = login.account.as_deref().map(planning.account);

@@ -55,7 +55,7 @@ fn a_codex_login_that_another_profile_has_is_not_stored_twice() {
     };
     let twin = other("a", "r", "openai-codex");
     let beside = |others: &[Value], stored: Option<&Value>| {
-        let decision = plan_codex_cli_beside(others.iter(), stored, &codex("a", "r", 5), NOW);
+        let decision = plan_codex_cli_among(others.iter(), stored, &codex("a", "r", 5), NOW);
         shown(&decision)
             .split(' ')
             .next()

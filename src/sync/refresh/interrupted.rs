@@ -4,7 +4,9 @@ use super::grant::{Begun, Holder, give_up, holders};
 use super::tokens::commit_tokens;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{Credential, Fingerprint, from_outside, normalize_provider, path_text};
-use crate::oauth::{ANSWER_UNOPENED, Lease, Left, Rescue, grants_with_files, is_answer_unopened};
+use crate::oauth::{
+    ANSWER_UNOPENED, Lease, Left, RecoveryFile, grants_with_files, is_answer_unopened,
+};
 use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
@@ -47,7 +49,7 @@ pub(crate) fn sweep(vault: &UnlockedVault, context: &LoadContext<'_>, own: Finge
         };
         if let (Ok(known), Ok(left)) = (
             vault.grant(grant),
-            Rescue::read(&context.lock_dir, vault, grant),
+            RecoveryFile::read(&context.lock_dir, vault, grant),
         ) {
             let is_over = known.state != GrantState::Started;
             let _ = match left {
@@ -58,10 +60,10 @@ pub(crate) fn sweep(vault: &UnlockedVault, context: &LoadContext<'_>, own: Finge
                 }
                 Left::Unopened { .. } if is_answer_unopened(&known) => {
                     let now = context.clock.now();
-                    let aside = Rescue::name_aside(&context.lock_dir, grant, now);
-                    Rescue::set_aside(&context.lock_dir, grant, &aside)
+                    let aside = RecoveryFile::name_aside(&context.lock_dir, grant, now);
+                    RecoveryFile::set_aside(&context.lock_dir, grant, &aside)
                 }
-                _ if is_over => Rescue::remove(&context.lock_dir, grant),
+                _ if is_over => RecoveryFile::remove(&context.lock_dir, grant),
                 _ => Ok(()),
             };
         }
@@ -87,7 +89,7 @@ pub(crate) fn end_interrupted(
     vault.reload_keys()?;
     let known = vault.grant(grant)?;
     let is_begun = known.state == GrantState::Started;
-    match Rescue::read(&context.lock_dir, vault, grant)? {
+    match RecoveryFile::read(&context.lock_dir, vault, grant)? {
         Left::Brought { fence, brought }
             if (is_begun && fence == known.fence) || fence > known.fence =>
         {
@@ -98,7 +100,7 @@ pub(crate) fn end_interrupted(
             };
             commit_tokens(vault, context, &begun, &brought, None)?;
             let profile = brought.profile;
-            notices.push(Notice::RefreshRescued { profile });
+            notices.push(Notice::RefreshRecovered { profile });
         }
         Left::Unopened { fence }
             if is_begun || fence > known.fence || is_answer_unopened(&known) =>
@@ -108,7 +110,7 @@ pub(crate) fn end_interrupted(
         _ if is_begun => mark_uncertain(vault, context, notices, grant, known.fence)?,
         _ => return Ok(()),
     }
-    Ok(Rescue::remove(&context.lock_dir, grant)?)
+    Ok(RecoveryFile::remove(&context.lock_dir, grant)?)
 }
 
 /// Keeps an answer that does not open aside, once it is committed that its refresh token is not
@@ -120,7 +122,7 @@ fn keep_unopened(
     grant: Fingerprint,
     known: &Grant,
 ) -> Result<(), SyncError> {
-    let aside = Rescue::name_aside(&context.lock_dir, grant, context.clock.now());
+    let aside = RecoveryFile::name_aside(&context.lock_dir, grant, context.clock.now());
     let holders = holders(vault, grant)?;
     let can_be_sent = matches!(
         known.state,
@@ -146,7 +148,7 @@ fn keep_unopened(
         tx.append(first.map(|holder| &holder.agent), event)?;
         tx.commit()?;
     }
-    Rescue::set_aside(&context.lock_dir, grant, &aside)?;
+    RecoveryFile::set_aside(&context.lock_dir, grant, &aside)?;
     let profile = holders.first().map(|holder| holder.profile.clone());
     notices.push(Notice::RefreshUnopened { profile, aside });
     Ok(())

@@ -4,7 +4,7 @@
 //! 2. Take the grant's lease, or wait until its holder has committed, and use what that one got.
 //! 3. Take the locks of every store that carries the grant (a gateway refreshes inside them), read
 //!    and merge them once more.
-//! 4. Make room for the answer (`oauth::Rescue`, the recovery file), and commit that the token is
+//! 4. Make room for the answer (`oauth::RecoveryFile`), and commit that the token is
 //!    about to be sent: its fence.
 //! 5. Send, outside any transaction.
 //! 6. Keep the answer in the recovery file, commit it for every profile that holds the grant,
@@ -43,7 +43,7 @@ use super::store_lock::StoreLock;
 use crate::config::AgentRef;
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, StoreDoc};
 use crate::export::StorePlace;
-use crate::oauth::{Brought, FailureClass, Lease, Rescue, Tries, exchange};
+use crate::oauth::{Brought, FailureClass, Lease, RecoveryFile, Tries, exchange};
 use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
 use crate::vault::GrantState;
@@ -282,7 +282,7 @@ impl Engine<'_> {
             Clearance::Retry => return Ok(None),
         };
         sweep(self.vault, &self.context, grant);
-        let rescue = Rescue::prepare(&self.context.lock_dir, grant)?;
+        let recovery_file = RecoveryFile::prepare(&self.context.lock_dir, grant)?;
         let _shielded = refresher.shield.map(|shield| shield());
         let Some(begun) = begin_refresh(
             self.vault,
@@ -318,7 +318,7 @@ impl Engine<'_> {
                 };
                 self.keep_tokens(
                     (refresher, agent, &holders),
-                    rescue,
+                    recovery_file,
                     &begun,
                     (&brought, tries),
                 )?;
@@ -328,7 +328,7 @@ impl Engine<'_> {
             }
             Err(refused) => {
                 let not = |why| Ok(Some(RefreshOutcome::NotRefreshed(why)));
-                drop(rescue);
+                drop(recovery_file);
                 // A store that cannot be read now shows nothing; the refusal is recorded all the
                 // same.
                 let is_elsewhere = refused.refusal.class == FailureClass::Dead
@@ -428,11 +428,11 @@ impl Engine<'_> {
     pub(super) fn keep_tokens(
         &mut self,
         (refresher, agent, holders): (&Refresher<'_>, &AgentRef, &[Holder]),
-        mut rescue: Rescue,
+        mut recovery_file: RecoveryFile,
         begun: &Begun,
         (brought, tries): (&Brought, u32),
     ) -> Result<(), SyncError> {
-        let kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
+        let kept = recovery_file.keep(self.vault, begun.grant, begun.fence, brought);
         // A login that came into a store meanwhile is the newer one. A store that cannot be read
         // now is no reason to lose the tokens.
         for agent in sharing(refresher.agents, holders, agent).chain([agent]) {
@@ -443,7 +443,7 @@ impl Engine<'_> {
             match commit_tokens(self.vault, &self.context, begun, brought, Some(tries)) {
                 Ok(()) => {
                     // A file that stays is of a completed refresh, and is not read again.
-                    let _ = Rescue::remove(&self.context.lock_dir, begun.grant);
+                    let _ = RecoveryFile::remove(&self.context.lock_dir, begun.grant);
                     return Ok(());
                 }
                 Err(error) if attempt == COMMITS => break error,
@@ -453,17 +453,17 @@ impl Engine<'_> {
         };
         if kept.is_err() {
             // Whether the file has them is checked below.
-            let _ = rescue.keep(self.vault, begun.grant, begun.fence, brought);
+            let _ = recovery_file.keep(self.vault, begun.grant, begun.fence, brought);
         }
         let profile = brought.profile.clone();
         let source = Box::new(error);
-        if !rescue.has_tokens() {
+        if !recovery_file.has_tokens() {
             return Err(SyncError::TokensLost { profile, source });
         }
         // The disk refused a write, so it is not certain that they are durable; the next command
         // finds them.
-        let path = rescue.path().to_owned();
-        Err(SyncError::Rescued {
+        let path = recovery_file.path().to_owned();
+        Err(SyncError::KeptInRecoveryFile {
             profile,
             path,
             source,

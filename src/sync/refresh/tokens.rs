@@ -132,7 +132,7 @@ pub(crate) fn commit_tokens(
         let mut event = EventDraft::new(note.kind, note.origin).outcome(Outcome::Skipped);
         event.detail = note.detail;
         keep_snapshots(&mut tx, &before, agent)?;
-        tx.keep_beside(agent, id, entry.expose_secret(), event)?;
+        tx.keep_as_version(agent, id, entry.expose_secret(), event)?;
         if next.is_some() {
             let provider = Credential::of(entry.expose_secret()).provider;
             tx.forget_versions(grant, &normalize_provider(provider))?;

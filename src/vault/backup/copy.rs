@@ -18,7 +18,7 @@ use crate::platform::{
 use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::connect::BUSY_TIMEOUT;
 use crate::vault::file::journal::set_mode;
-use crate::vault::file::paths::{beside, lock, parent, remove_copy};
+use crate::vault::file::paths::{lock, parent, remove_copy, with_suffix};
 use crate::vault::file::reason::ReadOnlyReason;
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::sources::{KeySources, Upgrade};
@@ -86,8 +86,8 @@ impl UnlockedVault {
             return Err(FileError::io("write a backup to", to)(there).into());
         }
         let temporary = match is_writable {
-            true => beside(to, TEMPORARY),
-            false => beside(to, &format!(".{}{TEMPORARY}", std::process::id())),
+            true => with_suffix(to, TEMPORARY),
+            false => with_suffix(to, &format!(".{}{TEMPORARY}", std::process::id())),
         };
         remove_copy(&temporary); // of a process that was killed
         let made = self.copy_and_record(to, &temporary, actor, clock);

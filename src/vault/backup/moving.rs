@@ -22,7 +22,7 @@ use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::{APPLICATION_ID, MOVED_AWAY, application_id, connect, identity};
 use crate::vault::file::journal::{empty_log, set_journal};
 use crate::vault::file::paths::{
-    beside, free_name, lock, make_dir_for, parent, remove_copy, trusted_path,
+    free_name, lock, make_dir_for, parent, remove_copy, trusted_path, with_suffix,
 };
 use crate::vault::file::reason::ReadOnlyReason;
 use crate::vault::file::vault::{Vault, glance_at};
@@ -177,7 +177,7 @@ impl UnlockedVault {
         let from = self.path.clone();
         let _from_lock = lock(&from)?;
         let to_lock = lock(&to)?;
-        let scratch = beside(&to, ".new");
+        let scratch = with_suffix(&to, ".new");
         remove_copy(&scratch); // of a process that was killed
         if exists(&to) && !Vault::glance(&to).is_ok_and(|copy| is_earlier_copy(&copy, &self)) {
             return Err(VaultError::Occupied { path: to });
@@ -237,7 +237,7 @@ impl UnlockedVault {
     pub fn set_aside(self, expected: &Head, now: UnixMs) -> Result<PathBuf, VaultError> {
         let name = free_name(&self.path, MERGED, now);
         let to = self.move_unchanged(&name, Some(expected))?;
-        remove_if_present(&beside(&to, ".lock"))?;
+        remove_if_present(&with_suffix(&to, ".lock"))?;
         Ok(to)
     }
 
@@ -252,7 +252,7 @@ impl UnlockedVault {
             return Err(VaultError::Occupied { path });
         }
         for suffix in ["-wal", "-shm", "-journal", "", ".lock"] {
-            remove_if_present(&beside(path, suffix))?;
+            remove_if_present(&with_suffix(path, suffix))?;
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ impl Vault {
         // The file goes first, durably: without its log it would be a vault again.
         remove_if_present(path)?;
         sync_dir(parent(path))?;
-        remove_what_lay_beside(path)?;
+        remove_companion_files(path)?;
         Ok(true)
     }
 }
@@ -283,7 +283,7 @@ impl Vault {
 ///
 /// # Errors
 /// When something cannot be removed.
-pub fn remove_what_lay_beside(path: &Path) -> Result<(), FileError> {
+pub fn remove_companion_files(path: &Path) -> Result<(), FileError> {
     if exists(path) {
         return Ok(());
     }
@@ -298,14 +298,14 @@ pub fn remove_what_lay_beside(path: &Path) -> Result<(), FileError> {
         _ => {}
     }
     for suffix in ["-wal", "-shm", "-journal", ".lock"] {
-        remove_if_present(&beside(path, suffix))?;
+        remove_if_present(&with_suffix(path, suffix))?;
     }
     sync_dir(parent(path))
 }
 
 /// The directory of locks and recovery files beside a vault.
 fn lease_dir(vault: &Path) -> PathBuf {
-    beside(vault, ".lease")
+    with_suffix(vault, ".lease")
 }
 
 /// Copies the vault as it is committed, ready to be used: proved to be whole, and on disk.

@@ -18,7 +18,7 @@ use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::connect::{check_application, connect, identity};
 use crate::vault::file::journal::{LogState, connect_alone, empty_log, set_journal};
 use crate::vault::file::paths::{
-    beside, free_name, lock, make_dir_for, parent, remove_copy, set_journals_aside,
+    free_name, lock, make_dir_for, parent, remove_copy, set_journals_aside, with_suffix,
 };
 use crate::vault::file::schema;
 use crate::vault::file::vault::{Vault, check_header, has_journal};
@@ -103,10 +103,10 @@ pub fn restore(
     drop(Vault::open(&to));
     let _lock = lock(&to)?;
     for _ in 0..ROUNDS_MAX {
-        let scratch = beside(&to, ".new");
+        let scratch = with_suffix(&to, ".new");
         // Of a process that was killed; nobody else works on these while we hold the lock.
         remove_copy(&scratch);
-        remove_copy(&beside(&to, REPLACED_COPY));
+        remove_copy(&with_suffix(&to, REPLACED_COPY));
         let work = Restoring {
             from,
             to: &to,
@@ -406,7 +406,7 @@ impl Restoring<'_> {
             return Ok(None);
         }
         let before = events::last(&reader).at(path, "read")?;
-        let temporary = beside(path, REPLACED_COPY);
+        let temporary = with_suffix(path, REPLACED_COPY);
         let copied = copy(&reader, path, &temporary);
         if copied.is_err() {
             remove_copy(&temporary);
@@ -433,12 +433,12 @@ impl Restoring<'_> {
             .or_else(|_| std::fs::copy(self.to, kept).map(|_| ()))
             .map_err(FileError::io("keep", kept))?;
         for suffix in ["-wal", "-journal"] {
-            let log = beside(self.to, suffix);
+            let log = with_suffix(self.to, suffix);
             if exists(&log) {
-                rename_durably(&log, &beside(kept, suffix))?;
+                rename_durably(&log, &with_suffix(kept, suffix))?;
             }
         }
-        remove_if_present(&beside(self.to, "-shm"))?; // an index of the log
+        remove_if_present(&with_suffix(self.to, "-shm"))?; // an index of the log
         sync_dir(parent(kept))?;
         Ok(rename_durably(self.scratch, self.to)?)
     }

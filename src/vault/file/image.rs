@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, MAIN_DB};
 
 use super::connect::{harden, keep_in_memory};
-use super::paths::beside;
+use super::paths::with_suffix;
 use crate::platform::{FileError, open_regular};
 use crate::vault::error::{Context, VaultError};
 
@@ -112,7 +112,7 @@ fn with_part<T>(
     part: &str,
     read: impl FnOnce(&mut dyn Read) -> std::io::Result<T>,
 ) -> Result<T, VaultError> {
-    let path = beside(database, part);
+    let path = with_suffix(database, part);
     if part.is_empty() {
         let mut databases = DATABASES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = databases.get_mut(&path)

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::connect::{
     APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up,
 };
-use super::paths::{beside, parent};
+use super::paths::{parent, with_suffix};
 use crate::platform::{Storage, exists, remove_if_present};
 use crate::vault::error::{Context, VaultError};
 
@@ -106,7 +106,7 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
             // A process of an earlier version has it open with its log, which all processes of this
             // kernel can use.
             Err(VaultError::Busy { .. }) if is_local => break connect(path)?,
-            Err(VaultError::Busy { path }) if exists(&beside(&path, "-wal")) => {
+            Err(VaultError::Busy { path }) if exists(&with_suffix(&path, "-wal")) => {
                 return Err(VaultError::LogInUse { path });
             }
             other => break other?,
@@ -134,7 +134,7 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
         set_mode(&conn, "DELETE").at(path, "open")?;
         // An index that a killed process left, or that came with the file. Nobody else has the
         // file.
-        let _ = remove_if_present(&beside(path, "-shm"));
+        let _ = remove_if_present(&with_suffix(path, "-shm"));
     }
     // The lock is given back by the next read.
     conn.execute_batch("PRAGMA locking_mode = NORMAL")
@@ -142,7 +142,7 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
     application_id(&conn, path)?;
     // A journal that was just rolled back under that lock was emptied, not removed. Nothing is
     // removed while somebody writes.
-    if is_vault && exists(&beside(path, "-journal")) {
+    if is_vault && exists(&with_suffix(path, "-journal")) {
         set_mode(&conn, "PERSIST").at(path, "open")?;
         set_mode(&conn, "DELETE").at(path, "open")?;
     }

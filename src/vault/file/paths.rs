@@ -13,8 +13,8 @@ use crate::platform::{
 };
 use crate::vault::error::VaultError;
 
-/// A name with something behind it.
-pub(in crate::vault) fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Returns the path with `suffix` appended to its name.
+pub(in crate::vault) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -30,7 +30,7 @@ pub(in crate::vault) fn parent(path: &Path) -> &Path {
 pub(in crate::vault) fn remove_copy(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         // what is left shows when the name is to be used
-        let _ = remove_if_present(&beside(path, suffix));
+        let _ = remove_if_present(&with_suffix(path, suffix));
     }
 }
 
@@ -111,29 +111,27 @@ pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
 pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
     let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
     let stamp = at.format("%Y%m%dT%H%M%SZ");
-    let first = beside(vault, &format!("{suffix}{stamp}"));
-    let others = (2..).map(|n| beside(vault, &format!("{suffix}{stamp}-{n}")));
+    let first = with_suffix(vault, &format!("{suffix}{stamp}"));
+    let others = (2..).map(|n| with_suffix(vault, &format!("{suffix}{stamp}-{n}")));
     std::iter::once(first)
         .chain(others)
         .find(|name| !exists(name))
-        .unwrap_or_else(|| beside(vault, suffix))
+        .unwrap_or_else(|| with_suffix(vault, suffix))
 }
 
 /// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the
 /// new one.
 pub(in crate::vault) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
-    let beside = |suffix: &str| {
-        let mut name = vault.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    remove_if_present(&beside("-shm"))?; // an index of the log, which SQLite makes anew
+    remove_if_present(&with_suffix(vault, "-shm"))?; // an index of the log, which SQLite makes anew
     for suffix in ["-wal", "-journal"] {
-        let journal = beside(suffix);
+        let journal = with_suffix(vault, suffix);
         if exists(&journal) {
-            let numbered = (1..).map(|n| beside(&format!("{suffix}.aside-{n}")));
+            let numbered = (1..).map(|n| with_suffix(vault, &format!("{suffix}.aside-{n}")));
             let aside = numbered.into_iter().find(|name| !exists(name));
-            rename_durably(&journal, &aside.unwrap_or_else(|| beside(".aside")))?;
+            rename_durably(
+                &journal,
+                &aside.unwrap_or_else(|| with_suffix(vault, ".aside")),
+            )?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::connect::{harden, keep_in_memory};
 use super::image;
-use super::paths::{beside, parent, refused_storage};
+use super::paths::{parent, refused_storage, with_suffix};
 use super::reason::ReadOnlyReason;
 use crate::platform::{Cause, FileError, mount_of};
 use crate::vault::error::{Context, VaultError};
@@ -103,7 +103,7 @@ pub(super) fn connect_to_read(
     if refused_storage(parent(path)).is_some() {
         return image();
     }
-    let length = |end| std::fs::metadata(beside(path, end)).map(|meta| meta.len());
+    let length = |end| std::fs::metadata(with_suffix(path, end)).map(|meta| meta.len());
     let has = |end| length(end).is_ok_and(|length| length > 0);
     let is_alone = !has("-wal") && !has("-journal");
     let connected = match writers {

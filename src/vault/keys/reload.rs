@@ -56,7 +56,7 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn again(&self) -> Result<Option<Self>, VaultError> {
+    pub fn reopen(&self) -> Result<Option<Self>, VaultError> {
         let vault = Vault::open(&self.vault.path)?;
         Ok(vault.unlock_with(&self.opened_by))
     }

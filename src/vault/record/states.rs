@@ -206,7 +206,7 @@ impl RecordSays {
     }
 
     /// The grants that the record has and `rows` have not.
-    pub(in crate::vault) fn grants_beside<'s>(
+    pub(in crate::vault) fn grants_among<'s>(
         &'s self,
         rows: &'s [(Fingerprint, Grant)],
     ) -> impl Iterator<Item = (Fingerprint, Grant)> + 's {

@@ -94,7 +94,7 @@ impl Vault {
     }
 
     /// The refreshes of each profile among the events that match `filter`, whose kinds are of no
-    /// account: those of this program and those that other programs made and this one took over.
+    /// account: those of this program and those that it imported from other programs.
     /// Needs no key.
     ///
     /// ```

@@ -24,7 +24,7 @@ pub(in crate::vault) struct Frame {
 
 /// What an agent's frame has beside the document.
 #[derive(Clone, Copy)]
-pub(in crate::vault) struct Beside<'a> {
+pub(in crate::vault) struct FrameExtras<'a> {
     pub(in crate::vault) pins: &'a Map<String, Value>,
     pub(in crate::vault) borrowed: &'a Map<String, Value>,
     pub(in crate::vault) superseded: &'a Map<String, Value>,
@@ -43,14 +43,14 @@ impl Frame {
         agent: &AgentName,
         revision: i64,
         frame: &SecretJson,
-        beside: Beside<'_>,
+        extras: FrameExtras<'_>,
     ) -> Result<Vec<u8>, CryptoError> {
         let fields = frame.expose_secret();
-        let Beside {
+        let FrameExtras {
             pins,
             borrowed,
             superseded,
-        } = beside;
+        } = extras;
         let all = SecretJson::new(match (borrowed.is_empty(), superseded.is_empty()) {
             (true, true) => json!([fields, {}, pins]),
             (false, true) => json!([fields, {}, pins, borrowed]),

@@ -279,7 +279,7 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// When the system has no random numbers to give.
-    pub fn seal_rescue(
+    pub fn seal_recovery_file(
         &self,
         print: Fingerprint,
         fence: i64,
@@ -289,10 +289,15 @@ impl UnlockedVault {
         Ok(seal_json(&self.keys.seal, aad, tokens.expose_secret())?)
     }
 
-    /// Opens what [`UnlockedVault::seal_rescue`] made for the same refresh; `None` for anything
-    /// else.
+    /// Opens what [`UnlockedVault::seal_recovery_file`] made for the same refresh; `None` for
+    /// anything else.
     #[must_use]
-    pub fn open_rescue(&self, print: Fingerprint, fence: i64, blob: &[u8]) -> Option<SecretJson> {
+    pub fn open_recovery_file(
+        &self,
+        print: Fingerprint,
+        fence: i64,
+        blob: &[u8],
+    ) -> Option<SecretJson> {
         open_json(&self.keys.seal, rescue_aad(self.id, print, fence), blob).map(SecretJson::new)
     }
 }

@@ -279,7 +279,7 @@ impl Tx<'_> {
         let event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
             .outcome(Outcome::Skipped)
             .detail("why", "the vault's lasts longer");
-        self.keep_beside(agent, profile, entry, event)
+        self.keep_as_version(agent, profile, entry, event)
     }
 
     /// Keeps a credential that did not become the profile's as a version, and records why with
@@ -287,7 +287,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep_beside(
+    pub fn keep_as_version(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,

@@ -229,7 +229,7 @@ fn what_a_killed_refresh_left_is_taken_in_after_the_vault_is_gone() {
         file.ends_with(".rescue")
             && fs::read(home.at(file)).is_ok_and(|bytes| bytes.starts_with(b"clawkeep rescue"))
     }) {
-        assert!(std::time::Instant::now() < deadline, "no rescue file");
+        assert!(std::time::Instant::now() < deadline, "no recovery file");
         std::thread::yield_now();
     }
     child.kill().unwrap();

@@ -1,5 +1,5 @@
 //! Makes the vectors of what people hold in their hands: codes, key files, heads; and of
-//! fingerprints, digests and rescue files.
+//! fingerprints, digests and recovery files.
 
 #![allow(
     clippy::needless_pass_by_value,

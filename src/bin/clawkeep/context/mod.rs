@@ -196,7 +196,7 @@ impl Context {
     }
 
     /// A copy for another thread, with the settings that were read. It provides no passphrase.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn for_thread(&self) -> Self {
         Self {
             env: self.env.clone(),
             layout: self.layout.clone(),

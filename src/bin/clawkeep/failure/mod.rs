@@ -321,7 +321,7 @@ impl Failure {
             Self::Sync(SyncError::RefreshBusy { .. } | SyncError::SpentMeanwhile { .. }) => {
                 "Run the command again.".to_owned()
             }
-            Self::Sync(SyncError::Rescued { source, .. }) => format!(
+            Self::Sync(SyncError::KeptInRecoveryFile { source, .. }) => format!(
                 "{} Then run any command: it imports them. Do not remove that file.",
                 system_remedy(source).unwrap_or_default()
             ),
@@ -536,7 +536,7 @@ mod tests {
                 75,
             ),
             (
-                SyncError::Rescued {
+                SyncError::KeptInRecoveryFile {
                     profile: clawkeep::domain::ProfileId::new("p:a"),
                     path: path.clone(),
                     source: Box::new(SyncError::Lock(busy())),

@@ -99,7 +99,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::NotRecorded { error } => {
             format!("Warning: cannot record what changed: {error}. The next command tries again.")
         }
-        Notice::RefreshRescued { profile } => format!(
+        Notice::RefreshRecovered { profile } => format!(
             "Note: a refresh of {} was interrupted. Its new tokens were kept, and clawkeep \
              imported them.",
             shown_id(profile.as_str())

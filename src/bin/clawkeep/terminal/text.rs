@@ -5,7 +5,7 @@ use std::io;
 use chrono::{DateTime, Local};
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::health::remaining_short;
-use clawkeep::selection::Rest;
+use clawkeep::selection::Unavailability;
 use zeroize::Zeroizing;
 
 /// An instant, in milliseconds since the epoch, in the reader's zone and to the minute.
@@ -81,11 +81,11 @@ pub(crate) fn shown(text: &str, colour: bool) -> String {
 }
 
 /// Why and how long a profile is not to be used: `cooldown 5m`, `disabled:billing 5h`.
-pub(crate) fn shown_rest(rest: &Rest<'_>) -> String {
+pub(crate) fn shown_unavailability(unavailability: &Unavailability<'_>) -> String {
     format!(
         "{} {}",
-        shown_id(&rest.state()),
-        remaining_short(rest.left_ms)
+        shown_id(&unavailability.state()),
+        remaining_short(unavailability.left_ms)
     )
 }
 

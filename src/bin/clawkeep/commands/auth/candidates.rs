@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::config::status_agent;
 use clawkeep::domain::{Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::health::{Status, assess, remaining_short};
-use clawkeep::selection::{Preferences, candidates, rest};
+use clawkeep::selection::{Preferences, candidates, unavailability};
 use clawkeep::sync::Rules;
 use serde_json::json;
 
@@ -134,7 +134,10 @@ fn line(
         flags.push("lastGood".to_owned());
     }
     flags.extend(marks.fault.map(|fault| format!("unusable: {fault}")));
-    flags.extend(rest(doc, id.as_str(), now).map(|rest| text::shown_rest(&rest)));
+    flags.extend(
+        unavailability(doc, id.as_str(), now)
+            .map(|unavailability| text::shown_unavailability(&unavailability)),
+    );
     match doc.credential(id.as_str()) {
         None => flags.push("missing".to_owned()),
         Some(credential) => {

@@ -6,7 +6,7 @@ use clawkeep::domain::{
     json_number, normalize_provider, path_text,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
-use clawkeep::selection::{Rest, rest};
+use clawkeep::selection::{Unavailability, unavailability};
 use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::terminal::table::table;
-use crate::terminal::text::{local_minute, one_line, shown_rest};
+use crate::terminal::text::{local_minute, one_line, shown_unavailability};
 
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ struct Row<'d> {
     health: Health,
     last_used: Option<Expiry>,
     /// Why selection skips it for now.
-    rest: Option<Rest<'d>>,
+    unavailability: Option<Unavailability<'d>>,
     grant: Option<GrantState>,
     /// The program that owns it, if it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
@@ -133,7 +133,7 @@ impl<'d> Row<'d> {
             credential,
             health: assess(&credential, now),
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
-            rest: rest(doc, id, now),
+            unavailability: unavailability(doc, id, now),
             grant: None,
             borrowed: None,
             fault: ExpiryFault::of(&credential, now),
@@ -183,8 +183,8 @@ impl<'d> Row<'d> {
         if let Some(from) = self.borrowed {
             status.push_str(&format!(", borrowed from {}", from.lender()));
         }
-        if let Some(rest) = &self.rest {
-            status.push_str(&format!(", {}", shown_rest(rest)));
+        if let Some(unavailability) = &self.unavailability {
+            status.push_str(&format!(", {}", shown_unavailability(unavailability)));
         }
         if let Some(fault) = self.fault {
             status.push_str(&format!(", expiry {}", fault.words()));
@@ -256,10 +256,18 @@ impl<'d> Row<'d> {
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),
-            ("unusableUntil", number(self.rest.map(|rest| rest.until))),
+            (
+                "unusableUntil",
+                number(
+                    self.unavailability
+                        .map(|unavailability| unavailability.until),
+                ),
+            ),
             (
                 "unusable",
-                self.rest.as_ref().map(|rest| json!(shown_rest(rest))),
+                self.unavailability
+                    .as_ref()
+                    .map(|unavailability| json!(shown_unavailability(unavailability))),
             ),
         ];
         let fields: Map<String, Value> = fields

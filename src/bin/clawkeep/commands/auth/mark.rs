@@ -5,7 +5,9 @@ use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::domain::{
     CooldownRules, ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider,
 };
-use clawkeep::selection::{FailureReason, after_clearing, after_failure, after_use, rest};
+use clawkeep::selection::{
+    FailureReason, after_clearing, after_failure, after_use, unavailability,
+};
 use clawkeep::sync::Edited;
 use serde_json::json;
 
@@ -88,8 +90,10 @@ impl Mark {
             Ok(self.result.marked(doc, id, rules, now))
         })?;
         let id = ids::id_in(&loaded.doc, &self.id);
-        let state = rest(&loaded.doc, id, now)
-            .map_or_else(|| "ready".to_owned(), |rest| text::shown_rest(&rest));
+        let state = unavailability(&loaded.doc, id, now).map_or_else(
+            || "ready".to_owned(),
+            |unavailability| text::shown_unavailability(&unavailability),
+        );
         context.ui.answer(&format!("{}: {state}\n", shown_id(id)))?;
         context.verdict(loaded)
     }
@@ -122,7 +126,7 @@ impl UseResult {
             );
             after.set(Section::Usage, id, failed.usage);
         } else if self.used {
-            let was_in_cooldown = rest(doc, id, now).is_some();
+            let was_in_cooldown = unavailability(doc, id, now).is_some();
             after.set(Section::Usage, id, after_use(usage, now));
             after.set(Section::LastGood, &last_good_key(doc, &provider), json!(id));
             events.push(event(EventKind::CredentialUsed));

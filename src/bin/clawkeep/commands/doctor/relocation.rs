@@ -17,7 +17,7 @@ use clawkeep::sync::import::ImportFile;
 use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
 use clawkeep::vault::{
     Grant, GrantState, UnlockedVault, Vault, VaultError, free_name, is_moved_away,
-    remove_what_lay_beside,
+    remove_companion_files,
 };
 
 use super::places::{OF_AN_AGENT, entries, misplaced, stores_below};
@@ -89,7 +89,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     if is_moved_away(&left) {
         context.unlocked()?.remove_moved_away(&left)?; // by an interrupted move
     }
-    remove_what_lay_beside(&left)?;
+    remove_companion_files(&left)?;
     if is_ours_alone {
         let mut vault = context.unlocked()?;
         remove_stores(context, &mut vault, from)?;

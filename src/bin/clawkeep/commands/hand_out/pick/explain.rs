@@ -5,7 +5,7 @@ use clawkeep::doctor::{how_to_refresh, how_to_replace, misnamed, paste};
 use clawkeep::domain::{
     Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
 };
-use clawkeep::selection::{PassedOver, rest};
+use clawkeep::selection::{PassedOver, unavailability};
 use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
 
 use super::request::{ChoiceContext, Pick, Request};
@@ -209,11 +209,11 @@ pub(super) fn none(
             None => how_to_refresh(&agent.name, doc, id.as_str(), context.providers().ok()),
         });
     let in_cooldown = passed.iter().find_map(|(id, _)| {
-        let rest = rest(doc, id.as_str(), context.clock.now())?;
+        let unavailability = unavailability(doc, id.as_str(), context.clock.now())?;
         is_strict.then(|| {
             format!(
                 "Wait until it is ready ({}), or leave out --strict.",
-                text::shown_rest(&rest)
+                text::shown_unavailability(&unavailability)
             )
         })
     });

@@ -13,7 +13,7 @@ use clawkeep::domain::{
 use clawkeep::health::remaining_short;
 use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose,
-    rest, unusable,
+    unavailability, unusable,
 };
 use clawkeep::sync::{
     DUE_BELOW_MS, HandOut, Loaded, NotRefreshed, Refresher, Refreshes, Rules, When, is_due,
@@ -329,7 +329,7 @@ impl SelectionArgs {
             // in cooldown is not refreshed.
             let is_named = matches!(wanted, Request::Profile(_));
             let is_in_cooldown =
-                |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
+                |id: &ProfileId| unavailability(doc, id.as_str(), now).is_some() && !is_named;
             let refuse = |id: &ProfileId| {
                 refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::InCooldown))
             };

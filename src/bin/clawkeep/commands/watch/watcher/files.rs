@@ -166,7 +166,7 @@ impl Watcher<'_> {
     }
 
     /// Whether anything else changed without a notification: the vault.
-    pub(super) fn is_otherwise(&self, before: &FileSnapshot) -> bool {
+    pub(super) fn has_vault_changed(&self, before: &FileSnapshot) -> bool {
         let is_replaced = || match &self.vault {
             Some((vault, opened)) => match (Stamp::of(vault.path()), opened) {
                 (Some(there), Some(opened)) => !there.is_same_file(opened),

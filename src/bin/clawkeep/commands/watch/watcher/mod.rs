@@ -298,7 +298,7 @@ impl<'c> Watcher<'c> {
         for path in &changed {
             self.note(path, Touch::Writing, now);
         }
-        !changed.is_empty() || is_clock_set || self.is_otherwise(before)
+        !changed.is_empty() || is_clock_set || self.has_vault_changed(before)
     }
 
     /// When the next pass is due, from the result of this one.

@@ -100,6 +100,6 @@ fn remaining_lifetime(
 }
 
 /// Opens the vault again, for the thread.
-pub(crate) fn again(vault: &UnlockedVault) -> Result<UnlockedVault, Failure> {
-    vault.again()?.ok_or_else(|| VaultError::Rekeyed.into())
+pub(crate) fn reopen_vault(vault: &UnlockedVault) -> Result<UnlockedVault, Failure> {
+    vault.reopen()?.ok_or_else(|| VaultError::Rekeyed.into())
 }

@@ -187,7 +187,7 @@ impl Watcher<'_> {
         let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
             return Ok(());
         };
-        let opened = (self.context.again(), refresh::again(vault)?);
+        let opened = (self.context.for_thread(), refresh::reopen_vault(vault)?);
         self.under_way = jobs.iter().map(|job| job.grant).collect();
         let sender = self.sender.clone();
         let send = move |what: Option<_>| {

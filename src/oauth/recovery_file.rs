@@ -35,7 +35,7 @@ const FILE_MAX: u64 = 4 << 20;
 
 /// The file of a refresh that is under way.
 #[derive(Debug)]
-pub struct Rescue {
+pub struct RecoveryFile {
     path: PathBuf,
     file: File,
     has_tokens: bool,
@@ -89,7 +89,7 @@ fn path_of(dir: &Path, grant: Fingerprint) -> PathBuf {
     dir.join(format!("{}.rescue", grant_name(grant)))
 }
 
-impl Rescue {
+impl RecoveryFile {
     /// Makes the file, with room in it, in place of what an earlier refresh left. The caller has
     /// the lease, and has taken in what was there.
     ///
@@ -128,7 +128,7 @@ impl Rescue {
         brought: &Brought,
     ) -> Result<(), VaultError> {
         if !self.has_tokens {
-            let blob = vault.seal_rescue(grant, fence, &as_json(brought))?;
+            let blob = vault.seal_recovery_file(grant, fence, &as_json(brought))?;
             let mut bytes = MAGIC.to_vec();
             bytes.extend_from_slice(&fence.to_be_bytes());
             bytes.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -174,7 +174,7 @@ impl Rescue {
         let Some((fence, blob)) = Self::sealed_part(&contents.bytes) else {
             return Ok(Left::Nothing);
         };
-        let opened = vault.open_rescue(grant, fence, blob);
+        let opened = vault.open_recovery_file(grant, fence, blob);
         Ok(match opened.as_ref().and_then(from_json) {
             Some(brought) => Left::Brought {
                 fence,
@@ -282,7 +282,7 @@ fn from_json(brought: &SecretJson) -> Option<Brought> {
     })
 }
 
-impl Drop for Rescue {
+impl Drop for RecoveryFile {
     /// Frees the room that was not needed.
     fn drop(&mut self) {
         if !self.has_tokens {

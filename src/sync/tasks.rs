@@ -9,7 +9,7 @@ use super::load::examined::ExaminedStore;
 use super::store_lock::StoreLock;
 use crate::export::StorePlace;
 use crate::platform::openclaw::Examined;
-use crate::platform::{FileError, Replacement, run_all_beside};
+use crate::platform::{FileError, Replacement, run_all_alongside};
 
 /// The number of threads that run tasks.
 const THREADS: usize = 2;
@@ -105,5 +105,5 @@ pub(super) fn run_tasks(
             }
         }
     };
-    run_all_beside(vec![work; threads], take_all);
+    run_all_alongside(vec![work; threads], take_all);
 }

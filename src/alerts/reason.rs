@@ -7,7 +7,7 @@ pub(super) const GOOD: &str = "ok";
 
 /// The reason for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum News {
+pub enum MessageReason {
     /// The problem is new since the last message.
     New,
     /// The problem still lasts: a reminder.
@@ -20,7 +20,7 @@ pub enum News {
     Test,
 }
 
-impl News {
+impl MessageReason {
     /// Returns the word for it in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
