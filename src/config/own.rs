@@ -47,8 +47,8 @@ pub struct OwnSettings {
     /// Whether the vault may lie on storage that other kernels may share. Set by
     /// `clawkeep.allow_shared_storage = true`, for a mount that only this machine uses.
     pub allow_shared_storage: bool,
-    /// How stores are exported. Set by `clawkeep.export = "file"` (the default), `"runtime"` or
-    /// `"off"`.
+    /// How agents' stores are exported. Set by `clawkeep.export = "file"` (the default),
+    /// `"runtime"` or `"off"`.
     pub export: ExportMode,
     /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by
     /// its directory alone is named by that, an absolute path.

@@ -77,7 +77,7 @@ pub struct Settings {
     pub orders: Vec<ProviderOrder>,
     /// The agents of the configuration: `agents.list`.
     pub agents: Vec<AgentSetting>,
-    /// The default models: `agents.defaults`.
+    /// The models that agents use by default: `agents.defaults`.
     pub models: Models,
     /// The length of cooldowns after failures: `auth.cooldowns`.
     pub cooldowns: CooldownRules,

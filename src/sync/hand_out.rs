@@ -21,8 +21,8 @@ pub struct HandOut {
     pub command: &'static str,
     /// The session that gets them, if there is one.
     pub session: Option<String>,
-    /// Logins to refresh first. While there are any, nothing is handed out, and the choice is made
-    /// again.
+    /// The logins that are to be refreshed first. While there are any, nothing is handed out, and
+    /// the choice is made again.
     pub due: Vec<ProfileId>,
 }
 

@@ -44,8 +44,8 @@ pub struct RemovedKey {
 }
 
 impl UnlockedVault {
-    /// Adds a key slot. Its key is stored first, and removed again if the vault does not take the
-    /// slot.
+    /// Adds a key slot to the vault. Its key is stored first, and removed again if the vault does
+    /// not take the slot.
     ///
     /// # Errors
     /// [`VaultError::KeyNotKept`], [`VaultError::SlotsFull`]; or when it cannot be written. Nothing
@@ -114,7 +114,8 @@ impl UnlockedVault {
         Ok(number)
     }
 
-    /// Removes a key slot. Its key stays where it is stored: it opens older copies of the vault.
+    /// Removes a key slot from the vault. Its key stays where it is stored: it opens older copies
+    /// of the vault.
     ///
     /// # Errors
     /// [`VaultError::NoSlot`], [`VaultError::LastSlot`]; or when it cannot be written.

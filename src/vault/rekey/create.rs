@@ -41,7 +41,7 @@ pub enum KeyChoice {
 /// A vault that was just made.
 #[derive(Debug)]
 pub struct Created {
-    /// The new vault, unlocked.
+    /// The new vault, which is unlocked.
     pub vault: UnlockedVault,
     /// The kind of the slot that has the key.
     pub kind: SlotKind,

@@ -75,7 +75,7 @@ impl Damage {
     }
 }
 
-/// The result of [`UnlockedVault::agent_and_store`].
+/// What [`UnlockedVault::agent_and_store`] returns: an agent and its store.
 #[derive(Debug)]
 pub struct AgentAndStore {
     /// The state of the agent.
