@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_lifts_every_rest_and_changes_nothing_else() {
+    fn clearing_lifts_every_cooldown_and_changes_nothing_else() {
         let usage = fail(
             Some(&json!({"lastUsed": 3, "y": []})),
             FailureReason::Billing,

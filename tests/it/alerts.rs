@@ -291,7 +291,7 @@ fn claude_codes_short_tokens_are_no_alarm_and_its_long_ones_are() {
 }
 
 #[test]
-fn a_login_is_told_of_when_its_grant_is_lost_and_when_it_is_had_again() {
+fn a_login_is_reported_when_its_grant_is_lost_and_when_it_is_back() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
     watch.put("openai-codex:me", &login(8 * HOUR), 0);
@@ -377,7 +377,7 @@ fn a_lost_login_is_critical_on_its_last_day_where_nothing_else_can_be_used() {
 }
 
 #[test]
-fn a_login_that_the_settings_send_elsewhere_is_told_of_at_once() {
+fn a_login_that_the_settings_send_elsewhere_is_reported_at_once() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
     watch.put("openai-codex:me", &login(8 * HOUR), 0);
@@ -465,7 +465,7 @@ fn keys_and_tokens_without_an_end_are_never_spoken_of() {
 }
 
 #[test]
-fn trouble_of_the_host_is_told_where_there_is_no_vault_and_recorded_once_there_is() {
+fn trouble_of_the_host_is_reported_where_there_is_no_vault_and_recorded_once_there_is() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
     let trouble = Trouble {
@@ -513,7 +513,7 @@ fn trouble_of_the_host_is_told_where_there_is_no_vault_and_recorded_once_there_i
 }
 
 #[test]
-fn what_was_pruned_is_told_again_at_worst() {
+fn what_was_pruned_is_reported_again_at_worst() {
     let hook = Hook::start();
     let mut watch = Watch::new(&format!("notify.repeat = \"never\"\n{}", webhook(&hook)));
     watch.put("anthropic:a", &token(0), 0);

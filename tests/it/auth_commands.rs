@@ -499,7 +499,7 @@ fn hostile_ids_stay_on_their_line_and_out_of_the_record() {
 }
 
 #[test]
-fn a_profile_in_a_store_that_was_never_looked_at_stays_in_the_configuration() {
+fn a_profile_in_a_store_that_was_never_examined_stays_in_the_configuration() {
     let home = Home::new();
     paste_key(&home, "openai").ok();
     home.write(
@@ -514,7 +514,7 @@ fn a_profile_in_a_store_that_was_never_looked_at_stays_in_the_configuration() {
 }
 
 #[test]
-fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
+fn a_replaced_credential_and_one_that_is_not_tried_are_reported() {
     let home = Home::new();
     paste_token(&home, &[]).ok();
     let args = ["models", "auth", "paste-api-key", "--provider", "anthropic"];
@@ -575,7 +575,7 @@ fn twenty_at_once_are_all_stored_and_all_in_the_configuration() {
 }
 
 #[test]
-fn merges_are_told_in_words() {
+fn merges_are_reported_in_words() {
     let home = Home::new();
     paste_key(&home, "openai").ok();
     let mut store = home.json(STORE);

@@ -515,7 +515,7 @@ fn settings_that_are_utf_16_are_to_be_saved_as_utf_8() {
 }
 
 #[test]
-fn a_backup_that_is_not_there_is_said_to_be_missing() {
+fn a_backup_that_is_not_there_is_reported_as_missing() {
     let home = home_with_vault();
     let words = ["cannot open", "nosuch.db", "does not exist"];
     refuses(&home, &["backup", "restore", "nosuch.db"], 1, &words);

@@ -193,7 +193,7 @@ fn an_expired_one_names_its_owner() {
 }
 
 #[test]
-fn what_becomes_of_the_owners_file_is_said() {
+fn what_becomes_of_the_owners_file_is_reported() {
     for (text, said) in [
         (None, "is not there any more"),
         (
@@ -286,7 +286,7 @@ fn ownership_is_asked_for_by_name() {
 
 #[cfg(unix)]
 #[test]
-fn where_nothing_tells_whose_it_is_it_has_to_be_said() {
+fn a_file_of_an_unknown_program_needs_the_programs_name() {
     let home = Home::new();
     home.run(&["init"]).ok();
     home.write(
@@ -577,7 +577,7 @@ fn an_expiry_that_cannot_be_relied_on_does_not_replace_a_good_token() {
 }
 
 #[test]
-fn a_program_that_is_logged_out_is_said_to_be() {
+fn a_program_that_is_logged_out_is_reported_as_such() {
     let (home, _provider) = home();
     home.run(&["import", OPENCODE]).ok();
     home.write(OPENCODE, "{}");

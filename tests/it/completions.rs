@@ -151,7 +151,7 @@ fn what_is_no_vault_offers_nothing() {
 }
 
 #[test]
-fn a_vault_that_others_write_is_looked_into_as_it_is_now() {
+fn a_vault_that_others_write_is_examined_as_it_is_now() {
     let home = home();
     // Another process has it open, so that what is newest is in the log beside it.
     let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();

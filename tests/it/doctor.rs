@@ -197,7 +197,7 @@ fn as_people_read_it() {
 }
 
 #[test]
-fn where_nothing_opens_the_rest_is_looked_at_all_the_same() {
+fn where_nothing_opens_the_rest_is_examined_all_the_same() {
     let home = healthy();
     put(&home, "p:a", &token(now_ms() - 50 * HOUR));
     fs::write(home.at(VAULT), "no vault ".repeat(1000)).unwrap();
@@ -238,7 +238,7 @@ fn a_broken_configuration_moves_no_credential() {
 }
 
 #[test]
-fn without_its_key_the_record_and_the_files_are_looked_at() {
+fn without_its_key_the_record_and_the_files_are_examined() {
     let home = healthy();
     fs::remove_file(key_file(&home)).unwrap();
     fs::remove_file(head_file(&home)).unwrap();
@@ -265,7 +265,7 @@ fn no_plain_copy_is_deleted() {
 
 /// What looks like a copy by its name and holds nothing is none.
 #[test]
-fn what_holds_no_secret_is_not_told() {
+fn what_holds_no_secret_is_not_reported() {
     let home = healthy();
     home.write(
         &format!("{AGENT}/auth-profiles.json.md"),

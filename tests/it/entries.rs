@@ -104,7 +104,7 @@ fn a_secret_that_is_a_document_by_nature_passes() {
 }
 
 #[test]
-fn another_credential_is_used_in_its_place_and_that_is_said() {
+fn another_credential_is_used_in_its_place_and_that_is_reported() {
     let home = with(&json!({
         "openai:a": {"type": "api_key", "provider": "openai", "key": "<key>"},
         "openai:b": {"type": "api_key", "provider": "openai", "key": "sk-test-b"},
@@ -118,7 +118,7 @@ fn another_credential_is_used_in_its_place_and_that_is_said() {
 }
 
 #[test]
-fn wrong_names_are_told_with_the_right_ones() {
+fn wrong_names_are_reported_with_the_right_ones() {
     let home = with(&json!({
         "openai:a": {"type": "api_key", "provider": "openai", "api_key": "sk-test-openai"},
         "groq:a": {"type": "token", "provider": "groq", "accessToken": "sk-test-groq"},

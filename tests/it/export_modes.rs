@@ -645,7 +645,7 @@ fn a_damaged_store_is_kept_and_none_is_written_in_its_place() {
 
 /// What a process left that was killed on its way.
 #[test]
-fn what_a_killed_change_left_is_seen_to() {
+fn what_a_killed_change_left_is_finished() {
     // A link that was about to be put in place.
     let world = World::new("runtime");
     let temporary = world.home.at(&format!("{STORE}.clawkeep-tmp"));

@@ -31,7 +31,7 @@ fn keys(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn another_order_in_the_file_is_taken_over_and_stays() {
+fn another_order_in_the_file_is_imported_and_stays() {
     let home = home_with_keys();
     assert_eq!(home.run(&CANDIDATES).ok(), "p:a (next)\np:b\np:c\n");
     let store = home.json(STORE);
@@ -229,7 +229,7 @@ fn a_new_vault_takes_nothing_from_an_old_ones_log() {
 }
 
 #[test]
-fn a_damaged_store_is_told_of_once() {
+fn a_damaged_store_is_reported_once() {
     let home = home_with_keys();
     home.write(STORE, "{\"profiles\": {");
     let run = home.run(&["models", "status"]).exits(0);
@@ -264,7 +264,7 @@ fn a_store_begun_anew_after_damage_deletes_nothing() {
 }
 
 #[test]
-fn removals_are_told() {
+fn removals_are_reported() {
     let home = home_with_keys();
     let mut store = home.json(STORE);
     store["profiles"].as_object_mut().unwrap().remove("p:b");

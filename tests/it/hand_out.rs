@@ -193,7 +193,7 @@ fn another_account_is_never_used_in_silence() {
 }
 
 #[test]
-fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
+fn what_cannot_be_used_is_reported_with_the_way_to_refresh_it() {
     let home = home();
     let gone = home.run(&["token", "--profile", "anthropic:gone"]).exits(1);
     assert!(

@@ -100,7 +100,7 @@ fn space_around_a_path_is_part_of_it() {
 
 /// A container that runs as any user, as OpenShift's do.
 #[test]
-fn a_user_without_an_account_is_told_what_to_name() {
+fn a_user_without_an_account_learns_what_to_name() {
     let home = Home::without_gateway();
     let nobody = "bob:x:1001:1001::/home/bob:/bin/sh\n";
     let run = |args: &[&str]| run_in(&home, nobody, "unset HOME", args);
@@ -149,8 +149,8 @@ fn a_user_without_an_account_is_told_what_to_name() {
 }
 
 #[test]
-fn a_home_that_is_not_ours_is_told_as_such() {
-    if !can_be_others("a_home_that_is_not_ours_is_told_as_such") {
+fn a_home_of_another_user_is_named_as_such() {
+    if !can_be_others("a_home_of_another_user_is_named_as_such") {
         return;
     }
     let home = Home::without_gateway();

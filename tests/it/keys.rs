@@ -308,7 +308,7 @@ fn a_passphrase_file_that_others_can_read_is_refused_with_its_chmod() {
 }
 
 #[test]
-fn nobody_to_ask_is_told_as_such() {
+fn nobody_to_ask_is_reported_as_such() {
     let home = home();
     with_phrase(&home);
     let hidden = hide_key_file(&home);
@@ -530,7 +530,7 @@ fn init_with_a_passphrase_alone() {
 }
 
 #[test]
-fn a_key_file_that_is_there_is_not_written_over_and_what_is_left_of_one_is_said() {
+fn a_key_file_that_is_there_is_not_overwritten_and_a_partial_one_is_reported() {
     let home = home();
     let before = files(&home);
     let refused = home.run(&["key", "add", "keyfile"]).exits(1);
@@ -666,7 +666,7 @@ fn every_change_of_keys_reaches_the_file_itself() {
 /// Somebody reads for so long that the log cannot be written back: what remains is said, and how it
 /// goes.
 #[test]
-fn a_log_that_cannot_be_written_back_is_said() {
+fn a_log_that_cannot_be_written_back_is_reported() {
     let home = home();
     with_phrase(&home);
     let parts = wrapped(&home, 2);

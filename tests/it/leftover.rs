@@ -162,7 +162,7 @@ fn what_is_still_being_written_is_waited_for() {
 
 /// Its writer died in the middle: kept like any damaged store, and said.
 #[test]
-fn what_stays_torn_is_kept_and_said() {
+fn what_stays_torn_is_kept_and_reported() {
     let home = settled();
     let seen = home.json(STORE);
     let torn = "{\"profiles\": {\"gateway:new\": {\"type\": \"api_key\", \"key\": \"sk-key-torn";

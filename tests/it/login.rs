@@ -208,7 +208,7 @@ fn a_browser_comes_back_and_the_login_is_stored_recorded_and_exported() {
 }
 
 #[test]
-fn whoever_else_comes_is_turned_away_and_the_browser_is_still_waited_for() {
+fn other_requests_are_refused_and_the_browser_is_still_awaited() {
     let (home, server) = home("redirect_path = \"/auth/callback\"");
     let mut login = Waiting::login(&home, &[]);
     let url = login.url();
@@ -287,7 +287,7 @@ fn a_refusal_ends_it_and_nothing_is_stored() {
 }
 
 #[test]
-fn a_token_endpoint_that_gives_nothing_is_told_and_not_asked_twice() {
+fn a_token_endpoint_that_gives_nothing_is_reported_and_not_asked_twice() {
     let (home, server) = home("");
     let leak = json!({"error": "invalid_grant", "error_description": "sk-test-leak"});
     for (status, answer, told) in [

@@ -260,7 +260,7 @@ fn an_account_that_the_credentials_file_names_counts() {
 }
 
 #[test]
-fn an_account_that_is_noted_after_the_login_is_seen() {
+fn an_account_that_is_noted_after_the_login_is_noticed() {
     let home = Home::with_claude("sk-test-1", 8);
     account_in(&home, ".claude.json", "u-1");
     home.run(&["sync"]).ok();
@@ -745,7 +745,7 @@ fn an_expiry_that_cannot_be_relied_on_is_unknown_and_replaces_nothing() {
 }
 
 #[test]
-fn why_there_is_no_login_is_said() {
+fn why_there_is_no_login_is_reported() {
     let home = Home::new();
     home.write(CLAUDE, "{}");
     assert!(!home.run(&["sync"]).stderr.contains("not logged in"));

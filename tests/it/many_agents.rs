@@ -123,7 +123,7 @@ fn a_login_reaches_all_of_them_main_first_and_each_has_its_events() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_out_of_the_ordinary_is_treated_as_ever() {
+fn unusual_entries_are_treated_as_before() {
     let home = home_with(8);
     let key = |key: &str| json!({"type": "api_key", "provider": "openai", "key": key});
     // Another program adds a key to one store, takes another away, damages a third.

@@ -296,7 +296,7 @@ fn with_systemctl(home: &Home) -> PathBuf {
 }
 
 #[test]
-fn systemd_is_told_what_is_needed_and_no_more() {
+fn systemd_gets_what_it_needs_and_no_more() {
     let home = Home::new();
     let dir = with_systemctl(&home);
     let first = run(monitor(&home, &dir, &["install"])).exits(0);
@@ -412,7 +412,7 @@ fn a_unit_of_somebody_elses_stays() {
 }
 
 #[test]
-fn what_systemd_refuses_is_said_with_where_to_look() {
+fn what_systemd_refuses_is_reported_with_where_to_look() {
     let home = Home::new();
     let dir = on_path(&home, "bin");
     let units = home.at(".config/systemd/user");
@@ -458,7 +458,7 @@ fn what_systemd_refuses_is_said_with_where_to_look() {
 }
 
 #[test]
-fn launchd_is_told_what_is_needed() {
+fn launchd_gets_what_it_needs() {
     let home = Home::new();
     let dir = on_path(&home, "bin");
     let loaded = home.at("loaded");

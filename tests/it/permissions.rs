@@ -414,7 +414,7 @@ fn an_unreadable_configuration() {
 
 /// Not being allowed to look is not the same as there being nothing.
 #[test]
-fn places_that_cannot_be_looked_into() {
+fn places_that_cannot_be_examined() {
     let home = unprivileged_home();
     chmod(&home.at(".config/clawkeep"), 0);
     let words = ["cannot read", ".config/clawkeep", "ls -ld"];

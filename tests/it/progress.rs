@@ -30,7 +30,7 @@ fn home() -> (Home, Provider) {
 }
 
 #[test]
-fn a_person_is_told_what_is_waited_for_and_the_line_is_gone_at_the_end() {
+fn a_person_sees_what_is_awaited_and_the_line_is_gone_at_the_end() {
     let (home, provider) = home();
     let mut terminal = Terminal::start(home.command(&["refresh", LOGIN]));
     terminal.wait_for("\rRefreshing test:default … 1 s\u{1b}[K");

@@ -33,7 +33,7 @@ fn a_token_is_typed_without_echo() {
 }
 
 #[test]
-fn what_is_typed_can_be_mended_and_may_be_longer_than_a_terminals_line() {
+fn typed_input_can_be_corrected_and_may_be_longer_than_a_terminals_line() {
     let home = Home::new();
     home.run(&["init"]).ok();
     let long = "x".repeat(6000);
@@ -163,7 +163,7 @@ fn login(token: &str) -> String {
 }
 
 #[test]
-fn a_login_that_setup_token_stores_is_taken_over() {
+fn a_login_that_setup_token_stores_is_imported() {
     let home = Home::new();
     home.write("login.json", login("sk-test-year"));
     let script =

@@ -360,7 +360,7 @@ fn doctor_finds_the_cause_and_everything_else() {
 }
 
 #[test]
-fn what_was_not_synced_is_said() {
+fn what_was_not_synced_is_reported() {
     for medium in MEDIA {
         let home = home();
         home.run(&["models", "status"]).ok();

@@ -119,7 +119,7 @@ fn every_shape_says_the_same() {
 }
 
 #[test]
-fn filters_narrow_what_is_told() {
+fn filters_narrow_the_answer() {
     let home = home();
     let told = |args: &[&str]| {
         let run = home.run(&[&["history", "--json"], args].concat()).json();
@@ -789,7 +789,7 @@ fn no_secret_leaves_unless_its_event_is_written() {
 }
 
 #[test]
-fn a_record_that_was_altered_is_told_in_json_too() {
+fn a_record_that_was_altered_is_reported_in_json_too() {
     let home = home();
     crate::support::damage::alter_past_triggers(&home, |conn| {
         conn.execute("UPDATE events SET pid = pid + 1 WHERE seq = 4", [])
@@ -808,7 +808,7 @@ fn a_record_that_was_altered_is_told_in_json_too() {
 
 /// A login that ends within a day, and then ends, as a person sees it.
 #[test]
-fn an_end_that_comes_is_told() {
+fn an_expiry_ahead_is_reported() {
     let home = Home::with_claude("sk-test-short", 3);
     home.run(&["models", "status"]).ok();
     let ends = home
@@ -832,7 +832,7 @@ fn an_end_that_comes_is_told() {
 }
 
 #[test]
-fn a_name_that_nobody_knows_is_said() {
+fn a_name_that_nobody_knows_is_reported() {
     let home = home();
     for (args, words) in [
         (
@@ -874,7 +874,7 @@ fn a_name_that_nobody_knows_is_said() {
 
 /// What a gateway learnt is in its statistics, and comes into the record with the reason.
 #[test]
-fn why_a_gateways_credential_failed_is_told() {
+fn the_reason_a_gateways_credential_failed_is_reported() {
     let home = home();
     let mut store = home.json(STORE);
     let failed_at = now_ms();

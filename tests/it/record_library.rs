@@ -953,7 +953,7 @@ fn an_end_that_comes_nearer_is_recorded_once_with_its_real_instant() {
 /// An access token of some hours is in its last day from the beginning: each renewal is not to be
 /// told as a transition.
 #[test]
-fn a_token_that_is_renewed_every_few_hours_does_not_fill_the_record() {
+fn a_token_that_is_refreshed_every_few_hours_does_not_fill_the_record() {
     let mut bench = Bench::new();
     let nowhere = bench.dir.path().join("nowhere");
     for turn in 0..5 {
@@ -973,7 +973,7 @@ fn a_token_that_is_renewed_every_few_hours_does_not_fill_the_record() {
 }
 
 #[test]
-fn why_a_login_is_not_taken_over_is_recorded_when_it_changes() {
+fn why_a_login_is_not_imported_is_recorded_when_it_changes() {
     let mut bench = Bench::new();
     let file = bench.dir.path().join("credentials.json");
     let login = |token: &str, expires: i64| {
@@ -1028,7 +1028,7 @@ fn why_a_login_is_not_taken_over_is_recorded_when_it_changes() {
 }
 
 #[test]
-fn an_event_has_everything_that_was_said_of_it() {
+fn an_event_has_every_detail_that_was_given() {
     let mut bench = Bench::new();
     let mut draft = EventDraft::new(EventKind::CredentialUsed, Origin::Clawkeep)
         .profile(&ProfileId::new("p:a"), "p")

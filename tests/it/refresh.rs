@@ -581,7 +581,7 @@ fn what_is_left_of_a_login_is_handed_out_where_it_cannot_be_refreshed() {
 }
 
 #[test]
-fn another_candidate_is_used_where_a_login_is_over_and_that_is_said() {
+fn another_candidate_is_used_where_a_login_is_over_and_that_is_reported() {
     let (home, provider) = home();
     let mut doc = home.json(STORE);
     doc["profiles"]["test:key"] =
@@ -1006,7 +1006,7 @@ fn where_tokens_go_is_confirmed_on_a_terminal() {
 }
 
 #[test]
-fn how_a_grant_stands_is_seen() {
+fn the_status_of_a_grant_is_reported() {
     let (home, provider) = home();
     provider.next([Instead::Answer(502, Vec::new(), String::new())]);
     token(&home).exits(1);

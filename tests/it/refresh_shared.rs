@@ -85,7 +85,7 @@ fn a_copy_that_turns_up_later_gets_what_took_its_place() {
 }
 
 #[test]
-fn an_agent_that_was_never_looked_at_is_locked_too_and_gets_the_result() {
+fn an_agent_that_was_never_examined_is_locked_too_and_gets_the_result() {
     let (home, provider) = home();
     home.write(OPS, home.read(STORE));
     let access = token(&home).ok();

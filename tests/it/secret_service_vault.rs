@@ -215,7 +215,7 @@ fn an_item_with_other_bytes_is_not_its_key() {
 }
 
 #[test]
-fn a_locked_keyring_is_said_so_in_time() {
+fn a_locked_keyring_is_reported_in_time() {
     let mut session = Session::unlocked();
     let home = home(&session);
     session.lock();

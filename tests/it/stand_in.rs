@@ -138,7 +138,7 @@ fn without_another_one_it_says_so_itself() {
 
 /// Copies, not links: neither is the other's file.
 #[test]
-fn two_of_them_do_not_hand_a_command_to_each_other_for_ever() {
+fn two_of_them_do_not_hand_a_command_to_each_other_endlessly() {
     let home = home();
     for dir in ["first", "second"] {
         let _ = fs::remove_file(home.at(&format!("{dir}/clawdbot")));

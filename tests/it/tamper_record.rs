@@ -275,7 +275,7 @@ fn the_texts_and_actors_of_events_are_in_their_macs() {
 }
 
 #[test]
-fn the_record_refuses_whoever_goes_through_sql() {
+fn the_record_refuses_changes_through_sql() {
     let home = home();
     let saved = Saved::of(&home);
     for sql in [

@@ -299,7 +299,7 @@ fn a_lock_held_too_long_ends_the_command_and_changes_nothing() {
 }
 
 #[test]
-fn a_deleted_store_is_written_again_and_said() {
+fn a_deleted_store_is_written_again_and_reported() {
     let home = settled();
     let before = home.read(STORE);
     fs::remove_file(home.at(STORE)).unwrap();
@@ -408,7 +408,7 @@ fn for_each_damage(check: impl Fn(&str, &[u8]) + Sync) {
 }
 
 #[test]
-fn a_damaged_store_is_set_aside_as_it_is_and_mended() {
+fn a_damaged_store_is_set_aside_as_it_is_and_repaired() {
     for_each_damage(|name, bytes| {
         let home = settled();
         let whole = home.read(STORE);
@@ -499,7 +499,7 @@ fn a_byte_order_mark_is_passed_over() {
 
 /// A writer in place that is interrupted: while the file grows it is not judged.
 #[test]
-fn a_store_that_becomes_whole_while_it_is_looked_at_is_not_damaged() {
+fn a_store_that_becomes_whole_while_it_is_examined_is_not_damaged() {
     let home = settled();
     let mut store = home.json(STORE);
     store["profiles"]["anthropic:new"] = key("new");

@@ -403,7 +403,7 @@ fn an_emptied_store_is_taken_and_its_credentials_are_offered() {
 }
 
 #[test]
-fn one_that_goes_alone_is_a_deletion_and_only_who_asks_for_it_is_told() {
+fn one_that_goes_alone_is_a_deletion_and_only_who_asks_for_it_hears_of_it() {
     let home = settled();
     let mut store = home.json(STORE);
     store["profiles"]
@@ -471,7 +471,7 @@ fn a_store_that_is_left_is_an_alert_until_it_is_up_to_date() {
 /// all the same.
 #[cfg(unix)]
 #[test]
-fn under_the_name_of_the_gateway_it_is_kept_and_not_said() {
+fn under_the_name_of_the_gateway_it_is_kept_and_not_reported() {
     let home = settled();
     let memory = home.json(STORE);
     set_order(&home, &["groq:b", "groq:a"]);

@@ -151,7 +151,7 @@ fn none_is_older_than_thirty_days() {
 }
 
 #[test]
-fn one_that_does_not_open_is_said_and_another_is_taken() {
+fn one_that_does_not_open_is_reported_and_another_is_taken() {
     let home = home(&["one", "two", "three"]);
     alter(&home, |conn| {
         conn.execute_batch(
@@ -219,7 +219,7 @@ fn a_mirrored_profile_is_put_back_until_the_next_command() {
 /// Another program's credential that gave way to a longer one is kept beside it, with the number of
 /// the one that stayed.
 #[test]
-fn two_of_one_number_are_told_apart() {
+fn two_of_one_number_are_distinguished() {
     let home = home(&["one", "two"]);
     keep_as_version(&home, &["lost", "lost-too"], now_ms());
     assert_eq!(numbers(&home), ["2.2", "2.1", "1"]);

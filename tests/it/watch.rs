@@ -184,7 +184,7 @@ fn a_login_is_found_that_comes_later_with_its_directory_and_behind_links() {
 }
 
 #[test]
-fn what_a_gateway_writes_and_agents_that_come_later_are_taken_over() {
+fn what_a_gateway_writes_and_agents_that_come_later_are_imported() {
     let home = Home::with_claude("sk-ant-oat01-one", 8);
     let watch = Watch::start(&home, &[]);
     let key = json!({"type": "api_key", "provider": "openai", "key": "sk-written-later"});
@@ -254,7 +254,7 @@ fn tokens_that_last_less_than_they_are_refreshed_ahead_are_not_asked_for_again_a
 
 #[cfg(unix)] // SIGHUP
 #[test]
-fn a_refresh_that_fails_is_tried_again_later_and_said() {
+fn a_refresh_that_fails_is_tried_again_later_and_reported() {
     let (home, provider) = home_with(1_000);
     provider.next(vec![Instead::Answer(503, vec![], String::new()); 3]);
     let watch = Watch::start(&home, &[]);

@@ -64,7 +64,7 @@ back', },
 }
 
 #[test]
-fn what_is_said_already_is_not_written_again() {
+fn what_is_recorded_already_is_not_written_again() {
     let text = after("", &put("anthropic:manual"));
     assert!(text.ends_with("}\n"));
     assert_eq!(
@@ -75,7 +75,7 @@ fn what_is_said_already_is_not_written_again() {
 }
 
 #[test]
-fn a_recorded_profile_keeps_what_else_is_said_of_it_and_goes_first() {
+fn a_recorded_profile_keeps_its_other_fields_and_goes_first() {
     let text = "{auth: {profiles: {'a:b': {mode: 'oauth', email: 'x@y', provider: 'z'}}, order: \
         {anthropic: ['c', /* best */ 'a:b']}}}";
     assert_eq!(

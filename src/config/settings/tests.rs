@@ -153,7 +153,7 @@ fn a_setting_admits_what_agrees_with_it() {
 }
 
 #[test]
-fn what_is_no_readable_file_is_said_and_never_waited_for() {
+fn what_is_no_readable_file_is_reported_and_never_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("clawdbot.json");
     assert!(
@@ -213,7 +213,7 @@ fn cooldowns_are_hours_and_nonsense_is_passed_over() {
 }
 
 #[test]
-fn what_is_wrong_with_a_configuration_is_where_it_is_said_to_be() {
+fn a_fault_of_a_configuration_is_where_the_message_says() {
     for (text, place) in [
         ("{ bad", (1, 6)),
         ("{\n  a: 1,\n  b: [\n\n", (3, 7)),

@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_does_not_wait_for_ever() {
+    fn it_does_not_wait_endlessly() {
         let listener = Listener {
             sockets: vec![listen(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).unwrap()],
             redirect_uri: Url::parse("http://127.0.0.1:1/cb").unwrap(),

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_that_another_program_holds_is_said_to_be_held() {
+    fn a_database_that_another_program_holds_is_reported_as_held() {
         use std::os::windows::fs::OpenOptionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vault.db");

@@ -15,7 +15,7 @@ use crate::support::hook::{Hook, Reply};
 use crate::support::secret_service::wait_until;
 
 #[test]
-fn one_that_fails_keeps_no_other_from_being_told_and_is_tried_again() {
+fn a_target_that_fails_is_tried_again_and_delays_no_other() {
     let (good, bad) = (Hook::start(), Hook::start());
     let settings = format!(
         "{}[notify.webhook.bad]\nurl = \"{}\"\n",
@@ -90,7 +90,7 @@ fn one_that_cannot_be_reached_is_not_tried_for_every_message() {
 }
 
 #[test]
-fn one_whose_settings_are_mended_is_tried_at_once() {
+fn one_whose_settings_are_repaired_is_tried_at_once() {
     let (wrong, right) = (Hook::start(), Hook::start());
     let mut watch = Watch::new(&webhook(&wrong));
     watch.put("anthropic:a", &token(0), 0);
@@ -124,7 +124,7 @@ fn one_whose_settings_are_mended_is_tried_at_once() {
 }
 
 #[test]
-fn a_long_watcher_knows_what_others_have_told_meanwhile() {
+fn a_long_watcher_knows_what_others_have_reported_meanwhile() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
     watch.put("anthropic:a", &token(400 * DAY), 0);
@@ -161,7 +161,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
+fn a_target_that_hangs_delays_nobody_and_counts_as_failed() {
     let (good, slow) = (Hook::start(), Hook::start());
     let settings = format!(
         "{}[notify.webhook.slow]\nurl = \"{}\"\n",
@@ -199,7 +199,7 @@ fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
 
 #[cfg(unix)]
 #[test]
-fn a_program_that_is_given_up_ends_and_is_run_again_later() {
+fn a_program_that_takes_too_long_is_ended_and_run_again_later() {
     let mut watch = Watch::new("");
     let dir = watch.bench.dir.path().to_owned();
     let made = std::process::Command::new("mkfifo")
@@ -227,7 +227,7 @@ fn a_program_that_is_given_up_ends_and_is_run_again_later() {
 
 #[cfg(unix)]
 #[test]
-fn one_message_that_is_not_taken_keeps_no_other_from_being_told() {
+fn a_message_that_is_refused_delays_no_other() {
     let mut watch = Watch::new("");
     let dir = watch.bench.dir.path().to_owned();
     watch.settings = program(
@@ -284,7 +284,7 @@ fn one_that_is_reached_in_another_way_is_tried_at_once_by_another_process_too() 
 
 #[cfg(unix)]
 #[test]
-fn what_others_were_told_is_recorded_while_a_slow_one_is_waited_for() {
+fn what_others_were_sent_is_recorded_while_a_slow_one_is_waited_for() {
     let (good, slow) = (Hook::start(), Hook::start());
     let slow_one = format!("[notify.webhook.slow]\nurl = \"{}\"\n", slow.url("/"));
     let mut watch = Watch::new(&format!("{}{slow_one}", webhook(&good)));
@@ -329,7 +329,7 @@ fn while_one_process_tells_another_does_not() {
 
 #[cfg(unix)]
 #[test]
-fn ntfy_is_told_in_its_own_words() {
+fn ntfy_gets_messages_in_its_own_format() {
     let hook = Hook::start();
     let mut watch = Watch::new("");
     let (url, secret) = (
@@ -375,7 +375,7 @@ fn ntfy_is_told_in_its_own_words() {
 }
 
 #[test]
-fn chats_are_told_in_theirs() {
+fn chats_get_messages_in_their_format() {
     let hook = Hook::start();
     for (format, field, fields, start) in [
         (
@@ -425,7 +425,7 @@ fn program(dir: &Path, script: &str) -> String {
 
 #[cfg(unix)]
 #[test]
-fn a_command_is_told_in_its_environment_and_on_stdin() {
+fn a_command_gets_messages_in_its_environment_and_on_stdin() {
     let mut watch = Watch::new("");
     let dir = watch.bench.dir.path().to_owned();
     watch.settings = program(&dir, "env > env; cat > stdin; echo \"$1\" > argument");

@@ -153,7 +153,7 @@ fn a_full_disk_leaves_nothing_that_looks_like_a_backup() {
 
 #[cfg(unix)] // /proc
 #[test]
-fn a_place_that_cannot_be_written_is_said() {
+fn a_place_that_cannot_be_written_is_reported() {
     let home = home_with_key("one");
     for place in ["none/b.db", "/proc/b.db"] {
         let run = home.run(&["backup", "create", place]).exits(1);

@@ -57,7 +57,7 @@ fn a_process_that_has_the_vault_open_goes_on_with_the_restored_one() {
 }
 
 #[test]
-fn a_process_that_has_another_vault_open_is_told() {
+fn a_process_that_has_another_vault_open_gets_an_error() {
     let (home, other) = (home_with_key("one"), home_with_key("other"));
     create(&other, BACKUP);
     std::fs::copy(other.at(BACKUP), home.at(BACKUP)).unwrap();

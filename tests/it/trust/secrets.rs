@@ -85,7 +85,7 @@ fn run_as_root(home: &Home, setup: &str, variable: (&str, PathBuf), args: &[&str
 }
 
 #[test]
-fn a_mounted_secret_opens_the_vault_whoever_may_read_it() {
+fn a_mounted_secret_opens_the_vault_even_if_others_may_read_it() {
     let home = home();
     for setup in [kubernetes("0444"), kubernetes("0400"), docker("0444")] {
         for (variable, file, words) in WAYS_TO_NAME {

@@ -352,8 +352,8 @@ fn modes_of_a_windows_disk_mean_nothing() {
 
 /// Where `chmod` cannot work, the message says what does.
 #[test]
-fn where_chmod_has_no_effect_something_else_is_said() {
-    if !can_be_others("where_chmod_has_no_effect_something_else_is_said") {
+fn where_chmod_has_no_effect_something_else_is_reported() {
+    if !can_be_others("where_chmod_has_no_effect_something_else_is_reported") {
         return;
     }
     let home = home_with_vault();

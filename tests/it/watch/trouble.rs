@@ -183,7 +183,7 @@ fn settings_that_are_empty_for_a_moment_open_nothing() {
 }
 
 #[test]
-fn each_outage_is_told_and_that_it_is_over() {
+fn each_outage_is_reported_and_that_it_is_over() {
     let home = Home::with_claude("sk-ant-oat01-one", 8);
     let watch = Watch::start(&home, &[]);
     let moved = |from: &str, to: &str| {
@@ -266,7 +266,7 @@ fn what_changes_while_the_vault_is_busy_at_the_start_is_not_lost() {
 }
 
 #[test]
-fn a_login_that_cannot_be_read_is_told_once_and_that_it_can_be_again() {
+fn a_login_that_cannot_be_read_is_reported_once_and_that_it_can_be_again() {
     let home = Home::with_claude("sk-ant-oat01-one", 8);
     let watch = Watch::start(&home, &[]);
     let text = home.read(CLAUDE);
@@ -313,7 +313,7 @@ fn messages(home: &Home) -> usize {
 
 #[cfg(unix)] // told by a shell script
 #[test]
-fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
+fn a_vault_that_cannot_be_opened_is_reported_by_a_pass_for_cron_too_and_once() {
     let home = told_by_command();
     home.run(&["init", "--key", "keyfile"]).ok();
     home.run(&["watch", "--once"]).ok();
@@ -335,7 +335,7 @@ fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
 
 #[cfg(unix)] // told by a shell script
 #[test]
-fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
+fn a_vault_that_cannot_be_opened_is_reported_again_if_no_target_was_reached() {
     let home = told_by_command();
     home.run(&["init", "--key", "keyfile"]).ok();
     fs::rename(home.at(".config"), home.at("away")).unwrap();
@@ -379,7 +379,7 @@ fn quiet_it_says_what_failed_and_nothing_else() {
 }
 
 #[test]
-fn whom_to_tell_mistyped_is_told_where_it_matters_and_keeps_no_secret_back() {
+fn a_mistyped_target_is_reported_and_withholds_no_secret() {
     let home = Home::with_claude("sk-ant-oat01-one", 8);
     let watch = Watch::start(&home, &[]);
     home.write(SETTINGS, "[notify.comand.x]\nrun = [\"/bin/true\"]\n");
@@ -448,7 +448,7 @@ fn a_login_that_is_renewed_at_once_after_a_long_night_is_no_alarm() {
 
 #[cfg(unix)] // told by a shell script
 #[test]
-fn a_login_that_cannot_be_renewed_after_a_long_night_is_told_of_once_with_the_reason() {
+fn a_login_that_cannot_be_refreshed_after_a_long_night_is_reported_once_with_the_reason() {
     let (home, provider) = after_a_long_night();
     provider.next((0..9).map(|_| Instead::Answer(500, Vec::new(), String::new())));
     home.run(&["watch", "--once"]);
@@ -462,7 +462,7 @@ fn a_login_that_cannot_be_renewed_after_a_long_night_is_told_of_once_with_the_re
 
 #[cfg(unix)] // told by a shell script
 #[test]
-fn a_pass_for_cron_says_who_could_not_be_told() {
+fn a_pass_for_cron_names_the_targets_that_failed() {
     let home = told_by_command();
     let path = home.at("tell");
     fs::write(path, "#!/bin/sh\nexit 3\n").unwrap(); // and stays executable

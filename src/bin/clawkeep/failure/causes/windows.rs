@@ -65,7 +65,7 @@ mod tests {
     use std::path::PathBuf;
 
     #[test]
-    fn a_file_in_use_is_said_to_be_and_nothing_names_a_command_of_unix() {
+    fn a_file_in_use_is_reported_and_nothing_names_a_command_of_unix() {
         let path = || PathBuf::from("store.json");
         let mount = || PathBuf::from("C:");
         let in_use = remedy_of(&Cause::InUse { path: path() });

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_gap_is_seen_and_takes_no_more_than_half() {
+    fn a_short_gap_is_noticed_and_takes_no_more_than_half() {
         let path = |valid: &[(i64, Option<i64>)]| held_path(&scale(0), &lane(valid));
         assert_eq!(
             path(&[(0, Some(100)), (101, Some(900))]),
