@@ -186,7 +186,7 @@ pub fn counted<N: Copy + Display + PartialEq + From<bool>>(count: N, noun: &str)
 
 /// A noun as it follows a number: `event` after 1, else `events`.
 #[must_use]
-pub fn plural<N: PartialEq + From<bool>>(count: N, noun: &str) -> Cow<'_, str> {
+pub fn plural<N: Copy + PartialEq + From<bool>>(count: N, noun: &str) -> Cow<'_, str> {
     match noun {
         _ if count == N::from(true) => Cow::Borrowed(noun),
         _ if noun.ends_with("sh") => Cow::Owned(format!("{noun}es")),
