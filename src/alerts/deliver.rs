@@ -12,7 +12,6 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::message::{Message, Severity};
-use super::phrases::rfc3339;
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
 use crate::domain::{UnixMs, escaped, from_outside};
@@ -264,12 +263,15 @@ fn variables(message: &Message, host: &str) -> Vec<(&'static str, String)> {
         ("CLAWKEEP_ALERT_NEWS", message.reason.as_str().to_owned()),
         ("CLAWKEEP_ALERT_STATE", message.state.clone()),
         ("CLAWKEEP_ALERT_PROFILES", profiles.join(" ")),
-        ("CLAWKEEP_ALERT_AT", rfc3339(message.at)),
+        ("CLAWKEEP_ALERT_AT", message.at.rfc3339()),
         ("CLAWKEEP_ALERT_HOST", host.to_owned()),
     ];
     for (name, value) in [
         ("CLAWKEEP_ALERT_PROVIDER", message.provider.clone()),
-        ("CLAWKEEP_ALERT_EXPIRES", message.expires.map(rfc3339)),
+        (
+            "CLAWKEEP_ALERT_EXPIRES",
+            message.expires.map(UnixMs::rfc3339),
+        ),
         ("CLAWKEEP_ALERT_REMEDY", message.remedy.clone()),
     ] {
         variables.extend(value.map(|value| (name, value)));

@@ -3,14 +3,11 @@
 use serde_json::{Value, json};
 
 use super::credential_status::{CredentialStatus, Loss, Refresher, State};
-use super::phrases::{
-    DAY, MINUTE, NAMES_MAX, day, in_words, listed, lost, not_refreshed, others, places, rfc3339,
-    span,
-};
+use super::phrases::{NAMES_MAX, day, in_words, listed, lost, not_refreshed, others, places};
 use super::reason::{GOOD, MessageReason, What};
 use super::subject::Subject;
 use super::text::{cut_to_bytes, line, named, paragraph};
-use crate::domain::{AgentName, ProfileId, UnixMs, from_outside};
+use crate::domain::{AgentName, ProfileId, Span, UnixMs, from_outside};
 
 /// How many credentials a program gets at most; the rest is counted.
 const PROFILES_MAX: usize = 50;
@@ -175,7 +172,7 @@ impl Message {
         };
         let first = match message.expires {
             Some(ends) if message.state.starts_with("expires-") => {
-                let left = span(ends.0 - message.at.0);
+                let left = (ends - message.at).long();
                 format!(" The first expires on {}, in {left}.", day(ends))
             }
             _ => String::new(),
@@ -192,12 +189,14 @@ impl Message {
 
     fn wrong(&mut self, first: &CredentialStatus, state: State, all: &[&CredentialStatus]) {
         let has_others = all.iter().all(|status| status.has_others);
-        let has_a_day = first.expires.is_none_or(|ends| ends.0 - self.at.0 >= DAY);
+        let has_a_day = first
+            .expires
+            .is_none_or(|ends| ends - self.at >= Span::days(1));
         let is_elsewhere = matches!(first.refresher, Refresher::Elsewhere(_));
         self.severity = match state {
-            State::Expires(step) if step > DAY => Severity::Warning,
+            State::Expires(step) if step > Span::days(1).ms() => Severity::Warning,
             State::Lost(_) | State::Source(_) if has_a_day => Severity::Warning,
-            State::LoginExpires(step) if step > DAY => Severity::Warning,
+            State::LoginExpires(step) if step > Span::days(1).ms() => Severity::Warning,
             // Its program refreshes it when it is used: most likely nobody has used it.
             State::Overdue if is_elsewhere => Severity::Warning,
             _ if has_others => Severity::Warning,
@@ -205,10 +204,10 @@ impl Message {
         };
         let name = named(first.profile.as_str());
         let who = places(all);
-        let ends = |now: UnixMs| first.expires.map(|ends| (day(ends), span(ends.0 - now.0)));
+        let ends = |now: UnixMs| first.expires.map(|ends| (day(ends), (ends - now).long()));
         let (when, left) = ends(self.at).unwrap_or_default();
         let ago = match first.expires {
-            Some(ends) if self.at.0 - ends.0 < MINUTE => "just now".to_owned(),
+            Some(ends) if self.at - ends < Span::minutes(1) => "just now".to_owned(),
             _ => format!("{left} ago"),
         };
         let (title, body) = match state {
@@ -242,7 +241,7 @@ impl Message {
             State::LoginExpires(_) | State::LoginExpired => {
                 self.expires = first.login_expires;
                 let (when, left) = first.login_expires.map_or_else(Default::default, |ends| {
-                    (day(ends), span((ends.0 - self.at.0).abs()))
+                    (day(ends), (ends - self.at).long())
                 });
                 match state {
                     State::LoginExpires(_) => (
@@ -297,7 +296,7 @@ impl Message {
                 format!(
                     "{who} is good again, until {}, for {}.",
                     day(ends),
-                    span(ends.0 - self.at.0)
+                    (ends - self.at).long()
                 )
             }
             (Some(_), _) => format!("{who} is good again and is refreshed automatically."),
@@ -385,8 +384,8 @@ impl Message {
             "more": more,
             "provider": self.provider,
             "trouble": key,
-            "expires": self.expires.map(rfc3339),
-            "at": rfc3339(self.at),
+            "expires": self.expires.map(UnixMs::rfc3339),
+            "at": self.at.rfc3339(),
             "host": host,
             "sender": concat!("clawkeep ", env!("CARGO_PKG_VERSION")),
         })

@@ -1,16 +1,10 @@
-//! The phrases that messages are made of: places, causes, times and spans.
+//! The phrases that messages are made of: places, causes and times.
 
 use std::collections::BTreeSet;
-
-use chrono::{DateTime, SecondsFormat};
 
 use super::credential_status::{CredentialStatus, GrantStatus, Loss, Refresher};
 use super::text::named;
 use crate::domain::{AgentName, Owner, UnixMs};
-
-pub(super) const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
-pub(super) const DAY: i64 = 24 * HOUR;
 
 /// How many places a message names; the rest is counted.
 pub(super) const NAMES_MAX: usize = 6;
@@ -124,47 +118,7 @@ pub(super) fn in_words(shown: &[String], count: usize) -> String {
     format!("{}{rest}", shown.join(", "))
 }
 
-fn instant(at: UnixMs) -> DateTime<chrono::Utc> {
-    DateTime::from_timestamp_millis(at.0).unwrap_or_default()
-}
-
 pub(super) fn day(at: UnixMs) -> String {
-    instant(at).format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-pub(super) fn rfc3339(at: UnixMs) -> String {
-    instant(at).to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// A span as people read it, rounded: minutes below an hour, hours below two days.
-pub(super) fn span(ms: i64) -> String {
-    let rounded = |unit: i64| (ms.saturating_abs().saturating_add(unit / 2)) / unit;
-    let counted = |count: i64, noun: &str| match count {
-        1 => format!("1 {noun}"),
-        count => format!("{count} {noun}s"),
-    };
-    match (rounded(MINUTE), rounded(HOUR)) {
-        (minutes, _) if minutes < 60 => counted(minutes.max(1), "minute"),
-        (_, hours) if hours < 48 => counted(hours, "hour"),
-        _ => counted(rounded(DAY), "day"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_rounded() {
-        for (ms, want) in [
-            (0, "1 minute"),
-            (90_000, "2 minutes"),
-            (-HOUR, "1 hour"),
-            (47 * HOUR, "47 hours"),
-            (7 * DAY - 1, "7 days"),
-            (i64::MIN, "106751991167 days"),
-        ] {
-            assert_eq!(span(ms), want, "{ms}");
-        }
-    }
+    let at = at.utc().unwrap_or_default();
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -111,7 +111,7 @@ impl Listener {
                 writeln!(
                     heard,
                     "{} {} {} {}\n  {}\n  {}",
-                    super::phrases::rfc3339(UnixMs(now)),
+                    UnixMs(now).rfc3339(),
                     message.severity.as_str(),
                     message.reason.as_str(),
                     message.state,

@@ -9,7 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::error::OwnSettingsError;
-use crate::domain::{is_loopback, span_ms};
+use crate::domain::{Span, is_loopback};
 
 /// A day, in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -336,7 +336,8 @@ fn span(
     what: &str,
     invalid: &impl Fn(usize, &str) -> OwnSettingsError,
 ) -> Result<i64, OwnSettingsError> {
-    span_ms(written.get_ref())
+    Span::parse(written.get_ref())
+        .map(Span::ms)
         .filter(|span| (least..=SPAN_MAX).contains(span))
         .ok_or_else(|| invalid(written.span().start, what))
 }

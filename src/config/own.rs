@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, is_path, path_of_text, span_ms};
+use crate::domain::{AgentName, ProviderId, Span, UnixMs, from_outside, is_path, path_of_text};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
@@ -292,7 +292,8 @@ impl OwnSettings {
             },
         };
         let retention = written.clawkeep.retention.map(|retention| {
-            let span = span_ms(retention.get_ref())
+            let span = Span::parse(retention.get_ref())
+                .map(Span::ms)
                 .filter(|span| (RETENTION_MIN..=RETENTION_MAX).contains(span));
             let what =
                 "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
@@ -366,7 +367,7 @@ impl OwnSettings {
     #[must_use]
     pub fn prune_before(&self, now: UnixMs) -> Option<UnixMs> {
         self.retention_ms
-            .map(|retention| UnixMs(now.0.saturating_sub(retention)))
+            .map(|retention| now - Span::from_ms(retention))
     }
 }
 

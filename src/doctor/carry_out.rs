@@ -14,7 +14,6 @@ use crate::platform::{
     Access, DirectoryLock, LockDir, LockState, QueueLock, RemoveOutcome, check_trusted,
     close_to_others, remove_if_present,
 };
-use crate::sync::utc_stamp;
 
 /// How long a repair waits for a store's queue of our own processes.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,7 +63,7 @@ impl Repair {
                     to: to.clone(),
                     email: email.clone(),
                 };
-                match edit_config_keeping(path, &edit, &utc_stamp(premises.now))? {
+                match edit_config_keeping(path, &edit, &premises.now.stamp())? {
                     (ConfigChange::Written, kept) => Repaired::Done {
                         difference: renamed_in(&settings, from, to),
                         kept,
@@ -73,7 +72,7 @@ impl Repair {
                 }
             }
             Self::MoveAgentDir { from, to } => {
-                let difference = move_agent_dir(from, to, &utc_stamp(premises.now))?;
+                let difference = move_agent_dir(from, to, &premises.now.stamp())?;
                 if difference.is_empty() {
                     return Ok(Repaired::NotNeeded);
                 }

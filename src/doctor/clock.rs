@@ -8,15 +8,14 @@ use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use crate::audit::Filter;
 use crate::config::Layout;
-use crate::domain::UnixMs;
+use crate::domain::{Span, UnixMs};
 use crate::export::StorePlace;
-use crate::health::remaining_short;
 use crate::platform::{Access, read_trusted};
 use crate::sources::{Reading, claude_code};
 use crate::vault::Vault;
 
 /// How far ahead a time may be, in milliseconds: machines that share a disk differ a little.
-const AHEAD_MAX_MS: i64 = 60_000;
+const AHEAD_MAX: Span = Span::minutes(1);
 /// The largest login file read, in bytes.
 const LOGIN_LIMIT: u64 = 16 << 20;
 /// What to do about a clock.
@@ -47,13 +46,13 @@ fn record(vault: &Vault, now: UnixMs) -> Option<Finding> {
         ..Filter::default()
     };
     let event = vault.history(&newest).ok()?.next()?.ok()?;
-    let ahead = event.at.0 - now.0;
+    let ahead = event.at - now;
     let message = format!(
         "the record's newest event, {}, is {} in the future: a clock was set back",
         event.seq,
-        span(ahead)
+        ahead.short()
     );
-    (ahead > AHEAD_MAX_MS).then(|| {
+    (ahead > AHEAD_MAX).then(|| {
         Finding::new(FindingId::ClockRecord, message)
             .path(vault.path())
             .advice(SET_CLOCK)
@@ -61,13 +60,13 @@ fn record(vault: &Vault, now: UnixMs) -> Option<Finding> {
 }
 
 fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
-    let ahead = modified_ms(path)? - now.0;
+    let ahead = modified(path)? - now;
     let message = format!(
         "{} was written {} in the future",
         layout.shorten_home(path),
-        span(ahead)
+        ahead.short()
     );
-    (ahead > AHEAD_MAX_MS).then(|| {
+    (ahead > AHEAD_MAX).then(|| {
         Finding::new(FindingId::ClockFile, message)
             .path(path)
             .advice(format!(
@@ -85,14 +84,14 @@ fn login(layout: &Layout) -> Option<Finding> {
     let Reading::Found(login) = claude_code::parse(&contents.bytes) else {
         return None;
     };
-    let late = modified_ms(path)? - login.expires.floor_ms();
+    let late = modified(path)? - UnixMs(login.expires.floor_ms());
     let message = format!(
         "{} was written {} after the login in it had expired: it was not refreshed, or the clock \
          runs fast",
         layout.shorten_home(path),
-        span(late)
+        late.short()
     );
-    (late > AHEAD_MAX_MS).then(|| {
+    (late > AHEAD_MAX).then(|| {
         Finding::new(FindingId::ClockLogin, message)
             .path(path)
             .advice(format!(
@@ -101,12 +100,8 @@ fn login(layout: &Layout) -> Option<Finding> {
     })
 }
 
-fn modified_ms(path: &Path) -> Option<i64> {
+fn modified(path: &Path) -> Option<UnixMs> {
     let at = std::fs::metadata(path).ok()?.modified().ok()?;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok()
-}
-
-fn span(ms: i64) -> String {
-    remaining_short(UnixMs(ms).as_f64())
+    i64::try_from(since.as_millis()).ok().map(UnixMs)
 }

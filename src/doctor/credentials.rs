@@ -12,9 +12,9 @@ use crate::audit::{EventKind, Filter, KindFilter};
 
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,
-    ProviderId, Section, UnixMs, from_outside,
+    ProviderId, Section, Span, UnixMs, from_outside,
 };
-use crate::health::{Health, Status, assess, remaining_short};
+use crate::health::{Health, Status, assess};
 use crate::oauth::is_answer_unopened;
 use crate::selection::{UnavailableReason, unavailability};
 use crate::sync::{LoginReport, START_CLAUDE};
@@ -333,7 +333,8 @@ fn of_claude_code(
     match health.status {
         _ if is_over => None,
         Status::Expiring
-            if report.is_refreshable_for(0, evidence.now) || came_in_short() == Some(true) =>
+            if report.is_refreshable_for(Span::default(), evidence.now)
+                || came_in_short() == Some(true) =>
         {
             Some(None)
         }
@@ -349,9 +350,9 @@ fn of_claude_code(
     }
 }
 
-/// An access token that lasts no longer than this when it comes in is refreshed by its owner, in
-/// milliseconds: two days. Claude Code's last eight hours, its long-lived ones a year.
-const SHORT_LIVED_MS: i64 = 2 * 86_400_000;
+/// An access token that lasts no longer than this when it comes in is refreshed by its owner.
+/// Claude Code's last eight hours, its long-lived ones a year.
+const SHORT_LIVED: Span = Span::days(2);
 
 /// Whether another program's token with that expiry came in as one of a few hours.
 ///
@@ -380,7 +381,7 @@ pub(crate) fn is_short_lived(
         let event = event?;
         // Other changes of the entry say nothing of when its token came in.
         if event.token_before != event.token_after {
-            return Ok(expires.0.saturating_sub(event.at.0) <= SHORT_LIVED_MS);
+            return Ok(expires - event.at <= SHORT_LIVED);
         }
     }
     Ok(false)
@@ -424,7 +425,7 @@ fn of_borrowed(
 
 /// Formats the time left, or the time since.
 fn left(health: Health) -> String {
-    remaining_short(health.remaining_ms.unwrap_or(0.0).abs())
+    health.left().unwrap_or_default().abs().short()
 }
 
 /// Reports profiles that are in cooldown or disabled.
@@ -444,7 +445,7 @@ fn in_cooldown(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
         } else {
             "Wait for cooldown or switch provider."
         };
-        let left = remaining_short(unavailability.left_ms);
+        let left = Span::from_f64(unavailability.left_ms).short();
         found.push(
             Finding::new(kind, format!("{id}: {state} ({left})"))
                 .agent(&examined.agent.name)

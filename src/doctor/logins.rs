@@ -4,12 +4,11 @@ use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::words::shell_path;
 use crate::config::Layout;
-use crate::domain::{CLAUDE_CLI, UnixMs, of_agent, path_of_text};
-use crate::health::remaining_short;
+use crate::domain::{CLAUDE_CLI, Span, UnixMs, of_agent, path_of_text};
 use crate::sync::{LoginReport, LoginState, log_in};
 
-/// A login that expires within this time is a finding, in milliseconds: seven days.
-const LOGIN_EXPIRES_SOON_MS: i64 = 7 * 86_400_000;
+/// A login that expires within this time is a finding.
+const LOGIN_EXPIRES_SOON: Span = Span::days(7);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -75,22 +74,16 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
 /// The day on which a person has to log in again.
 fn login_expiry(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> {
     let expires = report.login_expires.filter(|_| report.is_stored)?;
-    let left = expires.0.saturating_sub(now.0);
-    if left > LOGIN_EXPIRES_SOON_MS {
+    let left = expires - now;
+    if left > LOGIN_EXPIRES_SOON {
         return None;
     }
     let program = report.program();
-    let when = match left {
-        left if left > 0 => format!(
-            "login expires in {}",
-            remaining_short(UnixMs(left).as_f64())
-        ),
-        left => format!(
-            "login expired {} ago",
-            remaining_short(UnixMs(left.saturating_neg()).as_f64())
-        ),
-    };
-    let message = format!("the {program} {when}, and {} with it", report.profile);
+    let message = format!(
+        "the {program} login {}, and {} with it",
+        left.expiry(),
+        report.profile
+    );
     let finding = Finding::new(FindingId::SourceLoginExpiring, message)
         .profile(report.profile)
         .agent(&report.agent);

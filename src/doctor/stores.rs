@@ -133,7 +133,7 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     ))
             }
             Notice::Imported { profiles, .. } => {
-                let profiles = super::words::counted(*profiles, "profile");
+                let profiles = crate::domain::counted(*profiles, "profile");
                 Finding::new(
                     FindingId::LegacyImported,
                     format!("imported {profiles} from the older store"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
-use super::words::{counted, shell_path, shell_word};
+use super::words::{shell_path, shell_word};
 use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
@@ -90,7 +90,7 @@ fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
     rows.truncate(ROWS_MAX);
     if more > 0 {
         rows.push(AlteredRow {
-            name: counted(more, "more row"),
+            name: crate::domain::counted(more, "more row"),
             kind: AlteredKind::Other,
         });
     }

@@ -17,15 +17,6 @@ pub fn shell_word(word: &str) -> String {
     shell_quoted(word)
 }
 
-/// `3 of them` in words: `1 event`, `2 events`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
-}
-
 #[cfg(all(test, not(windows)))] // Windows' quotes: `domain::shell`
 mod tests {
     use super::*;
@@ -44,9 +35,5 @@ mod tests {
         ] {
             assert_eq!(shell_word(word), want);
         }
-        assert_eq!(
-            (counted(1, "event"), counted(2, "event")),
-            ("1 event".to_owned(), "2 events".to_owned())
-        );
     }
 }

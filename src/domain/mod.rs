@@ -15,6 +15,7 @@ mod owner;
 mod secret;
 mod secret_rules;
 mod shell;
+mod span;
 mod store;
 mod text;
 mod time;
@@ -40,10 +41,11 @@ pub use shell::{
     LIST_COMMAND, MOVE_COMMAND, REMOVE_COMMAND, always_shell_quoted, move_aside_command, of_agent,
     shell_quoted, shell_quoted_path, shell_short_path, shell_shown_path,
 };
+pub use span::Span;
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{
-    escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text, shown_path,
-    utf8_of_utf16, without_bom,
+    counted, escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text,
+    plural, shown_path, utf8_of_utf16, without_bom,
 };
-pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number, span_ms};
+pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number};

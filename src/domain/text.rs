@@ -2,7 +2,7 @@
 //! for people, JSON, CSV, page and alert goes by it, and so does what is recorded.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -178,6 +178,22 @@ pub fn utf8_of_utf16(bytes: &[u8]) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
+/// A number of things in words: `1 event`, `2 events`, `2 refreshes`.
+#[must_use]
+pub fn counted<N: Copy + Display + PartialEq + From<bool>>(count: N, noun: &str) -> String {
+    format!("{count} {}", plural(count, noun))
+}
+
+/// A noun as it follows a number: `event` after 1, else `events`.
+#[must_use]
+pub fn plural<N: Copy + PartialEq + From<bool>>(count: N, noun: &str) -> Cow<'_, str> {
+    match noun {
+        _ if count == N::from(true) => Cow::Borrowed(noun),
+        _ if noun.ends_with("sh") => Cow::Owned(format!("{noun}es")),
+        _ => Cow::Owned(format!("{noun}s")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +282,16 @@ mod tests {
         let written = escaped_lines(&written);
         assert!(!written.contains(is_hidden));
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), all);
+    }
+
+    #[test]
+    fn a_noun_follows_its_number() {
+        let words = [
+            counted(1, "event"),
+            counted(0_u64, "event"),
+            counted(2_usize, "refresh"),
+        ];
+        assert_eq!(words, ["1 event", "0 events", "2 refreshes"]);
     }
 
     #[test]

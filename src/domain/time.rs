@@ -1,5 +1,6 @@
 //! Instants in milliseconds since the Unix epoch, the unit of the JSON store.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Number, Value};
 
 /// An instant of our own: whole milliseconds since the Unix epoch, UTC.
@@ -27,6 +28,35 @@ impl UnixMs {
     )]
     pub fn from_f64(ms: f64) -> Self {
         Self(ms.floor() as i64)
+    }
+
+    /// The instant in RFC 3339, UTC, to the second: `2026-01-09T00:32:48Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        self.utc()
+            .unwrap_or_default()
+            .to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
+    /// The instant in RFC 3339, UTC, with its milliseconds: `2026-01-09T00:32:48.000Z`.
+    #[must_use]
+    pub fn rfc3339_millis(self) -> String {
+        self.utc()
+            .unwrap_or_default()
+            .to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
+    /// The instant as a part of a file's name, UTC: `20260109T003248Z`.
+    #[must_use]
+    pub fn stamp(self) -> String {
+        let at = self.utc().unwrap_or_default();
+        at.format("%Y%m%dT%H%M%SZ").to_string()
+    }
+
+    /// The instant in the calendar, UTC; `None` for one beyond the calendar.
+    #[must_use]
+    pub fn utc(self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.0)
     }
 }
 
@@ -92,26 +122,6 @@ pub fn json_number(ms: f64) -> Value {
 /// A credential that ends within this time is *expiring*: 24 hours, in milliseconds.
 /// Source: the `status` conformance cases (`warnAfterMs`).
 pub const WARN_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// A span of time as it is typed: a whole number and `s`, `m`, `h`, `d` or `w`. In milliseconds.
-#[must_use]
-pub fn span_ms(text: &str) -> Option<i64> {
-    let unit = text.chars().last()?;
-    let ms = match unit {
-        's' => 1_000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => 86_400_000,
-        'w' => 604_800_000,
-        _ => return None,
-    };
-    let count: i64 = text.get(..text.len() - 1)?.parse().ok()?;
-    if count < 0 {
-        None
-    } else {
-        count.checked_mul(ms)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::domain::{
-    CooldownRules, Credential, CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
+    CooldownRules, Credential, CredentialType, ProfileId, ProviderId, Section, Span, StoreDoc,
+    UnixMs,
 };
 use crate::export;
 use crate::health;
@@ -51,7 +52,11 @@ fn check_credential(credential: &Credential<'_>) {
         assert!(of_provider.expires_at.is_none() || of_provider.expires_at == health.expires_at);
     }
     if let Some(expiry) = credential.expiry() {
-        assert!(!health::remaining_short(expiry.ms()).contains(char::is_control));
+        assert!(
+            !Span::from_f64(expiry.ms())
+                .short()
+                .contains(char::is_control)
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Pure: values in, values out. The binary formats summaries for a terminal or as JSON.
 
-use crate::domain::{Credential, CredentialType, Expiry, UnixMs};
+use crate::domain::{Credential, CredentialType, Expiry, Span, UnixMs};
 
 pub use crate::domain::WARN_AFTER_MS;
 
@@ -48,6 +48,12 @@ pub struct Health {
 }
 
 impl Health {
+    /// Returns the lifetime left, in whole milliseconds.
+    #[must_use]
+    pub fn left(&self) -> Option<Span> {
+        self.remaining_ms.map(Span::from_f64)
+    }
+
     fn timeless(status: Status, expires_at: Option<Expiry>) -> Self {
         Self {
             status,
@@ -115,24 +121,6 @@ pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) ->
         status,
         expires_at,
         remaining_ms: expires_at.map(|expiry| expiry.ms() - now.as_f64()),
-    }
-}
-
-/// Time left as people read it: `0m`, `12m`, `31h`, `5d`. Rounded, at least a minute while there is
-/// any; minutes below an hour, hours below two days.
-#[must_use]
-pub fn remaining_short(remaining_ms: f64) -> String {
-    if remaining_ms <= 0.0 {
-        return "0m".to_owned();
-    }
-    let minutes = (remaining_ms / 60_000.0).round().max(1.0);
-    let hours = (minutes / 60.0).round();
-    if minutes < 60.0 {
-        format!("{minutes}m")
-    } else if hours < 48.0 {
-        format!("{hours}h")
-    } else {
-        format!("{}d", (hours / 24.0).round())
     }
 }
 
@@ -263,23 +251,5 @@ mod tests {
             (Status::Expired, Some(-NOW.as_f64())),
             "0 is the earliest end there is"
         );
-    }
-
-    #[test]
-    fn time_left_is_rounded() {
-        for (ms, want) in [
-            (-1.0, "0m"),
-            (0.0, "0m"),
-            (0.5, "1m"),
-            (89_999.0, "1m"),
-            (90_000.0, "2m"),
-            (59.4 * 60_000.0, "59m"),
-            (59.5 * 60_000.0, "1h"),
-            (47.4 * 3_600_000.0, "47h"),
-            (47.5 * 3_600_000.0, "2d"),
-            (60.0 * 3_600_000.0, "3d"),
-        ] {
-            assert_eq!(remaining_short(ms), want, "{ms}");
-        }
     }
 }

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -187,12 +186,7 @@ impl RecoveryFile {
     /// Where a file that does not open is to be kept: a name beside it that nothing has.
     #[must_use]
     pub fn name_aside(dir: &Path, grant: Fingerprint, now: UnixMs) -> PathBuf {
-        let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
-        let name = format!(
-            "{}.rescue{UNOPENED}{}",
-            grant_name(grant),
-            at.format("%Y%m%dT%H%M%SZ")
-        );
+        let name = format!("{}.rescue{UNOPENED}{}", grant_name(grant), now.stamp());
         let others = (2..).map(|n| dir.join(format!("{name}-{n}")));
         std::iter::once(dir.join(&name))
             .chain(others)

@@ -32,7 +32,6 @@ pub use edited::{Edited, EditedBy, LOGIN, RESTORE};
 pub use engine::Engine;
 pub use error::SyncError;
 pub use hand_out::{HandOut, Refreshes};
-pub(crate) use load::aside::utc_stamp;
 pub use load::observe::Keeping;
 pub use load::old_copy::Undoes;
 pub use loaded::Loaded;

@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::domain::UnixMs;
 use crate::export::{FormatFault, StorePlace, StoreReading};
 use crate::platform::FileError;
 use crate::sync::error::SyncError;
@@ -75,12 +74,4 @@ pub(crate) fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
         ) => fault == other && seen == also,
         _ => false,
     }
-}
-
-/// Formats an instant as `20260109T003248Z`.
-pub(crate) fn utc_stamp(at: UnixMs) -> String {
-    chrono::DateTime::from_timestamp_millis(at.0)
-        .unwrap_or_default()
-        .format("%Y%m%dT%H%M%SZ")
-        .to_string()
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::aside::{GIVE_UP, SETTLE, corrupt_event, utc_stamp, wait_for_change};
+use super::aside::{GIVE_UP, SETTLE, corrupt_event, wait_for_change};
 use super::change::{Pinning, apply, merge_events};
 use super::export_record::PENDING;
 use super::findings::Findings;
@@ -75,7 +75,7 @@ fn adopt_leftover(
             // Half a draft after all.
             Some(_) if is_unchanged => {}
             Some((fault, seen)) if seen.0 > 0 => {
-                let aside = place.aside_of_leftover(left, &utc_stamp(context.clock.now()));
+                let aside = place.aside_of_leftover(left, &context.clock.now().stamp());
                 let mut tx = vault.begin(context.actor, context.clock)?;
                 tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
                 tx.commit()?;

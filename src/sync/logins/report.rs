@@ -4,9 +4,8 @@
 //! ([`crate::sync::logins::decide`]). Commands, `doctor`, `watch` and alerts only show it.
 
 use crate::domain::{
-    AgentName, CLAUDE_CLI, CLAUDE_LOGIN, ExpiryFault, Owner, UnixMs, of_agent, shell_quoted,
+    AgentName, CLAUDE_CLI, CLAUDE_LOGIN, ExpiryFault, Owner, Span, UnixMs, of_agent, shell_quoted,
 };
-use crate::health::remaining_short;
 use crate::sources::{KeychainFault, SourceFault};
 
 /// What became of a login of another program.
@@ -157,11 +156,11 @@ impl LoginReport {
             )
     }
 
-    /// Whether Claude Code can refresh the login by itself for longer than `ms`: the date on which
-    /// a person has to log in is known, and further ahead.
+    /// Whether Claude Code can refresh the login by itself for longer than `span`: the date on
+    /// which a person has to log in is known, and further ahead.
     #[must_use]
-    pub fn is_refreshable_for(&self, ms: i64, now: UnixMs) -> bool {
-        let is_ahead = |at: UnixMs| at.0.saturating_sub(now.0) > ms;
+    pub fn is_refreshable_for(&self, span: Span, now: UnixMs) -> bool {
+        let is_ahead = |at: UnixMs| at - now > span;
         self.is_in_use() && self.login_expires.is_some_and(is_ahead)
     }
 
@@ -177,11 +176,7 @@ impl LoginReport {
         let (program, profile) = (self.program(), self.profile);
         let kept = || match self.stored_until {
             Some(until) if until > now => {
-                let left = UnixMs(until.0.saturating_sub(now.0)).as_f64();
-                format!(
-                    "; the stored {profile} expires in {}",
-                    remaining_short(left)
-                )
+                format!("; the stored {profile} {}", (until - now).expiry())
             }
             Some(_) => format!("; the stored {profile} has expired"),
             None if self.is_stored => format!("; the stored {profile} stays as it is"),

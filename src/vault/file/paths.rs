@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-
 use crate::domain::UnixMs;
 use crate::platform::{
     Access, FileError, QueueLock, SharedStorage, Storage, Trust, absent, check_replaceable,
@@ -109,8 +107,7 @@ pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
 /// A name beside a file that nothing has, with `suffix` and the time (UTC).
 #[must_use]
 pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
-    let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
-    let stamp = at.format("%Y%m%dT%H%M%SZ");
+    let stamp = now.stamp();
     let first = with_suffix(vault, &format!("{suffix}{stamp}"));
     let others = (2..).map(|n| with_suffix(vault, &format!("{suffix}{stamp}-{n}")));
     std::iter::once(first)

@@ -2,30 +2,29 @@
 //! lasts: `365d`, `12h`.
 
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _};
-use clawkeep::domain::{UnixMs, span_ms};
+use clawkeep::domain::{Span, UnixMs};
 
 /// A time as typed: an age, or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeArg {
-    /// So many milliseconds before now.
-    Ago(i64),
-    /// Milliseconds since the epoch.
-    At(i64),
+    /// So long before now.
+    Ago(Span),
+    At(UnixMs),
 }
 
 impl TimeArg {
     /// The instant, relative to `now`.
     pub(crate) fn resolve(self, now: UnixMs) -> UnixMs {
         match self {
-            Self::Ago(ms) => UnixMs(now.0.saturating_sub(ms)),
-            Self::At(ms) => UnixMs(ms),
+            Self::Ago(span) => now - span,
+            Self::At(at) => at,
         }
     }
 }
 
-/// Reads a span of time, in milliseconds.
-pub(crate) fn span(raw: &str) -> Result<i64, String> {
-    span_ms(raw.trim())
+/// Reads a span of time.
+pub(crate) fn span(raw: &str) -> Result<Span, String> {
+    Span::parse(raw.trim())
         .ok_or_else(|| "a span is a number and s, m, h, d or w, such as 5m".to_owned())
 }
 
@@ -39,7 +38,7 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
         local(day.and_hms_opt(0, 0, 0)?)
     };
     let named = match raw {
-        "now" => Some(TimeArg::Ago(0)),
+        "now" => Some(TimeArg::Ago(Span::default())),
         "today" => midnight(0),
         "yesterday" => midnight(1),
         _ => None,
@@ -47,11 +46,11 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     if let Some(at) = named {
         return Ok(at);
     }
-    if let Some(ago) = span_ms(raw) {
+    if let Some(ago) = Span::parse(raw) {
         return Ok(TimeArg::Ago(ago));
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(raw) {
-        return Ok(TimeArg::At(at.timestamp_millis()));
+        return Ok(TimeArg::At(UnixMs(at.timestamp_millis())));
     }
     let formats = [
         "%Y-%m-%d %H:%M:%S",
@@ -79,23 +78,12 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
 fn local(naive: NaiveDateTime) -> Option<TimeArg> {
     let at = |naive: NaiveDateTime| Local.from_local_datetime(&naive).earliest();
     let at = at(naive).or_else(|| at(naive.checked_add_signed(TimeDelta::hours(1))?))?;
-    Some(TimeArg::At(at.timestamp_millis()))
+    Some(TimeArg::At(UnixMs(at.timestamp_millis())))
 }
 
-/// The lifetime of a credential, in milliseconds, above zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lifetime(i64);
-
-impl Lifetime {
-    /// When it ends if it begins at `now`.
-    pub(crate) fn from(self, now: UnixMs) -> UnixMs {
-        UnixMs(now.0.saturating_add(self.0))
-    }
-}
-
-/// Reads a lifetime as the reference does: a number, also with a fraction, and `ms`, `s`, `m`, `h`
-/// or `d`; days if there is no unit.
-pub(crate) fn lifetime(raw: &str) -> Result<Lifetime, String> {
+/// Reads the lifetime of a credential as the reference does: a number, also with a fraction, and
+/// `ms`, `s`, `m`, `h` or `d`; days if there is no unit.
+pub(crate) fn lifetime(raw: &str) -> Result<Span, String> {
     /// What a store's time can be, in milliseconds: the largest number that JavaScript counts
     /// exactly.
     const LONGEST_MS: f64 = ((1_u64 << 53) - 1) as f64;
@@ -116,11 +104,7 @@ pub(crate) fn lifetime(raw: &str) -> Result<Lifetime, String> {
     if !is_plain || !(1.0..=LONGEST_MS).contains(&ms) {
         return Err(complaint());
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whole, and below 2^53 by the line above"
-    )]
-    Ok(Lifetime(ms as i64))
+    Ok(Span::from_f64(ms))
 }
 
 #[cfg(test)]
@@ -129,11 +113,11 @@ mod tests {
 
     #[test]
     fn spans_and_instants() {
-        assert_eq!(parse("90m"), Ok(TimeArg::Ago(5_400_000)));
-        assert_eq!(parse("2w"), Ok(TimeArg::Ago(1_209_600_000)));
+        assert_eq!(parse("90m"), Ok(TimeArg::Ago(Span::minutes(90))));
+        assert_eq!(parse("2w"), Ok(TimeArg::Ago(Span::days(14))));
         assert_eq!(
             parse("2026-01-09T00:32:48Z"),
-            Ok(TimeArg::At(1_767_918_768_000))
+            Ok(TimeArg::At(UnixMs(1_767_918_768_000)))
         );
         assert!(matches!(parse("2026-01-09"), Ok(TimeArg::At(_))));
         assert!(matches!(parse("2026-01-09 14:30"), Ok(TimeArg::At(_))));
@@ -149,7 +133,10 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(TimeArg::Ago(10).resolve(UnixMs(15)), UnixMs(5));
+        assert_eq!(
+            TimeArg::Ago(Span::from_ms(10)).resolve(UnixMs(15)),
+            UnixMs(5)
+        );
     }
 
     #[test]
@@ -161,7 +148,7 @@ mod tests {
             ("90s", 90_000),
             ("250ms", 250),
         ] {
-            assert_eq!(lifetime(raw), Ok(Lifetime(ms)), "{raw}");
+            assert_eq!(lifetime(raw), Ok(Span::from_ms(ms)), "{raw}");
         }
         for bad in [
             "",
@@ -180,6 +167,5 @@ mod tests {
         ] {
             assert!(lifetime(bad).is_err(), "{bad}");
         }
-        assert_eq!(Lifetime(5).from(UnixMs(10)), UnixMs(15));
     }
 }

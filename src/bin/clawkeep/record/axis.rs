@@ -1,8 +1,6 @@
 //! Where a time axis has its ticks, and what they say: round times of the reader's zone.
 
-use chrono::{
-    DateTime, Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike as _,
-};
+use chrono::{Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike as _};
 use clawkeep::domain::UnixMs;
 
 /// A labelled point of the axis.
@@ -68,9 +66,7 @@ pub(crate) fn ticks<Z: TimeZone>(
 
 /// Every tick of a step; none where there are too many, or where the calendar ends.
 fn all<Z: TimeZone>(zone: &Z, step: Step, from: UnixMs, until: UnixMs) -> Option<Vec<Tick>> {
-    let local = |at: UnixMs| {
-        DateTime::from_timestamp_millis(at.0).map(|at| at.with_timezone(zone).naive_local())
-    };
+    let local = |at: UnixMs| at.utc().map(|at| at.with_timezone(zone).naive_local());
     let (first, last) = (local(from)?, local(until)?);
     let within_a_day = first.date() == last.date();
     let mut at = step.floor(first)?;

@@ -5,7 +5,6 @@ use std::io::Write;
 use clawkeep::audit::{Event, Refreshes, Uses};
 use clawkeep::domain::{Fingerprint, UnixMs};
 
-use super::json::rfc3339;
 use super::text::actor_name;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
@@ -119,7 +118,7 @@ pub(crate) fn event(event: &Event) -> [String; 21] {
     };
     [
         event.seq.to_string(),
-        rfc3339(event.at),
+        event.at.rfc3339_millis(),
         text(event.agent.as_deref()),
         text(event.profile.as_deref()),
         text(event.provider.as_deref()),
@@ -143,7 +142,7 @@ pub(crate) fn event(event: &Event) -> [String; 21] {
 }
 
 fn time(at: Option<UnixMs>) -> String {
-    at.map(rfc3339).unwrap_or_default()
+    at.map(UnixMs::rfc3339_millis).unwrap_or_default()
 }
 
 /// The cells of a profile's uses.

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use clawkeep::audit::{Doer, Event, Origin, ProfileRef, Refreshes, Uses};
 use clawkeep::domain::{Fingerprint, UnixMs};
 use serde_json::{Map, Value, json};
@@ -30,7 +29,7 @@ pub(crate) fn event(event: &Event) -> Value {
     let detail = event.detail.as_deref();
     fields([
         ("seq", Some(json!(event.seq.0))),
-        ("at", Some(json!(rfc3339(event.at)))),
+        ("at", Some(json!(event.at.rfc3339_millis()))),
         ("agent", event.agent.as_ref().and_then(text)),
         ("profile", event.profile.as_ref().and_then(text)),
         ("provider", event.provider.as_ref().and_then(text)),
@@ -64,7 +63,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
     });
     let span = uses
         .span
-        .map(|(first, last)| (rfc3339(first), rfc3339(last)));
+        .map(|(first, last)| (first.rfc3339_millis(), last.rfc3339_millis()));
     let (first, last) = span.unzip();
     let failure = uses.last_failure.as_ref();
     of_profile(
@@ -77,7 +76,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
             ("last", last.map(Value::from)),
             (
                 "lastFailure",
-                failure.map(|failure| json!(rfc3339(failure.at))),
+                failure.map(|failure| json!(failure.at.rfc3339_millis())),
             ),
             (
                 "lastFailureReason",
@@ -92,7 +91,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
 
 /// The refreshes of a profile.
 pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
-    let time = |at: Option<UnixMs>| at.map(|at| json!(rfc3339(at)));
+    let time = |at: Option<UnixMs>| at.map(|at| json!(at.rfc3339_millis()));
     of_profile(
         &refreshes.profile,
         refreshes.provider.as_deref(),
@@ -158,12 +157,6 @@ fn text(text: &std::sync::Arc<str>) -> Option<Value> {
 pub(crate) fn print(bytes: Option<&[u8]>) -> Option<Value> {
     let print = bytes.and_then(Fingerprint::from_bytes);
     print.map(|print| Value::from(print.to_string()))
-}
-
-/// An instant, UTC with milliseconds.
-pub(crate) fn rfc3339(at: UnixMs) -> String {
-    let at: DateTime<Utc> = DateTime::from_timestamp_millis(at.0).unwrap_or_default();
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Writes `{"NAME": [ITEM…]}` as it is printed elsewhere, an item at a time.

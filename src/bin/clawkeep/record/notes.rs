@@ -19,7 +19,7 @@ pub(crate) fn note_changed_stores(context: &Context, vault: &Vault) -> Result<()
                 "Note: another program changed {} at {}, after clawkeep last read it. To record \
                  its uses: clawkeep sync",
                 context.layout.shorten_home(&path),
-                local_minute(at.0)
+                local_minute(at)
             ));
         }
     }
@@ -39,7 +39,7 @@ pub(crate) fn note_pruning(
     if let Some(oldest) = oldest.filter(|oldest| since.is_none_or(|since| since < *oldest)) {
         context.ui.note(&format!(
             "Note: the record before {} was pruned; what is shown of that time is incomplete.",
-            local_minute(oldest.0)
+            local_minute(oldest)
         ));
     }
     Ok(())

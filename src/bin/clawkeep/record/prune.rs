@@ -1,24 +1,17 @@
 //! Pruning the record, when asked and when due.
 
 use clawkeep::audit::Filter;
-use clawkeep::domain::UnixMs;
+use clawkeep::domain::{Span, UnixMs, counted};
 use clawkeep::vault::{Pruned, UnlockedVault};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::local_minute;
 
-/// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a
-/// day.
-const SLACK: i64 = 24 * 3_600_000;
-/// How long the record must have continued after a time before that time is trusted, in
-/// milliseconds: 7 days.
-const CONFIRMATION_MS: i64 = 7 * 24 * 3_600_000;
-
-/// A number of events, in words.
-pub(crate) fn counted(events: u64) -> String {
-    format!("{events} {}", if events == 1 { "event" } else { "events" })
-}
+/// How much older than it may be the oldest event must be before pruning is due.
+const SLACK: Span = Span::days(1);
+/// How long the record must have continued after a time before that time is trusted.
+const CONFIRMATION: Span = Span::days(7);
 
 /// Prunes in one transaction, and returns the freed space as far as possible.
 pub(crate) fn prune(
@@ -63,19 +56,19 @@ pub(crate) fn when_due(context: &Context, vault: &mut UnlockedVault) -> Result<(
     };
     let last = newest(None)?.map(|last| last.min(context.clock.now()));
     let Some(last) = last else { return Ok(()) };
-    let confirmed = newest(Some(UnixMs(last.0.saturating_sub(CONFIRMATION_MS))))?;
+    let confirmed = newest(Some(last - CONFIRMATION))?;
     let Some(before) = confirmed.and_then(|confirmed| own.prune_before(confirmed)) else {
         return Ok(());
     };
     let oldest = vault.oldest_unpruned()?;
-    if oldest.is_none_or(|oldest| oldest.0 >= before.0.saturating_sub(SLACK)) {
+    if oldest.is_none_or(|oldest| oldest >= before - SLACK) {
         return Ok(());
     }
     if let Some(pruned) = prune(context, vault, before)? {
         context.ui.note(&format!(
             "Note: removed {} before {} from the record, as clawkeep.retention asks.",
-            counted(pruned.removed),
-            local_minute(before.0)
+            counted(pruned.removed, "event"),
+            local_minute(before)
         ));
     }
     Ok(())

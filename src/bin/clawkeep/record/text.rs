@@ -1,6 +1,5 @@
 //! Events and their sums, for people.
 
-use chrono::{DateTime, Local};
 use clawkeep::audit::{Doer, Event, Origin, is_imported_refresh};
 use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
@@ -18,21 +17,6 @@ const TIMES: [&str; 6] = [
 ];
 /// Details that are not shown to people.
 const PROOFS: [&str; 2] = ["mac", "keptMac"];
-
-/// An instant in the reader's zone, to the second.
-pub(crate) fn local_second(at: UnixMs) -> String {
-    local(at, "%Y-%m-%d %H:%M:%S")
-}
-
-/// An instant in the reader's zone, without its year, to the minute.
-pub(crate) fn local_short(at: UnixMs) -> String {
-    local(at, "%m-%d %H:%M")
-}
-
-fn local(at: UnixMs, format: &str) -> String {
-    let at = DateTime::from_timestamp_millis(at.0).unwrap_or_default();
-    at.with_timezone(&Local).format(format).to_string()
-}
 
 /// The kind of an event, and how it ended where that is not as asked.
 pub(crate) fn kind(event: &Event) -> String {
@@ -93,7 +77,7 @@ pub(crate) fn description(event: &Event) -> String {
             .map(|session| format!("session {session}")),
     );
     if let Some(expires) = event.expires_after {
-        parts.push(format!("expires {}", local_minute(expires)));
+        parts.push(format!("expires {}", local_minute(UnixMs(expires))));
     }
     let print = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(Fingerprint::from_bytes);
     match (print(&event.token_before), print(&event.token_after)) {
@@ -116,7 +100,7 @@ pub(crate) fn description(event: &Event) -> String {
         parts.push(match value {
             Value::Number(ms) if TIMES.contains(&key.as_str()) => {
                 let ms = ms.as_i64().unwrap_or_default();
-                format!("{key} {}", local_minute(ms))
+                format!("{key} {}", local_minute(UnixMs(ms)))
             }
             Value::String(text) => format!("{key} {text}"),
             Value::Array(items) => format!(

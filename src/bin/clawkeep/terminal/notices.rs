@@ -2,7 +2,7 @@
 
 use clawkeep::config::Layout;
 use clawkeep::doctor::{of_agent, shell_word};
-use clawkeep::domain::{AgentName, escaped};
+use clawkeep::domain::{AgentName, counted, escaped};
 use clawkeep::platform::Clock;
 use clawkeep::sources::SourceFault;
 use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
@@ -76,13 +76,9 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             let removed = removed
                 .as_ref()
                 .map(|path| format!("; {} is no longer needed and was removed", path.display()));
-            let noun = if *profiles == 1 {
-                "profile"
-            } else {
-                "profiles"
-            };
             format!(
-                "Note: imported {profiles} {noun} from the older store{}.",
+                "Note: imported {} from the older store{}.",
+                counted(*profiles, "profile"),
                 removed.unwrap_or_default()
             )
         }

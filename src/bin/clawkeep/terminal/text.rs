@@ -2,20 +2,30 @@
 
 use std::io;
 
-use chrono::{DateTime, Local};
-use clawkeep::domain::{escaped, escaped_lines};
-use clawkeep::health::remaining_short;
+use chrono::Local;
+use clawkeep::domain::{Span, UnixMs, escaped, escaped_lines};
 use clawkeep::selection::Unavailability;
 use zeroize::Zeroizing;
 
-/// An instant, in milliseconds since the epoch, in the reader's zone and to the minute.
-pub(crate) fn local_minute(ms: i64) -> String {
-    match DateTime::from_timestamp_millis(ms) {
-        Some(at) => at
-            .with_timezone(&Local)
-            .format("%Y-%m-%d %H:%M")
-            .to_string(),
-        None => format!("at {ms} ms, beyond the calendar"),
+/// An instant in the reader's zone, to the minute.
+pub(crate) fn local_minute(at: UnixMs) -> String {
+    local(at, "%Y-%m-%d %H:%M")
+}
+
+/// An instant in the reader's zone, to the second.
+pub(crate) fn local_second(at: UnixMs) -> String {
+    local(at, "%Y-%m-%d %H:%M:%S")
+}
+
+/// An instant in the reader's zone, without its year, to the minute.
+pub(crate) fn local_short(at: UnixMs) -> String {
+    local(at, "%m-%d %H:%M")
+}
+
+fn local(at: UnixMs, format: &str) -> String {
+    match at.utc() {
+        Some(utc) => utc.with_timezone(&Local).format(format).to_string(),
+        None => format!("at {} ms, beyond the calendar", at.0),
     }
 }
 
@@ -85,7 +95,7 @@ pub(crate) fn shown_unavailability(unavailability: &Unavailability<'_>) -> Strin
     format!(
         "{} {}",
         shown_id(&unavailability.state()),
-        remaining_short(unavailability.left_ms)
+        Span::from_f64(unavailability.left_ms).short()
     )
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawkeep::audit::{Direction, Filter, Head};
+use clawkeep::domain::counted;
 use serde_json::json;
 
 use crate::context::Context;
@@ -61,9 +62,9 @@ impl AuditExport {
         })?;
         drop(progress);
         if !target::is_stdout(&to) {
-            let noun = if count == 1 { "event" } else { "events" };
             context.ui.answer(&format!(
-                "Wrote {count} {noun} to {}\n",
+                "Wrote {} to {}\n",
+                counted(count, "event"),
                 context.layout.shorten_home(&to)
             ))?;
         }

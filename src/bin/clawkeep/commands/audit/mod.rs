@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use clawkeep::audit::{ChainFault, Head, HeadCheck, Verified};
+use clawkeep::domain::counted;
 use serde_json::json;
 
 use self::export::AuditExport;
@@ -160,11 +161,6 @@ impl Verify {
                 "; no head was kept to show whether the end was cut off".to_owned()
             }
         };
-        let noun = if verified.events == 1 {
-            "event"
-        } else {
-            "events"
-        };
         let pruned = verified.checkpoint.map(|pruned| {
             format!(
                 " Of those up to {}, {} were pruned, and the {} kept are those that were there.",
@@ -183,8 +179,8 @@ impl Verify {
             ),
         });
         context.ui.answer(&format!(
-            "The record holds: {} {noun}, none altered, missing or out of order{against}.{}{}\n",
-            verified.events,
+            "The record holds: {}, none altered, missing or out of order{against}.{}{}\n",
+            counted(verified.events, "event"),
             pruned.unwrap_or_default(),
             compared.unwrap_or_default()
         ))

@@ -1,12 +1,13 @@
 //! `audit prune`: removes the beginning of the record.
 
 use clap::Args;
+use clawkeep::domain::counted;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
-use crate::record::prune::{counted, prune};
+use crate::record::prune::prune;
 use crate::terminal::prompt;
 use crate::terminal::text::local_minute;
 
@@ -47,14 +48,14 @@ impl AuditPrune {
         if before > now {
             return Err(Failure::BadArgument(format!(
                 "{} is in the future: pruning would leave nothing of the record",
-                local_minute(before.0)
+                local_minute(before)
             )));
         }
         context.locked()?.require_writable()?; // pruning never creates a vault
         let question = format!(
             "Remove the events before {} permanently, except the newest change of each profile \
              and the upgrade of the vault?",
-            local_minute(before.0)
+            local_minute(before)
         );
         // A script that passes the time means it.
         if !self.yes && prompt::is_possible() && !prompt::confirm(&question, false)? {
@@ -74,13 +75,13 @@ impl AuditPrune {
             };
             return context.ui.json(&answer);
         }
-        let before = local_minute(before.0);
+        let before = local_minute(before);
         let answer = match pruned {
             Some(pruned) => format!(
                 "Removed {} before {before}, up to event {}; kept {} that clawkeep still needs.\n",
-                counted(pruned.removed),
+                counted(pruned.removed, "event"),
                 pruned.last,
-                counted(pruned.kept)
+                counted(pruned.kept, "event")
             ),
             None => format!("Nothing to remove: the record has no event before {before}.\n"),
         };

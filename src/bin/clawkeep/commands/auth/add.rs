@@ -52,7 +52,7 @@ impl Add {
                 let check = |typed: &str| time_arg::lifetime(typed).map(|_| ());
                 let typed = prompt::text("Expires in (duration)", Some("365d"), check)?;
                 let lifetime = time_arg::lifetime(&typed).map_err(Failure::BadArgument)?;
-                Some(lifetime.from(context.clock.now()))
+                Some(context.clock.now() + lifetime)
             }
             _ => None,
         };

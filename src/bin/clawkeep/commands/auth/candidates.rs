@@ -3,7 +3,7 @@
 use clap::Args;
 use clawkeep::config::status_agent;
 use clawkeep::domain::{Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
-use clawkeep::health::{Status, assess, remaining_short};
+use clawkeep::health::{Status, assess};
 use clawkeep::selection::{Preferences, candidates, unavailability};
 use clawkeep::sync::Rules;
 use serde_json::json;
@@ -142,10 +142,10 @@ fn line(
         None => flags.push("missing".to_owned()),
         Some(credential) => {
             let health = assess(&credential, now);
-            match (health.status, health.remaining_ms) {
+            match (health.status, health.left()) {
                 (Status::Missing, _) => flags.push("missing".to_owned()),
                 (Status::Expired, _) => flags.push("expired".to_owned()),
-                (_, Some(remaining)) => flags.push(format!("exp {}", remaining_short(remaining))),
+                (_, Some(left)) => flags.push(format!("exp {}", left.short())),
                 (_, None) => {}
             }
         }

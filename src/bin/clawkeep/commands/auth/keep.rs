@@ -2,7 +2,7 @@
 //! program has another one.
 
 use clap::Args;
-use clawkeep::domain::Owner;
+use clawkeep::domain::{Owner, counted};
 use clawkeep::sync::{Keeping, LoginReport, LoginState};
 
 use super::checks;
@@ -53,10 +53,10 @@ impl Keep {
         let kept = context.with_engine(&mut vault, |engine| engine.keep(&agent, &loaded, id))?;
         let text = match kept {
             Keeping::Kept(count) => {
-                let places = if count == 1 { "login" } else { "logins" };
+                let logins = counted(count, "other login");
                 format!(
-                    "Kept {id}. It is handed out until it expires; nothing is reported of {count} \
-                     other {places} any more.\n"
+                    "Kept {id}. It is handed out until it expires; nothing is reported of {logins} \
+                     any more.\n"
                 )
             }
             Keeping::NothingToKeep => {

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use clawkeep::domain::{
-    Borrowed, Credential, Expiry, ExpiryFault, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    Borrowed, Credential, Expiry, ExpiryFault, Owner, ProviderId, Section, Span, StoreDoc, UnixMs,
     json_number, normalize_provider, path_text,
 };
-use clawkeep::health::{Health, Status, assess, remaining_short};
+use clawkeep::health::{Health, assess};
 use clawkeep::selection::{Unavailability, unavailability};
 use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
@@ -197,18 +197,12 @@ impl<'d> Row<'d> {
                 status.push_str(", kept");
             }
             if let Some(expires) = report.login_expires {
-                let left = UnixMs(expires.0.saturating_sub(self.now.0)).as_f64();
-                status.push_str(&match left {
-                    left if left > 0.0 => format!(", login expires in {}", remaining_short(left)),
-                    over => format!(", login expired {} ago", remaining_short(-over)),
-                });
+                status.push_str(&format!(", login {}", (expires - self.now).expiry()));
             }
         }
-        let expires = match (self.health.status, self.health.remaining_ms) {
+        let expires = match self.health.left() {
             _ if self.has_odd_expiry() => "unknown".to_owned(),
-            (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
-            (_, Some(left)) => format!("in {}", remaining_short(left)),
-            (_, None) => "-".to_owned(),
+            left => left.map_or("-".to_owned(), Span::from_now),
         };
         let dash = || "-".to_owned();
         [
@@ -222,7 +216,7 @@ impl<'d> Row<'d> {
             status,
             expires,
             self.last_used
-                .map_or_else(dash, |at| local_minute(at.floor_ms())),
+                .map_or_else(dash, |at| local_minute(UnixMs(at.floor_ms()))),
             self.secret().unwrap_or_else(dash),
         ]
         .map(|cell| one_line(&cell))

@@ -9,10 +9,9 @@ use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::ConfigEdit;
 use clawkeep::domain::{
-    Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
+    Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, Span, StoreDoc,
     is_hidden, json_number, jwt_claims,
 };
-use clawkeep::health::remaining_short;
 use clawkeep::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
@@ -144,7 +143,7 @@ impl Login {
                 "{updated}Auth profile: {} ({}/oauth), lasts {}\n",
                 login.id,
                 provider.id,
-                remaining_short(lasts)
+                Span::from_f64(lasts).short()
             )
         })
     }

@@ -4,7 +4,7 @@
 use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::{AgentRef, ConfigEdit};
-use clawkeep::domain::{CredentialType, ProfileId, ProviderId, SecretJson, Section, UnixMs};
+use clawkeep::domain::{CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs};
 use clawkeep::sync::Edited;
 use clawkeep::vault::UnlockedVault;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
-use crate::options::time_arg::{self, Lifetime};
+use crate::options::time_arg;
 use crate::terminal::prompt;
 
 /// Store a token that is pasted at a prompt or given on stdin.
@@ -31,7 +31,7 @@ pub(crate) struct PasteToken {
     /// When it expires, from now: 365d, 12h, 30m; without a unit, days
     #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime,
         allow_hyphen_values = true)]
-    expires_in: Option<Lifetime>,
+    expires_in: Option<Span>,
 }
 
 /// Store an API key that is pasted at a prompt or given on stdin.
@@ -73,7 +73,7 @@ pub(super) struct Paste<'a> {
 impl PasteToken {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let now = context.clock.now();
-        let expires = self.expires_in.map(|lifetime| lifetime.from(now));
+        let expires = self.expires_in.map(|lifetime| now + lifetime);
         self.target
             .run(context, CredentialType::Token, expires, "paste-token")
     }

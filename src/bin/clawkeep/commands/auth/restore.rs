@@ -142,7 +142,7 @@ fn list(
         .into_iter()
         .zip(kept)
         .map(|(number, kept)| {
-            let expires = kept.expires.map_or("-".to_owned(), |at| local_minute(at.0));
+            let expires = kept.expires.map_or("-".to_owned(), local_minute);
             let print = kept.entry.as_ref().and_then(|entry| {
                 let credential = Credential::of(entry.expose_secret());
                 credential
@@ -152,7 +152,7 @@ fn list(
             [
                 number,
                 kept.kind.clone(),
-                local_minute(kept.replaced_at.0),
+                local_minute(kept.replaced_at),
                 expires,
                 print.unwrap_or("does not open".to_owned()),
             ]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clawkeep::audit::HeadCheck;
+use clawkeep::domain::counted;
 use clawkeep::platform::exists;
 use clawkeep::vault::{Examined, Vault, verify_backup};
 use serde_json::json;
@@ -14,7 +15,7 @@ use self::restore::Restore;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::absolute;
-use crate::record::json::{fields, rfc3339};
+use crate::record::json::fields;
 use crate::terminal::text::{local_minute, one_line};
 
 /// Copies of the vault.
@@ -127,7 +128,7 @@ impl Verify {
             context.ui.json(&fields([
                 ("ok", Some(json!(found.unopened.is_empty()))),
                 ("vault", Some(json!(found.vault.to_string()))),
-                ("asOf", found.as_of.map(|at| json!(rfc3339(at)))),
+                ("asOf", found.as_of.map(|at| json!(at.rfc3339_millis()))),
                 ("events", Some(json!(found.record.events))),
                 ("last", Some(json!(found.record.last.0))),
                 ("cells", Some(json!(found.cells))),
@@ -136,7 +137,7 @@ impl Verify {
                 ("isOfThisVault", relation.map(|(_, is_own)| json!(is_own))),
             ]))?;
         } else {
-            let as_of = found.as_of.map_or("?".to_owned(), |at| local_minute(at.0));
+            let as_of = found.as_of.map_or("?".to_owned(), local_minute);
             let pruned = match found.record.head {
                 HeadCheck::NoHead if found.record.checkpoint.is_some() => {
                     " (earlier ones were pruned)"
@@ -176,8 +177,8 @@ impl Verify {
             Ok(true) if now.seq == then.seq => (", the one in use here".to_owned(), true),
             Ok(true) => {
                 let behind = now.seq.0 - then.seq.0;
-                let noun = if behind == 1 { "event" } else { "events" };
-                (format!(", the one in use here, {behind} {noun} ago"), true)
+                let behind = counted(behind, "event");
+                (format!(", the one in use here, {behind} ago"), true)
             }
             _ => (
                 ", the one in use here, whose record has diverged since".to_owned(),

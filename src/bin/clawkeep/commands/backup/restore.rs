@@ -123,10 +123,7 @@ impl Restore {
 }
 
 fn summary(context: &Context, done: &Restored) -> String {
-    let as_of = done
-        .backup
-        .as_of
-        .map_or("?".to_owned(), |at| local_minute(at.0));
+    let as_of = done.backup.as_of.map_or("?".to_owned(), local_minute);
     let vault = context.layout.shorten_home(&context.layout.vault_file);
     let mut lines = vec![format!(
         "Restored {vault} as of {as_of}, event {}.",

@@ -1,6 +1,7 @@
 //! The findings as people read them: by group, a line each, its fix below it.
 
 use clawkeep::doctor::Level;
+use clawkeep::domain::counted;
 
 use super::reported::{ReportedFinding, fix_text};
 use crate::context::Context;
@@ -141,12 +142,4 @@ fn verdict(reported: &[ReportedFinding]) -> String {
     }
     out.push('\n');
     out
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
 }

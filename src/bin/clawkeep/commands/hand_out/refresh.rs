@@ -2,8 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{Credential, Fingerprint, ProfileId};
-use clawkeep::health::remaining_short;
+use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
 use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
@@ -39,7 +38,7 @@ pub(crate) struct Refresh {
     due: bool,
     /// Logins that expire within this time: 5m, 1h [default: 60s]
     #[arg(long, value_name = "SPAN", value_parser = span, requires = "due", conflicts_with = "ids")]
-    within: Option<i64>,
+    within: Option<Span>,
     #[command(flatten)]
     agent: AgentOption,
     /// Print JSON
@@ -111,7 +110,7 @@ impl Refresh {
     }
 
     fn least_ms(&self) -> i64 {
-        self.within.unwrap_or(0).max(DUE_BELOW_MS)
+        self.within.unwrap_or_default().ms().max(DUE_BELOW_MS)
     }
 
     /// The logins to refresh, each with its agent.
@@ -259,7 +258,7 @@ fn conclude(
             format!(" of agent {}", shown_id(outcome.agent.name.as_str()))
         };
         let lasts = outcome.ends.map_or_else(String::new, |(left, _)| {
-            format!("; it expires in {}", remaining_short(left))
+            format!("; it expires in {}", Span::from_f64(left).short())
         });
         match outcome.result {
             Ok(RefreshOutcome::Refreshed(trouble)) => {

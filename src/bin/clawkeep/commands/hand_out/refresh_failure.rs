@@ -94,7 +94,7 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
         }
         NotRefreshed::Limited(until) => format!(
             "{id} is not refreshed: its provider asks clawkeep to wait until {}",
-            local_minute(until.0)
+            local_minute(*until)
         ),
         NotRefreshed::Refused(refused) => {
             let times = match refused.tries {
@@ -171,7 +171,7 @@ pub(crate) fn fix(
             of_agent(agent)
         ),
         NotRefreshed::Limited(until) => {
-            format!("Run the command again after {}.", local_minute(until.0))
+            format!("Run the command again after {}.", local_minute(*until))
         }
         NotRefreshed::Refused(refused) => match refused.refusal.class {
             FailureClass::Misconfigured => {

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal as _, Read as _};
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, StoreDoc,
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, Span, StoreDoc,
 };
 use clawkeep::selection::{
     Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose, unusable,
@@ -65,7 +65,7 @@ pub(crate) struct SecretRef {
     agent: AgentOption,
     /// Only tokens with at least this much remaining lifetime: 1d
     #[arg(long, value_name = "SPAN", value_parser = span)]
-    min_valid: Option<i64>,
+    min_valid: Option<Span>,
 }
 
 /// The outcome for one id.
@@ -129,7 +129,7 @@ impl SecretRef {
                     is_strict,
                     demand: Demand {
                         now: context.clock.now(),
-                        min_valid_ms: self.min_valid.unwrap_or(0),
+                        min_valid_ms: self.min_valid.unwrap_or_default().ms(),
                     },
                 };
                 let mut passed_over = Vec::new();

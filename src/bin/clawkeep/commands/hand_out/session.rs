@@ -10,7 +10,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
-use crate::record::json::rfc3339;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
@@ -171,7 +170,7 @@ impl ListSessions {
                     pin.session.clone(),
                     pin.provider.as_str().to_owned(),
                     pin.profile.as_str().to_owned(),
-                    local_minute(pin.pinned_at.0),
+                    local_minute(pin.pinned_at),
                 ];
                 cells.map(|cell| one_line(&cell))
             })
@@ -186,6 +185,6 @@ fn to_json(pin: &Pin) -> Value {
         "session": pin.session,
         "provider": pin.provider.as_str(),
         "profile": pin.profile.as_str(),
-        "pinnedAt": rfc3339(pin.pinned_at),
+        "pinnedAt": pin.pinned_at.rfc3339_millis(),
     })
 }

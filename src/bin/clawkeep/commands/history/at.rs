@@ -57,13 +57,13 @@ impl HistoryAt {
                 .map(|credential| to_json(credential, at, last))
                 .collect();
             return context.ui.json(
-                &json!({"verified": false, "at": shown::rfc3339(at), "credentials": credentials}),
+                &json!({"verified": false, "at": at.rfc3339_millis(), "credentials": credentials}),
             );
         }
         if found.is_empty() {
             context.ui.note(&format!(
                 "The record has no credential at {}.",
-                local_minute(at.0)
+                local_minute(at)
             ));
         }
         let rows: Vec<[String; 7]> = found
@@ -110,7 +110,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
     let state = match credential.cooldown_until {
         Some(until) => {
             let state = state(credential, at).replace("resting", "in cooldown");
-            format!("{state} until {}", local_minute(until.0))
+            format!("{state} until {}", local_minute(until))
         }
         None => state(credential, at).to_owned(),
     };
@@ -127,7 +127,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
             };
             format!(
                 "{} by {}{mark}",
-                local_minute(used.0),
+                local_minute(*used),
                 text::actor_name(doer)
             )
         }
@@ -137,8 +137,10 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
         name(&credential.profile),
         crate::terminal::text::one_line(credential.provider.as_deref().unwrap_or("-")),
         state,
-        local_minute(credential.since.0),
-        credential.expires.map_or("-".to_owned(), local_minute),
+        local_minute(credential.since),
+        credential
+            .expires
+            .map_or("-".to_owned(), |at| local_minute(UnixMs(at))),
         print.map_or("-".to_owned(), |print| print.to_string()),
         used,
     ]
@@ -150,7 +152,7 @@ fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool)
         &credential.profile,
         credential.provider.as_deref(),
         [
-            ("since", Some(json!(shown::rfc3339(credential.since)))),
+            ("since", Some(json!(credential.since.rfc3339_millis()))),
             ("token", shown::print(credential.token.as_deref())),
             ("expires", credential.expires.map(Value::from)),
             ("state", Some(json!(state(credential, at)))),
@@ -158,9 +160,9 @@ fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool)
                 "restsUntil",
                 credential
                     .cooldown_until
-                    .map(|until| json!(shown::rfc3339(until))),
+                    .map(|until| json!(until.rfc3339_millis())),
             ),
-            ("lastUsed", used.map(|(at, _)| json!(shown::rfc3339(*at)))),
+            ("lastUsed", used.map(|(at, _)| json!(at.rfc3339_millis()))),
             ("lastUsedBy", used.map(|(_, doer)| shown::doer_fields(doer))),
             ("lastUsedOfProvider", Some(json!(is_last(credential)))),
         ],

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use clawkeep::audit::{Event, Filter};
-use clawkeep::domain::UnixMs;
+use clawkeep::domain::Span;
 use clawkeep::vault::Vault;
 
 use crate::context::Context;
@@ -20,14 +20,14 @@ use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{csv, json, text};
 use crate::terminal::table::{Columns, fitting};
-use crate::terminal::text::{json_line, one_line};
+use crate::terminal::text::{json_line, local_second, local_short, one_line};
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;
 /// Rows that a table's columns are measured by. Those that follow are printed as they come.
 const MEASURED_ROWS: usize = 1000;
-/// What a chart covers unless `--since` says otherwise, in milliseconds: 7 days.
-const CHART_PERIOD: i64 = 7 * 86_400_000;
+/// What a chart covers unless `--since` says otherwise.
+const CHART_PERIOD: Span = Span::days(7);
 /// Columns of a chart that goes to no terminal.
 const CHART_WIDTH: usize = 80;
 /// A terminal narrower than this shows times without the year.
@@ -210,9 +210,7 @@ fn show_table(
 fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     let now = context.clock.now();
     let until = filter.until.unwrap_or(now);
-    let since = filter
-        .since
-        .unwrap_or(UnixMs(until.0.saturating_sub(CHART_PERIOD)));
+    let since = filter.since.unwrap_or(until - CHART_PERIOD);
     if since >= until {
         return Err(Failure::BadArgument(
             "the chart would cover no time: --since is not before its end, which is now".to_owned(),
@@ -291,9 +289,9 @@ impl Layout {
 
 fn cells(event: &Event, has_year: bool) -> [String; 5] {
     let when = if has_year {
-        text::local_second(event.at)
+        local_second(event.at)
     } else {
-        text::local_short(event.at)
+        local_short(event.at)
     };
     let (kind, subject) = (text::kind(event), text::subject(event));
     [

@@ -3,8 +3,7 @@
 
 use clap::Args;
 use clawkeep::audit::Refreshes;
-use clawkeep::domain::UnixMs;
-use clawkeep::health::remaining_short;
+use clawkeep::domain::{Span, UnixMs};
 use clawkeep::vault::Vault;
 
 use crate::context::Context;
@@ -51,7 +50,7 @@ impl HistoryRefreshes {
 }
 
 fn cells(refreshes: &Refreshes, now: UnixMs) -> [String; 6] {
-    let time = |at: Option<UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
+    let time = |at: Option<UnixMs>| at.map_or("-".to_owned(), local_minute);
     let lifetime = refreshes.mean_lifetime_ms;
     let is_over = refreshes.due.is_some_and(|due| due <= now);
     let due = format!(
@@ -63,7 +62,7 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [String; 6] {
         name(&refreshes.profile),
         refreshes.succeeded.to_string(),
         refreshes.failed.to_string(),
-        lifetime.map_or("-".to_owned(), |ms| remaining_short(UnixMs(ms).as_f64())),
+        lifetime.map_or("-".to_owned(), |ms| Span::from_ms(ms).short()),
         time(refreshes.last),
         due,
     ]

@@ -46,8 +46,7 @@ impl HistoryUses {
 
 fn cells(uses: &Uses) -> [String; 6] {
     let (first, last) = uses.span.unzip();
-    let time =
-        |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
+    let time = |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), local_minute);
     let mut by: Vec<(String, u64)> = Vec::new();
     for (doer, count) in &uses.by {
         let who = text::actor_name(doer);
@@ -87,6 +86,6 @@ fn failures(uses: &Uses) -> String {
         "{} ({}{})",
         uses.failed,
         why.unwrap_or_default(),
-        local_minute(last.at.0)
+        local_minute(last.at)
     )
 }

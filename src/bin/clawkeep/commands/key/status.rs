@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::json::{fields, rfc3339};
+use crate::record::json::fields;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line};
 
@@ -40,7 +40,7 @@ impl Status {
                 ("verified", Some(json!(false))),
                 ("vault", Some(json!(vault.id().to_string()))),
                 ("epoch", Some(json!(vault.epoch()))),
-                ("rotatedAt", rotated.map(|at| json!(rfc3339(at)))),
+                ("rotatedAt", rotated.map(|at| json!(at.rfc3339_millis()))),
                 ("slots", Some(json!(slots))),
             ]));
         }
@@ -51,14 +51,14 @@ impl Status {
                     slot.slot.to_string(),
                     one_line(&slot.kind),
                     slot.key_id.to_string(),
-                    local_minute(slot.created_at.0),
+                    local_minute(slot.created_at),
                     place(context, &vault, slot),
                 ]
             })
             .collect();
         let header = ["Slot", "Kind", "Key id", "Added", "Where"];
         let rotated = match rotated {
-            Some(at) => format!("rotated {}", local_minute(at.0)),
+            Some(at) => format!("rotated {}", local_minute(at)),
             None if vault.epoch() > 1 => "rotated before the record begins".to_owned(),
             None => "never rotated".to_owned(),
         };
@@ -84,7 +84,7 @@ pub(crate) fn as_json(context: &Context, vault: &Vault, slot: &SlotInfo) -> Valu
         ("slot", Some(json!(slot.slot))),
         ("kind", Some(json!(slot.kind))),
         ("keyId", Some(json!(slot.key_id.to_string()))),
-        ("addedAt", Some(json!(rfc3339(slot.created_at)))),
+        ("addedAt", Some(json!(slot.created_at.rfc3339_millis()))),
         ("where", Some(json!(place(context, vault, slot)))),
     ])
 }

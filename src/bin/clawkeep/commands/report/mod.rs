@@ -4,10 +4,10 @@ pub(crate) mod page;
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Days, Local, NaiveDate, TimeZone as _};
+use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
 use clawkeep::audit::{Filter, ProfileRef, Timeline};
-use clawkeep::domain::{CredentialType, Owner, UnixMs};
+use clawkeep::domain::{CredentialType, Owner, Span, UnixMs};
 use clawkeep::health::assess_plain;
 use clawkeep::vault::{StoredCredential, Vault};
 
@@ -21,7 +21,7 @@ use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning};
 
 /// What the page covers unless `--since` says otherwise, in milliseconds: 30 days.
-const PERIOD: TimeArg = TimeArg::Ago(30 * 86_400_000);
+const PERIOD: TimeArg = TimeArg::Ago(Span::days(30));
 /// Days that are counted one by one; a longer time is cut to the last of them in the uses a day.
 const DAYS_MAX: u64 = 400;
 
@@ -160,7 +160,7 @@ fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
 /// Uses per local day.
 fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure> {
     let day = |at: UnixMs| {
-        let at = DateTime::from_timestamp_millis(at.0).unwrap_or_default();
+        let at = at.utc().unwrap_or_default();
         at.with_timezone(&Local).date_naive()
     };
     let last = day(UnixMs(until.0.saturating_sub(1)));

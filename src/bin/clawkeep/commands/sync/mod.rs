@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use clap::Args;
 use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::domain::counted;
 use clawkeep::sync::{Loaded, LoginReport, Notice};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
@@ -132,15 +133,10 @@ impl Tally {
             report.needs_attention() && report.is_stored && !report.is_only_a_note()
         };
         let attention = loaded.logins.iter().filter(is_worth_it).count();
-        let noun = if changes.profiles == 1 {
-            "profile"
-        } else {
-            "profiles"
-        };
         self.text.push_str(&format!(
-            "{}: {} {noun}, {}\n",
+            "{}: {}, {}\n",
             shown_id(agent.name.as_str()),
-            changes.profiles,
+            counted(changes.profiles, "profile"),
             changes.words().unwrap_or_else(|| match attention {
                 0 => "up to date".to_owned(),
                 1 => "unchanged; 1 login of another program needs attention, see: clawkeep \

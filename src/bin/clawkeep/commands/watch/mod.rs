@@ -7,6 +7,7 @@ mod watcher;
 use std::sync::mpsc;
 
 use clap::Args;
+use clawkeep::domain::Span;
 use clawkeep::platform::exists;
 use clawkeep::vault::VaultError;
 
@@ -16,8 +17,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
 
-/// The longest time that logins are refreshed ahead, in milliseconds: 7 days.
-const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
+/// The longest time that logins are refreshed ahead.
+const AHEAD_MAX: Span = Span::days(7);
 
 /// Keep everything in sync in the background.
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(crate) struct Watch {
     once: bool,
     /// Refresh logins this long before they expire, or up to a quarter of that earlier
     #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
-    refresh_ahead: i64,
+    refresh_ahead: Span,
     /// Notify this target of problems: desktop, ntfy:URL, webhook:URL or command:PROGRAM, besides
     /// what [notify] in clawkeep.toml says; an address that is a secret belongs there
     #[arg(long, value_name = "WHERE")]
@@ -48,12 +49,12 @@ pub(crate) struct Watch {
     end_with_stdin: bool,
 }
 
-pub(crate) fn ahead(raw: &str) -> Result<i64, String> {
-    let ms = span(raw)?;
-    if ms > AHEAD_MAX_MS {
+pub(crate) fn ahead(raw: &str) -> Result<Span, String> {
+    let ahead = span(raw)?;
+    if ahead > AHEAD_MAX {
         return Err("at most 7d".to_owned());
     }
-    Ok(ms)
+    Ok(ahead)
 }
 
 impl Watch {
@@ -95,7 +96,8 @@ impl Watch {
             lock => lock?,
         };
         let (sender, wakes) = mpsc::channel();
-        let mut watcher = Watcher::new(context, lock, self.refresh_ahead, &self.notify, sender)?;
+        let mut watcher =
+            Watcher::new(context, lock, self.refresh_ahead.ms(), &self.notify, sender)?;
         let done = if self.once {
             watcher.once(&wakes)
         } else {

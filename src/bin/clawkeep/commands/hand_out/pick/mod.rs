@@ -7,10 +7,9 @@ use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
 use clawkeep::doctor::removed_elsewhere;
 use clawkeep::domain::{
-    Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
+    Credential, CredentialType, Owner, ProfileId, ProviderId, Section, Span, StoreDoc, UnixMs,
     WITH_PROJECT,
 };
-use clawkeep::health::remaining_short;
 use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose,
     unavailability, unusable,
@@ -42,7 +41,7 @@ pub(crate) struct SelectionArgs {
     session: Option<String>,
     /// Require at least this much remaining lifetime; refreshes first if needed: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
-    min_valid: Option<i64>,
+    min_valid: Option<Span>,
     /// The first choice or nothing, never another account
     /// [default: clawkeep.fallback in clawkeep.toml]
     #[arg(long)]
@@ -240,7 +239,7 @@ impl SelectionArgs {
 
     /// The remaining lifetime that a refreshable login must have, in milliseconds.
     fn least_ms(&self) -> i64 {
-        self.min_valid.unwrap_or(0).max(DUE_BELOW_MS)
+        self.min_valid.unwrap_or_default().ms().max(DUE_BELOW_MS)
     }
 
     /// Whether a login must be refreshed before it is handed out, and no refresh was tried yet.
@@ -267,7 +266,7 @@ impl SelectionArgs {
         } = *choosing;
         let demand = Demand {
             now,
-            min_valid_ms: self.min_valid.unwrap_or(0),
+            min_valid_ms: self.min_valid.unwrap_or_default().ms(),
         };
         let refuse = |id: &ProfileId| {
             let credential = doc.credential(id.as_str());
@@ -376,8 +375,7 @@ impl Picked {
     /// Describes the credential in use, for `--verbose`.
     fn described(&self, now: UnixMs) -> String {
         let ends = self.expires.map_or_else(String::new, |ends| {
-            let left = UnixMs(ends.saturating_sub(now.0)).as_f64();
-            format!(", expires in {}", remaining_short(left))
+            format!(", expires in {}", (UnixMs(ends) - now).short())
         });
         let id = shown_id(self.id.as_str());
         format!("Using {id} ({}{ends}).", self.kind.as_str())

@@ -1,12 +1,12 @@
 //! The state of the credentials: a few numbers and a table, worst first.
 
-use clawkeep::domain::UnixMs;
+use clawkeep::domain::{UnixMs, plural};
 use clawkeep::health::Status;
 use maud::{Markup, html};
 
 use super::facts::{HealthRow, Page, VAULT};
 use super::table::{Column, table};
-use super::text::{counted, lasting, none, number, outside, shown_name, when_from};
+use super::text::{counted, none, number, outside, shown_name, when_from};
 use crate::terminal::text::local_minute;
 
 /// The rows, worst first; among equals, the one that expires first.
@@ -79,7 +79,7 @@ pub(super) fn summary(page: &Page) -> Markup {
                 }
                 li.failures data-zero[failures == 0] {
                     strong { (number(failures)) } " "
-                    span { @if failures == 1 { "failure" } @else { "failures" } " in this time" }
+                    span { (plural(failures, "failure")) " in this time" }
                 }
             }
         }
@@ -165,9 +165,9 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
     html! {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
         @if let Some(until) = row.cooldown_until.filter(|_| is_in_cooldown(row, now)) {
-            span.state.in_cooldown title={ "until " (local_minute(until.0)) } {
+            span.state.in_cooldown title={ "until " (local_minute(until)) } {
                 span aria-hidden="true" { "‖" } " in cooldown, "
-                    (lasting(until.0.saturating_sub(now.0))) " left"
+                    ((until - now).short()) " left"
             }
         }
     }

@@ -7,7 +7,7 @@ use clawkeep::domain::UnixMs;
 use maud::{Markup, html};
 
 use super::scale::Scale;
-use super::text::{counted, lasting, percent, plain_name, shown_name};
+use super::text::{counted, percent, plain_name, shown_name};
 use crate::terminal::text::local_minute;
 
 /// A gap is drawn at least so wide, three pixels of a thousand, unless it took more than half of
@@ -274,8 +274,8 @@ fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
             rect.gap-hover x=(percent(left)) y="14" width=(percent((right - left).max(GAP_MIN)))
                 height="12" {
                 title {
-                    "not valid from " (local_minute(from.0)) " to " (local_minute(until.0))
-                    " (" (lasting(until.0.saturating_sub(from.0))) ")"
+                    "not valid from " (local_minute(*from)) " to " (local_minute(*until))
+                    " (" ((*until - *from).short()) ")"
                 }
             }
         }

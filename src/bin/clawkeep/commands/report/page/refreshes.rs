@@ -1,12 +1,12 @@
 //! The section of refreshes: how many succeeded, how long a token lasted, what is due.
 
 use clawkeep::audit::Refreshes;
-use clawkeep::domain::UnixMs;
+use clawkeep::domain::{Span, UnixMs};
 use maud::{Markup, html};
 
 use super::facts::Page;
 use super::table::{Column, table};
-use super::text::{bar, counted, lasting, none, number, rate, share, shown_name, when, when_from};
+use super::text::{bar, counted, none, number, rate, share, shown_name, when, when_from};
 
 /// The section with the refreshes.
 pub(super) fn section(page: &Page) -> Markup {
@@ -64,7 +64,7 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [Markup; 6] {
         failed,
         refreshes
             .mean_lifetime_ms
-            .map_or_else(none, |ms| html! { (lasting(ms)) }),
+            .map_or_else(none, |ms| html! { (Span::from_ms(ms).short()) }),
         refreshes.last.map_or_else(none, |at| when_from(at, now)),
         refreshes.due.map_or_else(none, |at| due(at, now)),
     ]

@@ -1,6 +1,6 @@
 //! The time that the lanes show, and where an instant is along it.
 
-use chrono::{DateTime, Local};
+use chrono::Local;
 use clawkeep::domain::UnixMs;
 
 use super::facts::Page;
@@ -52,8 +52,7 @@ impl Scale {
 
 /// `Nov 24 06:00 – 12:00`, each part's.
 pub(crate) fn part_names(bounds: &[UnixMs]) -> Vec<String> {
-    let local =
-        |at: UnixMs| DateTime::from_timestamp_millis(at.0).map(|at| at.with_timezone(&Local));
+    let local = |at: UnixMs| at.utc().map(|at| at.with_timezone(&Local));
     let name = |ends: &[UnixMs]| match (
         ends.first().copied().and_then(local),
         ends.last().copied().and_then(local),

@@ -1,9 +1,8 @@
 //! Words, numbers and times of the page. What comes from outside passes through here.
 
-use chrono::{DateTime, Local, SecondsFormat, Utc};
+use chrono::Local;
 use clawkeep::audit::ProfileRef;
-use clawkeep::domain::UnixMs;
-use clawkeep::health::remaining_short;
+use clawkeep::domain::{Span, UnixMs, plural};
 use maud::{Markup, html};
 
 use crate::record::names::{cut_middle, name};
@@ -37,9 +36,7 @@ pub(super) fn shown_name(whose: &ProfileRef) -> Markup {
 
 /// A time to the minute, in the reader's zone.
 pub(super) fn when(at: UnixMs) -> Markup {
-    let machine = DateTime::<Utc>::from_timestamp_millis(at.0)
-        .map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
-    html! { time datetime=[machine] { (local_minute(at.0)) } }
+    html! { time datetime=[at.utc().map(|_| at.rfc3339())] { (local_minute(at)) } }
 }
 
 /// A time, and how far it is from now.
@@ -49,20 +46,11 @@ pub(super) fn when_from(at: UnixMs, now: UnixMs) -> Markup {
 
 /// `in 3h`, `5d ago`, `now` within a minute.
 pub(super) fn far(at: UnixMs, now: UnixMs) -> String {
-    let ahead = at.0.saturating_sub(now.0);
-    let apart = remaining_short(UnixMs(ahead.saturating_abs()).as_f64());
-    if ahead.saturating_abs() < 60_000 {
-        "now".to_owned()
-    } else if ahead > 0 {
-        format!("in {apart}")
-    } else {
-        format!("{apart} ago")
+    let ahead = at - now;
+    if ahead.abs() < Span::minutes(1) {
+        return "now".to_owned();
     }
-}
-
-/// A duration in short form.
-pub(super) fn lasting(ms: i64) -> String {
-    remaining_short(UnixMs(ms).as_f64())
+    ahead.from_now()
 }
 
 /// The cell for a missing value.
@@ -83,14 +71,9 @@ pub(super) fn number(count: u64) -> String {
     out
 }
 
-/// `1 use`, `2 uses`, `2 refreshes`.
-pub(super) fn counted(count: u64, word: &str) -> String {
-    let plural = match word {
-        _ if count == 1 => "",
-        "refresh" => "es",
-        _ => "s",
-    };
-    format!("{} {word}{plural}", number(count))
+/// A count of things, its thousands apart: `1 use`, `2,000 uses`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{} {}", number(count), plural(count, noun))
 }
 
 /// A part of a whole in hundredths of a per cent, 0 to 10,000.
@@ -133,7 +116,7 @@ pub(super) fn bar(hundredths: u32, class: &str) -> Markup {
 /// have changed since.
 pub(super) fn zone(since: UnixMs, now: UnixMs) -> String {
     let offset = |at: UnixMs| {
-        DateTime::from_timestamp_millis(at.0)
+        at.utc()
             .map(|at| format!("UTC{}", at.with_timezone(&Local).format("%:z")))
     };
     match (offset(since), offset(now)) {

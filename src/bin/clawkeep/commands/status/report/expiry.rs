@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use clawkeep::domain::{Credential, CredentialType, ExpiryFault, Owner, UnixMs};
-use clawkeep::health::{Health, WARN_AFTER_MS, assess, assess_provider, remaining_short};
+use clawkeep::domain::{Credential, CredentialType, ExpiryFault, Owner, Span, UnixMs};
+use clawkeep::health::{Health, WARN_AFTER_MS, assess, assess_provider};
 use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::Value;
@@ -115,7 +115,7 @@ impl ProfileExpiry {
         };
         self.login = (report.state != LoginState::Usable).then(|| report.state.as_str());
         self.login_expires = report.login_expires;
-        self.is_refreshed = report.is_refreshable_for(WARN_AFTER_MS, now);
+        self.is_refreshed = report.is_refreshable_for(Span::from_ms(WARN_AFTER_MS), now);
         self.is_logged_out = report.is_logged_out() && !report.is_kept;
         let kept = if report.is_kept { ", kept" } else { "" };
         let state = match &report.state {
@@ -137,12 +137,9 @@ impl ProfileExpiry {
         self.marks
             .extend(state.map(|state| format!("{state}{kept}")));
         if let Some(expires) = report.login_expires {
-            let left = UnixMs(expires.0.saturating_sub(now.0));
-            self.is_login_expiring = left.0 <= WARN_AFTER_MS;
-            self.marks.push(match left.0 {
-                1.. => format!("login expires in {}", remaining_short(left.as_f64())),
-                _ => format!("login expired {} ago", remaining_short(-left.as_f64())),
-            });
+            let left = expires - now;
+            self.is_login_expiring = left.ms() <= WARN_AFTER_MS;
+            self.marks.push(format!("login {}", left.expiry()));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use clawkeep::health::{Status, remaining_short};
+use clawkeep::domain::Span;
+use clawkeep::health::Status;
 use clawkeep::vault::GrantState;
 use serde_json::Value;
 
@@ -151,8 +152,8 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
     let health = &profile.health;
     let left = || {
         health
-            .remaining_ms
-            .map_or_else(|| "unknown".to_owned(), remaining_short)
+            .left()
+            .map_or_else(|| "unknown".to_owned(), Span::short)
     };
     // The reference tells an end that makes no sense (below 0, a text) from none (absent, 0,
     // empty).
@@ -164,8 +165,7 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
         _ if profile.expiry_fault.is_some() => " expires unknown".to_owned(),
         _ if health.status == Status::Static => String::new(),
         _ if profile.says_when_expired && health.status == Status::Expired => {
-            let left = health.remaining_ms.unwrap_or_default();
-            format!(" {} ago", remaining_short(-left))
+            format!(" {}", health.left().unwrap_or_default().from_now())
         }
         true => format!(" expires in {}", left()),
         false => " expires unknown".to_owned(),

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
-use chrono::{DateTime, Local};
 use clawkeep::platform::{Clock, start_thread};
 
 use crate::failure::Failure;
 use crate::terminal::notices::is_of_a_source;
-use crate::terminal::text::one_line;
+use crate::terminal::text::{local_second, one_line};
 use crate::terminal::ui::Loudness;
 
 /// How many lines may wait to be read; more are counted and dropped. A stalled reader must not
@@ -214,8 +213,7 @@ impl Log {
         if is_journal {
             return format!("<{}>{text}", level as u8);
         }
-        let now = DateTime::from_timestamp_millis(self.clock.now().0).unwrap_or_default();
-        let now = now.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+        let now = local_second(self.clock.now());
         match level {
             Level::Info => format!("{now} {text}"),
             // Notices begin with their severity.

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Fingerprint};
+use clawkeep::domain::{AgentName, Fingerprint, Span};
 use clawkeep::platform::{FileLock, Follower, Stamp, Touch};
 use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
@@ -333,15 +333,13 @@ impl<'c> Watcher<'c> {
         let agent = shown_id(job.agent.name.as_str());
         let key = format!("refresh {agent} {}", job.id);
         let (now, instant) = (self.context.clock.now(), Instant::now());
-        let words = clawkeep::health::remaining_short;
         match outcome {
             Outcome::Lasts(ms, grant, is_ours) => {
                 self.schedule.note(grant, Attempt::ValidFor(ms), instant);
                 self.log.forget_retry(&key);
                 if is_ours {
                     let id = shown_id(job.id.as_str());
-                    let left = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-                    let left = words(left.as_secs_f64() * 1000.0);
+                    let left = Span::from_ms(ms).short();
                     self.log
                         .event(&format!("{agent}: {id} was refreshed; expires in {left}"));
                 }
@@ -355,7 +353,7 @@ impl<'c> Watcher<'c> {
                 if is_hopeless(&why) {
                     text.push_str(&format!(" {next}"));
                 } else {
-                    let pause = words(pause.as_secs_f64() * 1000.0);
+                    let pause = Span::from_f64(pause.as_secs_f64() * 1000.0).short();
                     text.push_str(&format!(" It is tried again in {pause}."));
                 }
                 self.log.warn_of_retry(&key, &text);

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, StoreDoc, UnixMs};
-use clawkeep::health::remaining_short;
+use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, Span, StoreDoc, UnixMs};
 use clawkeep::sync::watch::{Schedule, next_transition};
 use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode};
 use clawkeep::vault::UnlockedVault;
@@ -238,14 +237,11 @@ fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
     let words = changes.words()?;
     let ends = changes.changed.iter().filter_map(|id| {
         let expiry = loaded.doc.credential(id)?.expiry()?;
-        Some(expiry.ms() - context.clock.now().as_f64())
+        Some(Span::from_f64(expiry.ms() - context.clock.now().as_f64()))
     });
     let ends = ends
-        .min_by(f64::total_cmp)
-        .map_or_else(String::new, |left| match left {
-            left if left > 0.0 => format!("; expires in {}", remaining_short(left)),
-            over => format!("; expired {} ago", remaining_short(-over)),
-        });
+        .min()
+        .map_or_else(String::new, |left| format!("; {}", left.expiry()));
     Some(format!("{words}{ends}"))
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
+use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc, counted};
 use clawkeep::platform::Stamp;
 use clawkeep::sync::{LoginReport, NotRefreshed};
 
@@ -113,18 +113,14 @@ pub(crate) struct Due {
 
 /// The status line for the service manager.
 pub(crate) fn status(report: &PassReport) -> String {
-    let count = |count: usize, noun: &str| {
-        let plural = if count == 1 { "" } else { "s" };
-        format!("{count} {noun}{plural}")
-    };
     let credentials = report
         .agents
         .iter()
         .map(|(_, doc)| doc.credentials().count());
     let mut status = format!(
         "{}, {}",
-        count(report.agents.len(), "agent"),
-        count(credentials.sum(), "credential")
+        counted(report.agents.len(), "agent"),
+        counted(credentials.sum::<usize>(), "credential")
     );
     if !report.failures.is_empty() {
         status.push_str(&format!("; {} failing", report.failures.len()));
