@@ -14,8 +14,8 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
 use crate::doctor::{how_to_log_in, how_to_refresh, is_short_lived, of_agent, shell_word};
 use crate::domain::{
-    AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
-    ProviderId, StoreDoc, UnixMs,
+    AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Endpoint, Fingerprint, Owner,
+    ProfileId, ProviderId, StoreDoc, UnixMs,
 };
 use crate::health::{Status, assess};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -352,9 +352,10 @@ impl AgentSurvey<'_> {
             GrantStatus::Refreshable(_)
                 if status.refresher == Refresher::Elsewhere(Owner::CodexCli) =>
             {
-                "Start `codex` on this host, which refreshes it. If that does not help, run \
-                 `codex login` there."
-                    .to_owned()
+                format!(
+                    "Start `codex` on this host, which refreshes it. If that does not help, run \
+                     `{CODEX_LOGIN}` there."
+                )
             }
             GrantStatus::Refreshable(_) => match self.borrowed(id) {
                 Ok(Some(from)) => from.how_to_refresh(),

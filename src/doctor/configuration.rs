@@ -130,7 +130,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
             &profile.provider,
             profile.mode.unwrap_or(CredentialType::Token),
         ),
-        _ => login_again(Owner::of(id)).to_owned(),
+        _ => login_again(Owner::of(id)),
     };
     let fix = keeper.map_or_else(store_anew, restore);
     let config_shown = shell_path(evidence.layout, config);

@@ -8,7 +8,7 @@ use super::words::{shell_path, shell_word};
 use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
-use crate::domain::AgentName;
+use crate::domain::{AgentName, MOVE_COMMAND};
 use crate::platform::{Storage, canonicalize, exists};
 use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
 
@@ -240,6 +240,14 @@ fn extra_key_files(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Findi
         let is_free = is_in_use && !exists(&usual);
         let advice = if !is_free || dirs.iter().any(|dir| usual.starts_with(dir)) {
             "Move it out of there, and name it with CLAWKEEP_KEY_FILE.".to_owned()
+        } else if cfg!(windows) {
+            format!(
+                "Make the directory {}, if it is missing. Then: {MOVE_COMMAND} {} {}. Then remove \
+                 the variable CLAWKEEP_KEY_FILE.",
+                shell_path(layout, &layout.key_file_dir()),
+                shell_path(layout, &file),
+                shell_path(layout, &usual)
+            )
         } else {
             format!(
                 "mkdir -p -m 700 {} && mv -n {} {}  # and unset CLAWKEEP_KEY_FILE",

@@ -32,14 +32,14 @@ pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use jwt::{jwt_claims, jwt_expiry};
-pub use owner::{CLAUDE_CLI, CODEX_CLI, Owner};
+pub use owner::{CLAUDE_CLI, CLAUDE_LOGIN, CODEX_CLI, CODEX_LOGIN, Owner};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
 };
 pub use shell::{
-    REMOVE_COMMAND, always_shell_quoted, of_agent, shell_quoted, shell_quoted_path,
-    shell_short_path, shell_shown_path,
+    LIST_COMMAND, MOVE_COMMAND, REMOVE_COMMAND, always_shell_quoted, move_aside_command, of_agent,
+    shell_quoted, shell_quoted_path, shell_short_path, shell_shown_path,
 };
 pub use span::Span;
 pub(crate) use store::same_json;

@@ -6,6 +6,12 @@ pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
 /// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 
+/// The command that logs in to Claude Code. Unlike `claude setup-token`, it stores the login.
+pub const CLAUDE_LOGIN: &str = "claude auth login";
+
+/// The command that logs in to Codex CLI. It writes the file that is read here.
+pub const CODEX_LOGIN: &str = "codex login";
+
 /// The program that may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -102,6 +108,16 @@ impl Owner {
             Self::GeminiCli => Some("gemini"),
             Self::QwenCode => Some("qwen"),
             Self::Vault | Self::OtherProgram => None,
+        }
+    }
+
+    /// The command that logs in to the program, where a login of it is mirrored.
+    #[must_use]
+    pub fn login_command(self) -> Option<&'static str> {
+        match self {
+            Self::ClaudeCode => Some(CLAUDE_LOGIN),
+            Self::CodexCli => Some(CODEX_LOGIN),
+            _ => None,
         }
     }
 

@@ -18,6 +18,18 @@ use super::AgentName;
 
 /// The command that removes a file.
 pub const REMOVE_COMMAND: &str = if cfg!(windows) { "del" } else { "rm" };
+/// The command that lists a directory.
+pub const LIST_COMMAND: &str = if cfg!(windows) { "dir" } else { "ls -l" };
+/// The command that moves a file.
+pub const MOVE_COMMAND: &str = if cfg!(windows) { "move" } else { "mv" };
+
+/// Returns the command that adds an extension to the name of a file.
+#[must_use]
+pub fn move_aside_command(path: &Path, extension: &str) -> String {
+    let (from, to) = (path, path.with_added_extension(extension));
+    let (from, to) = (shell_shown_path(from), shell_shown_path(&to));
+    format!("{MOVE_COMMAND} {from} {to}")
+}
 
 /// Returns a word as a shell takes it, in quotes where it needs them.
 #[must_use]

@@ -15,8 +15,8 @@ use serde_json::Value;
 pub use self::join::Imported;
 use self::join::{join, planned};
 use crate::domain::{
-    Borrowed, CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Owner, SecretJson, Section,
-    StoreDoc, UnixMs,
+    Borrowed, CLAUDE_CLI, CODEX_CLI, CODEX_LOGIN, Credential, CredentialType, Owner, SecretJson,
+    Section, StoreDoc, UnixMs,
 };
 use crate::export::{FormatFault, parse};
 use crate::sources::legacy::LegacyEntry;
@@ -55,8 +55,9 @@ pub enum ImportFault {
 fn logged_out(why: LoggedOut) -> String {
     match why {
         LoggedOut::NoRefreshToken => {
-            "it holds no login: its refresh token is empty; log in again with: codex login"
-                .to_owned()
+            format!(
+                "it holds no login: its refresh token is empty; log in again with: {CODEX_LOGIN}"
+            )
         }
         LoggedOut::NoAccessToken => {
             "it holds no login: its access token is empty, so its program is logged out".to_owned()

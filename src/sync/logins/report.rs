@@ -4,7 +4,7 @@
 //! ([`crate::sync::logins::decide`]). Commands, `doctor`, `watch` and alerts only show it.
 
 use crate::domain::{
-    AgentName, CLAUDE_CLI, ExpiryFault, Owner, Span, UnixMs, of_agent, shell_quoted,
+    AgentName, CLAUDE_CLI, CLAUDE_LOGIN, ExpiryFault, Owner, Span, UnixMs, of_agent, shell_quoted,
 };
 use crate::sources::{KeychainFault, SourceFault};
 
@@ -279,11 +279,10 @@ impl LoginReport {
                 "Import the key: clawkeep import{agent} {}",
                 shell_quoted(place)
             ),
-            LoginState::InKeyring => {
+            LoginState::InKeyring => format!(
                 "Let Codex write its file: set cli_auth_credentials_store = \"file\" in its \
-                 config.toml, then run: codex login"
-                    .to_owned()
-            }
+                 config.toml, then run: {log_in}"
+            ),
             LoginState::NoRefreshToken => format!("Log in again: {log_in}"),
             LoginState::NoLogin => format!("Log in: {log_in}"),
         }
@@ -330,10 +329,7 @@ pub const START_CLAUDE: &str = "Start `claude` once on this host, which refreshe
 /// The command with which a person logs in to the program that a profile mirrors.
 #[must_use]
 pub fn log_in(profile: &str) -> &'static str {
-    match Owner::of(profile) {
-        Owner::CodexCli => "codex login",
-        _ => "claude auth login",
-    }
+    Owner::of(profile).login_command().unwrap_or(CLAUDE_LOGIN)
 }
 
 fn variable(profile: &str) -> &'static str {

@@ -8,7 +8,7 @@ use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside,
+    Borrowed, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside,
     owner_by_path, path_text,
 };
 use clawkeep::export::STORE_LIMIT;
@@ -335,9 +335,10 @@ fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
                  config.toml says",
                 path.display()
             ),
-            next: "Set cli_auth_credentials_store = \"file\" there and run codex login; or log in \
-                here: clawkeep models auth login --provider openai-codex"
-                .to_owned(),
+            next: format!(
+                "Set cli_auth_credentials_store = \"file\" there and run {CODEX_LOGIN}; or log in \
+                 here: clawkeep models auth login --provider openai-codex"
+            ),
         },
         false => Failure::Refused {
             what: format!("there is no file {}", path.display()),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
+use clawkeep::domain::LIST_COMMAND;
 use clawkeep::platform::{
     CREDENTIALS_VARIABLE, FileMask, canonicalize, program_names, withhold_key_variables,
 };
@@ -112,7 +113,7 @@ fn not_run(program: &Path, error: &std::io::Error) -> Failure {
     Failure::Refused {
         what: format!("cannot run {}: {error}", program.display()),
         next: format!(
-            "Make that file a program of yours that runs, or remove it: ls -l {}",
+            "Make that file a program of yours that runs, or remove it: {LIST_COMMAND} {}",
             program.display()
         ),
     }

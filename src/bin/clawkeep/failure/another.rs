@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clawkeep::domain::shell_shown_path;
+use clawkeep::domain::{move_aside_command, shell_shown_path};
 use clawkeep::platform::{Refusal, Trust};
 
 /// The options that name a file or directory.
@@ -34,12 +34,7 @@ const VARIABLES: [&str; 10] = [
 /// A sentence on clearing `path`: move the file, or name another one.
 pub(super) fn move_away(path: &Path) -> String {
     match Trust::current().may_suggest_moving(path) {
-        true if cfg!(windows) => format!(
-            "Move it away: move {} {}",
-            shell_shown_path(path),
-            shell_shown_path(&path.with_added_extension("aside"))
-        ),
-        true => format!("Move it away: mv {0} {0}.aside", shell_shown_path(path)),
+        true => format!("Move it away: {}", move_aside_command(path, "aside")),
         false => name_another(path),
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
-use clawkeep::domain::{escaped, shell_shown_path};
+use clawkeep::domain::{escaped, move_aside_command, shell_shown_path};
 use clawkeep::platform::{Cause, FileError, LockError, Refusal};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
@@ -331,8 +331,8 @@ impl Failure {
             ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(
-                    "Fix the file, or move it away to start without it: mv {0} {0}.damaged",
-                    shell_shown_path(path)
+                    "Fix the file, or move it away to start without it: {}",
+                    move_aside_command(path, "damaged")
                 )
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {

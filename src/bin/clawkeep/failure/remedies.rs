@@ -154,6 +154,10 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
         } if matches!(**cause, Cause::Attribute { .. }) => {
             format!("Reading works here. {}", remedy_of(cause))
         }
+        ReadOnlyReason::Permission { path: place, .. } if cfg!(windows) => format!(
+            "Reading works here. To write, run the command as the user who may: icacls {}. {copy}",
+            shell_shown_path(place)
+        ),
         ReadOnlyReason::Permission { path: place, .. } => format!(
             "Reading works here. To write, run the command as the user who may: ls -ld {} {}. \
              {copy}",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clawkeep::config::AgentRef;
 use clawkeep::doctor::shell_word;
-use clawkeep::domain::{Borrowed, Credential, Owner, ProfileId, StoreDoc};
+use clawkeep::domain::{Borrowed, CODEX_LOGIN, Credential, Owner, ProfileId, StoreDoc};
 use clawkeep::sync::Loaded;
 use clawkeep::vault::UnlockedVault;
 
@@ -112,7 +112,7 @@ pub(crate) fn check_not_borrowed(
         Owner::ClaudeCode if from.is_none() => {
             "Refresh that login with: claude setup-token".to_owned()
         }
-        Owner::CodexCli if from.is_none() => "Refresh that login with: codex login".to_owned(),
+        Owner::CodexCli if from.is_none() => format!("Refresh that login with: {CODEX_LOGIN}"),
         _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
     };
     Err(Failure::Refused {

@@ -186,7 +186,7 @@ pub(crate) fn fix(
             _ => "Run the command again in a while.".to_owned(),
         },
         NotRefreshed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
-            login_again(*owner).to_owned()
+            login_again(*owner)
         }
         NotRefreshed::Borrowed(owner) => match owner.command() {
             Some(command) => format!(
