@@ -256,7 +256,10 @@ impl Layout {
                 let rows: Vec<[String; 5]> =
                     events.iter().map(|event| cells(event, has_year)).collect();
                 let columns = Columns::of(Self::HEADER, &rows, width);
-                Self::Columns { columns, has_year }
+                match width.filter(|_| !columns.have_room) {
+                    Some(width) => Self::Stacked { width },
+                    None => Self::Columns { columns, has_year },
+                }
             }
         }
     }
