@@ -1,7 +1,9 @@
 //! How a profile is named in a chart and on a page.
 
 use clawkeep::audit::ProfileRef;
+use unicode_width::UnicodeWidthStr as _;
 
+use crate::terminal::table::first_columns;
 use crate::terminal::text::one_line;
 
 /// A profile under the name that `history` gives it: the agent in front unless it is the main one.
@@ -14,18 +16,16 @@ pub(crate) fn name(whose: &ProfileRef) -> String {
     }
 }
 
-/// A text of at most so many characters. The middle goes: ids tend to differ at their ends.
+/// A text of at most so many columns. The middle goes: ids tend to differ at their ends.
 pub(crate) fn cut_middle(text: &str, most: usize, mark: char) -> String {
-    let count = text.chars().count();
-    if count <= most {
+    if text.width() <= most {
         return text.to_owned();
     }
     let kept = most.saturating_sub(1);
-    let tail = kept / 2;
-    let head = text.chars().take(kept - tail);
-    let tail = text.chars().skip(count - tail);
+    let head = first_columns(text.chars(), kept - kept / 2);
+    let tail: Vec<char> = first_columns(text.chars().rev(), kept / 2).collect();
     let mark = std::iter::once(mark).take(most);
-    head.chain(mark).chain(tail).collect()
+    head.chain(mark).chain(tail.into_iter().rev()).collect()
 }
 
 #[cfg(test)]
@@ -49,5 +49,6 @@ mod tests {
         assert_eq!(cut_middle("abcdefg", 6, '…'), "abc…fg");
         assert_eq!(cut_middle("abcdefg", 1, '…'), "…");
         assert_eq!(cut_middle("abcdefg", 0, '…'), "");
+        assert_eq!(cut_middle("漢字漢字", 6, '…'), "漢…字");
     }
 }

@@ -12,7 +12,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::colour::is_dumb_terminal;
+use super::table::first_columns;
 use super::text::one_line;
 
 /// The time before a line is shown.
@@ -147,8 +150,8 @@ impl Line {
         }
         let time = format!(" … {} s", since.as_secs());
         // A line that is as long as the terminal is wide may wrap, and would not be cleared whole.
-        let room = columns().saturating_sub(time.chars().count() + 1);
-        let what: String = what.chars().take(room).collect();
+        let room = columns().saturating_sub(time.width() + 1);
+        let what: String = first_columns(what.chars(), room).collect();
         let mut out = io::stderr().lock();
         let _ = write!(out, "\r{what}{time}\x1b[K"); // stderr may be closed
         let _ = out.flush();

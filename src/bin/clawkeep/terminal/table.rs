@@ -1,13 +1,35 @@
-//! Rows of text under a header, for people.
+//! Rows of text under a header, for people. Text is measured in columns of the terminal, of which
+//! a wide character takes two and a combining one none.
 
-/// Characters of a cell that are shown, but for the last of a row: ids can be of any length.
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Columns of a cell that are shown, but for the last of a row: an id of a file can be of any
+/// length.
 const CELL_MAX: usize = 64;
 /// Blanks between columns.
 const GAP: usize = 2;
-/// To this many characters, at least, a column is narrowed to fit the terminal.
+/// To this width, at least, a column is narrowed to fit the terminal.
 const NARROWEST: usize = 8;
-/// This many characters, at least, the last column has; else it is left out with what does not fit.
+/// This width, at least, the last column has.
 const LAST: usize = 12;
+/// On a terminal narrower than this, a table whose columns do not fit is printed one cell per line.
+const NARROW: usize = 60;
+/// Headers of ids and times: a part of one is of no use, so no terminal is too narrow for them.
+const WHOLE: [&str; 13] = [
+    "Added",
+    "Ends",
+    "EXPIRES",
+    "FIRST",
+    "Key id",
+    "LAST",
+    "LAST USED",
+    "PROFILE",
+    "PROVIDER",
+    "Replaced",
+    "SESSION",
+    "SINCE",
+    "TIME",
+];
 
 /// A table, fitted to the terminal's width where there is one; nothing without rows. Cells are
 /// lines: what comes from outside has gone through [`crate::terminal::text::one_line`].
@@ -20,7 +42,9 @@ pub(crate) fn table<const N: usize>(
         return String::new();
     }
     let columns = Columns::of(header, rows, width);
-    if let Some(width) = width.filter(|width| *width < NARROW && N > 3 && !columns.fit()) {
+    let is_narrow = |width: &usize| *width < NARROW && N > 3 && !columns.fit();
+    let is_stacked = |width: &usize| !columns.have_room || is_narrow(width);
+    if let Some(width) = width.filter(is_stacked) {
         return rows.iter().map(|row| stacked(header, row, width)).collect();
     }
     let rows = rows.iter().map(|row| columns.line(row));
@@ -35,46 +59,52 @@ fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -
             0 => cell.clone(),
             _ => format!("  {}: {cell}", name.to_lowercase()),
         };
+        let is_whole = place < N - 1 && WHOLE.contains(name);
+        let width = if is_whole { width.max(CELL_MAX) } else { width };
         out.push_str(fitting(&line, Some(width)).trim_end());
         out.push('\n');
     }
     out
 }
 
-/// On a terminal narrower than this, a table whose columns do not fit is printed one cell per line.
-const NARROW: usize = 60;
-
 /// How wide the columns of a table are.
 pub(crate) struct Columns<const N: usize> {
+    /// Which have ids or times.
+    is_whole: [bool; N],
     widths: [usize; N],
     /// As wide as they would be with room.
     needed: [usize; N],
     /// Columns of the terminal.
     terminal: Option<usize>,
+    /// Whether the terminal has room for them without cutting ids and times.
+    pub(crate) have_room: bool,
 }
 
 impl<const N: usize> Columns<N> {
     /// As wide as a header and some rows need, and as the terminal lets them be.
     pub(crate) fn of(header: [&str; N], rows: &[[String; N]], terminal: Option<usize>) -> Self {
-        let mut widths = header.map(chars);
+        let is_whole = header.map(|name| WHOLE.contains(&name));
+        let mut widths = header.map(str::width);
         let last = N.saturating_sub(1);
         for row in rows {
             for (place, (width, cell)) in widths.iter_mut().zip(row).enumerate() {
                 let shown = if place == last {
-                    chars(cell)
+                    cell.width()
                 } else {
-                    chars(cell).min(CELL_MAX)
+                    cell.width().min(CELL_MAX)
                 };
                 *width = shown.max(*width);
             }
         }
         let mut columns = Self {
+            is_whole,
             widths,
             needed: widths,
             terminal,
+            have_room: true,
         };
         if let Some(terminal) = terminal {
-            columns.narrow(terminal);
+            columns.have_room = columns.narrow(terminal);
         }
         columns
     }
@@ -86,20 +116,22 @@ impl<const N: usize> Columns<N> {
             .is_none_or(|terminal| needed <= terminal + GAP)
     }
 
-    /// Takes from the widest column, one character after the other, until there is room for the
-    /// last.
-    fn narrow(&mut self, terminal: usize) {
+    /// Takes from the widest column that may be cut, one after the other, until there is room for
+    /// the last. Returns whether there is.
+    fn narrow(&mut self, terminal: usize) -> bool {
         let Some((last, others)) = self.widths.split_last_mut() else {
-            return;
+            return true;
         };
         let for_last = (*last).min(LAST);
         while others.iter().map(|width| width + GAP).sum::<usize>() + for_last > terminal {
-            let widest = others.iter_mut().max_by_key(|width| **width);
-            match widest.filter(|width| **width > NARROWEST) {
-                Some(width) => *width -= 1,
-                None => return,
+            let cut = others.iter_mut().zip(self.is_whole);
+            let cut = cut.filter(|(width, is_whole)| !is_whole && **width > NARROWEST);
+            match cut.max_by_key(|(width, _)| **width) {
+                Some((width, _)) => *width -= 1,
+                None => return false,
             }
         }
+        true
     }
 
     /// A row as a line.
@@ -112,14 +144,9 @@ impl<const N: usize> Columns<N> {
                 line.push_str(cell);
                 continue;
             }
-            let cut = if self.terminal.is_some() {
-                width
-            } else {
-                CELL_MAX
-            };
-            let cell = fitting(cell, Some(cut));
+            let cell = fitting(cell, Some(self.terminal.map_or(CELL_MAX, |_| width)));
             line.push_str(&cell);
-            let blanks = width.saturating_sub(chars(&cell)) + GAP;
+            let blanks = width.saturating_sub(cell.width()) + GAP;
             line.extend(std::iter::repeat_n(' ', blanks));
         }
         let line = fitting(line.trim_end(), self.terminal);
@@ -127,20 +154,24 @@ impl<const N: usize> Columns<N> {
     }
 }
 
-fn chars(text: &str) -> usize {
-    text.chars().count()
-}
-
 /// A text cut to a width, with a mark where it was cut.
 pub(crate) fn fitting(text: &str, width: Option<usize>) -> String {
-    match width {
-        Some(width) if chars(text) > width => text
-            .chars()
-            .take(width.saturating_sub(1))
-            .chain(['…'])
-            .collect(),
-        _ => text.to_owned(),
-    }
+    let Some(width) = width.filter(|width| text.width() > *width) else {
+        return text.to_owned();
+    };
+    let kept = first_columns(text.chars(), width.saturating_sub(1));
+    kept.chain(['…']).collect()
+}
+
+/// The first characters that fit into so many columns.
+pub(crate) fn first_columns(
+    text: impl Iterator<Item = char>,
+    mut room: usize,
+) -> impl Iterator<Item = char> {
+    text.map_while(move |c| {
+        room = room.checked_sub(c.width().unwrap_or(0))?;
+        Some(c)
+    })
 }
 
 #[cfg(test)]
@@ -171,14 +202,30 @@ mod tests {
             "took it over".to_owned(),
         ]];
         assert_eq!(
-            table(["TIME", "PROFILE", "WHAT"], &rows, Some(40)),
-            "TIME        PROFILE         WHAT\n\
+            table(["WHEN", "WHO", "WHAT"], &rows, Some(40)),
+            "WHEN        WHO             WHAT\n\
              2026-11-25  anthropic:cla…  took it over\n"
+        );
+        assert_eq!(
+            table(["TIME", "PROFILE", "WHAT"], &rows, Some(40)),
+            "2026-11-25\n  profile: anthropic:claude-cli\n  what: took it over\n"
         );
         assert_eq!(
             table(["TIME", "PROFILE", "WHAT"], &rows, Some(80)),
             "TIME        PROFILE               WHAT\n\
              2026-11-25  anthropic:claude-cli  took it over\n"
         );
+    }
+
+    #[test]
+    fn wide_and_combining_characters_align() {
+        let rows = ["ab", "漢字", "e\u{301}e\u{301}"].map(|id| [id.to_owned(), "x".to_owned()]);
+        assert_eq!(
+            table(["ID", "WHAT"], &rows, None),
+            "ID    WHAT\nab    x\n漢字  x\ne\u{301}e\u{301}    x\n"
+        );
+        assert_eq!(fitting("漢字漢", Some(6)), "漢字漢");
+        assert_eq!(fitting("漢字漢", Some(4)), "漢…");
+        assert_eq!(fitting("e\u{301}e\u{301}e", Some(2)), "e\u{301}…");
     }
 }

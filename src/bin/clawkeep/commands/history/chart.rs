@@ -7,6 +7,7 @@ use std::iter::repeat_n;
 use chrono::{Local, TimeZone};
 use clawkeep::audit::{Lane, ProfileRef, Span, Timeline};
 use clawkeep::domain::UnixMs;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::record::axis::{Tick, ticks};
 use crate::record::names::{cut_middle, name};
@@ -75,9 +76,7 @@ pub(crate) fn lane_columns<'w>(
     profiles: impl IntoIterator<Item = &'w ProfileRef>,
     columns: usize,
 ) -> usize {
-    let lengths = profiles
-        .into_iter()
-        .map(|whose| name(whose).chars().count());
+    let lengths = profiles.into_iter().map(|whose| name(whose).width());
     let longest = lengths.max().unwrap_or(0).min(LABEL_MAX);
     let room = columns.saturating_sub(1 + LANE_MIN).max(LABEL_MIN);
     columns.saturating_sub(1 + longest.min(room)).max(LANE_MIN)
@@ -101,7 +100,7 @@ fn chart_in<Z: TimeZone>(
         return String::new();
     }
     let labels = labels(timeline, columns.saturating_sub(parts + 1), palette);
-    let indent = labels.first().map_or(0, |label| label.chars().count() + 1);
+    let indent = labels.first().map_or(0, |label| label.width() + 1);
     let mut out = String::new();
     for (label, lane) in labels.iter().zip(&timeline.lanes) {
         out.push_str(label);
@@ -120,7 +119,7 @@ fn chart_in<Z: TimeZone>(
     out
 }
 
-/// Every lane's name, in as many characters as the longest needs and as there is room for.
+/// Every lane's name, in as many columns as the longest needs and as there is room for.
 fn labels(timeline: &Timeline, room: usize, palette: Palette) -> Vec<String> {
     let room = room.clamp(LABEL_MIN, LABEL_MAX);
     let shown = |whose: &ProfileRef| {
@@ -137,9 +136,9 @@ fn labels(timeline: &Timeline, room: usize, palette: Palette) -> Vec<String> {
         .iter()
         .map(|lane| shown(&lane.profile))
         .collect();
-    let lengths = labels.iter().map(|label| label.chars().count());
+    let lengths = labels.iter().map(|label| label.width());
     let longest = lengths.max().unwrap_or(0);
-    let padded = |label: &String| format!("{label:longest$}");
+    let padded = |label: &String| format!("{label}{:1$}", "", longest - label.width());
     labels.iter().map(padded).collect()
 }
 
