@@ -9,13 +9,14 @@ use clawkeep::health::{Health, assess};
 use clawkeep::selection::{Unavailability, unavailability};
 use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::commands::status::report::mask::masked;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
+use crate::record::json::fields;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_unavailability};
 
@@ -224,7 +225,7 @@ impl<'d> Row<'d> {
 
     fn to_json(&self) -> Value {
         let number = |at: Option<Expiry>| at.map(|at| json_number(at.ms()));
-        let fields = [
+        fields([
             ("profileId", Some(json!(self.id))),
             ("provider", Some(json!(self.credential.provider))),
             ("type", Some(json!(self.credential.kind.as_str()))),
@@ -263,11 +264,6 @@ impl<'d> Row<'d> {
                     .as_ref()
                     .map(|unavailability| json!(shown_unavailability(unavailability))),
             ),
-        ];
-        let fields: Map<String, Value> = fields
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .collect();
-        Value::Object(fields)
+        ])
     }
 }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use clawkeep::audit::{Event, Filter};
 use clawkeep::domain::Span;
 use clawkeep::vault::Vault;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -276,15 +277,14 @@ impl Layout {
             Self::Columns { columns, has_year } => columns.line(&cells(event, *has_year)),
             Self::Stacked { width } => {
                 let [when, kind, subject, by, what] = cells(event, false);
+                let whole = format!("  {subject}"); // an id, which is never cut
                 let lines = [
                     format!("{when}  {kind}"),
-                    format!("  {subject}  {by}"),
-                    format!("  {what}"),
+                    fitting(&format!("{whole}  {by}"), Some(whole.width().max(*width))),
+                    fitting(&format!("  {what}"), Some(*width)),
                 ];
                 let shown = lines.iter().filter(|line| !line.trim().is_empty());
-                shown
-                    .map(|line| format!("{}\n", fitting(line, Some(*width))))
-                    .collect()
+                shown.map(|line| format!("{line}\n")).collect()
             }
         }
     }

@@ -34,7 +34,7 @@ impl Status {
         if self.json {
             let slots: Vec<Value> = slots
                 .iter()
-                .map(|slot| as_json(context, &vault, slot))
+                .map(|slot| to_json(context, &vault, slot))
                 .collect();
             return context.ui.json(&fields([
                 ("verified", Some(json!(false))),
@@ -79,14 +79,14 @@ impl Status {
     }
 }
 
-pub(crate) fn as_json(context: &Context, vault: &Vault, slot: &SlotInfo) -> Value {
-    fields([
-        ("slot", Some(json!(slot.slot))),
-        ("kind", Some(json!(slot.kind))),
-        ("keyId", Some(json!(slot.key_id.to_string()))),
-        ("addedAt", Some(json!(slot.created_at.rfc3339_millis()))),
-        ("where", Some(json!(place(context, vault, slot)))),
-    ])
+fn to_json(context: &Context, vault: &Vault, slot: &SlotInfo) -> Value {
+    json!({
+        "slot": slot.slot,
+        "kind": slot.kind,
+        "keyId": slot.key_id.to_string(),
+        "addedAt": slot.created_at.rfc3339_millis(),
+        "where": place(context, vault, slot),
+    })
 }
 
 /// Where a slot's key is, as far as this is known without opening it.
