@@ -72,6 +72,7 @@
     )
 )]
 
+#[cfg(feature = "alerts")]
 pub mod alerts;
 pub mod audit;
 pub mod config;
