@@ -192,6 +192,13 @@ fi
 
 if step lints "lints"; then
     cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --no-default-features --lib -- -D warnings
+fi
+
+if step features "sets of features"; then
+    for features in '' oauth keychain 'watch alerts'; do
+        cargo check --locked --lib --no-default-features --features "$features"
+    done
 fi
 
 if step licences "licences and sources of what is linked"; then
