@@ -27,7 +27,7 @@ mod recovery_file;
 )]
 mod reply;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "oauth", any(test, fuzzing)))]
 pub(crate) use answer::understand;
 pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
@@ -40,7 +40,7 @@ pub use login::{Authorization, Awaited, Callback, DeviceLogin, Ended, Listener, 
 pub(crate) use login::{DeviceAnswer, code_in_request, understand_device};
 pub use providers::{Provider, ProviderFault, Providers};
 pub use recovery_file::{ANSWER_UNOPENED, Brought, Left, RecoveryFile, is_answer_unopened};
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "oauth", any(test, fuzzing)))]
 pub(crate) use reply::Reply;
 
 /// Whether this build can send requests to providers: it has the feature `oauth`.
