@@ -63,6 +63,19 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `cli` (default) | the `clawkeep` program; implies all others |
+//! | `oauth` | an HTTP client: logging in, and refreshing logins |
+//! | `keychain` | vault keys in the operating system's keychain |
+//! | `watch` | [`sync`] when files change |
+//! | `alerts` | alerts over HTTP, by a command and on the desktop; implies `oauth` |
+//!
+//! Without `oauth` a login that needs a refresh is not refreshed, for the reason
+//! [`sync::NotRefreshed::RefreshUnavailable`].
 
 #![cfg_attr(
     test,
@@ -72,6 +85,7 @@
     )
 )]
 
+#[cfg(feature = "alerts")]
 pub mod alerts;
 pub mod audit;
 pub mod config;

@@ -27,6 +27,7 @@ mod vault;
 mod words;
 
 pub use carry_out::Premises;
+#[cfg(feature = "alerts")]
 pub(crate) use credentials::is_short_lived;
 pub use credentials::misnamed;
 pub use evidence::{Evidence, ExaminedAgent, OpenVault};

@@ -4,6 +4,7 @@
 //! Not part of the library: compiled for fuzzing, where it reaches what is private, and for tests,
 //! which replay the seed corpora and everything that fuzzing ever found (`tests/fixtures/fuzz`).
 
+#[cfg(feature = "oauth")]
 mod answers;
 mod configuration;
 mod documents;
@@ -13,6 +14,7 @@ mod merging;
 mod record;
 mod sealing;
 
+#[cfg(feature = "oauth")]
 pub use answers::{callback, token_answer};
 pub use configuration::{config, config_edit, own_settings};
 pub use documents::store;
@@ -26,6 +28,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every fuzz target, by its name.
 pub const TARGETS: &[Target] = &[
+    #[cfg(feature = "oauth")]
     ("callback", callback),
     ("config", config),
     ("config_edit", config_edit),
@@ -39,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("recovery_code", recovery_code),
     ("sealed_blob", sealed_blob),
     ("store", store),
+    #[cfg(feature = "oauth")]
     ("token_answer", token_answer),
 ];
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::reply::{NoReply, Reply, retry_after};
-use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, is_loopback, jwt_expiry};
+use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry};
 
 /// What a token is taken to last where neither the answer nor the token says, in milliseconds: an
 /// hour.
@@ -131,29 +130,9 @@ impl Refusal {
     }
 }
 
-/// What a provider answers to a login on another device (RFC 8628 section 3.2). `Debug` does not
-/// show the device code.
-#[derive(Debug)]
-pub(crate) struct DeviceAnswer {
-    pub(crate) device_code: SecretString,
-    /// The code that the person types; it may be shown.
-    pub(crate) user_code: String,
-    /// Where they type it: https, or this machine.
-    pub(crate) verification_uri: Url,
-    /// The same with the code in it.
-    pub(crate) verification_uri_complete: Option<Url>,
-    pub(crate) expires_in: Option<Duration>,
-    pub(crate) interval: Option<Duration>,
-}
-
 /// Understands a reply that came at `now`.
 pub(crate) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<Tokens, Refusal> {
     understand_as(reply, now, |body| tokens(body, margin_ms, now))
-}
-
-/// Understands a reply that is to begin a login on another device.
-pub(crate) fn understand_device(reply: &Reply, now: UnixMs) -> Result<DeviceAnswer, Refusal> {
-    understand_as(reply, now, device)
 }
 
 /// An `error` code that came another way than in a body, if it is a known one; `other` for one that
@@ -163,7 +142,8 @@ pub(super) fn known_code(code: &str) -> &'static str {
     all.find(|known| **known == code).copied().unwrap_or(OTHER)
 }
 
-fn understand_as<T>(
+/// Understands a reply that is to bring what `take` finds in its body.
+pub(super) fn understand_as<T>(
     reply: &Reply,
     now: UnixMs,
     take: impl FnOnce(&SecretJson) -> Option<T>,
@@ -211,34 +191,6 @@ fn tokens(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Option<Tokens> {
         refresh: text("refresh_token"),
         id_token: text("id_token"),
         expires,
-    })
-}
-
-fn device(body: &SecretJson) -> Option<DeviceAnswer> {
-    let body = body.expose_secret();
-    let text = |name: &str| {
-        let text = body.get(name)?.as_str()?.trim();
-        (!text.is_empty()).then_some(text)
-    };
-    let address = |name: &str| {
-        let url = Url::parse(text(name)?).ok()?;
-        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)).then_some(url)
-    };
-    let span = |name: &str| {
-        let seconds = match body.get(name)? {
-            Value::String(seconds) => seconds.trim().parse().ok()?,
-            other => other.as_f64()?,
-        };
-        Duration::try_from_secs_f64(seconds).ok()
-    };
-    Some(DeviceAnswer {
-        device_code: SecretString::from(text("device_code")?),
-        user_code: from_outside(text("user_code")?),
-        // The second name is that of drafts of the RFC, which some servers kept.
-        verification_uri: address("verification_uri").or_else(|| address("verification_url"))?,
-        verification_uri_complete: address("verification_uri_complete"),
-        expires_in: span("expires_in"),
-        interval: span("interval"),
     })
 }
 
@@ -445,34 +397,6 @@ mod tests {
         // The margin, which never takes all of it.
         assert!((lasts(r#", "expires_in": 28800"#, "a", 300_000) - 7.9166 * hour).abs() < 1000.0);
         assert!((lasts(r#", "expires_in": 200"#, "a", 300_000) - 100_000.0).abs() < 1.0);
-    }
-
-    #[test]
-    fn what_begins_a_login_on_another_device() {
-        let of = |body: &str| understand_device(&reply(200, body), NOW);
-        let whole = r#"{"device_code": "sk-d", "user_code": " AB-CD ",
-            "verification_uri": "https://p.example/d",
-            "verification_uri_complete": "https://p.example/d?c=AB-CD",
-            "expires_in": "900", "interval": 7}"#;
-        let answer = of(whole).unwrap();
-        assert_eq!(answer.device_code.expose_secret(), "sk-d");
-        assert_eq!(answer.user_code, "AB-CD");
-        assert_eq!(answer.verification_uri.as_str(), "https://p.example/d");
-        assert_eq!(answer.expires_in, Some(Duration::from_secs(900)));
-        assert_eq!(answer.interval, Some(Duration::from_secs(7)));
-        assert!(!format!("{answer:?}").contains("sk-d"));
-        for (was, is) in [
-            ("sk-d", " "),
-            ("AB-CD \"", "\"x\": \""),
-            ("https://p.example/d\"", "http://p.example/d\""),
-            ("https://p.example/d\"", "javascript:alert(1)\""),
-        ] {
-            let broken = whole.replacen(was, is, 1);
-            assert!(of(&broken).is_err(), "{broken}");
-        }
-        let odd = whole.replace("\"900\"", "-1").replace('7', "1e300");
-        let odd = of(&odd).unwrap();
-        assert_eq!((odd.expires_in, odd.interval), (None, None));
     }
 
     #[test]

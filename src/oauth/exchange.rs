@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::answer::{FailureClass, Refusal, Tokens, understand};
-use super::http::{Fields, post};
+use super::fields::Fields;
+use super::http::post;
 use super::providers::Provider;
 use crate::domain::Endpoint;
 use crate::platform::Clock;

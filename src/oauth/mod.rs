@@ -6,23 +6,42 @@
 
 mod answer;
 mod exchange;
+#[cfg_attr(
+    not(feature = "oauth"),
+    allow(dead_code, reason = "an HTTP client alone reads the fields")
+)]
+mod fields;
+#[cfg(feature = "oauth")]
+mod http;
+#[cfg(not(feature = "oauth"))]
+#[path = "no_http.rs"]
 mod http;
 mod lease;
+#[cfg(feature = "oauth")]
 mod login;
 mod providers;
 mod recovery_file;
+#[cfg_attr(
+    not(feature = "oauth"),
+    allow(dead_code, reason = "an HTTP client alone sends")
+)]
 mod reply;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use answer::{DeviceAnswer, understand, understand_device};
+#[cfg(all(feature = "oauth", any(test, fuzzing)))]
+pub(crate) use answer::understand;
 pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
+#[cfg(feature = "oauth")]
 pub use http::{Post, Posted, post_message};
 pub use lease::{Lease, grants_with_files};
-#[cfg(any(test, fuzzing))]
-pub(crate) use login::code_in_request;
+#[cfg(feature = "oauth")]
 pub use login::{Authorization, Awaited, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
+#[cfg(all(feature = "oauth", any(test, fuzzing)))]
+pub(crate) use login::{DeviceAnswer, code_in_request, understand_device};
 pub use providers::{Provider, ProviderFault, Providers};
 pub use recovery_file::{ANSWER_UNOPENED, Brought, Left, RecoveryFile, is_answer_unopened};
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "oauth", any(test, fuzzing)))]
 pub(crate) use reply::Reply;
+
+/// Whether this build can send requests to providers: it has the feature `oauth`.
+pub(crate) const CAN_EXCHANGE: bool = cfg!(feature = "oauth");

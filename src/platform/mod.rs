@@ -7,9 +7,11 @@
 mod access_list;
 mod cause;
 mod clock;
+#[cfg(feature = "alerts")]
 mod desktop;
 mod file;
 mod file_error;
+#[cfg(feature = "watch")]
 mod follow;
 mod key_variables;
 pub mod keychain;
@@ -36,6 +38,7 @@ pub(crate) use cause::unix::{Needs, why_database_fails, why_temporary_files_fail
 #[cfg(windows)]
 pub(crate) use cause::windows::why_database_fails;
 pub use clock::Clock;
+#[cfg(feature = "alerts")]
 pub use desktop::{DesktopFault, Urgency, show};
 pub use file::{
     RemoveOutcome, check_replaceable, create_private_dir, create_private_file, remove_empty_dir,
@@ -43,6 +46,7 @@ pub use file::{
 };
 pub use file_error::FileError;
 pub(crate) use file_error::absent;
+#[cfg(feature = "watch")]
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
@@ -56,11 +60,13 @@ pub use paths::{
 };
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
+#[cfg(feature = "cli")]
+pub use process::keep_from_children;
 #[cfg(windows)]
 pub use process::leave_console;
 pub use process::{
-    Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, keep_from_children,
-    open_files_max, restrict_new_files, running_programs, user_sid, with_stack,
+    Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, open_files_max,
+    restrict_new_files, running_programs, user_sid, with_stack,
 };
 pub use programs::{is_program_path, program_command, program_names, system_program};
 pub use read::{Contents, open_regular, read_regular};
@@ -73,8 +79,10 @@ pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::kinds::{SharedBy, SharedStorage, Storage};
+#[cfg(feature = "alerts")]
+pub(crate) use threads::run_all;
+pub(crate) use threads::run_all_alongside;
 pub use threads::{PROCESS_LIMITS, start_thread};
-pub(crate) use threads::{run_all, run_all_alongside};
 pub use trust::access::{Access, Admitted};
 pub use trust::mounts::{MountOf, is_mounted_file, mount_of};
 pub use trust::refusal::{Fault, Refusal};

@@ -262,7 +262,7 @@ pub fn open_files_max() -> Option<usize> {
 }
 
 /// Keeps a descriptor that this process was started with from the programs that it starts.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "cli"))]
 pub fn keep_from_children(descriptor: u32) {
     let Ok(descriptor) = i32::try_from(descriptor) else {
         return; // no number of a descriptor
@@ -272,7 +272,7 @@ pub fn keep_from_children(descriptor: u32) {
 }
 
 /// Elsewhere descriptors are not handed down by number.
-#[cfg(not(unix))]
+#[cfg(all(not(unix), feature = "cli"))]
 pub fn keep_from_children(_descriptor: u32) {}
 
 /// Makes files that this process creates its user's alone, unless they are made otherwise; what was

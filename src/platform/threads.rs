@@ -41,14 +41,22 @@ pub(super) fn not_started(error: io::Error) -> io::Error {
 
 /// How many threads and files zbus may need, which panics where it gets none. Source: async-io's
 /// reactor, zbus's executor and socket, the pool of `blocking`.
-#[cfg(all(unix, not(target_os = "macos")))]
+#[cfg(all(
+    unix,
+    not(target_os = "macos"),
+    any(feature = "alerts", feature = "keychain")
+))]
 const BUS: (usize, usize) = (4, 8);
 
 /// Checks that zbus would get the threads and descriptors that it needs.
 ///
 /// # Errors
 /// When a limit is reached; the error names it.
-#[cfg(all(unix, not(target_os = "macos")))]
+#[cfg(all(
+    unix,
+    not(target_os = "macos"),
+    any(feature = "alerts", feature = "keychain")
+))]
 pub(super) fn check_bus_limits() -> io::Result<()> {
     check_threads(BUS.0).and_then(|()| check_descriptors(BUS.1))
 }
@@ -58,6 +66,15 @@ pub(super) fn check_bus_limits() -> io::Result<()> {
 ///
 /// # Errors
 /// As [`start_thread`].
+#[cfg(any(
+    test,
+    feature = "watch",
+    all(
+        unix,
+        not(target_os = "macos"),
+        any(feature = "alerts", feature = "keychain")
+    )
+))]
 pub(super) fn check_threads(count: usize) -> io::Result<()> {
     // All of them live until the last one was started: one after the other would need one only.
     let gate = Arc::new(Mutex::new(()));
@@ -84,6 +101,7 @@ pub(super) fn check_threads(count: usize) -> io::Result<()> {
 /// Runs each of `jobs` on a thread of its own, all at once; those for which no thread can be
 /// started run in this thread afterwards. The results are in the order of the jobs; `None` for a
 /// job that panicked.
+#[cfg(any(test, feature = "alerts"))]
 pub(crate) fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
 where
     T: Send,

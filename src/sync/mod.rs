@@ -24,6 +24,7 @@ mod rotate;
 mod side_by_side;
 mod store_lock;
 mod tasks;
+#[cfg(feature = "watch")]
 pub mod watch;
 mod writers;
 

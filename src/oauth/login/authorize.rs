@@ -10,7 +10,8 @@ use super::redirect::{check_state, checked_code, code_in_query};
 use crate::config::Encoding;
 use crate::domain::Endpoint;
 use crate::oauth::answer::{Refusal, Tokens, understand};
-use crate::oauth::http::{Fields, post};
+use crate::oauth::fields::Fields;
+use crate::oauth::http::post;
 use crate::oauth::providers::Provider;
 use crate::platform::Clock;
 

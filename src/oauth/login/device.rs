@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
+use super::device_answer::{DeviceAnswer, understand_device};
 use super::error::{LoginError, REQUEST_MAX};
 use super::pkce::{METHOD, Pkce};
 use super::polling::{Next, Over, next};
 use crate::domain::Endpoint;
-use crate::oauth::answer::{DeviceAnswer, Refusal, Tokens, understand, understand_device};
-use crate::oauth::http::{Fields, post};
+use crate::oauth::answer::{Refusal, Tokens, understand};
+use crate::oauth::fields::Fields;
+use crate::oauth::http::post;
 use crate::oauth::providers::Provider;
 use crate::platform::Clock;
 

@@ -7,6 +7,7 @@ mod authorize;
 mod callback;
 mod client;
 mod device;
+mod device_answer;
 mod error;
 mod page;
 mod pkce;
@@ -16,6 +17,8 @@ mod redirect;
 pub use authorize::Authorization;
 pub use callback::{Awaited, Callback, Listener};
 pub use device::DeviceLogin;
+#[cfg(any(test, fuzzing))]
+pub(crate) use device_answer::{DeviceAnswer, understand_device};
 pub use error::{LoginError, WAIT};
 pub use page::Ended;
 #[cfg(any(test, fuzzing))]

@@ -3,10 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use keyring_core::Error as StoreError;
-use keyring_core::error::PlatformError;
-use zeroize::Zeroize as _;
-
 use crate::domain::escaped;
 
 /// The service name of every item. Source: `spec/vault.md`, Keys.
@@ -81,6 +77,9 @@ pub enum Unreachable {
     /// The user turned the keychain off.
     #[error("it is turned off by CLAWKEEP_KEYCHAIN")]
     TurnedOff,
+    /// This build of clawkeep cannot use keychains (the feature `keychain`).
+    #[error("this build of clawkeep cannot use keychains")]
+    NotBuilt,
     /// Any other reason why no keychain can be reached.
     #[error("{0}")]
     Other(Reason),
@@ -106,24 +105,3 @@ impl fmt::Display for Reason {
 }
 
 impl std::error::Error for Reason {}
-
-/// What a store's error means once the keychain has been opened. The system's own part says what
-/// no access and any other failure mean there.
-pub(super) fn of_store(
-    error: StoreError,
-    no_access: fn(PlatformError) -> KeychainError,
-    failure: fn(PlatformError) -> KeychainError,
-) -> KeychainError {
-    match error {
-        StoreError::NoStorageAccess(why) => no_access(why),
-        StoreError::PlatformFailure(why) => failure(why),
-        StoreError::Ambiguous(items) => KeychainError::Ambiguous { count: items.len() },
-        // These two carry the item's bytes.
-        StoreError::BadEncoding(mut bytes) | StoreError::BadDataFormat(mut bytes, _) => {
-            bytes.zeroize();
-            KeychainError::Damaged
-        }
-        StoreError::BadStoreFormat(_) => KeychainError::Damaged,
-        other => KeychainError::Other(Reason::new(other)),
-    }
-}

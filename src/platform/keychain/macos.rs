@@ -7,8 +7,9 @@ use keyring_core::error::PlatformError;
 use keyring_core::{Entry, Error as StoreError};
 use security_framework::os::macos::keychain::{KeychainUserInteractionLock, SecKeychain};
 
-use super::error::{KeychainError, Reason, SERVICE, of_store};
+use super::error::{KeychainError, Reason, SERVICE};
 use super::status;
+use super::store_error::of_store;
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 

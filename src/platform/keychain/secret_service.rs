@@ -11,7 +11,8 @@ use keyring_core::{Entry, Error as StoreError};
 use zbus_secret_service_keyring_store::cred::Wrapper;
 
 use super::super::threads::check_bus_limits;
-use super::error::{KeychainError, Reason, SERVICE, Unreachable, of_store};
+use super::error::{KeychainError, Reason, SERVICE, Unreachable};
+use super::store_error::of_store;
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
 

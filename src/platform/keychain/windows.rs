@@ -10,7 +10,8 @@ use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
 use keyring_core::{Entry, Error as StoreError};
 
-use super::error::{KeychainError, Reason, SERVICE, Unreachable, of_store};
+use super::error::{KeychainError, Reason, SERVICE, Unreachable};
+use super::store_error::of_store;
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 

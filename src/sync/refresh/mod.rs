@@ -43,7 +43,7 @@ use super::store_lock::StoreLock;
 use crate::config::AgentRef;
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, StoreDoc};
 use crate::export::StorePlace;
-use crate::oauth::{Brought, FailureClass, Lease, RecoveryFile, Tries, exchange};
+use crate::oauth::{Brought, CAN_EXCHANGE, FailureClass, Lease, RecoveryFile, Tries, exchange};
 use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
 use crate::vault::GrantState;
@@ -93,6 +93,10 @@ impl Engine<'_> {
                 Ok(due) => due,
                 Err(outcome) => return Ok(outcome),
             };
+            if !CAN_EXCHANGE {
+                let why = NotRefreshed::RefreshUnavailable;
+                return Ok(RefreshOutcome::NotRefreshed(why));
+            }
             let lease = match self.wait_for_lease(grant, id, deadline, &mut waited) {
                 Err(SyncError::File(error)) => {
                     let why = NotRefreshed::Obstacle(error.to_string());

@@ -53,6 +53,8 @@ pub enum NotRefreshed {
     Spent,
     /// Its provider does not want to be asked before.
     Limited(UnixMs),
+    /// This build of clawkeep has no HTTP client (the feature `oauth`): nothing can be sent.
+    RefreshUnavailable,
     /// Something on this machine prevents it: a store that cannot be locked, a disk without room.
     /// Nothing was sent.
     Obstacle(String),
@@ -78,6 +80,7 @@ impl NotRefreshed {
             Self::AnswerUnopened => ANSWER_UNOPENED,
             Self::Spent => "spent",
             Self::Limited(_) => "limited",
+            Self::RefreshUnavailable => "refresh-unavailable",
             Self::Obstacle(_) => "obstacle",
             Self::FailedJustNow(class) => class.as_str(),
             Self::Refused(refused) => refused.refusal.class.as_str(),
