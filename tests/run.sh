@@ -12,7 +12,7 @@
 #                                                           more beside a gateway
 #   CLAWKEEP_FAULTS=all cargo test --test it faults::       each system call fails, of equal ones in a row some: half an hour
 #   cargo test --test it -- --ignored every_step            killed at each system call; needs strace
-#   CLAWKEEP_FEATURES=all tests/run.sh                      lints of the library with each feature alone
+#   CLAWKEEP_FEATURES=all tests/run.sh                      the library with each feature alone, and without any
 #   fuzz/run.sh 300                                         each fuzz target for five minutes
 #   tests/ports.sh check                                    compiles for Windows, macOS, FreeBSD, musl, arm64
 #   tests/ports.sh wine                                     runs the tests of Windows under Wine
@@ -198,6 +198,7 @@ if step lints "lints"; then
     [ "${CLAWKEEP_FEATURES:-}" != all ] || for features in oauth keychain watch alerts; do
         cargo clippy --locked --lib --no-default-features --features "$features" -- -D warnings
     done
+    [ "${CLAWKEEP_FEATURES:-}" != all ] || cargo test --locked --no-default-features --lib
 fi
 
 if step licences "licences and sources of what is linked"; then

@@ -328,6 +328,7 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
 }
 
 #[test]
+#[cfg_attr(not(feature = "oauth"), ignore = "it refreshes a login")]
 fn nothing_changes_unless_its_event_is_recorded() {
     for (what, prepare, change) in changes() {
         let place = settled();
