@@ -243,21 +243,11 @@ fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
 mod tests {
     use super::*;
     use secrecy::ExposeSecret as _;
-    use zeroize::Zeroizing;
 
     const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply {
-            status,
-            retry_after: None,
-            body: Zeroizing::new(body.as_bytes().to_vec()),
-            is_whole: true,
-        }
-    }
-
     fn class(status: u16, body: &str) -> String {
-        match understand(&reply(status, body), 0, NOW) {
+        match understand(&Reply::whole(status, body), 0, NOW) {
             Ok(_) => "ok".to_owned(),
             Err(refusal) => match refusal.code {
                 Some(code) => format!("{} {code}", refusal.class.as_str()),
@@ -349,7 +339,7 @@ mod tests {
         ] {
             assert_eq!(class(status, body), want, "{status} {body}");
         }
-        let mut cut = reply(200, whole);
+        let mut cut = Reply::whole(200, whole);
         cut.is_whole = false;
         assert_eq!(
             understand(&cut, 0, NOW).unwrap_err().class,
@@ -366,7 +356,7 @@ mod tests {
         };
         let lasts = |expires_in: &str, access: &str, margin_ms| {
             let body = format!(r#"{{"access_token": "{access}"{expires_in}}}"#);
-            let tokens = understand(&reply(200, &body), margin_ms, NOW).unwrap();
+            let tokens = understand(&Reply::whole(200, &body), margin_ms, NOW).unwrap();
             tokens.expires.ms() - NOW.as_f64()
         };
         let hour = 3_600_000.0;
@@ -414,12 +404,12 @@ mod tests {
     #[test]
     fn tokens_are_taken_and_nothing_prints_them() {
         let body = r#"{"access_token": " sk-a ", "refresh_token": "sk-r", "id_token": "", "x": 1}"#;
-        let tokens = understand(&reply(200, body), 0, NOW).unwrap();
+        let tokens = understand(&Reply::whole(200, body), 0, NOW).unwrap();
         assert_eq!(tokens.access.expose_secret(), "sk-a");
         assert_eq!(tokens.refresh.as_ref().unwrap().expose_secret(), "sk-r");
         assert!(tokens.id_token.is_none());
         assert!(!format!("{tokens:?}").contains("sk-"), "{tokens:?}");
-        let refused = understand(&reply(400, r#"{"error": "sk-a"}"#), 0, NOW).unwrap_err();
+        let refused = understand(&Reply::whole(400, r#"{"error": "sk-a"}"#), 0, NOW).unwrap_err();
         assert!(!format!("{refused:?}").contains("sk-"), "{refused:?}");
     }
 }

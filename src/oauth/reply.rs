@@ -18,6 +18,19 @@ pub(crate) struct Reply {
     pub(crate) is_whole: bool,
 }
 
+#[cfg(test)]
+impl Reply {
+    /// A reply that came whole, without headers.
+    pub(super) fn whole(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            retry_after: None,
+            body: Zeroizing::new(body.as_bytes().to_vec()),
+            is_whole: true,
+        }
+    }
+}
+
 /// Why there is no reply.
 #[derive(Debug)]
 pub(super) enum NoReply {

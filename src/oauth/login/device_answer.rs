@@ -61,24 +61,14 @@ fn device(body: &SecretJson) -> Option<DeviceAnswer> {
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
-    use zeroize::Zeroizing;
 
     use super::*;
 
     const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply {
-            status,
-            retry_after: None,
-            body: Zeroizing::new(body.as_bytes().to_vec()),
-            is_whole: true,
-        }
-    }
-
     #[test]
     fn what_begins_a_login_on_another_device() {
-        let of = |body: &str| understand_device(&reply(200, body), NOW);
+        let of = |body: &str| understand_device(&Reply::whole(200, body), NOW);
         let whole = r#"{"device_code": "sk-d", "user_code": " AB-CD ",
             "verification_uri": "https://p.example/d",
             "verification_uri_complete": "https://p.example/d?c=AB-CD",

@@ -145,10 +145,10 @@ impl Verify {
                 _ => "",
             };
             context.ui.answer(&format!(
-                "The backup is complete: as of {as_of}, {} events{pruned}, the record verifies, \
-                 {} encrypted cells open.\nVault: {}{}\nOpened with: key slot {} ({})\n",
-                found.record.events,
-                found.cells - found.unopened.len() as u64,
+                "The backup is complete: as of {as_of}, {}{pruned}, the record verifies, \
+                 {} can be opened.\nVault: {}{}\nOpened with: key slot {} ({})\n",
+                counted(found.record.events, "event"),
+                counted(found.cells - found.unopened.len() as u64, "encrypted cell"),
                 found.vault,
                 relation.map_or(String::new(), |(words, _)| words),
                 found.opened_with.0,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
 use clawkeep::audit::{Filter, ProfileRef, Timeline};
-use clawkeep::domain::{CredentialType, Owner, Span, UnixMs};
+use clawkeep::domain::{CredentialType, Owner, Span, UnixMs, counted};
 use clawkeep::health::assess_plain;
 use clawkeep::vault::{StoredCredential, Vault};
 
@@ -71,9 +71,9 @@ impl Report {
         })?;
         if !target::is_stdout(&to) {
             context.ui.answer(&format!(
-                "Wrote {} credentials, {} events of the record, to {}\n",
-                made.health.len(),
-                made.record.events,
+                "Wrote {}, {} of the record, to {}\n",
+                counted(made.health.len(), "credential"),
+                counted(made.record.events, "event"),
                 context.layout.shorten_home(&to)
             ))?;
         }
