@@ -17,7 +17,7 @@ use crate::domain::{
     AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Endpoint, Fingerprint, Owner,
     ProfileId, ProviderId, StoreDoc, UnixMs,
 };
-use crate::health::{Status, assess};
+use crate::health::{AsOf, CredentialState, assess};
 use crate::oauth::{Providers, is_answer_unopened};
 use crate::sync::{LoginReport, LoginState, START_CLAUDE, log_in};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
@@ -122,12 +122,7 @@ fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
 
 /// Whether a credential can be used as it is.
 fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
-    let has_secret = credential
-        .expose_secret()
-        .is_some_and(|secret| !secret.trim().is_empty());
-    let stands = assess(credential, now).status;
-    let is_whole = credential.reference().is_none() && credential.secret_fault().is_none();
-    has_secret && is_whole && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
+    CredentialState::of(credential, AsOf::at(now)).is_usable()
 }
 
 struct AgentSurvey<'l> {
@@ -187,7 +182,7 @@ impl AgentSurvey<'_> {
         };
         let login = self.vault.fingerprint(token);
         let provider = ProviderId::new(credential.provider);
-        let expires = assess(credential, self.now).expires_at;
+        let expires = assess(credential, AsOf::at(self.now)).expires_at;
         let expires = expires
             .filter(|ends| ends.ms() > 0.0)
             .map(|ends| UnixMs(ends.floor_ms()));

@@ -12,11 +12,10 @@ use crate::audit::{EventKind, Filter, KindFilter};
 
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,
-    ProviderId, Section, Span, UnixMs, from_outside,
+    ProviderId, Section, Span, UnavailableReason, UnixMs, from_outside, unavailability,
 };
-use crate::health::{Health, Status, assess};
+use crate::health::{AsOf, Health, Status, assess};
 use crate::oauth::is_answer_unopened;
-use crate::selection::{UnavailableReason, unavailability};
 use crate::sync::{LoginReport, START_CLAUDE};
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
@@ -263,7 +262,7 @@ fn expiry_finding(
     if let Some(from) = examined.borrowed.get(id) {
         return Some(of_borrowed(evidence, examined, (id, from), credential));
     }
-    let health = assess(credential, evidence.now);
+    let health = assess(credential, AsOf::at(evidence.now));
     if let Some(of_program) = of_claude_code(evidence, examined, id, health) {
         return of_program;
     }
@@ -394,7 +393,7 @@ fn of_borrowed(
     (id, from): (&str, &Borrowed),
     credential: &Credential<'_>,
 ) -> Finding {
-    let health = assess(credential, evidence.now);
+    let health = assess(credential, AsOf::at(evidence.now));
     let (kind, state) = match health.status {
         Status::Expired => (
             FindingId::CredentialOverdue,

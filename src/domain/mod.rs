@@ -21,7 +21,8 @@ mod text;
 mod time;
 
 pub use borrowed::{Borrowed, owner_by_path};
-pub use cooldown::CooldownRules;
+pub use cooldown::{CooldownRules, Unavailability, UnavailableReason, unavailability};
+pub(crate) use credential::is_endless;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };

@@ -42,6 +42,6 @@ pub use logins::report::{LoginReport, LoginState, START_CLAUDE, fault_remedy, lo
 pub use logins::sources::LoginSources;
 pub use notice::{Notice, Writer};
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
-pub use refresh::grant::{DUE_BELOW_MS, Refresher, When, is_due};
+pub use refresh::grant::{DUE_BELOW_MS, Refresher, When};
 pub use refresh::outcome::{NotRefreshed, RefreshOutcome};
 pub use store_lock::queue_path;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Credential, Fingerprint, StoreDoc, UnixMs, WARN_AFTER_MS};
-use crate::sync::{NotRefreshed, is_due};
+use crate::health::is_due;
+use crate::sync::NotRefreshed;
 
 /// Pauses after the first failed refreshes of a login in turn; the last of them after every further
 /// one.

@@ -21,7 +21,8 @@ use clawkeep::config::{
     AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
     TRUSTED_VARIABLE, openclaw,
 };
-use clawkeep::domain::{Credential, ProviderId, shown_path};
+use clawkeep::domain::{Credential, ProviderId, UnixMs, shown_path};
+use clawkeep::health::AsOf;
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{
     BUS_VARIABLE, DEADLINE, KEYCHAIN_VARIABLE, SessionBus, SystemKeychain,
@@ -162,6 +163,14 @@ impl Context {
         }
         let providers = Providers::new(&self.own()?.providers);
         Ok(self.providers.get_or_init(|| providers))
+    }
+
+    /// The rules for verdicts on credentials at `now`.
+    pub(crate) fn as_of(&self, now: UnixMs) -> AsOf {
+        match self.rules {
+            Rules::Own => AsOf::at(now),
+            Rules::Reference => AsOf::of_reference(now),
+        }
     }
 
     /// Reads the settings again after a change. Invalid settings change nothing; neither do empty

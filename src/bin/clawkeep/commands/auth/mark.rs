@@ -4,10 +4,9 @@ use clap::{Args, ValueEnum};
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::domain::{
     CooldownRules, ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider,
+    unavailability,
 };
-use clawkeep::selection::{
-    FailureReason, after_clearing, after_failure, after_use, unavailability,
-};
+use clawkeep::selection::{FailureReason, after_clearing, after_failure, after_use};
 use clawkeep::sync::Edited;
 use serde_json::json;
 

@@ -3,7 +3,8 @@
 use clap::Args;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
-use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
+use clawkeep::health::is_due;
+use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 

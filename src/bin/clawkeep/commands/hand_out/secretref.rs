@@ -10,11 +10,11 @@ use std::io::{self, IsTerminal as _, Read as _};
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, Span, StoreDoc,
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, Span,
+    StoreDoc, UnixMs, unavailability,
 };
-use clawkeep::selection::{
-    Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose, unusable,
-};
+use clawkeep::health::{AsOf, CredentialState, PassedOver};
+use clawkeep::selection::{Preferences, candidates, candidates_ignoring_cooldowns, choose};
 use clawkeep::sync::{HandOut, Loaded, Refreshes};
 use clawkeep::vault::{Damage, Pin};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -127,10 +127,8 @@ impl SecretRef {
                     settings,
                     agent: &agent,
                     is_strict,
-                    demand: Demand {
-                        now: context.clock.now(),
-                        min_valid_ms: self.min_valid.unwrap_or_default().ms(),
-                    },
+                    now: context.clock.now(),
+                    min_valid: self.min_valid.unwrap_or_default(),
                 };
                 let mut passed_over = Vec::new();
                 let outcomes: Vec<Outcome> = ids
@@ -182,7 +180,8 @@ struct Choosing<'f> {
     settings: &'f Settings,
     agent: &'f AgentRef,
     is_strict: bool,
-    demand: Demand,
+    now: UnixMs,
+    min_valid: Span,
 }
 
 impl Choosing<'_> {
@@ -221,7 +220,7 @@ impl Choosing<'_> {
             order: self.settings.order_for(&provider),
             configured: self.settings.profiles_of(&provider),
         };
-        let now = self.demand.now;
+        let now = self.now;
         let mut tried = candidates(self.doc, &preferences, &provider, None, now);
         let mut natural = candidates_ignoring_cooldowns(self.doc, &preferences, &provider, None);
         tried.retain(|id| self.is_static(id));
@@ -230,7 +229,10 @@ impl Choosing<'_> {
             natural.truncate(1);
             tried.retain(|id| natural.contains(id));
         }
-        let choice = choose(self.doc, &tried, &natural, now, |id| self.objection(id));
+        let cooldown = |id: &ProfileId| {
+            unavailability(self.doc, id.as_str(), now).map(|_| PassedOver::InCooldown)
+        };
+        let choice = choose(&tried, &natural, |id| self.objection(id), cooldown);
         let over = choice.passed_over.iter();
         passed_over.extend(over.map(|(id, why)| (id.clone(), why.as_str())));
         choice.chosen.ok_or_else(|| {
@@ -265,17 +267,14 @@ impl Choosing<'_> {
 
     /// Why a credential cannot be used.
     fn objection(&self, id: &ProfileId) -> Option<PassedOver> {
-        let credential = self.doc.credential(id.as_str());
+        let Some(credential) = self.doc.credential(id.as_str()) else {
+            return Some(PassedOver::Missing);
+        };
         let setting = self.settings.profile(id.as_str());
-        let is_other = (credential.as_ref())
-            .zip(setting)
-            .is_some_and(|(credential, setting)| {
-                credential.is_readable() && !setting.admits(credential)
-            });
-        if is_other {
+        if credential.is_readable() && setting.is_some_and(|setting| !setting.admits(&credential)) {
             return Some(PassedOver::Mismatch);
         }
-        unusable(credential.as_ref(), self.demand)
+        CredentialState::of(&credential, AsOf::at(self.now)).refusal(self.min_valid)
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
 use clawkeep::audit::{Filter, ProfileRef, Timeline};
 use clawkeep::domain::{CredentialType, Owner, Span, UnixMs, counted};
-use clawkeep::health::assess_plain;
+use clawkeep::health::{AsOf, CredentialState};
 use clawkeep::vault::{StoredCredential, Vault};
 
 use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
@@ -91,7 +91,7 @@ fn made(
     let health: Vec<HealthRow> = vault
         .list_credentials()?
         .iter()
-        .map(|held| row(held, now))
+        .map(|held| row(held, context.as_of(now)))
         .collect();
     let period = Filter {
         since: Some(since),
@@ -133,7 +133,9 @@ fn made(
     })
 }
 
-fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
+fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
+    let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
+    let is_reliable = state.unreliable_expiry().is_none();
     HealthRow {
         whose: ProfileRef {
             agent: Some(held.agent.as_str().into()),
@@ -150,9 +152,12 @@ fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
             Owner::Vault => "vault",
             owner => owner.program(),
         },
-        status: assess_plain(held.kind, held.expires, now).status,
-        expires: held.expires.map(|expires| UnixMs(expires.floor_ms())),
-        cooldown_until: held.cooldown_until.filter(|until| *until > now),
+        status: state.status(),
+        expires: held
+            .expires
+            .filter(|_| is_reliable)
+            .map(|expires| UnixMs(expires.floor_ms())),
+        cooldown_until: held.cooldown_until.filter(|until| *until > as_of.now),
         last_used: held.last_used,
     }
 }

@@ -4,8 +4,9 @@ use clawkeep::config::{AgentRef, openclaw};
 use clawkeep::doctor::{how_to_refresh, how_to_replace, misnamed, paste};
 use clawkeep::domain::{
     Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
+    unavailability,
 };
-use clawkeep::selection::{PassedOver, unavailability};
+use clawkeep::health::PassedOver;
 use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
 
 use super::request::{ChoiceContext, Pick, Request};

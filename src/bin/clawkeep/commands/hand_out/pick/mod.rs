@@ -8,14 +8,12 @@ use clawkeep::config::{AgentRef, Fallback, Settings};
 use clawkeep::doctor::removed_elsewhere;
 use clawkeep::domain::{
     Credential, CredentialType, Owner, ProfileId, ProviderId, Section, Span, StoreDoc, UnixMs,
-    WITH_PROJECT,
+    WITH_PROJECT, unavailability,
 };
-use clawkeep::selection::{
-    Choice, Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose,
-    unavailability, unusable,
-};
+use clawkeep::health::{AsOf, CredentialState, PassedOver, is_due};
+use clawkeep::selection::{Choice, Preferences, candidates, candidates_ignoring_cooldowns, choose};
 use clawkeep::sync::{
-    DUE_BELOW_MS, HandOut, Loaded, NotRefreshed, Refresher, Refreshes, Rules, When, is_due,
+    DUE_BELOW_MS, HandOut, Loaded, NotRefreshed, Refresher, Refreshes, Rules, When,
 };
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
@@ -255,7 +253,7 @@ impl SelectionArgs {
             && is_due(&credential, choosing.now, self.least_ms())
     }
 
-    fn choose(&self, choosing: &Choosing<'_>, wanted: &Request) -> Choice {
+    fn choose(&self, choosing: &Choosing<'_>, wanted: &Request) -> Choice<PassedOver> {
         let Choosing {
             doc,
             pins,
@@ -264,10 +262,6 @@ impl SelectionArgs {
             now,
             is_strict,
         } = *choosing;
-        let demand = Demand {
-            now,
-            min_valid_ms: self.min_valid.unwrap_or_default().ms(),
-        };
         let refuse = |id: &ProfileId| {
             let credential = doc.credential(id.as_str());
             let is_anothers = |credential: &Credential<'_>| match wanted {
@@ -291,11 +285,17 @@ impl SelectionArgs {
             if self.needs_refresh(choosing, id) {
                 return None;
             }
-            let why = unusable(credential.as_ref(), demand)?;
+            let Some(credential) = credential else {
+                return Some(PassedOver::Missing);
+            };
+            let state = CredentialState::of(&credential, AsOf::at(now));
+            let why = state.refusal(self.min_valid.unwrap_or_default())?;
             let is_about_time = matches!(why, PassedOver::Expired | PassedOver::EndsTooSoon);
             let not_refreshed = refreshes.why_not(id).filter(|_| is_about_time);
             Some(not_refreshed.map_or(why, passed_over_for))
         };
+        let cooldown =
+            |id: &ProfileId| unavailability(doc, id.as_str(), now).map(|_| PassedOver::InCooldown);
         let (tried, natural) = match wanted {
             Request::Profile(id) => {
                 let id = ProfileId::new(ids::id_in(doc, id));
@@ -327,14 +327,10 @@ impl SelectionArgs {
             // A profile requested by name is tried even in cooldown; of a provider's profiles, one
             // in cooldown is not refreshed.
             let is_named = matches!(wanted, Request::Profile(_));
-            let is_in_cooldown =
-                |id: &ProfileId| unavailability(doc, id.as_str(), now).is_some() && !is_named;
-            let refuse = |id: &ProfileId| {
-                refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::InCooldown))
-            };
-            return choose(doc, &first, &first, now, refuse);
+            let refuse = |id: &ProfileId| refuse(id).or_else(|| cooldown(id).filter(|_| !is_named));
+            return choose(&first, &first, refuse, cooldown);
         }
-        choose(doc, &tried, &natural, now, refuse)
+        choose(&tried, &natural, refuse, cooldown)
     }
 }
 

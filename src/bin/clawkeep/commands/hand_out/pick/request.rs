@@ -2,6 +2,7 @@
 
 use clawkeep::doctor::Removed;
 use clawkeep::domain::ProviderId;
+use clawkeep::health::PassedOver;
 use clawkeep::selection::Choice;
 use clawkeep::sync::{Loaded, Refreshes};
 
@@ -19,7 +20,7 @@ pub(crate) enum Request {
 /// The choice made for one request.
 pub(crate) struct Pick {
     pub(super) wanted: Request,
-    pub(super) choice: Choice,
+    pub(super) choice: Choice<PassedOver>,
 }
 
 /// The inputs of a choice, and what was found beside it.
