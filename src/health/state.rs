@@ -193,10 +193,11 @@ impl<'a> CredentialState<'a> {
         self.refusal(Span::default()).is_none()
     }
 
-    /// Whether the login behind it has expired: no program can refresh it.
+    /// The program that refreshes it now; none can once the login behind it has expired.
     #[must_use]
-    pub fn is_login_over(&self) -> bool {
-        self.login_expires.is_some_and(|at| at <= self.now)
+    pub fn refresher(&self) -> Option<RefreshedBy> {
+        let is_over = self.login_expires.is_some_and(|at| at <= self.now);
+        self.refreshed_by.filter(|_| !is_over)
     }
 
     /// What becomes of it if no person acts.
@@ -204,8 +205,7 @@ impl<'a> CredentialState<'a> {
     pub fn outlook(&self) -> Outlook {
         let expires = self.health.expires_at.filter(|expiry| expiry.ms() > 0.0);
         let expires = expires.map(|expiry| UnixMs(expiry.floor_ms()));
-        let refreshed_by = self.refreshed_by.filter(|_| !self.is_login_over());
-        match (self.loss, expires, refreshed_by) {
+        match (self.loss, expires, self.refresher()) {
             (Some(loss), expires, _) => Outlook::Lost(loss, expires),
             (None, None, _) => Outlook::Lasts,
             (None, Some(expires), None) => Outlook::Ends(expires),

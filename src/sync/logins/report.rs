@@ -156,6 +156,12 @@ impl LoginReport {
             )
     }
 
+    /// Whether the stored login is the one that its program has, as far as is known.
+    #[must_use]
+    pub fn may_be_current(&self) -> bool {
+        self.is_in_use() || matches!(self.state, LoginState::NotReadable(_))
+    }
+
     /// Whether Claude Code can refresh the login by itself for longer than `span`: the date on
     /// which a person has to log in is known, and further ahead.
     #[must_use]
@@ -322,9 +328,6 @@ pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
         _ => "Log in again with the program it belongs to, then: clawkeep sync".to_owned(),
     }
 }
-
-/// What a person does about an expired token of Claude Code's whose login is still good.
-pub const START_CLAUDE: &str = "Start `claude` once on this host, which refreshes it.";
 
 /// The command with which a person logs in to the program that a profile mirrors.
 #[must_use]

@@ -191,6 +191,7 @@ pub fn next_transition(doc: &StoreDoc, now: UnixMs) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Loss;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -296,7 +297,7 @@ mod tests {
             schedule
                 .note(
                     print(1),
-                    Attempt::NotRefreshed(&NotRefreshed::Dead, NOW),
+                    Attempt::NotRefreshed(&NotRefreshed::Lost(Loss::Dead), NOW),
                     Instant::now(),
                 )
                 .as_secs()

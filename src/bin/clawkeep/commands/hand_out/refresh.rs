@@ -4,7 +4,9 @@ use clap::Args;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
 use clawkeep::health::is_due;
-use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When};
+use clawkeep::sync::{
+    DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_refreshed_here,
+};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
@@ -147,7 +149,7 @@ impl Refresh {
             };
             let is_wanted = |id: &str, credential: &Credential<'_>| {
                 is_due(credential, now, self.least_ms())
-                    && refresh_failure::is_refreshed_here(context, id, credential)
+                    && is_refreshed_here(context.providers().ok(), id, credential)
             };
             for (id, credential) in loaded.doc.credentials() {
                 if is_wanted(id, &credential) {

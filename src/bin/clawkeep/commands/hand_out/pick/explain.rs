@@ -1,13 +1,14 @@
 //! Why a credential was passed over, or none can be handed out, and how to fix it.
 
+use std::cell::OnceCell;
+
 use clawkeep::config::{AgentRef, openclaw};
-use clawkeep::doctor::{how_to_refresh, how_to_replace, misnamed, paste};
+use clawkeep::doctor::{Advised, misnamed, paste, remedy};
 use clawkeep::domain::{
-    Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
-    unavailability,
+    Credential, EntryFault, ProfileId, ProviderId, StoreDoc, normalize_provider, unavailability,
 };
 use clawkeep::health::PassedOver;
-use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
+use clawkeep::sync::{Refreshes, StateReader};
 
 use super::request::{ChoiceContext, Pick, Request};
 use crate::commands::auth::checks;
@@ -81,13 +82,6 @@ fn fix_of_entry(
                 found.right
             )
         }
-        PassedOver::Unreadable if !credential.is_readable() => return None,
-        PassedOver::BadSecret(_) | PassedOver::Unreadable => how_to_replace(
-            &agent.name,
-            id.as_str(),
-            &credential,
-            context.providers().ok(),
-        ),
         PassedOver::Reference => format!(
             "To keep a secret here, use another id: {}",
             paste(
@@ -136,12 +130,38 @@ pub(super) fn warn_not_refreshed(context: &Context, refreshes: &Refreshes, pick:
     }
 }
 
-/// Whether a profile is Claude Code's own login, which that program refreshes when it starts.
-fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> bool {
-    let is_its = |report: &&LoginReport| report.profile == id.as_str() && report.is_in_use();
-    let report = loaded.logins.iter().find(is_its);
-    Owner::of(id.as_str()) == Owner::ClaudeCode
-        && report.is_some_and(|report| report.login_expires.is_none_or(|at| at > now))
+/// The fix for the state of a credential that is not used: it has expired, or holds no secret that
+/// can be sent.
+fn fix_of_state(
+    found: &ChoiceContext<'_>,
+    agent: &AgentRef,
+    (id, why): (&ProfileId, PassedOver),
+) -> Option<String> {
+    let (context, loaded) = (found.context, found.loaded);
+    let is_about_it = match why {
+        PassedOver::Expired | PassedOver::EndsTooSoon | PassedOver::BadSecret(_) => true,
+        PassedOver::Unreadable => loaded.doc.credential(id.as_str())?.is_readable(),
+        _ => false,
+    };
+    let credential = loaded.doc.credential(id.as_str()).filter(|_| is_about_it)?;
+    let states = StateReader {
+        vault: Some(found.vault),
+        agent: &agent.name,
+        doc: &loaded.doc,
+        providers: context.providers().ok(),
+        logins: &loaded.logins,
+        as_of: context.as_of(context.clock.now()),
+        kept: OnceCell::new(),
+    };
+    let state = states.read(id.as_str(), &credential).ok()?;
+    let advised = Advised {
+        agent: &agent.name,
+        id: id.as_str(),
+        credential: &credential,
+        borrowed: loaded.borrowed.get(id.as_str()),
+        providers: states.providers,
+    };
+    Some(remedy(&state, advised))
 }
 
 /// The failure when nothing can be handed out, with its fix.
@@ -156,6 +176,7 @@ pub(super) fn none(
         loaded,
         refreshes,
         removed,
+        ..
     } = *found;
     let doc = &loaded.doc;
     // Entries with a wrong name in them are no candidates; where there is no other, they are why.
@@ -199,16 +220,9 @@ pub(super) fn none(
             why,
         ))
     });
-    let after_refresh = passed
+    let by_state = passed
         .iter()
-        .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
-        .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
-            Some(from) => Some(from.how_to_refresh()),
-            None if is_refreshed_by_claude_code(loaded, id, context.clock.now()) => {
-                Some(START_CLAUDE.to_owned())
-            }
-            None => how_to_refresh(&agent.name, doc, id.as_str(), context.providers().ok()),
-        });
+        .find_map(|(id, why)| fix_of_state(found, agent, (id, *why)));
     let in_cooldown = passed.iter().find_map(|(id, _)| {
         let unavailability = unavailability(doc, id.as_str(), context.clock.now())?;
         is_strict.then(|| {
@@ -243,7 +257,7 @@ pub(super) fn none(
         )
     });
     let next = not_refreshed
-        .or(after_refresh)
+        .or(by_state)
         .or(entry)
         .or(in_cooldown)
         .or(restore)

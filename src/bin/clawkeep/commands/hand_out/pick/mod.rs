@@ -161,6 +161,7 @@ impl SelectionArgs {
         };
         let found = ChoiceContext {
             context,
+            vault: &vault,
             loaded: &loaded,
             refreshes: &refreshes,
             removed: &removed,

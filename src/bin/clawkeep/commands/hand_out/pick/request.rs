@@ -5,6 +5,7 @@ use clawkeep::domain::ProviderId;
 use clawkeep::health::PassedOver;
 use clawkeep::selection::Choice;
 use clawkeep::sync::{Loaded, Refreshes};
+use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 
@@ -26,6 +27,7 @@ pub(crate) struct Pick {
 /// The inputs of a choice, and what was found beside it.
 pub(crate) struct ChoiceContext<'f> {
     pub(super) context: &'f Context,
+    pub(super) vault: &'f UnlockedVault,
     pub(super) loaded: &'f Loaded,
     pub(super) refreshes: &'f Refreshes,
     /// Credentials that other programs removed from the store, where one is missing.
