@@ -3,6 +3,7 @@
 //! mistyped.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,11 +16,11 @@ use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
-/// No record is older than this, in milliseconds: 100 years.
-const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// The shortest retention of events, in milliseconds: `doctor` and the kept head need the newest
-/// ones.
-const RETENTION_MIN: i64 = 24 * 3_600_000;
+/// The shortest and the longest retention of events: `doctor` and the kept head need the newest
+/// ones, and no record is older than 100 years.
+const RETENTION: RangeInclusive<Span> = Span::days(1)..=Span::days(100 * 365);
+/// The shortest and the longest time before its expiry in which a credential is expiring.
+const EXPIRING: RangeInclusive<Span> = Span::minutes(1)..=Span::days(366);
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
 
@@ -34,6 +35,9 @@ pub struct OwnSettings {
     /// How long events are kept, in milliseconds; `None`: permanently. Set by `clawkeep.retention =
     /// "400d"`.
     pub retention_ms: Option<i64>,
+    /// How long before its expiry a credential counts as expiring; `None`: 24 hours. Set by
+    /// `clawkeep.expiring_within = "3d"`.
+    pub expiring_within: Option<Span>,
     /// Whether another account may be used where the first choice cannot be. Set by
     /// `clawkeep.fallback = "any"` (the default) or `"none"`.
     pub fallback: Fallback,
@@ -220,6 +224,7 @@ impl Written<IgnoredAny> {
 #[serde(deny_unknown_fields)]
 struct Keeper {
     retention: Option<toml::Spanned<String>>,
+    expiring_within: Option<toml::Spanned<String>>,
     heads: Option<toml::Spanned<String>>,
     fallback: Option<toml::Spanned<String>>,
     export: Option<toml::Spanned<String>>,
@@ -291,13 +296,19 @@ impl OwnSettings {
                 Err(_) => return Err(error),
             },
         };
+        let span = |written: toml::Spanned<String>, range: RangeInclusive<Span>, what: &str| {
+            let span = Span::parse(written.get_ref()).filter(|span| range.contains(span));
+            span.ok_or_else(|| invalid(written.span().start, what))
+        };
         let retention = written.clawkeep.retention.map(|retention| {
-            let span = Span::parse(retention.get_ref())
-                .map(Span::ms)
-                .filter(|span| (RETENTION_MIN..=RETENTION_MAX).contains(span));
             let what =
                 "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
-            span.ok_or_else(|| invalid(retention.span().start, what))
+            span(retention, RETENTION, what).map(Span::ms)
+        });
+        let expiring_within = written.clawkeep.expiring_within.map(|within| {
+            let what =
+                "clawkeep.expiring_within is a span from a minute to a year, such as \"24h\"";
+            span(within, EXPIRING, what)
         });
         let syslog = written.clawkeep.heads.map(|heads| {
             let what = "clawkeep.heads is \"syslog\" or \"syslog:/path/of/a/socket\"";
@@ -352,6 +363,7 @@ impl OwnSettings {
             allow_shared_storage: written.clawkeep.allow_shared_storage,
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
+            expiring_within: expiring_within.transpose()?,
             syslog: syslog.transpose()?,
             trusted: trusted.collect::<Result<_, _>>()?,
         })
@@ -549,6 +561,12 @@ mod tests {
             ("clawkeep.retention = \"1h\"", "from a day to"),
             ("clawkeep.retention = \"99999999999d\"", "from a day to"),
             ("clawkeep.retention = 400", "line 1"),
+            (
+                "clawkeep.expiring_within = \"soon\"",
+                "expiring_within is a",
+            ),
+            ("clawkeep.expiring_within = \"0s\"", "from a minute to"),
+            ("clawkeep.expiring_within = \"400d\"", "from a minute to"),
             ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
             ("clawkeep.fallback = \"some\"", "clawkeep.fallback is"),
             ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),

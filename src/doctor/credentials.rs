@@ -27,7 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             doc: &examined.doc,
             providers: evidence.providers,
             logins: &examined.logins,
-            as_of: AsOf::at(evidence.now),
+            as_of: AsOf::new(evidence.now, evidence.expiring_within),
             kept: OnceCell::new(),
         };
         for (id, credential) in examined.doc.credentials() {

@@ -165,10 +165,14 @@ impl Context {
         Ok(self.providers.get_or_init(|| providers))
     }
 
-    /// The rules for verdicts on credentials at `now`.
+    /// The rules for verdicts on credentials at `now`. Settings that cannot be read are reported by
+    /// the load.
     pub(crate) fn as_of(&self, now: UnixMs) -> AsOf {
         match self.rules {
-            Rules::Own => AsOf::at(now),
+            Rules::Own => {
+                let within = self.own().ok().and_then(|own| own.expiring_within);
+                AsOf::new(now, within.unwrap_or(AsOf::EXPIRING_WITHIN))
+            }
             Rules::Reference => AsOf::of_reference(now),
         }
     }

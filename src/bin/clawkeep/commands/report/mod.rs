@@ -88,11 +88,10 @@ fn made(
     (since, until): (UnixMs, UnixMs),
     now: UnixMs,
 ) -> Result<Page, Failure> {
-    let health: Vec<HealthRow> = vault
-        .list_credentials()?
-        .iter()
-        .map(|held| row(held, context.as_of(now)))
-        .collect();
+    context.own()?; // what is expiring is a setting
+    let as_of = context.as_of(now);
+    let credentials = vault.list_credentials()?;
+    let health: Vec<HealthRow> = credentials.iter().map(|held| row(held, as_of)).collect();
     let period = Filter {
         since: Some(since),
         until: Some(until),
