@@ -45,7 +45,10 @@ impl Help {
         });
         Self {
             path: path.to_vec(),
-            own: format!("{}\n{after}", own.trim_end().trim_end_matches("\n\nOptions:")),
+            own: format!(
+                "{}\n{after}",
+                own.trim_end().trim_end_matches("\n\nOptions:")
+            ),
             global: global.to_owned(),
         }
     }
@@ -83,7 +86,10 @@ fn written(home: &Home) -> String {
     let mut page = INTRODUCTION.to_owned();
     page.push_str("| command | what it does |\n| --- | --- |\n");
     let leaves = helps.iter().skip(1);
-    for help in leaves.clone().filter(|help| !help.own.contains("<COMMAND>")) {
+    for help in leaves
+        .clone()
+        .filter(|help| !help.own.contains("<COMMAND>"))
+    {
         let about = help.own.lines().next().unwrap().replace('|', "\\|");
         let (title, anchor) = (help.title(), help.title().replace(' ', "-"));
         page.push_str(&format!("| [`{title}`](#{anchor}) | {about} |\n"));
