@@ -1,7 +1,7 @@
 //! The identity of this process, and the protection of its memory.
 
 #[cfg(windows)]
-mod windows;
+pub(super) mod windows;
 
 #[cfg(unix)]
 use std::path::Path;
