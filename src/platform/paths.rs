@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::file_error::FileError;
+use crate::domain::REMOVE_COMMAND;
 
 /// Where a path leads, links resolved: absolute, and on Windows written as people write it where
 /// that means the same, so without the prefix `\\?\`. What may run on Windows resolves paths by
@@ -39,6 +40,24 @@ pub fn is_same_file(one: &Path, other: &Path) -> bool {
 #[must_use]
 pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+/// Returns the command that removes what is at `path`, and a link there rather than what it leads
+/// to: on Windows, `del` empties the directory that a link leads to.
+#[must_use]
+pub fn removal_command(path: &Path) -> &'static str {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|meta| {
+        #[cfg(windows)]
+        if std::os::windows::fs::FileTypeExt::is_symlink_dir(&meta.file_type()) {
+            return true;
+        }
+        meta.is_dir()
+    });
+    if is_directory {
+        "rmdir"
+    } else {
+        REMOVE_COMMAND
+    }
 }
 
 /// Whether something exists at `path`, as [`exists`], but with an error where this user may not
