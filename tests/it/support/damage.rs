@@ -44,6 +44,21 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
     let _ = (path, mode);
 }
 
+/// Asserts that a file or directory of ours is the user's alone, by its mode, on Windows by its
+/// access-control list.
+#[track_caller]
+pub(crate) fn assert_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        let meta = fs::metadata(path).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&meta) & 0o777;
+        let wanted = if meta.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{}", path.display());
+    }
+    #[cfg(windows)]
+    clawkeep::platform::check_trusted(path, clawkeep::platform::Access::Secret).unwrap();
+}
+
 /// Everything below a directory: kind, permissions and content. Not the locks that a command may
 /// make.
 pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
