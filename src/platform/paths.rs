@@ -129,16 +129,28 @@ pub fn resolve_existing(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-#[cfg(all(test, windows))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::shown_path;
 
+    #[test]
+    fn a_directory_is_removed_as_one_and_what_is_not_there_as_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(removal_command(dir.path()), "rmdir");
+        let link = dir.path().join("link");
+        assert_eq!(removal_command(&link), REMOVE_COMMAND);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert_eq!(removal_command(&link), REMOVE_COMMAND);
+    }
+
+    #[cfg(windows)]
     #[test]
     fn one_path_has_one_text_which_people_would_write() {
         let dir = tempfile::tempdir().unwrap();
         let real = canonicalize(dir.path()).unwrap();
-        assert!(!shown_path(&real).starts_with(r"\\"), "{}", real.display());
+        let shown = crate::domain::shown_path(&real);
+        assert!(!shown.starts_with(r"\\"), "{}", real.display());
         assert_eq!(canonicalize(&real).unwrap(), real);
         assert_eq!(resolve_link(&real.join("none")).unwrap(), real.join("none"));
         let verbatim = format!(r"\\?\{}", real.display());

@@ -114,7 +114,7 @@ fn killed_at_random(what: What, kills: u64) {
 
 #[test]
 fn killed_at_random_moments() {
-    let kills = number("CLAWKEEP_KILLS", 15);
+    let kills = number("CLAWKEEP_KILLS", 60).div_ceil(4);
     killed_at_random(What::DataKey, kills);
     killed_at_random(What::Everything, kills);
 }
