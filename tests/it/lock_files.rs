@@ -1,7 +1,7 @@
 //! A store's lock as later gateways take it: a file that names a process; and what is no lock at
 //! all.
 
-use std::fs::{self, File};
+use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clawkeep::domain::REMOVE_COMMAND;
 use serde_json::json;
 
+use crate::support::damage::set_modified;
 use crate::support::home::{Home, STORE, TRUE, now_ms};
 
 const TOKEN: [&str; 3] = ["token", "--provider", "anthropic"];
@@ -42,12 +43,7 @@ fn held_since(path: &std::path::Path, pid: u32, (made_secs, secs): (u64, u64)) {
     let made = made.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     fs::write(path, json!({"pid": pid, "createdAt": made}).to_string()).unwrap();
     let at = SystemTime::now() - Duration::from_secs(secs);
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(at)
-        .unwrap();
+    set_modified(path, at);
 }
 
 fn dead_pid() -> u32 {

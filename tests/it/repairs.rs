@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::support::damage::assert_private;
+use crate::support::damage::{assert_private, set_modified};
 use crate::support::home::{AGENT, HOUR, Home, STORE, now_ms};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -268,7 +268,7 @@ fn a_draft_stays_where_there_is_no_configuration_beside_it() {
             home.write(CONFIG, text);
         }
         let old = SystemTime::now() - Duration::from_secs(3600);
-        fs::File::open(&draft).unwrap().set_modified(old).unwrap();
+        set_modified(&draft, old);
         let found = doctor(&home, "--repair");
         let left = of(&found, "footprint.leftover");
         assert_eq!(left.len(), 1, "{found:#?}");
