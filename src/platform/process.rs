@@ -3,7 +3,7 @@
 #[cfg(unix)]
 mod caller;
 #[cfg(windows)]
-mod windows;
+pub(super) mod windows;
 
 #[cfg(unix)]
 use std::path::Path;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::killed::{Ended, STEPS, kill_at};
+use super::support::damage::set_modified;
 use super::support::home::{Home, STORE, TRUE, VAULT};
 use super::support::watch::Watch;
 
@@ -514,9 +515,8 @@ fn killed_at(call: &str, nth: u32) -> Ended {
     assert_eq!(home.count_of("vault.created"), 1, "{at}");
     // A lock that the killed process held is somebody's until it is stale.
     let lock = home.at(STORE).with_extension("json.lock");
-    if let Ok(lock) = fs::File::open(lock) {
-        let long_ago = SystemTime::now() - Duration::from_secs(3600);
-        lock.set_modified(long_ago).unwrap();
+    if lock.exists() {
+        set_modified(&lock, SystemTime::now() - Duration::from_secs(3600));
     }
     home.run(&["doctor", "--repair"]);
     assert_moved(&home, &at);
