@@ -62,11 +62,9 @@ impl From<String> for Undelivered {
 pub(super) struct Surroundings {
     pub(super) host: String,
     pub(super) bus: SessionBus,
-    /// The environment of programs that are run.
     pub(super) env: Vec<(OsString, OsString)>,
 }
 
-/// Delivers a message.
 pub(super) fn deliver(
     target: &NotifyTarget,
     message: &Message,

@@ -69,7 +69,6 @@ pub struct Alerts {
     is_urged: bool,
     /// What is on its way is not waited for any longer.
     cancelled: Arc<AtomicBool>,
-    /// What came of deliveries and is not recorded yet.
     unrecorded: Vec<Entry>,
     /// Held while something is on its way.
     holding: Option<FileLock>,
@@ -325,7 +324,6 @@ impl Alerts {
         }
     }
 
-    /// Takes what came of a delivery into account.
     fn note(&mut self, ended: Ended) {
         let now = self.clock.now();
         let (to, message, result) = match ended {
@@ -358,7 +356,6 @@ impl Alerts {
         }
     }
 
-    /// Records what was delivered and what was not.
     fn record(&mut self, vault: &mut UnlockedVault) -> Result<(), VaultError> {
         if self.unrecorded.is_empty() {
             return Ok(());

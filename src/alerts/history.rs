@@ -150,7 +150,6 @@ impl Entry {
         })
     }
 
-    /// Adds it to what is known.
     pub(super) fn apply(&self, all: &mut BTreeMap<String, TargetHistory>) {
         let of = all.entry(self.target.clone()).or_default();
         let history = of.entry(self.subject.clone()).or_default();

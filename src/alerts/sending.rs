@@ -29,7 +29,6 @@ pub(super) struct Sending {
     pub(super) messages: VecDeque<Message>,
 }
 
-/// The result of a delivery.
 pub(super) enum Ended {
     /// One message arrived, or did not.
     One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),

@@ -47,7 +47,6 @@ fn login(refresher: Refresher, grant_status: GrantStatus, ends: i64) -> Credenti
     }
 }
 
-/// How things are from some time on.
 #[derive(Clone, Default)]
 struct Stage {
     statuses: Vec<CredentialStatus>,
@@ -61,7 +60,6 @@ fn stage(statuses: impl IntoIterator<Item = CredentialStatus>) -> Stage {
     }
 }
 
-/// A target that receives messages.
 struct Listener {
     history: BTreeMap<String, TargetHistory>,
     settings: NotifySettings,
@@ -92,7 +90,6 @@ impl Listener {
         )
     }
 
-    /// Takes in what came of sending a message.
     fn note(&mut self, message: &Message, at: UnixMs, failed: Option<&(String, u32, UnixMs)>) {
         for entry in Entry::all("t", message, at, failed) {
             entry.apply(&mut self.history);

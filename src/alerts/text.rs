@@ -18,7 +18,6 @@ pub(super) fn named(text: &str) -> String {
     }
 }
 
-/// Text on one line.
 pub(super) fn line(text: &str) -> String {
     escaped(text).into_owned()
 }
@@ -28,7 +27,6 @@ pub(super) fn paragraph(text: &str) -> String {
     cut(&escaped_lines(text.trim()), PARAGRAPH_MAX)
 }
 
-/// At most so many characters.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -36,7 +34,6 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// At most so many bytes.
 pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= most {

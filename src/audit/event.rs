@@ -277,7 +277,6 @@ pub struct Event {
     pub mac: [u8; 32],
 }
 
-/// Version of the canonical bytes.
 const CANONICAL_VERSION: u8 = 1;
 /// Stands for the length of an absent field; no field is that long.
 const ABSENT: u32 = u32::MAX;

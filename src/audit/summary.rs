@@ -147,7 +147,6 @@ impl Lane {
         }
     }
 
-    /// Whether nothing is in it.
     pub(crate) fn is_blank(&self) -> bool {
         let counts = [&self.refreshes, &self.failures, &self.uses];
         self.valid.is_empty()

@@ -56,7 +56,6 @@ impl OpenConfig {
         Ok(Self { real, _lock: lock })
     }
 
-    /// Its bytes, `None` when there is no file.
     pub(super) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigError> {
         config_bytes(&self.real)
     }
@@ -104,7 +103,6 @@ impl OpenConfig {
     }
 }
 
-/// Removes a copy that is not needed.
 pub(super) fn discard(copy: &Path) -> Result<(), FileError> {
     remove_if_present(copy).map(|_| ())
 }
@@ -154,12 +152,10 @@ pub(super) fn leads_somewhere(path: &Path) -> bool {
     )
 }
 
-/// Whether `path` is a symbolic link.
 pub(super) fn is_link(path: &Path) -> bool {
     path.is_symlink()
 }
 
-/// Whether `dir` is a directory.
 pub(super) fn is_dir(dir: &Path) -> bool {
     dir.is_dir()
 }

@@ -98,7 +98,6 @@ impl Env {
         &self.from_shell
     }
 
-    /// Every variable.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables
             .iter()

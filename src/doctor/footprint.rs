@@ -54,7 +54,6 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// The plain copies of stores that are found.
 pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let docs = evidence.agents.iter().map(|examined| &examined.doc);
     let secrets: HashSet<&[u8]> = docs.flat_map(secrets_of).collect();
@@ -302,7 +301,6 @@ fn open_copy(layout: &Layout, path: &Path) -> Option<Finding> {
     })
 }
 
-/// The secrets of a store, as bytes.
 fn secrets_of(doc: &StoreDoc) -> impl Iterator<Item = &[u8]> {
     const FIELDS: [&str; 4] = ["key", "token", "access", "refresh"];
     let secrets = doc.entries(Section::Profiles).flat_map(|(_, entry)| {

@@ -48,7 +48,6 @@ pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bo
     newest.is_some_and(|event| event.is_ok_and(|event| Some(event.seq) > before))
 }
 
-/// Converts the notices of the load into findings.
 fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let agent = &examined.agent.name;
     let finding = |notice: &Notice| {

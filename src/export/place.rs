@@ -112,7 +112,6 @@ impl StoreReading {
 /// copy in memory. Links of the user's are followed: several agents can share a store by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorePlace {
-    /// The agent's directory.
     dir: PathBuf,
     /// The file as users name it; may be a link.
     path: PathBuf,

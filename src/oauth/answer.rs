@@ -114,7 +114,6 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Where there is no reply.
     pub(super) fn no_reply(why: NoReply) -> Self {
         let (class, cause) = match why {
             NoReply::NotSent(cause) => (FailureClass::Transient, cause),

@@ -36,10 +36,8 @@ pub(super) mod rights {
 /// What everybody may do where a file has no list at all.
 const EVERYTHING: u32 = u32::MAX;
 
-/// The users who may use a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessList {
-    /// The owner's identifier.
     pub(super) owner: String,
     entries: Vec<Entry>,
 }

@@ -215,7 +215,6 @@ pub struct Examined {
 /// may be thousands. The directories in which a store is to be written are examined all the same.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
 
-/// What was found of one directory.
 #[derive(Clone, Debug)]
 struct ExaminedDir {
     is_shared: bool,

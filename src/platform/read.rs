@@ -92,7 +92,6 @@ pub(super) fn open_no_link(path: &Path) -> Result<Option<File>, FileError> {
     open_if_there(path, Links::Refuse)
 }
 
-/// Reads an open regular file whole.
 pub(super) fn read_whole(
     mut file: File,
     meta: &Metadata,

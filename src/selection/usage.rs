@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::cooldown::cooldown_ms;
 use crate::domain::{CooldownRules, ProviderId, UnixMs};
 
-/// An hour, in milliseconds.
 const HOUR_MS: f64 = 3_600_000.0;
 /// Longest exponent of the doubling after failures for want of money. Source: the reference's
 /// limit, beyond every maximum.

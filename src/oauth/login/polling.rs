@@ -18,14 +18,10 @@ pub(super) enum Next {
     Over(Over),
 }
 
-/// How a login on another device ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The person declined the login.
     Denied,
-    /// The code of the login expired.
     Expired,
-    /// The provider refused for another reason.
     Refused,
 }
 

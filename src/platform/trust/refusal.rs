@@ -26,14 +26,11 @@ pub enum Fault {
 pub(super) enum Obstacle {
     /// The modes come from the mount.
     NoModes {
-        /// Where it is mounted.
         point: PathBuf,
-        /// Its type.
         kind: String,
     },
     /// The file system is mounted read-only.
     ReadOnly {
-        /// Where it is mounted.
         point: PathBuf,
     },
     /// An access list names single users or groups.
@@ -316,7 +313,6 @@ impl Refusal {
     }
 }
 
-/// Accounts of Windows that have to do with a refused file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Accounts {
     /// The user that this runs as.

@@ -19,9 +19,7 @@ use crate::sync::notice::Notice;
 /// A newer login in the owner's file.
 #[derive(Debug)]
 pub(crate) struct Update {
-    /// The profile that it is stored as.
     pub(crate) profile: String,
-    /// The entry that the owner's file has.
     pub(crate) entry: SecretJson,
     /// The refresh token that stays with its owner.
     pub(crate) lent: Option<SecretString>,

@@ -8,18 +8,15 @@ use crate::export::{StoreReading, parse, render};
 use crate::sync::context::Rewrite;
 use crate::vault::{ExportRecord, Superseded};
 
-/// Whether the file is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
     /// It says what it should, or must not be changed.
     No,
     /// It is to be written, for this reason.
     Yes(Reason),
-    /// It is to be removed.
     Remove,
 }
 
-/// Why a store is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// There was no file yet.
@@ -39,7 +36,6 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// The name in the record.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",

@@ -32,7 +32,6 @@ pub(in crate::vault) enum Part {
     Identity,
     /// The audit and fingerprint keys.
     RecordKeys,
-    /// The key slots of the vault.
     KeySlots,
     /// What became of each refresh token.
     Grants,
@@ -40,15 +39,12 @@ pub(in crate::vault) enum Part {
     Skips,
     /// The agents, each with its own listings.
     Agents,
-    /// The credentials of an agent.
     Profiles,
     /// The earlier versions of an agent's credentials.
     Versions,
-    /// The usage statistics of an agent.
     Usage,
     /// The plain copies of order and last good.
     Entries,
-    /// The session pins of an agent.
     Pins,
     /// What is known of the store files of an agent.
     Exports,
@@ -65,7 +61,6 @@ struct Query {
 }
 
 impl Part {
-    /// The parts of the vault itself.
     pub(in crate::vault) const OF_VAULT: [Self; 6] = [
         Self::Identity,
         Self::RecordKeys,
@@ -74,7 +69,6 @@ impl Part {
         Self::Skips,
         Self::Agents,
     ];
-    /// The parts of each agent.
     pub(in crate::vault) const OF_AGENT: [Self; 6] = [
         Self::Profiles,
         Self::Versions,
@@ -185,7 +179,6 @@ impl Part {
         }
     }
 
-    /// What a row is, in words.
     pub(in crate::vault) fn describe(self, agent: &str, key: &str) -> String {
         let pair = || -> (String, String) {
             let parts: Vec<serde_json::Value> = serde_json::from_str(key).unwrap_or_default();
@@ -250,7 +243,6 @@ pub(in crate::vault) struct Listing {
 }
 
 impl Listing {
-    /// One that lists nothing.
     pub(in crate::vault) fn empty() -> Self {
         Self::of(Zeroizing::new(Vec::new()))
     }
@@ -273,12 +265,10 @@ impl Listing {
         take_entry(&mut self.bytes.get(start..)?)
     }
 
-    /// The entries in their order.
     pub(in crate::vault) fn iter(&self) -> impl Iterator<Item = (&str, Digest, &str)> {
         self.starts.iter().filter_map(|start| self.at(*start))
     }
 
-    /// The entries whose keys begin with `prefix`.
     pub(in crate::vault) fn with_prefix(
         &self,
         prefix: &str,
@@ -290,7 +280,6 @@ impl Listing {
             .take_while(move |(key, ..)| key.starts_with(prefix))
     }
 
-    /// The digest of a row.
     pub(in crate::vault) fn get(&self, key: &str) -> Option<Digest> {
         self.find(key).map(|(digest, _)| digest)
     }
@@ -303,7 +292,6 @@ impl Listing {
         Some((digest, note))
     }
 
-    /// The entries, to be changed.
     pub(in crate::vault) fn to_entries(&self) -> Entries {
         self.iter()
             .map(|(key, digest, note)| {
@@ -397,7 +385,6 @@ fn aad(vault: VaultId, owner: &str, part: &str, head: Option<&events::Last>) -> 
     }
 }
 
-/// Seals a listing.
 pub(in crate::vault) fn seal(
     key: &SealKey,
     (vault, owner, part): (VaultId, &str, &str),
@@ -418,7 +405,6 @@ pub(in crate::vault) fn open(
     Some(Listing::of(opened))
 }
 
-/// A listing as it is stored.
 pub(in crate::vault) fn stored(
     conn: &Connection,
     owner: i64,
@@ -465,7 +451,6 @@ fn cut(hash: Sha256) -> Digest {
     digest
 }
 
-/// Every row of a part, as it is now.
 pub(in crate::vault) fn rows(
     conn: &Connection,
     owner: i64,
@@ -481,7 +466,6 @@ pub(in crate::vault) fn rows(
     read(conn, part, &sql, [owner])
 }
 
-/// One row of a part, as it is now.
 pub(in crate::vault) fn row(
     conn: &Connection,
     owner: i64,

@@ -98,7 +98,6 @@ pub(in crate::vault) const GRANT: &str =
 const ALL: &str =
     "SELECT print, state, fence, failed, not_before, successor FROM grants ORDER BY print";
 
-/// A grant's key in the listing.
 pub(super) fn grant_key(print: Fingerprint) -> String {
     data_encoding::HEXUPPER.encode(&print.to_bytes())
 }

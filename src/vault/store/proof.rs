@@ -54,13 +54,11 @@ pub(in crate::vault) struct Altered {
 }
 
 impl Altered {
-    /// What the row is, in words.
     pub(in crate::vault) fn describe(&self) -> String {
         self.part.describe(&self.agent, &self.key)
     }
 }
 
-/// What is proved of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AgentProof {
     /// There is none, and none is listed.
@@ -201,7 +199,6 @@ impl<'c> Proof<'c> {
         }
     }
 
-    /// What is proved of an agent.
     pub(in crate::vault) fn agent(
         &self,
         agents: &Listing,

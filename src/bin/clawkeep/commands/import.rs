@@ -227,7 +227,6 @@ impl Import {
         context.verdict(loaded)
     }
 
-    /// Reports who refreshes the imported logins.
     fn report_ownership(&self, context: &Context, file: &ImportFile, joined_file: &Imported) {
         let (logins, others): (Vec<&str>, Vec<&str>) = joined_file.taken().partition(|id| {
             let credential = joined_file.doc.credential(id);
@@ -325,7 +324,6 @@ fn marks(
         .collect()
 }
 
-/// A parsed file and its bytes.
 fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
     let found = read_trusted(path, Access::Read, STORE_LIMIT).map_err(Failure::ImportFile)?;
     let contents = found.ok_or_else(|| match has_login_in_keyring(path) {
@@ -392,7 +390,6 @@ fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failur
     Ok(())
 }
 
-/// The outcome, in one line.
 fn outcome(joined_file: &Imported) -> String {
     let is_unusable = |id: &String| joined_file.unusable.iter().any(|(other, _)| other == id);
     let (unusable, kept): (Vec<String>, Vec<String>) =

@@ -28,7 +28,6 @@ const DAMAGED: u8 = 65;
 const BUSY: u8 = 75;
 const NO_KEY: u8 = 77;
 
-/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -174,7 +173,6 @@ impl Failure {
         }
     }
 
-    /// The exit status of the failure.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,

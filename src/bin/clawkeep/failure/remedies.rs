@@ -125,7 +125,6 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     )
 }
 
-/// Whether a vault already exists in a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The vault was about to be created there.

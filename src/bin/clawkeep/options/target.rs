@@ -30,7 +30,6 @@ pub(crate) fn resolved(context: &Context, to: &Path) -> PathBuf {
 /// What may be replaced by a new file.
 #[derive(Clone, Copy)]
 pub(crate) enum Replaceable {
-    /// Nothing.
     Nothing,
     /// A file of that kind, which has this near its beginning.
     With(&'static str),

@@ -13,7 +13,6 @@ pub(crate) enum TimeArg {
 }
 
 impl TimeArg {
-    /// The instant, relative to `now`.
     pub(crate) fn resolve(self, now: UnixMs) -> UnixMs {
         match self {
             Self::Ago(span) => now - span,
@@ -22,7 +21,6 @@ impl TimeArg {
     }
 }
 
-/// Reads a span of time.
 pub(crate) fn span(raw: &str) -> Result<Span, String> {
     Span::parse(raw.trim())
         .ok_or_else(|| "a span is a number and s, m, h, d or w, such as 5m".to_owned())

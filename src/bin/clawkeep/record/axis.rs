@@ -3,14 +3,12 @@
 use chrono::{Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike as _};
 use clawkeep::domain::UnixMs;
 
-/// A labelled point of the axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     pub(crate) at: UnixMs,
     pub(crate) label: String,
 }
 
-/// How far ticks are apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Parts of a day, in minutes.

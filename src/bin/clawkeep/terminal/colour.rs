@@ -76,12 +76,9 @@ pub(crate) fn is_dumb_terminal(variable: impl Fn(&str) -> Option<OsString>) -> b
     variable("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Whether output uses colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
-    /// They are not.
     Off,
-    /// With the usual escape sequences.
     On,
 }
 

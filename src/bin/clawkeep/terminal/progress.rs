@@ -57,7 +57,6 @@ struct Running {
 }
 
 impl Progress {
-    /// Work that shows no line.
     pub(crate) fn hidden() -> Self {
         Self { running: None }
     }

@@ -7,12 +7,10 @@ use clawkeep::domain::{Span, UnixMs, escaped, escaped_lines};
 use clawkeep::selection::Unavailability;
 use zeroize::Zeroizing;
 
-/// An instant in the reader's zone, to the minute.
 pub(crate) fn local_minute(at: UnixMs) -> String {
     local(at, "%Y-%m-%d %H:%M")
 }
 
-/// An instant in the reader's zone, to the second.
 pub(crate) fn local_second(at: UnixMs) -> String {
     local(at, "%Y-%m-%d %H:%M:%S")
 }

@@ -28,9 +28,7 @@ pub(crate) struct SavedHead {
     pub(crate) is_export: bool,
 }
 
-/// The result of comparing an export with the record.
 pub(crate) struct Compared {
-    /// How many events are the same.
     pub(crate) same: u64,
     /// How many events were pruned from the record since.
     pub(crate) pruned: u64,

@@ -70,7 +70,6 @@ struct Brought {
     browser: Option<Callback>,
 }
 
-/// A login to store.
 struct NewLogin<'a> {
     id: ProfileId,
     provider: &'a Provider,
@@ -193,11 +192,8 @@ impl Login {
     }
 }
 
-/// Why a login did not succeed.
 enum NotLoggedIn {
-    /// The login failed.
     Login(LoginError),
-    /// The question was not answered.
     Asking(Failure),
 }
 
@@ -503,7 +499,6 @@ fn settings(context: &Context) -> String {
     context.layout.shorten_home(&context.layout.settings_file)
 }
 
-/// The error for a provider's entry that lacks settings for a login.
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     let set = format!(
         "set {lacking} in [providers.{}] of {}.",

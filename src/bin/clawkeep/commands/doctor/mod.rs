@@ -52,7 +52,6 @@ pub(crate) struct Doctor {
     json: bool,
 }
 
-/// The user's consent to repairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Consent {
     Always,

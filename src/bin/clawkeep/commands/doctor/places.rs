@@ -15,7 +15,6 @@ use crate::context::Context;
 /// The files in an agent's directory that only this program uses.
 pub(crate) const OF_AN_AGENT: [&str; 2] = ["auth-profiles.json", "auth-profiles.json.lock"];
 
-/// The findings about the places.
 pub(super) fn findings(context: &Context) -> Vec<Finding> {
     let layout = &context.layout;
     let vault = &layout.vault_file;

@@ -15,7 +15,6 @@ const ROOMY: u64 = 16 << 20;
 /// The number of open files that clawkeep needs at most, and a usual limit.
 const OPEN_FILES: u64 = 1024;
 
-/// The remedy for a cause.
 pub(crate) fn remedy_of(cause: &Cause) -> String {
     #[cfg(windows)]
     return windows::remedy_of(cause);

@@ -20,9 +20,7 @@ pub(super) struct Keys {
 /// What a key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The line goes on.
     More,
-    /// The line is complete.
     Line,
     /// The question is left unanswered.
     Left,

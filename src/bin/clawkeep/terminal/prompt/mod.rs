@@ -31,7 +31,6 @@ use super::progress::Question;
 use super::text::one_line;
 use crate::failure::Failure;
 
-/// Whether questions can be asked.
 pub(crate) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }

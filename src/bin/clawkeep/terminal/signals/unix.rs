@@ -252,9 +252,7 @@ pub(crate) fn stopped_in_background<T>(call: impl FnOnce() -> T) -> T {
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// To end by it.
     End(i32),
-    /// To stop.
     Stop,
     /// Nothing: the process was stopped and goes on.
     Continued,

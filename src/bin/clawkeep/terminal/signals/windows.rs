@@ -60,7 +60,6 @@ impl Events {
         came.iter().any(Poll::is_ready)
     }
 
-    /// Waits until an event comes.
     pub(crate) fn wait(&mut self) {
         let waker = unpark_this_thread();
         let mut task = Context::from_waker(&waker);
@@ -133,7 +132,6 @@ pub(super) enum Came {
     IsIgnored,
 }
 
-/// The events of this process, which the holds and the thread share.
 struct Listener {
     events: Events,
     count: Count,

@@ -34,7 +34,6 @@ const NEVER_EXITED: &str = "(never exited)";
 /// The program's name, or its path.
 const LAUNCHCTL: &str = "launchctl";
 
-/// The name of the agent's file.
 pub(crate) fn file_name() -> String {
     format!("{LABEL}.plist")
 }
@@ -44,7 +43,6 @@ pub(crate) fn log(home: &Path) -> PathBuf {
     home.join("Library/Logs/clawkeep-watch.log")
 }
 
-/// Why no agent is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
@@ -212,11 +210,9 @@ pub(crate) fn state(uid: u32) -> Option<State> {
     domains(uid).iter().find_map(|domain| state_in(domain))
 }
 
-/// The state of a loaded agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) pid: Option<u32>,
-    /// Its last exit, in launchd's words.
     pub(crate) last_exit: Option<String>,
 }
 

@@ -176,12 +176,10 @@ pub(crate) fn program_of(xml: &str) -> Option<String> {
     Some(text.trim_matches('"').to_owned())
 }
 
-/// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// Whether it runs or waits, in the system's language.
     pub(crate) status: String,
-    /// Its last exit, if it failed.
     pub(crate) last_exit: Option<String>,
 }
 
@@ -192,7 +190,6 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// The scheduler for the user with the security identifier `sid`.
     pub(crate) fn new(sid: &str) -> Self {
         Self {
             program: system_program("schtasks.exe"),
@@ -200,7 +197,6 @@ impl Scheduler {
         }
     }
 
-    /// The name of the task.
     pub(crate) fn task(&self) -> &str {
         &self.task
     }
@@ -219,7 +215,6 @@ impl Scheduler {
         )
     }
 
-    /// Starts the registered task now.
     pub(crate) fn run(&self) -> Result<(), String> {
         self.order("/Run", &[])
     }

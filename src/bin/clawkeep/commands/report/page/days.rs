@@ -18,7 +18,6 @@ const LABELS_MAX: usize = 8;
 /// Height of the drawing, in pixels.
 const HEIGHT: u64 = 168;
 
-/// Columns of a drawing.
 struct Columns {
     /// How many days each is of.
     group: usize,

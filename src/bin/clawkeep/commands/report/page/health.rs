@@ -102,7 +102,6 @@ fn verdict(expired: usize, missing: usize, all: usize) -> String {
     }
 }
 
-/// The section on the state of the credentials.
 pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
     let columns = [
         Column::Words("Profile"),

@@ -18,7 +18,6 @@ const SPANS_MAX: usize = 150;
 /// Height of the strip that shows how much a credential was used, in pixels.
 const STRIP: u64 = 12;
 
-/// What a lane comes to.
 struct Sums {
     refreshes: u64,
     failures: u64,

@@ -5,10 +5,8 @@ use maud::{Markup, html};
 /// Rows that are open: what is beyond them is folded away.
 pub(super) const OPEN_MAX: usize = 60;
 
-/// The head of a column.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Column {
-    /// Of words.
     Words(&'static str),
     /// Of numbers, set to the right.
     Numbers(&'static str),

@@ -15,7 +15,6 @@ use crate::record::text::actor_name;
 /// Who used a profile, as many as are named.
 const DOERS_MAX: usize = 3;
 
-/// The section with the uses.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Uses> = page.uses.iter().collect();
     all.sort_by(|a, b| {

@@ -20,7 +20,6 @@ const HOME: &str = match cfg!(windows) {
 /// When the cases were recorded: a provider whose earliest end is 0 has this much less than 0 left.
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
-/// Everything a report is drawn up from.
 struct World {
     doc: StoreDoc,
     settings: Settings,

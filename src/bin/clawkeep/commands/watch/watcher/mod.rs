@@ -44,7 +44,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// The shortest time between two passes without a request.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
-/// The watcher of one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
     /// Prevents a second watcher of the vault; `None` while the lock moves to the vault's new
@@ -275,7 +274,6 @@ impl<'c> Watcher<'c> {
         hold
     }
 
-    /// The longest sleep between two checks.
     fn check_interval(&self) -> Duration {
         let interval = if self.follower.is_some() {
             CHECK_INTERVAL
@@ -386,7 +384,6 @@ impl<'c> Watcher<'c> {
         Ok(())
     }
 
-    /// Waits briefly until the log is written.
     pub(crate) fn flush(&self) {
         self.log.flush();
     }

@@ -35,7 +35,6 @@ struct Login<'d> {
     token: Fingerprint,
 }
 
-/// The inputs of a pass.
 pub(crate) struct Pass<'p> {
     pub(crate) context: &'p Context,
     pub(crate) vault: &'p mut UnlockedVault,

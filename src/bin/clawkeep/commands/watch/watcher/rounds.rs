@@ -182,7 +182,6 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Starts refreshing the logins.
     fn refresh(&mut self, jobs: Vec<state::Job>) -> Result<(), Failure> {
         let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
             return Ok(());
@@ -252,7 +251,6 @@ impl Watcher<'_> {
         }
     }
 
-    /// Logs which targets could not be reached.
     fn warn_unreached(&mut self) {
         for (target, why) in self.alerting.unreached() {
             let text = format!("alerts: {target} was not notified: {why}");
@@ -268,7 +266,6 @@ impl Watcher<'_> {
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
-    /// Does the periodic work.
     fn tidy(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
@@ -285,7 +282,6 @@ impl Watcher<'_> {
         }
     }
 
-    /// Waits for running deliveries of alerts.
     pub(super) fn finish_alerts(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
