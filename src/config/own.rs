@@ -10,7 +10,9 @@ use serde::de::IgnoredAny;
 
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, Span, UnixMs, from_outside, is_path, path_of_text};
+use crate::domain::{
+    AgentName, ProviderId, Span, UnixMs, from_outside, is_path, named, path_of_text,
+};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
@@ -89,33 +91,18 @@ impl NotifyFault {
     }
 }
 
-/// How a store is exported. Ordered by how much of it lies open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ExportMode {
-    /// Stores are not exported at all.
-    Off,
-    /// As a link to a copy in memory.
-    Runtime,
-    /// As a file at the path that the gateway reads.
-    #[default]
-    File,
-}
-
-impl ExportMode {
-    const ALL: [Self; 3] = [Self::File, Self::Runtime, Self::Off];
-
-    /// The name in the settings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Runtime => "runtime",
-            Self::Off => "off",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+named! {
+    parsed
+    /// How a store is exported. Ordered by how much of it lies open.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum ExportMode {
+        /// Stores are not exported at all.
+        Off = "off",
+        /// As a link to a copy in memory.
+        Runtime = "runtime",
+        /// As a file at the path that the gateway reads.
+        #[default]
+        File = "file",
     }
 }
 

@@ -3,28 +3,18 @@
 use std::path::PathBuf;
 
 use super::repair::Repair;
-use crate::domain::{AgentName, ProfileId};
+use crate::domain::{AgentName, ProfileId, named};
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Worth knowing; no action is needed.
-    Note,
-    /// Something may go wrong, or already went a little wrong.
-    Warning,
-    /// Something does not work, or a secret is open to others.
-    Error,
-}
-
-impl Level {
-    /// The word in what is printed.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
+named! {
+    /// How much a finding matters.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Level {
+        /// Worth knowing; no action is needed.
+        Note = "note",
+        /// Something may go wrong, or already went a little wrong.
+        Warning = "warning",
+        /// Something does not work, or a secret is open to others.
+        Error = "error",
     }
 }
 

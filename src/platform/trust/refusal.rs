@@ -25,14 +25,9 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
     /// The modes come from the mount.
-    NoModes {
-        point: PathBuf,
-        kind: String,
-    },
+    NoModes { point: PathBuf, kind: String },
     /// The file system is mounted read-only.
-    ReadOnly {
-        point: PathBuf,
-    },
+    ReadOnly { point: PathBuf },
     /// An access list names single users or groups.
     AccessList,
 }

@@ -42,7 +42,10 @@ pub struct Events<'v> {
 enum Route {
     Undecided,
     /// Event by event; how many were examined, and how many of them matched.
-    Through { examined: u64, matched: u64 },
+    Through {
+        examined: u64,
+        matched: u64,
+    },
     /// From match to match: the next event of each series, the first of all on top. Keys are
     /// sequence numbers, inverted bit by bit where the oldest comes first.
     Along(BinaryHeap<(i64, Reverse<Series>)>),

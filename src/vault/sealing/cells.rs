@@ -179,7 +179,7 @@ fn credential(
         blob: blob(row, 8).at(path, "read")?,
         update,
         key: vec![id.into()],
-        listed_as: (table == Part::Versions.name()).then(|| {
+        listed_as: (table == Part::Versions.as_str()).then(|| {
             let key = serde_json::json!([plain.profile, id]).to_string();
             (Part::Versions, plain.agent.to_owned(), key)
         }),

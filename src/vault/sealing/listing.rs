@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::crypto::{Aad, CryptoError, SealKey};
-use crate::domain::VaultId;
+use crate::domain::{VaultId, named};
 use crate::vault::log::events;
 
 /// The root's name in `listings.part`.
@@ -25,29 +25,31 @@ pub(in crate::vault) const VAULT: i64 = 0;
 /// tag would.
 pub(in crate::vault) type Digest = [u8; 16];
 
-/// A set of rows with a listing of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::vault) enum Part {
-    /// The vault's identity and the number of its data key.
-    Identity,
-    /// The audit and fingerprint keys.
-    RecordKeys,
-    KeySlots,
-    /// What became of each refresh token.
-    Grants,
-    /// Why sources' logins were last not imported.
-    Skips,
-    /// The agents, each with its own listings.
-    Agents,
-    Profiles,
-    /// The earlier versions of an agent's credentials.
-    Versions,
-    Usage,
-    /// The plain copies of order and last good.
-    Entries,
-    Pins,
-    /// What is known of the store files of an agent.
-    Exports,
+named! {
+    /// A set of rows with a listing of its own.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(in crate::vault) enum Part {
+        /// The vault's identity and the number of its data key.
+        Identity = "identity",
+        /// The audit and fingerprint keys.
+        RecordKeys = "record_keys",
+        KeySlots = "key_slots",
+        /// What became of each refresh token.
+        Grants = "grants",
+        /// Why sources' logins were last not imported.
+        Skips = "sync_skips",
+        /// The agents, each with its own listings.
+        Agents = "agents",
+        Profiles = "profiles",
+        /// The earlier versions of an agent's credentials.
+        Versions = "profile_versions",
+        Usage = "usage",
+        /// The plain copies of order and last good.
+        Entries = "provider_entries",
+        Pins = "session_pins",
+        /// What is known of the store files of an agent.
+        Exports = "exports",
+    }
 }
 
 /// How the rows of a part are read. `select` gives a row's key, the note that is kept beside its
@@ -77,24 +79,6 @@ impl Part {
         Self::Pins,
         Self::Exports,
     ];
-
-    /// The name in `listings.part`.
-    pub(in crate::vault) fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::RecordKeys => "record_keys",
-            Self::KeySlots => "key_slots",
-            Self::Grants => "grants",
-            Self::Skips => "sync_skips",
-            Self::Agents => "agents",
-            Self::Profiles => "profiles",
-            Self::Versions => "profile_versions",
-            Self::Usage => "usage",
-            Self::Entries => "provider_entries",
-            Self::Pins => "session_pins",
-            Self::Exports => "exports",
-        }
-    }
 
     fn query(self) -> Query {
         // Rows of the vault itself have no owner column to go by.
