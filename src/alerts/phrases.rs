@@ -72,10 +72,8 @@ pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
             format!("{} has not refreshed it", owner.program())
         }
         (Refresher::Here, GrantStatus::Refreshable(Some(failed))) => {
-            format!(
-                "could not be refreshed: the last refresh failed ({})",
-                named(failed)
-            )
+            let reason = named(failed);
+            format!("could not be refreshed: the last refresh failed ({reason})")
         }
         _ => "has not been refreshed".to_owned(),
     }

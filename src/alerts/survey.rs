@@ -331,10 +331,8 @@ impl AgentSurvey<'_> {
         }
         match &status.grant_status {
             GrantStatus::Lost(Loss::Moved) => {
-                format!(
-                    "If the change is intended: clawkeep models auth trust {}",
-                    word()
-                )
+                let word = word();
+                format!("If the change is intended: clawkeep models auth trust {word}")
             }
             GrantStatus::Lost(Loss::Uncertain) => {
                 format!("Try to refresh it: clawkeep refresh {}", word())

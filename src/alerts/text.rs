@@ -87,10 +87,8 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_turn_a_message_around() {
-        assert_eq!(
-            named("a\u{202e}b\u{2028}c\u{1b}[31m\n"),
-            r"a\u202eb\u2028c\u001b[31m"
-        );
+        let found = named("a\u{202e}b\u{2028}c\u{1b}[31m\n");
+        assert_eq!(found, r"a\u202eb\u2028c\u001b[31m");
         assert_eq!(named(" "), "(no name)");
         assert_eq!(named(&"ä".repeat(140_000)).chars().count(), NAME_MAX);
         assert_eq!(paragraph(" one\ntwo\u{2066} "), "one\ntwo\\u2066");

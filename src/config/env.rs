@@ -320,10 +320,8 @@ mod tests {
             ),
             ("ANTHROPIC_OAUTH_TOKEN", "oat", true)
         );
-        assert_eq!(
-            found("github-copilot").map(|variable| variable.name),
-            Some("GITHUB_TOKEN")
-        );
+        let got = found("github-copilot").map(|variable| variable.name);
+        assert_eq!(got, Some("GITHUB_TOKEN"));
         assert!(found("openai").is_none() && found("nobody").is_none());
     }
 
@@ -331,9 +329,7 @@ mod tests {
     fn nothing_prints_a_value() {
         let env = env(&[("OPENAI_API_KEY", "sk-secret")]);
         let found = provider_variable(&env, &ProviderId::new("openai")).unwrap();
-        assert_eq!(
-            format!("{env:?} {found:?}"),
-            "Env(1 variables) ProviderVariable(OPENAI_API_KEY)"
-        );
+        let got = format!("{env:?} {found:?}");
+        assert_eq!(got, "Env(1 variables) ProviderVariable(OPENAI_API_KEY)");
     }
 }

@@ -436,15 +436,11 @@ mod tests {
         assert_eq!(parse(""), Ok(OwnSettings::default()));
         let both = parse("[clawkeep]\nretention = \"400d\"\nfallback = \"any\"\n").unwrap();
         assert_eq!(both.retention_ms, Some(400 * 86_400_000));
-        assert_eq!(
-            both.prune_before(UnixMs(400 * 86_400_000 + 5)),
-            Some(UnixMs(5))
-        );
+        let found = both.prune_before(UnixMs(400 * 86_400_000 + 5));
+        assert_eq!(found, Some(UnixMs(5)));
         assert_eq!(both.fallback, Fallback::Any);
-        assert_eq!(
-            parse("clawkeep.fallback = \"none\"").unwrap().fallback,
-            Fallback::None
-        );
+        let found = parse("clawkeep.fallback = \"none\"").unwrap().fallback;
+        assert_eq!(found, Fallback::None);
     }
 
     #[test]

@@ -172,10 +172,8 @@ mod tests {
             timeout: Some(Duration::from_millis(200)),
             ..ON
         };
-        assert_eq!(
-            load(short, &pairs),
-            Err(ShellFault::Run(RunFault::TimedOut))
-        );
+        let found = load(short, &pairs);
+        assert_eq!(found, Err(ShellFault::Run(RunFault::TimedOut)));
         let none = [&pairs[..], &[("SHELL", "/no/such/shell")]].concat();
         let fault = RunFault::NotRun(std::io::ErrorKind::NotFound);
         assert_eq!(load(ON, &none), Err(ShellFault::Run(fault)));

@@ -245,16 +245,12 @@ mod tests {
                 let typed = String::from_utf8(group).unwrap();
                 let mut typed_groups = groups.clone();
                 typed_groups[at] = &typed;
-                assert_eq!(
-                    parse(&typed_groups.join("-")),
-                    Err(RecoveryFault::Group(at + 1))
-                );
+                let got = parse(&typed_groups.join("-"));
+                assert_eq!(got, Err(RecoveryFault::Group(at + 1)));
                 let odd = typed.replace(char::from(typed.as_bytes()[place]), "#");
                 typed_groups[at] = &odd;
-                assert_eq!(
-                    parse(&typed_groups.join("-")),
-                    Err(RecoveryFault::Group(at + 1))
-                );
+                let got = parse(&typed_groups.join("-"));
+                assert_eq!(got, Err(RecoveryFault::Group(at + 1)));
             }
         }
         for at in 0..12 {

@@ -216,10 +216,8 @@ mod tests {
     fn key_files_read_back_and_refuse_anything_cut_short() {
         let key = SlotKey::from_bytes(&[0xa5; 32]).unwrap();
         let text = keyfile_text(VAULT, &key);
-        assert_eq!(
-            parse_keyfile(text.as_bytes()).unwrap().expose_secret(),
-            key.expose_secret()
-        );
+        let got = parse_keyfile(text.as_bytes()).unwrap();
+        assert_eq!(got.expose_secret(), key.expose_secret());
         for len in 0..text.len() - 1 {
             assert!(
                 parse_keyfile(&text.as_bytes()[..len]).is_none(),

@@ -211,10 +211,8 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
             "{} is the answer to an interrupted refresh, sealed, and does not open",
             layout.shorten_home(&path)
         );
-        let fix = format!(
-            "Log in again where a login is over; then: {REMOVE_COMMAND} {}",
-            shell_path(layout, &path)
-        );
+        let word = shell_path(layout, &path);
+        let fix = format!("Log in again where a login is over; then: {REMOVE_COMMAND} {word}");
         Finding::new(FindingId::FootprintLeftover, message)
             .path(path)
             .advice(fix)
@@ -224,10 +222,8 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
 
 fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let layout = evidence.layout;
-    let message = format!(
-        "{} was left by a command that was killed; it may hold secrets",
-        layout.shorten_home(&path)
-    );
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} was left by a command that was killed; it may hold secrets");
     let finding = Finding::new(FindingId::FootprintLeftover, message).path(&path);
     // A key without which nothing opens could be in it.
     let is_keys = path.parent() == Some(&layout.key_file_dir());
@@ -274,10 +270,8 @@ fn written_for(path: &Path) -> Option<PathBuf> {
 
 fn copy(layout: &Layout, path: PathBuf) -> Finding {
     let message = format!("{} is a plain copy of a store", layout.shorten_home(&path));
-    let fix = format!(
-        "When you no longer need it: {REMOVE_COMMAND} {}",
-        shell_path(layout, &path)
-    );
+    let word = shell_path(layout, &path);
+    let fix = format!("When you no longer need it: {REMOVE_COMMAND} {word}");
     Finding::new(FindingId::FootprintCopy, message)
         .path(path)
         .advice(fix)

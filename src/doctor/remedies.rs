@@ -156,9 +156,7 @@ pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
         CredentialType::ApiKey => "paste-api-key",
         _ => "paste-token",
     };
-    format!(
-        "clawkeep models auth {command} --provider {} --profile-id {}",
-        shell_word(provider.as_str()),
-        shell_word(id)
-    )
+    let provider = shell_word(provider.as_str());
+    let id = shell_word(id);
+    format!("clawkeep models auth {command} --provider {provider} --profile-id {id}")
 }

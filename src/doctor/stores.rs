@@ -159,10 +159,8 @@ fn written_by(writer: &Writer) -> String {
 
 fn merged(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.store_file();
-    let message = format!(
-        "{} was changed by another program, and the changes were merged",
-        layout.shorten_home(&path)
-    );
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} was changed by another program, and the changes were merged");
     examined.merged.then(|| {
         Finding::new(FindingId::StoreMerged, message)
             .agent(&examined.agent.name)
@@ -205,10 +203,8 @@ fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
 /// never ours to delete.
 fn legacy_auth(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.dir.join("auth.json");
-    let message = format!(
-        "{} is a plain copy: the gateway keeps there what it is using",
-        layout.shorten_home(&path)
-    );
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} is a plain copy: the gateway keeps there what it is using");
     holds_something(&path).then(|| {
         Finding::new(FindingId::LegacyAuth, message)
             .agent(&examined.agent.name)
@@ -253,10 +249,8 @@ fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let agent = &examined.agent.name;
     let unusable = |why: String| {
         let message = format!("{shown} keeps every program from locking the store: {why}");
-        let advice = format!(
-            "If no gateway that made it is running: {REMOVE_COMMAND} {}",
-            shell_path(layout, &lock)
-        );
+        let word = shell_path(layout, &lock);
+        let advice = format!("If no gateway that made it is running: {REMOVE_COMMAND} {word}");
         let finding = Finding::new(FindingId::LockUnusable, message).agent(agent);
         finding.path(&lock).advice(advice)
     };

@@ -128,11 +128,8 @@ mod tests {
             ("oauth", "github-copilot", json!(-1), Some("negative")),
             ("api_key", "p", json!("text"), None),
         ] {
-            assert_eq!(
-                of(kind, provider, expires.clone()),
-                want,
-                "{kind} {expires}"
-            );
+            let found = of(kind, provider, expires.clone());
+            assert_eq!(found, want, "{kind} {expires}");
         }
     }
 }

@@ -521,10 +521,8 @@ mod tests {
                 .unwrap()
                 .is_symlink()
         );
-        assert!(matches!(
-            StorePlace::of_agent(&agent).unwrap().read().unwrap(),
-            StoreReading::Parsed { .. }
-        ));
+        let got = StorePlace::of_agent(&agent).unwrap().read().unwrap();
+        assert!(matches!(got, StoreReading::Parsed { .. }));
         assert_eq!(std::fs::read(shared).unwrap(), b"{\"profiles\": {}}");
     }
 
@@ -533,14 +531,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = StorePlace::of_agent(dir.path()).unwrap();
         let first = place.aside("20260109T003248Z");
-        assert_eq!(
-            first.file_name().unwrap(),
-            "auth-profiles.json.corrupt-20260109T003248Z"
-        );
+        let got = first.file_name().unwrap();
+        assert_eq!(got, "auth-profiles.json.corrupt-20260109T003248Z");
         std::fs::write(&first, "").unwrap();
-        assert_eq!(
-            place.aside("20260109T003248Z").file_name().unwrap(),
-            "auth-profiles.json.corrupt-20260109T003248Z-1"
-        );
+        let got = place.aside("20260109T003248Z");
+        let name = "auth-profiles.json.corrupt-20260109T003248Z-1";
+        assert_eq!(got.file_name().unwrap(), name);
     }
 }

@@ -316,10 +316,8 @@ mod tests {
         }
         let mut cut = Reply::whole(200, whole);
         cut.is_whole = false;
-        assert_eq!(
-            understand(&cut, 0, NOW).unwrap_err().class,
-            FailureClass::Uncertain
-        );
+        let found = understand(&cut, 0, NOW).unwrap_err().class;
+        assert_eq!(found, FailureClass::Uncertain);
     }
 
     #[test]

@@ -206,10 +206,8 @@ pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[St
         [] => String::new(),
         _ => format!(" /remove:g{removed}"),
     };
-    format!(
-        "icacls {path} /inheritance:r /grant:r{}{removed}",
-        grants.concat()
-    )
+    let grants = grants.concat();
+    format!("icacls {path} /inheritance:r /grant:r{grants}{removed}")
 }
 
 /// The list for a new file or directory of `user`'s, as text. What is made in the directory gets

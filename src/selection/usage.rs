@@ -271,9 +271,7 @@ mod tests {
         assert_eq!(failed.failures, 1);
         assert_eq!(fail(Some(&json!(7)), FailureReason::Auth, NOW).failures, 1);
         let many = json!({"errorCount": 1e300});
-        assert_eq!(
-            fail(Some(&many), FailureReason::Auth, NOW).until.0 - NOW.0,
-            60 * MINUTE
-        );
+        let found = fail(Some(&many), FailureReason::Auth, NOW).until.0 - NOW.0;
+        assert_eq!(found, 60 * MINUTE);
     }
 }

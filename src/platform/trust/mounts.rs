@@ -386,15 +386,10 @@ damaged line
                 kind: kind.to_owned(),
             })
         };
-        assert_eq!(
-            obstacle("/media/my stick/f"),
-            no_modes("/media/my stick", "vfat")
-        );
-        assert_eq!(
-            obstacle("/data/f"),
-            no_modes("/data", "exfat"),
-            "the later of two"
-        );
+        let got = obstacle("/media/my stick/f");
+        assert_eq!(got, no_modes("/media/my stick", "vfat"));
+        let got = obstacle("/data/f");
+        assert_eq!(got, no_modes("/data", "exfat"), "the later of two");
         let point = PathBuf::from("/evidence");
         assert_eq!(obstacle("/evidence/f"), Some(Obstacle::ReadOnly { point }));
         assert_eq!(obstacle("/home/f"), None);

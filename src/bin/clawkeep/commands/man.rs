@@ -97,10 +97,8 @@ fn page(command: &Command, date: &str) -> std::io::Result<String> {
     // taken for it.
     let name = command.get_display_name().unwrap_or(command.get_name());
     let version = env!("CARGO_PKG_VERSION");
-    let title = format!(
-        ".TH {} 1 \"{date}\" \"clawkeep {version}\" clawkeep\n",
-        name.to_uppercase()
-    );
+    let page = name.to_uppercase();
+    let title = format!(".TH {page} 1 \"{date}\" \"clawkeep {version}\" clawkeep\n");
     Ok([APOSTROPHE, &title, &body].concat())
 }
 

@@ -91,10 +91,8 @@ impl SessionSocket {
 
 /// The remedy without a bus: cron, ssh, a system service, a container.
 fn bus_remedy(socket: &SessionSocket) -> String {
-    let address = format!(
-        "DBUS_SESSION_BUS_ADDRESS=unix:path={}",
-        socket.path.display()
-    );
+    let shown_path = socket.path.display();
+    let address = format!("DBUS_SESSION_BUS_ADDRESS=unix:path={shown_path}");
     if socket.is_there {
         return format!(
             "Use the bus of your session: {address} clawkeep … (to keep it when you log out: \

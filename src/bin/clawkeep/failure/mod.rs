@@ -328,10 +328,8 @@ impl Failure {
                 system_remedy(source).unwrap_or_default()
             ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
-                format!(
-                    "Fix the file, or move it away to start without it: {}",
-                    move_aside_command(path, "damaged")
-                )
+                let command = move_aside_command(path, "damaged");
+                format!("Fix the file, or move it away to start without it: {command}")
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
                 "It is damaged or was modified outside clawkeep, and auth-profiles.json is not \

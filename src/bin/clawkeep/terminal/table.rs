@@ -217,8 +217,9 @@ mod tests {
     #[test]
     fn wide_and_combining_characters_align() {
         let rows = ["ab", "漢字", "e\u{301}e\u{301}"].map(|id| [id.to_owned(), "x".to_owned()]);
+        let found = table(["ID", "WHAT"], &rows, None);
         assert_eq!(
-            table(["ID", "WHAT"], &rows, None),
+            found,
             "ID    WHAT\nab    x\n漢字  x\ne\u{301}e\u{301}    x\n"
         );
         assert_eq!(fitting("漢字漢", Some(6)), "漢字漢");

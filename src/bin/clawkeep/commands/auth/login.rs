@@ -224,11 +224,9 @@ impl NotLoggedIn {
             LoginError::NoTokens(refusal) | LoginError::NoDeviceCode(refusal)
                 if refusal.class == FailureClass::Misconfigured =>
             {
-                format!(
-                    "Check client_id and scopes in [providers.{}] of {}.",
-                    refresh_failure::quoted(provider),
-                    settings(context)
-                )
+                let id = refresh_failure::quoted(provider);
+                let file = settings(context);
+                format!("Check client_id and scopes in [providers.{id}] of {file}.")
             }
             _ => "Nothing was stored. Run the command again.".to_owned(),
         };
@@ -293,10 +291,8 @@ fn by_pasting(
     endpoint: &Endpoint,
 ) -> Result<Tokens, NotLoggedIn> {
     let login = Authorization::begin(provider, endpoint, Listener::nowhere(provider)?)?;
-    let begin = format!(
-        "Open this address in a browser, on any machine, to log in to {}:",
-        provider.id
-    );
+    let id = &provider.id;
+    let begin = format!("Open this address in a browser, on any machine, to log in to {id}:");
     show_url(context, &begin, login.url().as_str());
     context.ui.note(
         "The browser's last page does not open. Copy its address of that page (or code#state, if \
@@ -317,10 +313,8 @@ fn on_device(
     endpoint: &Endpoint,
 ) -> Result<Tokens, NotLoggedIn> {
     let login = DeviceLogin::begin(provider, endpoint, context.clock)?;
-    let begin = format!(
-        "Open this address on any device to log in to {}:",
-        provider.id
-    );
+    let id = &provider.id;
+    let begin = format!("Open this address on any device to log in to {id}:");
     show_url(context, &begin, login.verification_uri().as_str());
     context
         .ui
@@ -500,11 +494,9 @@ fn settings(context: &Context) -> String {
 }
 
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
-    let set = format!(
-        "set {lacking} in [providers.{}] of {}.",
-        refresh_failure::quoted(provider),
-        settings(context)
-    );
+    let id = refresh_failure::quoted(provider);
+    let file = settings(context);
+    let set = format!("set {lacking} in [providers.{id}] of {file}.");
     let next = match provider.as_str() {
         "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
         _ => format!("To log in here, {set}"),

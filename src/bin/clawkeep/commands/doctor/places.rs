@@ -108,10 +108,8 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     }
     // What an interrupted move did not finish after its commit.
     if layout.vault_dir == layout.data_dir && openclaws.join("clawkeep.toml").is_file() {
-        let message = format!(
-            "{} is what a move of the vault left; nothing reads it",
-            layout.shorten_home(&openclaws.join("clawkeep.toml"))
-        );
+        let shown = layout.shorten_home(&openclaws.join("clawkeep.toml"));
+        let message = format!("{shown} is what a move of the vault left; nothing reads it");
         return Some((openclaws, message));
     }
     if legacy.is_symlink() || !legacy.is_dir() || !is_openclaw_installed(context) {

@@ -53,11 +53,9 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [String; 6] {
     let time = |at: Option<UnixMs>| at.map_or("-".to_owned(), local_minute);
     let lifetime = refreshes.mean_lifetime_ms;
     let is_over = refreshes.due.is_some_and(|due| due <= now);
-    let due = format!(
-        "{}{}",
-        time(refreshes.due),
-        if is_over { " (overdue)" } else { "" }
-    );
+    let due = time(refreshes.due);
+    let mark = if is_over { " (overdue)" } else { "" };
+    let due = format!("{due}{mark}");
     [
         name(&refreshes.profile),
         refreshes.succeeded.to_string(),

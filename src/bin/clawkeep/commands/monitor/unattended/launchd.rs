@@ -106,11 +106,9 @@ pub(crate) fn plist(job: &Job, log: &str, session: Session) -> String {
         .variables
         .iter()
         .map(|(name, value)| {
-            format!(
-                "    <key>{}</key>\n    {}\n",
-                escaped(name),
-                string(&value.to_string_lossy())
-            )
+            let key = escaped(name);
+            let value = string(&value.to_string_lossy());
+            format!("    <key>{key}</key>\n    {value}\n")
         })
         .collect();
     let variables = if variables.is_empty() {

@@ -335,14 +335,10 @@ mod tests {
     #[test]
     fn a_short_gap_is_noticed_and_takes_no_more_than_half() {
         let path = |valid: &[(i64, Option<i64>)]| held_path(&scale(0), &lane(valid));
-        assert_eq!(
-            path(&[(0, Some(100)), (101, Some(900))]),
-            "M0 20H100M130 20H900"
-        );
-        assert_eq!(
-            path(&[(0, Some(100)), (101, Some(121))]),
-            "M0 20H100M111 20H121"
-        );
+        let found = path(&[(0, Some(100)), (101, Some(900))]);
+        assert_eq!(found, "M0 20H100M130 20H900");
+        let found = path(&[(0, Some(100)), (101, Some(121))]);
+        assert_eq!(found, "M0 20H100M111 20H121");
         assert_eq!(path(&[(-500, None)]), "M0 20H10000");
         let many: Vec<(i64, Option<i64>)> = (0..200).map(|n| (n * 50, Some(n * 50 + 49))).collect();
         assert_eq!(path(&many), "M0 20H9999");

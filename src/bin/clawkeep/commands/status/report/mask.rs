@@ -82,9 +82,7 @@ mod tests {
     fn characters_outside_ascii_are_not_cut() {
         assert_eq!(masked(&"é".repeat(32)), format!("{0}...{0}", "é".repeat(8)));
         assert_eq!(masked(&"🔑".repeat(8)), "********", "16 units");
-        assert_eq!(
-            masked(&format!("a{}", "🔑".repeat(16))),
-            format!("a{}...{}", "🔑".repeat(3), "🔑".repeat(4))
-        );
+        let found = masked(&format!("a{}", "🔑".repeat(16)));
+        assert_eq!(found, format!("a{}...{}", "🔑".repeat(3), "🔑".repeat(4)));
     }
 }

@@ -141,11 +141,9 @@ fn provider_line(entry: &ProviderAuth) -> String {
     parts.extend(
         found.map(|(key, found)| format!("{key}={} | source={}", found.value, found.source)),
     );
-    format!(
-        "- {} {}\n",
-        one_line(provider),
-        one_line(&parts.join(" | "))
-    )
+    let provider = one_line(provider);
+    let places = one_line(&parts.join(" | "));
+    format!("- {provider} {places}\n")
 }
 
 fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
