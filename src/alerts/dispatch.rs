@@ -142,8 +142,7 @@ impl Alerts {
         }
     }
 
-    /// What could not be delivered is tried again in the next pass, however long that was to be put
-    /// off.
+    /// Tries again in the next pass what could not be delivered, however long that was to wait.
     pub fn urge(&mut self) {
         self.is_urged = true;
         for held in self.held.values_mut() {
@@ -484,8 +483,7 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
     settings.targets.iter().map(print).collect()
 }
 
-/// The history of a target without failures from before its settings changed: those messages are
-/// tried again at once.
+/// A target's history without failures from before its settings changed: those are tried again.
 fn without_outdated_failures<'t>(
     history: &'t TargetHistory,
     settings: Option<&str>,

@@ -1,5 +1,4 @@
-//! The earlier messages about a subject, as the record has them: the newest `alert.sent` and the
-//! failures since.
+//! The earlier messages about a subject: the newest `alert.sent` and the failures since.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
-//! Tests of the alerts over time, with a fixed clock: exactly the messages that are wanted, and no
-//! others.
+//! Tests of the alerts over time, with a fixed clock: exactly the wanted messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -282,8 +282,7 @@ impl AgentSurvey<'_> {
         Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
     }
 
-    /// Returns why the last refresh of a login failed, in words for a person: the record knows more
-    /// than its class.
+    /// Returns why the last refresh failed, for a person: the record knows more than its class.
     fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
         let filter = Filter {
             profile: Some(id.to_owned()),

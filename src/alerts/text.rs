@@ -1,5 +1,4 @@
-//! Text from outside, as a part of a message: it must neither pass for ours nor change the
-//! message's meaning.
+//! Text from outside in a message: it must neither pass for ours nor change the meaning.
 
 use crate::domain::{escaped, escaped_lines};
 
@@ -43,8 +42,7 @@ pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
 }
 
-/// For Slack: nothing in it is a link, a mention or an entity. Source: Slack's documentation,
-/// Formatting text.
+/// For Slack: no links, mentions or entities. Source: Slack's documentation, Formatting text.
 pub(super) fn for_slack(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,5 +1,4 @@
-//! Summaries of many events: uses, refreshes, and a timeline for each profile. Values only; the
-//! vault counts.
+//! Summaries of many events: uses, refreshes, timelines. Values only; the vault counts.
 
 use std::sync::Arc;
 

@@ -106,8 +106,7 @@ fn by_dir(layout: &Layout, settings: &Settings, dir: PathBuf) -> AgentRef {
     }
 }
 
-/// Whether file names ignore case, as on Windows and macOS they do unless a directory is set up
-/// otherwise.
+/// Whether file names ignore case, as on Windows and macOS they do by default.
 const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
 
 fn is_same_dir(a: &Path, b: &Path) -> bool {

@@ -1,5 +1,4 @@
-//! The one place in this layer that touches the disk: the configuration, and listing agent
-//! directories.
+//! The one place in this layer that touches the disk: the configuration, agent directories.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -60,8 +59,7 @@ impl OpenConfig {
         config_bytes(&self.real)
     }
 
-    /// Keeps these bytes beside it, durably, in a file of the user's alone whose name ends in
-    /// `stamp`.
+    /// Keeps these bytes beside it, durably, in a private file whose name ends in `stamp`.
     pub(super) fn keep(&self, stamp: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
         let name = |number: usize| {
             let mut name = self.real.as_os_str().to_owned();
@@ -164,6 +162,5 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What the name of a configuration that is kept has behind the configuration's own, before the
-/// time.
+/// What the name of a kept configuration has behind its own, before the time.
 pub const KEPT: &str = ".clawkeep-before-";

@@ -148,8 +148,7 @@ impl Env {
         (!trimmed.is_empty()).then_some(Path::new(path))
     }
 
-    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads
-    /// switches.
+    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as in the reference.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
         self.trimmed(name).is_some_and(|value| {
@@ -226,8 +225,7 @@ pub fn provider_variable<'a>(env: &'a Env, provider: &ProviderId) -> Option<Prov
     })
 }
 
-/// The variables that may carry `provider`'s secret, first choice first; empty for a provider that
-/// has none.
+/// The variables that may carry `provider`'s secret, first choice first; empty where it has none.
 #[must_use]
 pub fn provider_variables(provider: &ProviderId) -> &'static [&'static str] {
     PROVIDER_VARIABLES

@@ -4,13 +4,11 @@ use serde_json::{Map, Value};
 
 use crate::domain::ProviderId;
 
-/// The model of a gateway without a configured one. Source: the `status` conformance cases without
-/// a configuration.
+/// The model of a gateway without a configured one. Source: the `status` conformance cases.
 const DEFAULT_MODEL: (&str, &str) = ("anthropic", "claude-opus-4-5");
 /// The provider of a model named without one. Source: as above.
 const DEFAULT_PROVIDER: &str = "anthropic";
-/// Aliases of listed models that have none of their own. Source: the reference's defaults as of
-/// 2026-01-09.
+/// Aliases of listed models without their own. Source: the reference's defaults of 2026-01-09.
 const BUILT_IN_ALIASES: [(&str, &str); 6] = [
     ("opus", "anthropic/claude-opus-4-5"),
     ("sonnet", "anthropic/claude-sonnet-4-5"),

@@ -19,8 +19,7 @@ use crate::platform::{Access, Admitted, FileError, Trust, exists};
 const SETTINGS_MAX: u64 = 1 << 20;
 /// No record is older than this, in milliseconds: 100 years.
 const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// The shortest retention of events, in milliseconds: `doctor` and the kept head need the newest
-/// ones.
+/// The shortest retention, in milliseconds: `doctor` and the kept head need the newest events.
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
@@ -151,8 +150,7 @@ pub enum Encoding {
 
 /// Reads settings of providers that are linked in.
 ///
-/// # Errors
-/// When they are not valid; a test sees to it that they are.
+/// # Errors When they are not valid: a test checks that they are.
 pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
     let written: Written<IgnoredAny> =
         toml::from_str(text).map_err(|error| error.message().to_owned())?;
@@ -412,8 +410,7 @@ fn agent_modes(
     Ok(modes)
 }
 
-/// The agent that settings are for: an id as the gateway's configuration has it, or the directory
-/// of one that has none.
+/// The agent that settings are for: an id of the gateway's configuration, or a directory.
 fn agent_named(written: &str) -> Option<AgentName> {
     let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {

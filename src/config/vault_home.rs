@@ -53,8 +53,7 @@ impl Rule<'_> {
             };
         }
         let openclaw = self.home.join(STATE_DIR_NAME);
-        // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything
-        // there.
+        // OpenClaw's upgrade makes the directory a link to its own before it writes anything there.
         let is_openclaws = is_openclaw_dir(&legacy).is_some();
         let is_taken_over = disk::is_link(&legacy)
             && (is_openclaws || disk::identity(&legacy) == disk::identity(&openclaw));

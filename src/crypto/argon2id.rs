@@ -30,8 +30,7 @@ const SALT_LEN: usize = 16;
 
 /// The shortest passphrase taken, in characters. Source: `spec/vault.md`, Keys.
 pub const PASSPHRASE_MIN: usize = 12;
-/// The longest passphrase taken, in bytes: nobody types more, and a file that was named by mistake
-/// is found to be none.
+/// The longest passphrase taken, in bytes: nobody types more, and a wrong file is found to be none.
 pub const PASSPHRASE_MAX: usize = 1024;
 
 /// Why a text is no passphrase.

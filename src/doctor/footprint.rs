@@ -175,8 +175,7 @@ pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
     (is_draft || is_tempfiles) && is_old(path)
 }
 
-/// Whether nothing is lost with a leftover: beside the draft of a configuration is the
-/// configuration, and it can be read.
+/// Whether nothing is lost with a leftover: the configuration beside its draft can be read.
 pub(super) fn is_replaceable(leftover: &Path) -> bool {
     let name = name_of(leftover);
     match name.strip_suffix(DRAFT) {

@@ -15,8 +15,7 @@ use crate::platform::{
     rename_to_free_name, sync_dir,
 };
 
-/// What the name of a directory that is left begins with, beside the new one. Source: the
-/// reference.
+/// What the name of a directory left beside the new one begins with. Source: the reference.
 const LEFT: &str = "agent.legacy-";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {

@@ -1,5 +1,4 @@
-//! Words for what a person does about a credential: the command that replaces or refreshes it, or
-//! how to log in again.
+//! Words for what a person does about a credential: replace, refresh, or log in again.
 
 pub use crate::domain::of_agent;
 use crate::domain::{

@@ -1,5 +1,4 @@
-//! Checks the agents' stores: notices of loading them, unreadable entries, left-over locks, and
-//! older stores.
+//! Checks the agents' stores: load notices, unreadable entries, left-over locks, older stores.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -199,8 +198,7 @@ fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
         .collect()
 }
 
-/// A gateway of before the store keeps its logins there, and later ones what they use at run time:
-/// never ours to delete.
+/// Older gateways keep their logins there, and later ones what they use: never ours to delete.
 fn legacy_auth(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.dir.join("auth.json");
     let shown = layout.shorten_home(&path);
@@ -236,8 +234,7 @@ fn holds_something(path: &Path) -> bool {
     exists(path) && is_plain_copy(path, &HashSet::new())
 }
 
-/// A lock that was left, or what is no lock and keeps everybody from taking it. OpenClaw's are its
-/// own.
+/// A lock that was left, or what is no lock and bars everybody. OpenClaw's are its own.
 fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
     if place.is_openclaws() {

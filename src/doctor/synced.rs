@@ -1,5 +1,4 @@
-//! Secrets in places that are copied to other machines: Git work trees, and directories that a
-//! program keeps in step.
+//! Secrets in places copied to other machines: Git work trees, and synchronised directories.
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +26,7 @@ const SYNCED: [(&str, &str); 9] = [
     ("CloudStorage", "a cloud drive"),
     ("pCloud", "pCloud"),
 ];
-/// What Syncthing puts into each directory that it keeps in step. Source: Syncthing's
-/// documentation.
+/// What Syncthing puts into each synchronised directory. Source: Syncthing's documentation.
 const SYNCTHING: &str = ".stfolder";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {

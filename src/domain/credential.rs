@@ -20,8 +20,7 @@ const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 pub const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 
 named! {
-    /// The type of a credential. `Unreadable` entries are kept and exported, and skipped everywhere
-    /// else.
+    /// The type of a credential. `Unreadable` entries are kept, exported, and otherwise skipped.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum CredentialType {
         /// A key that does not expire.

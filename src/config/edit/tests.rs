@@ -213,8 +213,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Whatever the layout, the change is made, and no comment is lost by putting a profile that
-    /// was not there.
+    /// Whatever the layout, the change is made, and putting a new profile loses no comment.
     #[test]
     fn any_layout_can_be_changed(text in config(), id in id()) {
         let new = put("anthropic:new");

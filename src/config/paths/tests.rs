@@ -12,8 +12,7 @@ fn at(path: &str) -> PathBuf {
     path.into()
 }
 
-/// The variables, `HOME` by the name that it has on this system. Values are paths as [`at`] takes
-/// them.
+/// The variables, `HOME` by its name on this system. Values are paths as [`at`] takes them.
 fn env(pairs: &[(&str, &str)]) -> Env {
     let value = |path: &str| at(path).into_os_string();
     Env::from_pairs(pairs.iter().map(|(name, path)| {

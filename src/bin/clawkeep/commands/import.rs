@@ -281,8 +281,7 @@ fn real_path(path: &Path) -> PathBuf {
     canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The path by which a program's file is read again: as named, or a link's target if that is the
-/// program's own file.
+/// The path to read a program's file again: as named, or a link's target if that is its own file.
 fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     let real = real_path(path);
     let is_own = |path: &Path| owner_by_path(path) == Some(owner);
@@ -292,8 +291,7 @@ fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     }
 }
 
-/// The logins among these whose refresh token counts as another program's, whichever profile held
-/// it.
+/// The logins whose refresh token counts as another program's, whichever profile held it.
 fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<String>, Failure> {
     let mut lent = Vec::new();
     for id in joined_file.taken() {
@@ -308,8 +306,7 @@ fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<S
     Ok(lent)
 }
 
-/// The new owner of each profile of a file, where it changes. Those of `lent` become clawkeep's,
-/// whatever their owner was.
+/// The new owner of each profile of a file, where it changes. Those of `lent` become clawkeep's.
 fn marks(
     file: &ImportFile,
     joined: &Imported,

@@ -47,8 +47,7 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
     }
 }
 
-/// The remedy on a Mac. Its keychain is locked in an SSH session, and asks for permission again
-/// after each update of an unsigned program.
+/// The remedy on a Mac. Its keychain is locked over SSH, and asks again after each unsigned update.
 fn mac_remedy(error: &KeychainError) -> Option<String> {
     Some(match error {
         KeychainError::Locked(_) => format!(

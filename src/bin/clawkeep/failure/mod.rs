@@ -161,8 +161,7 @@ pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
 }
 
 impl Failure {
-    /// The failure of a command that hands out credentials: a vault that can only be read cannot
-    /// record that.
+    /// The failure of a command that hands out: a read-only vault cannot record that.
     pub(crate) fn of_use(failure: Self) -> Self {
         match failure {
             Self::Vault(error @ VaultError::ReadOnly { .. })
@@ -273,8 +272,7 @@ impl Failure {
         )
     }
 
-    /// The remedy for a failure of a background process. `command` is the command that it runs, as
-    /// a person types it.
+    /// The remedy for a background process. `command` is what it runs, as a person types it.
     pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
             _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),

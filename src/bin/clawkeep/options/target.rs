@@ -150,8 +150,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Refuses a copy of a store in a directory of OpenClaw's, which fails beside one, or has its own
-/// of that name.
+/// Refuses a copy of a store in OpenClaw's directory, which fails beside one, or has its own.
 pub(crate) fn check_not_openclaws(context: &Context, to: &Path) -> Result<(), Failure> {
     let found = match is_stdout(to) {
         true => None,

@@ -71,8 +71,7 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     })
 }
 
-/// An instant of the local clock. One that it skipped, since summer time begins, is as much later
-/// as it skipped.
+/// An instant of the local clock. One skipped by summer time is as much later as the clock skipped.
 fn local(naive: NaiveDateTime) -> Option<TimeArg> {
     let at = |naive: NaiveDateTime| Local.from_local_datetime(&naive).earliest();
     let at = at(naive).or_else(|| at(naive.checked_add_signed(TimeDelta::hours(1))?))?;

@@ -126,8 +126,7 @@ impl Step {
         }
     }
 
-    /// No more than tells a tick from the others: `Nov 24 14:00`, `14:00`, `Nov 24`, `2026-01`,
-    /// `2026`.
+    /// No more than tells ticks apart: `Nov 24 14:00`, `14:00`, `Nov 24`, `2026-01`, `2026`.
     fn label(self, at: NaiveDateTime, is_dated: bool) -> String {
         let is_midnight = at.hour() == 0 && at.minute() == 0;
         let format = match self {

@@ -44,8 +44,7 @@ fn agent_prefix(agent: Option<&str>) -> String {
     other.map(|agent| format!("{agent}/")).unwrap_or_default()
 }
 
-/// The actor: the program whose file showed the change, or clawkeep's process and the one that
-/// started it.
+/// The actor: the program whose file showed the change, or clawkeep and what started it.
 pub(crate) fn by(event: &Event) -> String {
     if *event.origin != *Origin::Clawkeep.as_str() {
         return event.origin.to_string();

@@ -19,8 +19,7 @@ pub(crate) enum ColourChoice {
 }
 
 impl ColourChoice {
-    /// For failures, which may come before the arguments are understood: the last `--color` among
-    /// them that makes sense.
+    /// For failures before the arguments are understood: the last `--color` that makes sense.
     pub(crate) fn from_process() -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).collect();
         let choice = |at: usize| {

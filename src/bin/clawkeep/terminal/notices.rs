@@ -175,8 +175,7 @@ pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     }
 }
 
-/// Whether a notice is reported only under this program's own name: the reference has no such
-/// notice.
+/// Whether a notice is reported only under our own name: the reference has no such notice.
 pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,

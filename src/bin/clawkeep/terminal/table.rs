@@ -3,8 +3,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Columns of a cell that are shown, but for the last of a row: an id of a file can be of any
-/// length.
+/// Columns shown of a cell, but for the last of a row: a file's id can be of any length.
 const CELL_MAX: usize = 64;
 const GAP: usize = 2;
 /// To this width, at least, a column is narrowed to fit the terminal.

@@ -49,8 +49,7 @@ pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
     Zeroizing::new(escaped_lines(json).into_owned())
 }
 
-/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer
-/// than 128 characters.
+/// An id, or other text from outside, in a line of ours: one line, at most 128 characters.
 pub(crate) fn shown_id(text: &str) -> String {
     const ID_MAX: usize = 128;
     let line = one_line(text);

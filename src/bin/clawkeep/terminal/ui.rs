@@ -31,8 +31,7 @@ impl Ui {
         self.colour.on(io::stdout().is_terminal())
     }
 
-    /// Columns of the terminal the answer goes to; `None` when it goes elsewhere, and is then not
-    /// cut.
+    /// Columns of the answer's terminal; `None` when it goes elsewhere, and is then not cut.
     pub(crate) fn width(&self) -> Option<usize> {
         let out = io::stdout();
         if !out.is_terminal() {
@@ -73,8 +72,7 @@ impl Ui {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     }
 
-    /// Writes an answer in parts, as `write` produces it. A closed pipe stops it, and is no
-    /// failure.
+    /// Writes an answer in parts, as `write` produces it. A closed pipe stops it without failure.
     pub(crate) fn stream(
         &self,
         write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,

@@ -116,8 +116,7 @@ impl SavedHead {
     }
 }
 
-/// Whether a readable event is before a place in the record. An unreadable event is not: it is
-/// reported.
+/// Whether a readable event is before a place in the record. An unreadable one is reported.
 fn is_before<E>(event: &Result<Event, E>, seq: i64) -> bool {
     event.as_ref().is_ok_and(|event| event.seq.0 < seq)
 }

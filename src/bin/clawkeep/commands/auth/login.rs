@@ -1,5 +1,4 @@
-//! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another
-//! device.
+//! `models auth login`: log in at a provider, in a browser here or elsewhere, or on another device.
 
 use std::process::{Command, Stdio};
 
@@ -403,8 +402,7 @@ impl NewLogin<'_> {
             ("email", self.email.as_deref().and_then(text)),
             ("accountId", self.account().as_deref().and_then(text)),
         ];
-        // Secrets of an earlier login, or of another kind of credential, that this one does not
-        // bring.
+        // Secrets of an earlier login, or of another kind of credential, that this one lacks.
         let gone = ["token", "key", "idToken"];
         let mut entry = Map::new();
         let earlier = before.and_then(Value::as_object);

@@ -1,5 +1,4 @@
-//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the
-//! store.
+//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt.
 
 use clap::Args;
 use clawkeep::audit::Origin;

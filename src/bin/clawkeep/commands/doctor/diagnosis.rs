@@ -99,8 +99,7 @@ fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     )
 }
 
-/// Opens, syncs and reads everything. Each failure becomes a finding; the diagnosis continues with
-/// the rest.
+/// Opens, syncs and reads everything. Each failure becomes a finding, and the rest goes on.
 pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let mut trouble = Vec::new();
     let settings = match Settings::load(&context.layout.config_file) {

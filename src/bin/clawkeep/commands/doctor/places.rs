@@ -1,5 +1,4 @@
-//! Findings about where the vault is: in a directory of OpenClaw's, in one that stops
-//! OpenClaw, or in two places at once.
+//! Findings about the vault's place: OpenClaw's directory, one that stops OpenClaw, or two places.
 
 use std::path::{Path, PathBuf};
 
@@ -87,8 +86,7 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     let layout = &context.layout;
     let legacy = layout.home.join(".clawdbot");
     let openclaws = layout.home.join(STATE_DIR_NAME);
-    // Two vaults are merged first. If the user's data directory is OpenClaw's too, no place is
-    // left.
+    // Two vaults are merged first. If the data directory is OpenClaw's too, no place is left.
     if !context.places.others.is_empty() || openclaw_dir_of(&layout.data_dir).is_some() {
         return None;
     }

@@ -252,8 +252,7 @@ fn put(row: &mut [char], at: usize, c: char) {
     }
 }
 
-/// Writes a word around a column, moved where the row ends; not at all where it would touch
-/// another.
+/// Writes a word around a column, moved where the row ends; omitted where it would touch another.
 fn write(row: &mut [char], middle: usize, word: &str) -> bool {
     let length = word.chars().count();
     let Some(latest) = row.len().checked_sub(length) else {

@@ -1,5 +1,4 @@
-//! `history refreshes`: how often each credential was refreshed, and when the next is due. Needs no
-//! key.
+//! `history refreshes`: how often each credential was refreshed, and when it is due. Needs no key.
 
 use clap::Args;
 use clawkeep::audit::Refreshes;

@@ -118,8 +118,7 @@ impl Report {
         }
     }
 
-    /// The model that a gateway with this configuration uses: what `--plain` prints, without a line
-    /// end.
+    /// The model that a gateway with this configuration uses: what `--plain` prints.
     pub(crate) fn plain(&self) -> &str {
         &self.resolved_default
     }

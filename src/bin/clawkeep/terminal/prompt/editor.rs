@@ -93,8 +93,7 @@ impl Editor {
         }
     }
 
-    /// Drops the escape sequence of a key, as of an arrow, once it is complete. That of a paste
-    /// begins it.
+    /// Drops the escape sequence of a key once it is complete. That of a paste begins it.
     fn drop_sequence(&mut self) {
         let from = self.line.len().saturating_sub(SEQUENCE_MAX);
         let Some(at) = self.line[from..].iter().rposition(|byte| *byte == 0x1b) else {

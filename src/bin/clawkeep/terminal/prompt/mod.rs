@@ -35,8 +35,7 @@ pub(crate) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether hidden questions can be asked. If stderr is no terminal, the terminal itself shows the
-/// question.
+/// Whether hidden questions can be asked. If stderr is no terminal, the terminal itself shows them.
 pub(crate) fn hidden_is_possible() -> bool {
     io::stdin().is_terminal() && person::is_reachable()
 }
@@ -152,12 +151,10 @@ fn hidden_by(
     }
 }
 
-/// Questions for what does not show, one after the other: from the first until this is dropped,
-/// nothing that is typed shows.
+/// Questions for hidden input: from the first until this is dropped, nothing that is typed shows.
 #[derive(Debug)]
 pub(crate) struct HiddenQuestions {
-    /// `None` where the system has no room for it: each question then hides what is typed for
-    /// itself.
+    /// `None` where the system has no room for it: each question then hides its own input.
     #[cfg(unix)]
     questions: Option<unix::Questions>,
 }

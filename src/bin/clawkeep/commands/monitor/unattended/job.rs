@@ -7,8 +7,7 @@ use clawkeep::domain::shown_path;
 /// The mark in each file that is written here, which tells it from other files.
 pub(crate) const MARK: &str = "Written by `clawkeep monitor install`";
 
-/// Minutes between two passes of what is started by a timer: less than the shortest that logins are
-/// refreshed ahead.
+/// Minutes between two passes that a timer starts: less than the shortest refresh ahead.
 pub(crate) const EVERY_MINUTES: u32 = 5;
 
 pub(crate) fn not_text(file: &str, word: &OsStr) -> String {

@@ -22,8 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the agent may take to end before launchd kills it, in seconds: as long as systemd gives
 /// it, since a refresh is not to be cut off. launchd's own default is 20.
 const EXIT_SECONDS: u64 = 120;
-/// How long an agent that was booted out may stay loaded: until launchd has killed it, and some
-/// time.
+/// How long an agent that was booted out may stay loaded: launchd kills it, and some time.
 const UNLOADED_WITHIN: Duration = Duration::from_secs(EXIT_SECONDS + 10);
 /// The interval between checks whether the agent is still loaded.
 const ASK_EVERY: Duration = Duration::from_millis(200);

@@ -173,8 +173,7 @@ fn assignment(name: &str, value: &OsStr) -> OsString {
     text
 }
 
-/// Quotes a word for a unit: `%` begins a specifier, `\` a character by number. `dollar` replaces
-/// `$`.
+/// Quotes a word for a unit: `%` begins a specifier, `\` a number. `dollar` replaces `$`.
 fn quoted(word: &OsStr, dollar: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@=$".contains(c);
     if let Some(text) = word.to_str()

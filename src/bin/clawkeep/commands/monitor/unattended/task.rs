@@ -25,8 +25,7 @@ const ANSWER_MAX: usize = 1 << 20;
 /// Scheduler Error and Success Constants.
 const NO_EXITS: [&str; 3] = ["267008", "267009", "267011"];
 
-/// The name of the task of the user with the security identifier `sid`. All users' tasks share one
-/// folder.
+/// The name of the task of the user with that SID. All users' tasks share one folder.
 pub(crate) fn name(sid: &str) -> String {
     format!("clawkeep.watch.{sid}")
 }
@@ -296,8 +295,7 @@ impl Scheduler {
     }
 }
 
-/// Reads the rows of a query, one for each trigger. Columns have fixed places, and names in the
-/// system's language.
+/// Reads the rows of a query, one per trigger. Columns have fixed places, and translated names.
 fn state_in(rows: &[u8]) -> Option<State> {
     const STATUS: usize = 3;
     const LAST_RESULT: usize = 6;

@@ -161,8 +161,7 @@ fn fails_path(failures: &[(usize, usize)], parts: usize) -> String {
         .collect()
 }
 
-/// The ground that gaps show: hatched from the first to the last of them, and covered where the bar
-/// is.
+/// The ground that gaps show: hatched from the first to the last, and covered where the bar is.
 fn ground(scale: &Scale, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     html! {
         @if let (Some(first), Some(last)) = (gaps.first(), gaps.last()) {
@@ -225,8 +224,7 @@ fn refresh_path(lane: &Lane, parts: usize) -> String {
         .collect()
 }
 
-/// A skyline: each part as high as its uses are against those of the busiest; a single use shows
-/// too.
+/// A skyline: each part as high as its uses against the busiest's; a single use shows too.
 fn use_path(lane: &Lane) -> String {
     let most = lane.uses.iter().copied().max().unwrap_or(0).max(1);
     let mut out = format!("M0 {STRIP}");
@@ -252,8 +250,7 @@ fn happened(lane: &Lane, part: usize) -> Option<String> {
     (sums.refreshes > 0 || sums.failures > 0 || sums.uses > 0).then(|| sums.words())
 }
 
-/// Invisible areas with the tooltips: one for each part of the time, and over them one for each
-/// gap.
+/// Invisible areas with tooltips: one for each part of the time, and over them one for each gap.
 fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     let parts = scale.parts.len();
     let hover_parts = scale

@@ -112,8 +112,7 @@ pub(super) fn bar(hundredths: u32, class: &str) -> Markup {
     }
 }
 
-/// The zone that times are in, by its distance from UTC; also that at the beginning where clocks
-/// have changed since.
+/// The zone of the times, by its distance from UTC; also the earlier one where clocks have changed.
 pub(super) fn zone(since: UnixMs, now: UnixMs) -> String {
     let offset = |at: UnixMs| {
         at.utc()

@@ -78,8 +78,7 @@ fn between((first, last): (UnixMs, UnixMs)) -> Markup {
     }
 }
 
-/// Who used it: the program that ran clawkeep where that is known, else the program itself, and the
-/// host.
+/// Who used it: the program that ran clawkeep if known, else the program itself, and the host.
 fn doers(by: &[(Doer, u64)]) -> Markup {
     let mut counts: HashMap<(String, &str), u64> = HashMap::new();
     for (doer, count) in by {

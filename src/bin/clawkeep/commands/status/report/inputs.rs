@@ -17,8 +17,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) agent: &'a AgentRef,
     /// The profiles whose grant is uncertain, dead or used up.
     pub(crate) grants: &'a BTreeMap<String, GrantState>,
-    /// The profiles that were imported as another program's; none where the gateway's own report is
-    /// wanted.
+    /// The profiles imported as another program's; none where the gateway's own report is wanted.
     pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
     /// The states of other programs' logins; `None` for a report under the reference's name.
     pub(crate) logins: Option<&'a [LoginReport]>,

@@ -14,8 +14,7 @@ const LONG_FROM: usize = 32;
 /// Of a shorter one at most a third is shown, half of that at either end: a sixth.
 const SHORT_PART: usize = 6;
 
-/// A secret as people and logs may see it: `sk-key-u...GWgROnnc`; `missing` when there is nothing
-/// but space.
+/// A secret as people and logs may see it: `sk-key-u...GWgROnnc`; `missing` for blanks alone.
 pub(crate) fn masked(secret: &str) -> String {
     let secret = secret.trim();
     if secret.is_empty() {

@@ -228,8 +228,7 @@ fn every_recorded_status_case_of_the_reference_holds() {
     );
 }
 
-/// The reports of the other families come after a sync or an import: the store as it was left is
-/// what they show.
+/// The other families report after a sync or an import: what they show is the store that was left.
 #[test]
 fn every_recorded_case_holds_for_the_store_that_was_left() {
     for (family, want) in [

@@ -37,8 +37,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::shown_id;
 
-/// How often changes without a notification are looked for: network file systems, a clock that was
-/// set, the vault.
+/// How often unannounced changes are looked for: network file systems, a set clock, the vault.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// The same while the system reports no file changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -46,8 +45,7 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 const PASS_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
-    /// Prevents a second watcher of the vault; `None` while the lock moves to the vault's new
-    /// place.
+    /// Prevents a second watcher; `None` while the lock moves to the vault's new place.
     lock: Option<FileLock>,
     log: Log,
     service: Service,

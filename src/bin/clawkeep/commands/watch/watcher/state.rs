@@ -35,8 +35,7 @@ pub(crate) struct Job {
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The login's remaining lifetime in milliseconds and its grant; whether this process refreshed
-    /// it.
+    /// The login's lifetime left in milliseconds and its grant; whether this process refreshed it.
     Lasts(i64, Fingerprint, bool),
     /// The login was not refreshed: why, and the fix.
     Not(NotRefreshed, String),
