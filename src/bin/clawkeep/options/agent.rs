@@ -18,12 +18,10 @@ impl AgentOption {
     /// The agent of a step-by-step command, which asks for none.
     pub(crate) const DEFAULT: Self = Self { agent: None };
 
-    /// Whether one was named.
     pub(crate) fn is_named(&self) -> bool {
         self.agent.is_some()
     }
 
-    /// The agent that was named, or the default one.
     pub(crate) fn resolve(&self, context: &Context) -> Result<AgentRef, Failure> {
         let settings = context.settings()?;
         let id = self.agent.as_deref();

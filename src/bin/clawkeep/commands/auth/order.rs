@@ -15,7 +15,6 @@ use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::{shown_id, shown_ids};
 
-/// Ids of an order that are recorded.
 const RECORDED_MAX: usize = 64;
 
 /// The order in which an agent tries a provider's credentials.
