@@ -14,7 +14,7 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 use crate::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
 use crate::export::StorePlace;
-use crate::platform::{LockDir, LockState, exists};
+use crate::platform::{LockDir, LockState, exists, removal_command};
 use crate::sync::{Notice, Writer, fault_remedy};
 use crate::vault::Vault;
 
@@ -255,7 +255,8 @@ fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let unusable = |why: String| {
         let message = format!("{shown} keeps every program from locking the store: {why}");
         let advice = format!(
-            "If no gateway that made it is running: {REMOVE_COMMAND} {}",
+            "If no gateway that made it is running: {} {}",
+            removal_command(&lock),
             shell_path(layout, &lock)
         );
         let finding = Finding::new(FindingId::LockUnusable, message).agent(agent);
