@@ -34,6 +34,7 @@ mod damaged_vault;
 mod doctor;
 mod entries;
 mod environment;
+mod everyday;
 mod exports;
 mod first_key;
 mod first_run;

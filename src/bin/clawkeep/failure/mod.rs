@@ -72,6 +72,9 @@ pub(crate) enum Failure {
     /// A file that was named to be imported.
     #[error(transparent)]
     ImportFile(FileError),
+    /// A word that names no credential, or more than one.
+    #[error("{what}")]
+    UnknownName { what: String, next: String },
     /// A request that is invalid for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
@@ -175,7 +178,11 @@ impl Failure {
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
-            Self::Usage(_) | Self::BadArgument(_) | Self::SecretArgument | Self::Kind(_) => USAGE,
+            Self::Usage(_)
+            | Self::BadArgument(_)
+            | Self::SecretArgument
+            | Self::Kind(_)
+            | Self::UnknownName { .. } => USAGE,
             Self::Check(status) | Self::NotRun { status, .. } => *status,
             Self::Import {
                 fault: ImportFault::LoggedOut(_),
@@ -310,7 +317,7 @@ impl Failure {
                  --force"
                     .to_owned()
             }
-            Self::Refused { next, .. } => next.clone(),
+            Self::Refused { next, .. } | Self::UnknownName { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }
