@@ -109,7 +109,6 @@ pub(super) fn listed(names: &BTreeSet<String>) -> String {
     in_words(&shown, names.len())
 }
 
-/// These of so many.
 pub(super) fn in_words(shown: &[String], count: usize) -> String {
     let more = count.saturating_sub(shown.len());
     let rest = match more {

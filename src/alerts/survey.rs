@@ -56,7 +56,7 @@ pub fn survey(
                 agent: &agent.name,
                 doc,
                 providers,
-                logins: logins.unwrap_or_default(),
+                logins,
                 as_of: AsOf::at(now),
                 kept: OnceCell::new(),
             },

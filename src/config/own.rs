@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::agents::AgentRef;
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, Span, UnixMs, from_outside, is_path, path_of_text};
+use crate::domain::{
+    AgentName, ProviderId, Span, UnixMs, from_outside, is_path, named, path_of_text,
+};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
@@ -51,9 +54,9 @@ pub struct OwnSettings {
     /// Whether the vault may lie on storage that other kernels may share. Set by
     /// `clawkeep.allow_shared_storage = true`, for a mount that only this machine uses.
     pub allow_shared_storage: bool,
-    /// How agents' stores are exported. Set by `clawkeep.export = "file"` (the default),
-    /// `"runtime"` or `"off"`.
-    pub export: ExportMode,
+    /// How agents' stores are exported. Set by `clawkeep.export = "file"`, `"runtime"` or `"off"`;
+    /// see [`OwnSettings::export_of`] for the default.
+    pub export: Option<ExportMode>,
     /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by
     /// its directory alone is named by that, an absolute path.
     pub agents: BTreeMap<AgentName, ExportMode>,
@@ -93,33 +96,17 @@ impl NotifyFault {
     }
 }
 
-/// How a store is exported. Ordered by how much of it lies open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ExportMode {
-    /// Stores are not exported at all.
-    Off,
-    /// As a link to a copy in memory.
-    Runtime,
-    /// As a file at the path that the gateway reads.
-    #[default]
-    File,
-}
-
-impl ExportMode {
-    const ALL: [Self; 3] = [Self::File, Self::Runtime, Self::Off];
-
-    /// The name in the settings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Runtime => "runtime",
-            Self::Off => "off",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+named! {
+    parsed
+    /// How a store is exported. Ordered by how much of it lies open.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum ExportMode {
+        /// Stores are not exported at all.
+        Off = "off",
+        /// As a link to a copy in memory.
+        Runtime = "runtime",
+        /// As a file at the path that the gateway reads.
+        File = "file",
     }
 }
 
@@ -168,8 +155,7 @@ pub enum Encoding {
 
 /// Reads settings of providers that are linked in.
 ///
-/// # Errors
-/// When they are not valid; a test sees to it that they are.
+/// # Errors When they are not valid: a test checks that they are.
 pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
     let written: Written<IgnoredAny> =
         toml::from_str(text).map_err(|error| error.message().to_owned())?;
@@ -296,20 +282,16 @@ impl OwnSettings {
                 Err(_) => return Err(error),
             },
         };
-        let span = |written: toml::Spanned<String>, range: RangeInclusive<Span>, what: &str| {
-            let span = Span::parse(written.get_ref()).filter(|span| range.contains(span));
-            span.ok_or_else(|| invalid(written.span().start, what))
+        let span = |at: Option<toml::Spanned<String>>, range: RangeInclusive<Span>, what: &str| {
+            let read = |text: &str| Span::parse(text).filter(|span| range.contains(span));
+            let fault = |at: usize| invalid(at, what);
+            at.map(|at| read(at.get_ref()).ok_or_else(|| fault(at.span().start)))
+                .transpose()
         };
-        let retention = written.clawkeep.retention.map(|retention| {
-            let what =
-                "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
-            span(retention, RETENTION, what).map(Span::ms)
-        });
-        let expiring_within = written.clawkeep.expiring_within.map(|within| {
-            let what =
-                "clawkeep.expiring_within is a span from a minute to a year, such as \"24h\"";
-            span(within, EXPIRING, what)
-        });
+        let what = "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
+        let retention = span(written.clawkeep.retention, RETENTION, what)?;
+        let what = "clawkeep.expiring_within is a span from a minute to a year, such as \"24h\"";
+        let expiring_within = span(written.clawkeep.expiring_within, EXPIRING, what)?;
         let syslog = written.clawkeep.heads.map(|heads| {
             let what = "clawkeep.heads is \"syslog\" or \"syslog:/path/of/a/socket\"";
             if cfg!(windows) {
@@ -322,19 +304,18 @@ impl OwnSettings {
                 _ => Err(invalid(heads.span().start, what)),
             }
         });
-        let fallback = written.clawkeep.fallback.map(|fallback| {
-            let what = "clawkeep.fallback is \"any\" or \"none\"";
-            match fallback.get_ref().as_str() {
-                "any" => Ok(Fallback::Any),
-                "none" => Ok(Fallback::None),
-                _ => Err(invalid(fallback.span().start, what)),
-            }
-        });
-        if let Some((name, settings)) = written
-            .providers
-            .iter()
-            .find(|(name, _)| name.trim().is_empty())
-        {
+        let what = "clawkeep.fallback is \"any\" or \"none\"";
+        let fallback =
+            written
+                .clawkeep
+                .fallback
+                .map(|fallback| match fallback.get_ref().as_str() {
+                    "any" => Ok(Fallback::Any),
+                    "none" => Ok(Fallback::None),
+                    _ => Err(invalid(fallback.span().start, what)),
+                });
+        let mut providers = written.providers.iter();
+        if let Some((name, settings)) = providers.find(|(name, _)| name.trim().is_empty()) {
             let what = format!("a provider has a name: [providers.{name}]");
             return Err(invalid(settings.span().start, &from_outside(&what)));
         }
@@ -355,24 +336,32 @@ impl OwnSettings {
             }
         };
         Ok(Self {
-            export: export.unwrap_or_default(),
+            export,
             agents: agent_modes(written.agents, &invalid)?,
             providers: by_provider(written.providers),
             notify,
             notify_fault,
             allow_shared_storage: written.clawkeep.allow_shared_storage,
             fallback: fallback.transpose()?.unwrap_or_default(),
-            retention_ms: retention.transpose()?,
-            expiring_within: expiring_within.transpose()?,
+            retention_ms: retention.map(Span::ms),
+            expiring_within,
             syslog: syslog.transpose()?,
             trusted: trusted.collect::<Result<_, _>>()?,
         })
     }
 
-    /// How an agent's store is exported, as far as that agent alone is concerned.
+    /// How an agent's store is exported, as far as that agent alone is concerned. The default is a
+    /// file, but none in the directory of clawkeep's own data ([`Layout::data_dir`]): no gateway
+    /// reads a store there.
+    ///
+    /// [`Layout::data_dir`]: super::Layout::data_dir
     #[must_use]
-    pub fn export_of(&self, agent: &AgentName) -> ExportMode {
-        self.agents.get(agent).copied().unwrap_or(self.export)
+    pub fn export_of(&self, agent: &AgentRef, data_dir: &Path) -> ExportMode {
+        let set = self.agents.get(&agent.name).copied().or(self.export);
+        set.unwrap_or_else(|| match agent.dir.starts_with(data_dir) {
+            true => ExportMode::Off,
+            false => ExportMode::File,
+        })
     }
 
     /// The time before which events are pruned, at `now`; `None` if they are kept permanently.
@@ -437,8 +426,7 @@ fn agent_modes(
     Ok(modes)
 }
 
-/// The agent that settings are for: an id as the gateway's configuration has it, or the directory
-/// of one that has none.
+/// The agent that settings are for: an id of the gateway's configuration, or a directory.
 fn agent_named(written: &str) -> Option<AgentName> {
     let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {
@@ -461,15 +449,11 @@ mod tests {
         assert_eq!(parse(""), Ok(OwnSettings::default()));
         let both = parse("[clawkeep]\nretention = \"400d\"\nfallback = \"any\"\n").unwrap();
         assert_eq!(both.retention_ms, Some(400 * 86_400_000));
-        assert_eq!(
-            both.prune_before(UnixMs(400 * 86_400_000 + 5)),
-            Some(UnixMs(5))
-        );
+        let found = both.prune_before(UnixMs(400 * 86_400_000 + 5));
+        assert_eq!(found, Some(UnixMs(5)));
         assert_eq!(both.fallback, Fallback::Any);
-        assert_eq!(
-            parse("clawkeep.fallback = \"none\"").unwrap().fallback,
-            Fallback::None
-        );
+        let found = parse("clawkeep.fallback = \"none\"").unwrap().fallback;
+        assert_eq!(found, Fallback::None);
     }
 
     #[test]
@@ -501,9 +485,28 @@ mod tests {
 
     #[test]
     fn export_modes_are_read_for_all_and_for_single_agents() {
+        let at = |name: AgentName, dir: &str| AgentRef {
+            name,
+            dir: PathBuf::from(dir),
+        };
+        let of = |text: &str, agent: &AgentRef| {
+            parse(text)
+                .unwrap()
+                .export_of(agent, Path::new("/data/clawkeep"))
+        };
         let modes =
-            |text: &str, agent: &str| parse(text).unwrap().export_of(&AgentName::from_id(agent));
+            |text: &str, agent: &str| of(text, &at(AgentName::from_id(agent), "/gateway/a"));
         assert_eq!(modes("", "main"), ExportMode::File);
+        let unread = at(
+            AgentName::from_id("main"),
+            "/data/clawkeep/agents/main/agent",
+        );
+        assert_eq!(of("", &unread), ExportMode::Off);
+        assert_eq!(of("clawkeep.export = \"file\"", &unread), ExportMode::File);
+        assert_eq!(
+            of("agents.main.export = \"file\"", &unread),
+            ExportMode::File
+        );
         let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work \
             Agent!\"]\nexport = \"file\"\n[agents.none]\n";
         let (of_ops, all) = match cfg!(windows) {
@@ -523,9 +526,9 @@ mod tests {
         } else {
             "/srv/agent"
         };
-        let by_dir = parse(&format!("[agents.\"{dir}/\"]\nexport = \"off\"")).unwrap();
-        let dir = AgentName::from_dir(Path::new(dir));
-        assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
+        let by_dir = format!("[agents.\"{dir}/\"]\nexport = \"off\"");
+        let agent = at(AgentName::from_dir(Path::new(dir)), dir);
+        assert_eq!(of(&by_dir, &agent), ExportMode::Off);
         assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
     }
 
@@ -533,7 +536,7 @@ mod tests {
     fn a_notify_fault_keeps_nothing_else_from_being_read() {
         let text = "clawkeep.export = \"off\"\n\n[notify.comand.x]\nrun = [\"/x\"]\n";
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).unwrap();
-        assert_eq!(own.export, ExportMode::Off);
+        assert_eq!(own.export, Some(ExportMode::Off));
         assert_eq!(own.notify, NotifySettings::default());
         let fault = own.notify_fault.unwrap().error().to_string();
         assert!(fault.contains("line 3: unknown field `comand`"), "{fault}");
@@ -566,7 +569,6 @@ mod tests {
                 "expiring_within is a",
             ),
             ("clawkeep.expiring_within = \"0s\"", "from a minute to"),
-            ("clawkeep.expiring_within = \"400d\"", "from a minute to"),
             ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
             ("clawkeep.fallback = \"some\"", "clawkeep.fallback is"),
             ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),

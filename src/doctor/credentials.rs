@@ -26,7 +26,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             agent: &examined.agent.name,
             doc: &examined.doc,
             providers: evidence.providers,
-            logins: &examined.logins,
+            logins: Some(&examined.logins),
             as_of: AsOf::new(evidence.now, evidence.expiring_within),
             kept: OnceCell::new(),
         };

@@ -1,5 +1,4 @@
-//! Words for what a person does about a credential: the command that replaces or refreshes it, or
-//! how to log in again.
+//! Words for what a person does about a credential: replace, refresh, or log in again.
 
 pub use crate::domain::of_agent;
 use crate::domain::{
@@ -7,6 +6,7 @@ use crate::domain::{
 };
 use crate::health::{CredentialState, Loss, RefreshedBy};
 use crate::oauth::Providers;
+use crate::sync::StateReader;
 
 use super::words::shell_word;
 
@@ -23,6 +23,22 @@ pub struct Advised<'a> {
     pub borrowed: Option<&'a Borrowed>,
     /// The providers that can be used here; `None` where the settings cannot be read.
     pub providers: Option<&'a Providers>,
+}
+
+/// Returns what a person does about a credential; `None` if there is none, or its state cannot be
+/// read.
+#[must_use]
+pub fn remedy_of(states: &StateReader<'_>, id: &str) -> Option<String> {
+    let credential = states.doc.credential(id)?;
+    let state = states.read(id, &credential).ok()?;
+    let advised = Advised {
+        agent: states.agent,
+        id,
+        credential: &credential,
+        borrowed: states.borrowed(id).ok()?,
+        providers: states.providers,
+    };
+    Some(remedy(&state, advised))
 }
 
 /// Returns what a person does about the state of a credential.
@@ -47,11 +63,11 @@ pub fn remedy(state: &CredentialState<'_>, of: Advised<'_>) -> String {
             "Start `claude` once on this host, which refreshes it.".to_owned()
         }
         Some(RefreshedBy::Clawkeep) => format!("clawkeep refresh {}", of.words()),
-        Some(RefreshedBy::Gateway) => format!(
+        Some(RefreshedBy::Gateway) if Owner::of(of.id) == Owner::Vault => format!(
             "The gateway refreshes it when it uses it. Otherwise log in again there, or: {}",
             of.paste()
         ),
-        None => replacement(of),
+        Some(RefreshedBy::Gateway) | None => replacement(of),
     }
 }
 
@@ -175,9 +191,7 @@ pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
         CredentialType::ApiKey => "paste-api-key",
         _ => "paste-token",
     };
-    format!(
-        "clawkeep models auth {command} --provider {} --profile-id {}",
-        shell_word(provider.as_str()),
-        shell_word(id)
-    )
+    let provider = shell_word(provider.as_str());
+    let id = shell_word(id);
+    format!("clawkeep models auth {command} --provider {provider} --profile-id {id}")
 }

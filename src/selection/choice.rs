@@ -68,10 +68,8 @@ mod tests {
         };
         let chosen = |id: &str| Some(id.to_owned());
         assert_eq!(choice("acbd", ""), (chosen("a"), String::new()));
-        assert_eq!(
-            choice("acbd", "a"),
-            (chosen("c"), "a expired, b resting".to_owned())
-        );
+        let found = choice("acbd", "a");
+        assert_eq!(found, (chosen("c"), "a expired, b resting".to_owned()));
         assert_eq!(
             choice("acbd", "ac"),
             (chosen("b"), "a expired".to_owned()),

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::logins::report::LoginReport;
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::domain::{
-    AgentName, Borrowed, Credential, CredentialType, Endpoint, Owner, ProviderId, Span, StoreDoc,
-    UnixMs, unavailability,
+    AgentName, Borrowed, Credential, Endpoint, Owner, ProviderId, Span, StoreDoc, UnixMs,
+    unavailability,
 };
 use crate::health::{AsOf, CredentialState, Loss, Outlook, RefreshedBy};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -28,8 +28,8 @@ pub struct StateReader<'r> {
     pub doc: &'r StoreDoc,
     /// The providers whose logins are refreshed here; `None` where the settings cannot be read.
     pub providers: Option<&'r Providers>,
-    /// What became of other programs' logins.
-    pub logins: &'r [LoginReport],
+    /// What became of other programs' logins; `None` where their sources were not read.
+    pub logins: Option<&'r [LoginReport]>,
     /// The time of the verdicts, and their rules.
     pub as_of: AsOf,
     /// What the vault keeps of the agent's logins; empty until it is first asked for.
@@ -85,13 +85,17 @@ impl<'r> StateReader<'r> {
                 }
             }
             (owner, refresh) => {
-                let is_current = report.is_none_or(LoginReport::may_be_current);
+                let by = match report {
+                    // A gateway put it there, or its program is on another host.
+                    None if self.logins.is_some() => Some(RefreshedBy::Gateway),
+                    Some(report) if !report.may_be_current() => None,
+                    _ => Some(RefreshedBy::Program(owner)),
+                };
                 if let Outlook::Ends(ends) = state.outlook()
-                    && is_current
-                    && credential.kind != CredentialType::ApiKey
+                    && by.is_some()
                     && (refresh.is_some() || self.is_refreshed_by_owner(id, report, ends)?)
                 {
-                    state.refreshed_by = Some(RefreshedBy::Program(owner));
+                    state.refreshed_by = by;
                 }
             }
         }
@@ -104,7 +108,7 @@ impl<'r> StateReader<'r> {
         let is_its = |report: &&LoginReport| {
             report.agent == *self.agent && report.profile == id && !report.is_elsewhere
         };
-        self.logins.iter().find(is_its)
+        self.logins?.iter().find(is_its)
     }
 
     /// Returns the owner of a login that was imported as borrowed.

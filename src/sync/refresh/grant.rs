@@ -80,7 +80,6 @@ pub(crate) struct Holder {
     pub(crate) profile: ProfileId,
 }
 
-/// A refresh that was begun.
 pub(crate) struct Begun {
     pub(crate) grant: Fingerprint,
     pub(crate) fence: i64,
@@ -202,7 +201,6 @@ pub(crate) fn begin_refresh(
     }))
 }
 
-/// An event about the refresh of a grant.
 pub(crate) fn refresh_event(
     kind: EventKind,
     id: &ProfileId,

@@ -34,7 +34,7 @@ use clawkeep::platform::{
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::{SecurityTool, keychain_account};
-use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Rules, SyncMode};
+use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Rules, StateReader, SyncMode};
 use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
 use self::export_modes::ExportModes;
@@ -174,6 +174,24 @@ impl Context {
                 AsOf::new(now, within.unwrap_or(AsOf::EXPIRING_WITHIN))
             }
             Rules::Reference => AsOf::of_reference(now),
+        }
+    }
+
+    /// The reader of how a loaded agent's credentials stand.
+    pub(crate) fn states<'r>(
+        &'r self,
+        vault: &'r UnlockedVault,
+        agent: &'r AgentRef,
+        loaded: &'r Loaded,
+    ) -> StateReader<'r> {
+        StateReader {
+            vault: Some(vault),
+            agent: &agent.name,
+            doc: &loaded.doc,
+            providers: self.providers().ok(),
+            logins: Some(&loaded.logins),
+            as_of: self.as_of(self.clock.now()),
+            kept: OnceCell::new(),
         }
     }
 
@@ -341,7 +359,7 @@ impl Context {
     /// How stores are exported. If the settings cannot be read, this is unknown: no store is
     /// written or removed, and [`Context::verdict`] reports it.
     pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
-        ExportModes::new(self.own().ok(), || {
+        ExportModes::new(self.own().ok(), &self.layout.data_dir, || {
             self.every_agent(vault).unwrap_or_default()
         })
     }

@@ -36,7 +36,6 @@ pub(crate) struct List {
     json: bool,
 }
 
-/// One stored profile, as it is shown.
 struct Row<'d> {
     id: &'d str,
     credential: Credential<'d>,

@@ -161,7 +161,6 @@ fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
     }
 }
 
-/// Uses per local day.
 fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure> {
     let day = |at: UnixMs| {
         let at = at.utc().unwrap_or_default();

@@ -1,14 +1,12 @@
 //! Why a credential was passed over, or none can be handed out, and how to fix it.
 
-use std::cell::OnceCell;
-
 use clawkeep::config::{AgentRef, openclaw};
-use clawkeep::doctor::{Advised, misnamed, paste, remedy};
+use clawkeep::doctor::{misnamed, paste, remedy_of};
 use clawkeep::domain::{
     Credential, EntryFault, ProfileId, ProviderId, StoreDoc, normalize_provider, unavailability,
 };
 use clawkeep::health::PassedOver;
-use clawkeep::sync::{Refreshes, StateReader};
+use clawkeep::sync::Refreshes;
 
 use super::request::{ChoiceContext, Pick, Request};
 use crate::commands::auth::checks;
@@ -137,31 +135,13 @@ fn fix_of_state(
     agent: &AgentRef,
     (id, why): (&ProfileId, PassedOver),
 ) -> Option<String> {
-    let (context, loaded) = (found.context, found.loaded);
     let is_about_it = match why {
         PassedOver::Expired | PassedOver::EndsTooSoon | PassedOver::BadSecret(_) => true,
-        PassedOver::Unreadable => loaded.doc.credential(id.as_str())?.is_readable(),
+        PassedOver::Unreadable => found.loaded.doc.credential(id.as_str())?.is_readable(),
         _ => false,
     };
-    let credential = loaded.doc.credential(id.as_str()).filter(|_| is_about_it)?;
-    let states = StateReader {
-        vault: Some(found.vault),
-        agent: &agent.name,
-        doc: &loaded.doc,
-        providers: context.providers().ok(),
-        logins: &loaded.logins,
-        as_of: context.as_of(context.clock.now()),
-        kept: OnceCell::new(),
-    };
-    let state = states.read(id.as_str(), &credential).ok()?;
-    let advised = Advised {
-        agent: &agent.name,
-        id: id.as_str(),
-        credential: &credential,
-        borrowed: loaded.borrowed.get(id.as_str()),
-        providers: states.providers,
-    };
-    Some(remedy(&state, advised))
+    let states = found.context.states(found.vault, agent, found.loaded);
+    is_about_it.then(|| remedy_of(&states, id.as_str()))?
 }
 
 /// The failure when nothing can be handed out, with its fix.
