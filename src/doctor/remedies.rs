@@ -2,7 +2,8 @@
 
 pub use crate::domain::of_agent;
 use crate::domain::{
-    AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId, ProviderId,
+    AgentName, Borrowed, CLAUDE_SETUP, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId,
+    ProviderId,
 };
 use crate::health::{CredentialState, Loss, RefreshedBy};
 use crate::oauth::Providers;
@@ -164,7 +165,7 @@ fn replacement(of: Advised<'_>) -> String {
 pub fn login_again(owner: Owner) -> String {
     match owner {
         Owner::CodexCli => format!("Run `{CODEX_LOGIN}`."),
-        _ => "Run `claude setup-token` on the gateway host.".to_owned(),
+        _ => format!("Run `{CLAUDE_SETUP}` on the gateway host."),
     }
 }
 

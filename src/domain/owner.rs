@@ -6,7 +6,10 @@ pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
 /// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 
-/// The command that logs in to Claude Code. Unlike `claude setup-token`, it stores the login.
+/// The command that makes a long-lived token of Claude Code.
+pub const CLAUDE_SETUP: &str = "claude setup-token";
+
+/// The command that logs in to Claude Code. Unlike [`CLAUDE_SETUP`], it stores the login.
 pub const CLAUDE_LOGIN: &str = "claude auth login";
 
 /// The command that logs in to Codex CLI. It writes the file that is read here.

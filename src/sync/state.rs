@@ -86,8 +86,10 @@ impl<'r> StateReader<'r> {
             }
             (owner, refresh) => {
                 let by = match report {
-                    // A gateway put it there, or its program is on another host.
-                    None if self.logins.is_some() => Some(RefreshedBy::Gateway),
+                    // A gateway put it there: clawkeep keeps no refresh token of Claude Code.
+                    None if self.logins.is_some() && refresh.is_some() => {
+                        Some(RefreshedBy::Gateway)
+                    }
                     Some(report) if !report.may_be_current() => None,
                     _ => Some(RefreshedBy::Program(owner)),
                 };

@@ -156,10 +156,13 @@ impl LoginReport {
             )
     }
 
-    /// Whether the stored login is the one that its program has, as far as is known.
+    /// Whether the program has the login that is stored, or is about to be, as far as is known.
     #[must_use]
     pub fn may_be_current(&self) -> bool {
-        self.is_in_use() || matches!(self.state, LoginState::NotReadable(_))
+        matches!(
+            self.state,
+            LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::NotReadable(_)
+        )
     }
 
     /// Whether Claude Code can refresh the login by itself for longer than `span`: the date on

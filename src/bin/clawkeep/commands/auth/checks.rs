@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use clawkeep::config::AgentRef;
 use clawkeep::doctor::shell_word;
-use clawkeep::domain::{Borrowed, CODEX_LOGIN, Credential, Owner, ProfileId, StoreDoc};
+use clawkeep::domain::{
+    Borrowed, CLAUDE_SETUP, CODEX_LOGIN, Credential, Owner, ProfileId, StoreDoc,
+};
 use clawkeep::sync::Loaded;
 use clawkeep::vault::UnlockedVault;
 
@@ -107,9 +109,7 @@ pub(crate) fn check_not_borrowed(
     let owner = from.map_or(Owner::of(id.as_str()), |from| from.owner);
     let refresh = match owner {
         Owner::Vault => return Ok(()),
-        Owner::ClaudeCode if from.is_none() => {
-            "Refresh that login with: claude setup-token".to_owned()
-        }
+        Owner::ClaudeCode if from.is_none() => format!("Refresh that login with: {CLAUDE_SETUP}"),
         Owner::CodexCli if from.is_none() => format!("Refresh that login with: {CODEX_LOGIN}"),
         _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
     };
