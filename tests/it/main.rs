@@ -24,6 +24,7 @@ mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
+mod client;
 mod completions;
 #[cfg(windows)]
 mod console_events;

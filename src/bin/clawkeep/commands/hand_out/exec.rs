@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use clap::Args;
+use clawkeep::client::{Request, Token};
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
-use super::pick::request::Request;
-use super::pick::{Picked, SelectionArgs};
+use super::pick::SelectionArgs;
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;
@@ -64,18 +64,18 @@ impl Exec {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut wanted: Vec<Request> = self.profile.into_iter().map(Request::Profile).collect();
         for provider in self.provider {
-            let of = Request::Of(provider);
+            let of = Request::Provider(provider);
             if !wanted.contains(&of) {
                 wanted.push(of);
             }
         }
         if wanted.is_empty() {
-            wanted.push(Request::Of(
+            wanted.push(Request::Provider(
                 context.settings()?.models.default_ref().provider,
             ));
         }
         for wanted in &wanted {
-            if let Request::Of(provider) = wanted {
+            if let Request::Provider(provider) = wanted {
                 check_variable(context, provider)?; // before a vault is opened
             }
         }
@@ -100,10 +100,14 @@ impl Exec {
             command.stdin(Stdio::null());
         }
         for picked in &picked {
-            set_variable(&mut command, picked, &variables(context, &picked.provider)?);
+            set_variable(
+                &mut command,
+                picked,
+                &variables(context, picked.provider())?,
+            );
         }
         for picked in &picked {
-            note_base_url(context, &picked.provider);
+            note_base_url(context, picked.provider());
         }
         drop(picked);
         let become_it = || signals::become_program(command);
@@ -161,23 +165,23 @@ fn note_base_url(context: &Context, provider: &ProviderId) {
 
 /// Sets the secret in the variables that programs of that provider read, and removes those of other
 /// accounts.
-fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
+fn set_variable(command: &mut Command, picked: &Token, names: &[String]) {
     let also = OTHER_VARIABLES
         .iter()
-        .find(|(id, _)| *id == picked.provider.as_str());
+        .find(|(id, _)| *id == picked.provider().as_str());
     let also = also.map_or(&[][..], |(_, names)| names);
     for name in names.iter().map(String::as_str).chain(also.iter().copied()) {
         command.env_remove(name);
     }
     // Programs use the first variable that is set, and Anthropic's first is for logins.
-    let is_key = picked.kind == CredentialType::ApiKey;
+    let is_key = picked.kind() == CredentialType::ApiKey;
     let is_for_keys = |name: &&String| !name.contains("OAUTH");
     let name = match names.iter().find(is_for_keys) {
         Some(name) if is_key => Some(name),
         _ => names.first(),
     };
     if let Some(name) = name {
-        command.env(name, picked.secret.expose_secret());
+        command.env(name, picked.secret().expose_secret());
     }
 }
 

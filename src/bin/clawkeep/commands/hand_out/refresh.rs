@@ -168,7 +168,7 @@ fn refresh_login(
     let _progress = context
         .ui
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
-    let providers = context.providers();
+    let providers = context.providers().map_err(Failure::from);
     let result = providers.and_then(|providers| {
         let mut refresher = Refresher::new(providers, agents);
         refresher.shield = Some(&signals::hold);
