@@ -56,8 +56,8 @@ pub use key_variables::{
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
 pub use paths::{
-    canonicalize, exists, is_present, is_same_file, resolve_existing, resolve_link,
-    resolve_link_until,
+    canonicalize, exists, is_present, is_same_file, removal_command, resolve_existing,
+    resolve_link, resolve_link_until,
 };
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};

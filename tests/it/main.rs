@@ -25,6 +25,7 @@ mod backup;
 mod bad_input;
 mod borrowed;
 mod client;
+mod command_reference;
 mod completions;
 #[cfg(windows)]
 mod console_events;
@@ -34,6 +35,7 @@ mod damaged_vault;
 mod doctor;
 mod entries;
 mod environment;
+mod everyday;
 mod exports;
 mod first_key;
 mod first_run;

@@ -77,7 +77,7 @@ impl Workspace {
     /// written or removed.
     #[must_use]
     pub fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
-        ExportModes::new(self.own().ok(), || {
+        ExportModes::new(self.own().ok(), &self.layout.data_dir, || {
             self.every_agent(vault).unwrap_or_default()
         })
     }

@@ -1,6 +1,6 @@
 //! How each agent's store is exported, by this program's settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{AgentRef, ExportMode, OwnSettings};
 use crate::export::StorePlace;
@@ -10,6 +10,8 @@ use crate::export::StorePlace;
 pub struct ExportModes<'c> {
     /// None where they cannot be read.
     own: Option<&'c OwnSettings>,
+    /// Where stores are that no gateway reads.
+    data_dir: &'c Path,
     /// Every agent and its store's path; empty if all agents have the same mode.
     stores: Vec<(PathBuf, AgentRef)>,
 }
@@ -19,15 +21,17 @@ impl<'c> ExportModes<'c> {
     /// differ.
     pub(super) fn new(
         own: Option<&'c OwnSettings>,
+        data_dir: &'c Path,
         agents: impl FnOnce() -> Vec<AgentRef>,
     ) -> Self {
-        let differ = own.is_some_and(|own| own.agents.values().any(|mode| *mode != own.export));
+        let differ = own.is_some_and(|own| !own.agents.is_empty());
         let agents = if differ { agents() } else { Vec::new() };
         let stores = agents
             .into_iter()
             .filter_map(|agent| Some((site(&agent)?, agent)));
         Self {
             own,
+            data_dir,
             stores: stores.collect(),
         }
     }
@@ -37,8 +41,8 @@ impl<'c> ExportModes<'c> {
     #[must_use]
     pub fn of(&self, agent: &AgentRef) -> Option<ExportMode> {
         let own = self.own?;
-        let others = self.sharing(agent).map(|other| own.export_of(&other.name));
-        others.chain([own.export_of(&agent.name)]).max()
+        let all = self.sharing(agent).chain([agent]);
+        all.map(|agent| own.export_of(agent, self.data_dir)).max()
     }
 
     /// The other agents that have the same store.

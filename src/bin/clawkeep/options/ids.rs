@@ -4,7 +4,6 @@ pub(crate) use clawkeep::client::id_in;
 use clawkeep::client::{SESSION_MAX, session_name};
 use clawkeep::domain::ProviderId;
 
-/// A provider as an argument, which is not empty.
 pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     let provider = ProviderId::new(raw);
     match provider.as_str() {
@@ -16,7 +15,6 @@ pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     }
 }
 
-/// A session's name as an argument.
 pub(crate) fn session(raw: &str) -> Result<String, String> {
     let name = session_name(raw).map(str::to_owned);
     name.ok_or_else(|| {
@@ -24,7 +22,6 @@ pub(crate) fn session(raw: &str) -> Result<String, String> {
     })
 }
 
-/// A profile's id as an argument, which is not empty.
 pub(crate) fn profile(raw: &str) -> Result<String, String> {
     if raw.trim().is_empty() {
         return Err("a profile id is not empty".to_owned());
