@@ -162,11 +162,19 @@ fn in_git(layout: &Layout, path: &Path, tree: &Path) -> Finding {
         layout.shorten_home(tree)
     );
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fix = format!(
-        "echo {} >> {}  # and see that it was never committed",
-        super::words::shell_word(&name),
-        shell_path(layout, &tree.join(".gitignore"))
-    );
+    let ignore_file = tree.join(".gitignore");
+    let fix = match cfg!(windows) {
+        // cmd.exe writes a comment into the file, too, and PowerShell writes UTF-16.
+        true => format!(
+            "Add the line {name} to {}, and see that it was never committed.",
+            layout.shorten_home(&ignore_file)
+        ),
+        false => format!(
+            "echo {} >> {}  # and see that it was never committed",
+            super::words::shell_word(&name),
+            shell_path(layout, &ignore_file)
+        ),
+    };
     Finding::new(FindingId::FootprintGit, message)
         .path(path)
         .advice(fix)
