@@ -489,10 +489,8 @@ mod tests {
         fs::write(bench.path("beside"), "1").unwrap();
         // Changes are reported in the order in which they happened.
         fs::write(bench.path("f"), "2").unwrap();
-        assert_eq!(
-            bench.reports.recv_timeout(Duration::from_secs(10)).unwrap(),
-            Touched::Path(bench.path("f"), Touch::Writing)
-        );
+        let found = bench.reports.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(found, Touched::Path(bench.path("f"), Touch::Writing));
         // Elsewhere one event may stand for the whole write.
         if cfg!(target_os = "linux") {
             bench.expect("f");

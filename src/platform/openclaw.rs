@@ -215,7 +215,6 @@ pub struct Examined {
 /// may be thousands. The directories in which a store is to be written are examined all the same.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
 
-/// What was found of one directory.
 #[derive(Clone, Debug)]
 struct ExaminedDir {
     is_shared: bool,
@@ -455,10 +454,8 @@ mod tests {
         .unwrap();
         let of = |rel: &str| among(&at(rel), Some(home.path()), &[], &Examined::default());
         let store = "agents/main/agent/auth-profiles.json";
-        assert_eq!(
-            of(&format!(".clawdbot/{store}")).unwrap().root,
-            at(".clawdbot")
-        );
+        let got = of(&format!(".clawdbot/{store}")).unwrap().root;
+        assert_eq!(got, at(".clawdbot"));
         let behind = of(&format!("other/{store}")).unwrap();
         assert_eq!(behind.root, fs::canonicalize(at(".openclaw")).unwrap());
         assert_eq!(of("other/agents/ops/agent/auth-profiles.json"), None);

@@ -215,7 +215,6 @@ impl Trust {
         }
     }
 
-    /// Whether the user admits an account.
     fn admits(&self, sid: &str) -> bool {
         let mut admitted = self.by_environment.iter().chain(&self.by_settings);
         admitted.any(|who| matches!(who, Admitted::Account(known) if &**known == sid))

@@ -1,6 +1,6 @@
 //! How each agent's store is exported, by this program's settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clawkeep::config::{AgentRef, ExportMode, OwnSettings};
 use clawkeep::export::StorePlace;
@@ -9,6 +9,8 @@ use clawkeep::export::StorePlace;
 pub(crate) struct ExportModes<'c> {
     /// None where they cannot be read.
     own: Option<&'c OwnSettings>,
+    /// Where stores are that no gateway reads.
+    data_dir: &'c Path,
     /// Every agent and its store's path; empty if all agents have the same mode.
     stores: Vec<(PathBuf, AgentRef)>,
 }
@@ -18,15 +20,17 @@ impl<'c> ExportModes<'c> {
     /// differ.
     pub(crate) fn new(
         own: Option<&'c OwnSettings>,
+        data_dir: &'c Path,
         agents: impl FnOnce() -> Vec<AgentRef>,
     ) -> Self {
-        let differ = own.is_some_and(|own| own.agents.values().any(|mode| *mode != own.export));
+        let differ = own.is_some_and(|own| !own.agents.is_empty());
         let agents = if differ { agents() } else { Vec::new() };
         let stores = agents
             .into_iter()
             .filter_map(|agent| Some((site(&agent)?, agent)));
         Self {
             own,
+            data_dir,
             stores: stores.collect(),
         }
     }
@@ -35,8 +39,8 @@ impl<'c> ExportModes<'c> {
     /// open mode applies.
     pub(crate) fn of(&self, agent: &AgentRef) -> Option<ExportMode> {
         let own = self.own?;
-        let others = self.sharing(agent).map(|other| own.export_of(&other.name));
-        others.chain([own.export_of(&agent.name)]).max()
+        let all = self.sharing(agent).chain([agent]);
+        all.map(|agent| own.export_of(agent, self.data_dir)).max()
     }
 
     /// The other agents that have the same store.

@@ -328,7 +328,7 @@ impl Context {
     /// How stores are exported. If the settings cannot be read, this is unknown: no store is
     /// written or removed, and [`Context::verdict`] reports it.
     pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
-        ExportModes::new(self.own().ok(), || {
+        ExportModes::new(self.own().ok(), &self.layout.data_dir, || {
             self.every_agent(vault).unwrap_or_default()
         })
     }

@@ -28,7 +28,6 @@ const DAMAGED: u8 = 65;
 const BUSY: u8 = 75;
 const NO_KEY: u8 = 77;
 
-/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -73,6 +72,9 @@ pub(crate) enum Failure {
     /// A file that was named to be imported.
     #[error(transparent)]
     ImportFile(FileError),
+    /// A word that names no credential, or more than one.
+    #[error("{what}")]
+    UnknownName { what: String, next: String },
     /// A request that is invalid for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
@@ -162,8 +164,7 @@ pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
 }
 
 impl Failure {
-    /// The failure of a command that hands out credentials: a vault that can only be read cannot
-    /// record that.
+    /// The failure of a command that hands out: a read-only vault cannot record that.
     pub(crate) fn of_use(failure: Self) -> Self {
         match failure {
             Self::Vault(error @ VaultError::ReadOnly { .. })
@@ -174,11 +175,14 @@ impl Failure {
         }
     }
 
-    /// The exit status of the failure.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
-            Self::Usage(_) | Self::BadArgument(_) | Self::SecretArgument | Self::Kind(_) => USAGE,
+            Self::Usage(_)
+            | Self::BadArgument(_)
+            | Self::SecretArgument
+            | Self::Kind(_)
+            | Self::UnknownName { .. } => USAGE,
             Self::Check(status) | Self::NotRun { status, .. } => *status,
             Self::Import {
                 fault: ImportFault::LoggedOut(_),
@@ -275,8 +279,7 @@ impl Failure {
         )
     }
 
-    /// The remedy for a failure of a background process. `command` is the command that it runs, as
-    /// a person types it.
+    /// The remedy for a background process. `command` is what it runs, as a person types it.
     pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
             _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),
@@ -314,7 +317,7 @@ impl Failure {
                  --force"
                     .to_owned()
             }
-            Self::Refused { next, .. } => next.clone(),
+            Self::Refused { next, .. } | Self::UnknownName { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }
@@ -330,10 +333,8 @@ impl Failure {
                 system_remedy(source).unwrap_or_default()
             ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
-                format!(
-                    "Fix the file, or move it away to start without it: {}",
-                    move_aside_command(path, "damaged")
-                )
+                let command = move_aside_command(path, "damaged");
+                format!("Fix the file, or move it away to start without it: {command}")
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
                 "It is damaged or was modified outside clawkeep, and auth-profiles.json is not \

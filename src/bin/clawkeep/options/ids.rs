@@ -2,7 +2,6 @@
 
 use clawkeep::domain::{ProviderId, StoreDoc};
 
-/// A provider as an argument, which is not empty.
 pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     let provider = ProviderId::new(raw);
     match provider.as_str() {
@@ -17,7 +16,6 @@ pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
 /// Characters of a session's name, at most: one is an id, not a text.
 pub(crate) const SESSION_MAX: usize = 256;
 
-/// A session's name as an argument.
 pub(crate) fn session(raw: &str) -> Result<String, String> {
     let name = raw.trim();
     if name.is_empty() || name.chars().count() > SESSION_MAX || name.contains(char::is_control) {
@@ -28,7 +26,6 @@ pub(crate) fn session(raw: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// A profile's id as an argument, which is not empty.
 pub(crate) fn profile(raw: &str) -> Result<String, String> {
     if raw.trim().is_empty() {
         return Err("a profile id is not empty".to_owned());

@@ -28,9 +28,7 @@ pub(crate) struct SavedHead {
     pub(crate) is_export: bool,
 }
 
-/// The result of comparing an export with the record.
 pub(crate) struct Compared {
-    /// How many events are the same.
     pub(crate) same: u64,
     /// How many events were pruned from the record since.
     pub(crate) pruned: u64,
@@ -118,8 +116,7 @@ impl SavedHead {
     }
 }
 
-/// Whether a readable event is before a place in the record. An unreadable event is not: it is
-/// reported.
+/// Whether a readable event is before a place in the record. An unreadable one is reported.
 fn is_before<E>(event: &Result<Event, E>, seq: i64) -> bool {
     event.as_ref().is_ok_and(|event| event.seq.0 < seq)
 }

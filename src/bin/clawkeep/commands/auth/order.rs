@@ -6,7 +6,9 @@ use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{
     ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider, path_text,
 };
+use clawkeep::selection::{Preferences, candidates_ignoring_cooldowns};
 use clawkeep::sync::Edited;
+use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::{checks, edit};
@@ -15,7 +17,6 @@ use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::{shown_id, shown_ids};
 
-/// Ids of an order that are recorded.
 const RECORDED_MAX: usize = 64;
 
 /// The order in which an agent tries a provider's credentials.
@@ -181,6 +182,45 @@ impl Clear {
         ))?;
         context.verdict(loaded)
     }
+}
+
+/// Puts a credential before the others of its provider in an agent's order, and says so.
+pub(crate) fn put_first(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<(), Failure> {
+    let settings = context.settings()?;
+    let ordered = |doc: &StoreDoc| {
+        let credential = checks::existing(doc, agent, id)?;
+        let provider = ProviderId::new(credential.provider);
+        let preferences = Preferences {
+            order: settings.order_for(&provider),
+            configured: settings.profiles_of(&provider),
+        };
+        let before = candidates_ignoring_cooldowns(doc, &preferences, &provider, None);
+        let others = before.into_iter().filter(|other| other.as_str() != id);
+        // An order may name only what the store has.
+        let stored = others.filter(|other| {
+            let other = doc.credential(other.as_str());
+            other.is_some_and(|other| other.is_readable() && other.is_for(provider.as_str()))
+        });
+        let ids: Vec<ProfileId> = [ProfileId::new(id)].into_iter().chain(stored).collect();
+        Ok::<_, Failure>((provider, ids))
+    };
+    let loaded = edit::edit_store(context, vault, agent, |doc| {
+        let (provider, ids) = ordered(doc)?;
+        let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
+        set_order(doc, agent, &provider, &ids)
+    })?;
+    let (provider, ids) = ordered(&loaded.doc)?;
+    context.ui.answer(&format!(
+        "Agent {} uses for {provider}: {}\n",
+        shown_id(agent.name.as_str()),
+        shown_ids(ids.iter().map(ProfileId::as_str))
+    ))?;
+    context.verdict(loaded)
 }
 
 /// The store's keys that mean `provider`: at most one after a change of ours, but other programs

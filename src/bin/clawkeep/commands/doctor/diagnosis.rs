@@ -17,7 +17,6 @@ use clawkeep::vault::{UnlockedVault, VaultError};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// The result of a diagnosis.
 pub(super) struct Diagnosis {
     settings: Option<Settings>,
     vault: OpenVault,
@@ -35,7 +34,6 @@ impl Diagnosis {
         in_order(found)
     }
 
-    /// The vault, if it opened with its key.
     pub(super) fn unlocked(&mut self) -> Option<&mut UnlockedVault> {
         match &mut self.vault {
             OpenVault::Unlocked(vault) => Some(vault),
@@ -59,7 +57,6 @@ impl Diagnosis {
         self.evidence(context, &main).knows_profile(id)
     }
 
-    /// Records a repair, if the vault is open.
     pub(super) fn record_repair(
         &mut self,
         context: &Context,
@@ -102,8 +99,7 @@ fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     )
 }
 
-/// Opens, syncs and reads everything. Each failure becomes a finding; the diagnosis continues with
-/// the rest.
+/// Opens, syncs and reads everything. Each failure becomes a finding, and the rest goes on.
 pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let mut trouble = Vec::new();
     let settings = match Settings::load(&context.layout.config_file) {
@@ -210,7 +206,6 @@ fn agents(
     agents
 }
 
-/// Loads an agent, as any command would.
 fn load(
     context: &Context,
     vault: &mut UnlockedVault,

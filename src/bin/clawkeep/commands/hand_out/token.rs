@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::naming::request_for;
 use super::pick::request::Request;
 use super::pick::{Picked, SelectionArgs};
 use crate::context::Context;
@@ -22,6 +23,9 @@ use crate::terminal::text::json_shown;
         apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
 )]
 pub(crate) struct Token {
+    /// A provider, or a credential by any part of its id
+    #[arg(value_name = "PROVIDER|ID", conflicts_with_all = ["provider", "profile"])]
+    named: Option<String>,
     /// The provider [default: that of the configured default model]
     #[arg(long, value_name = "NAME", value_parser = ids::provider, conflicts_with = "profile")]
     provider: Option<ProviderId>,
@@ -36,11 +40,12 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let wanted = match (self.profile, self.provider) {
-            (Some(profile), _) => Request::Profile(profile),
-            (None, Some(provider)) => Request::Of(provider),
-            (None, None) => Request::Of(context.settings()?.models.default_ref().provider),
+    pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
+        let wanted = match (self.named, self.profile, self.provider) {
+            (Some(word), ..) => request_for(context, &word, &mut self.selection.agent)?,
+            (None, Some(profile), _) => Request::Profile(profile),
+            (None, None, Some(provider)) => Request::Of(provider),
+            (None, None, None) => Request::Of(context.settings()?.models.default_ref().provider),
         };
         let picked = self
             .selection

@@ -101,7 +101,6 @@ impl Sync {
     }
 }
 
-/// The result of each agent.
 #[derive(Default)]
 struct Tally {
     rows: Vec<Value>,
@@ -159,7 +158,6 @@ impl Tally {
     }
 }
 
-/// The states of other programs' logins.
 fn login_states(loaded: &Loaded) -> Vec<Value> {
     let states = loaded.logins.iter().map(|report| {
         json!({

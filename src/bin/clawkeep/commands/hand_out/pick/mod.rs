@@ -35,7 +35,7 @@ use crate::terminal::text::shown_id;
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {
     #[command(flatten)]
-    agent: AgentOption,
+    pub(crate) agent: AgentOption,
     /// The session: its pinned profile goes first, and the record names it
     #[arg(long, value_name = "SESSION", value_parser = ids::session)]
     session: Option<String>,
