@@ -12,6 +12,7 @@ mod fingerprint;
 mod ids;
 mod jwt;
 mod owner;
+mod recognised;
 mod secret;
 mod secret_rules;
 mod shell;
@@ -33,6 +34,7 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub use owner::{CLAUDE_CLI, CLAUDE_LOGIN, CODEX_CLI, CODEX_LOGIN, Owner};
+pub use recognised::{Recognised, recognise_secret};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
