@@ -18,6 +18,7 @@ pub mod openclaw;
 mod own;
 mod own_edit;
 mod paths;
+mod session_bus;
 mod settings;
 mod shell_env;
 mod vault_home;
@@ -46,6 +47,7 @@ pub use own::{
 };
 pub use own_edit::{list_own_settings, own_setting, with_own_setting};
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
+pub use session_bus::{keychain_bus, session_bus};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
 pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};

@@ -11,15 +11,16 @@ use serde::de::IgnoredAny;
 use super::agents::AgentRef;
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, Span, UnixMs, from_outside, is_path, path_of_text};
+use crate::domain::{
+    AgentName, ProviderId, Span, UnixMs, from_outside, is_path, named, path_of_text,
+};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
 /// No record is older than this, in milliseconds: 100 years.
 const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// The shortest retention of events, in milliseconds: `doctor` and the kept head need the newest
-/// ones.
+/// The shortest retention, in milliseconds: `doctor` and the kept head need the newest events.
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
@@ -90,32 +91,17 @@ impl NotifyFault {
     }
 }
 
-/// How a store is exported. Ordered by how much of it lies open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ExportMode {
-    /// Stores are not exported at all.
-    Off,
-    /// As a link to a copy in memory.
-    Runtime,
-    /// As a file at the path that the gateway reads.
-    File,
-}
-
-impl ExportMode {
-    const ALL: [Self; 3] = [Self::File, Self::Runtime, Self::Off];
-
-    /// The name in the settings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Runtime => "runtime",
-            Self::Off => "off",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+named! {
+    parsed
+    /// How a store is exported. Ordered by how much of it lies open.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum ExportMode {
+        /// Stores are not exported at all.
+        Off = "off",
+        /// As a link to a copy in memory.
+        Runtime = "runtime",
+        /// As a file at the path that the gateway reads.
+        File = "file",
     }
 }
 
@@ -164,8 +150,7 @@ pub enum Encoding {
 
 /// Reads settings of providers that are linked in.
 ///
-/// # Errors
-/// When they are not valid; a test sees to it that they are.
+/// # Errors When they are not valid: a test checks that they are.
 pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
     let written: Written<IgnoredAny> =
         toml::from_str(text).map_err(|error| error.message().to_owned())?;
@@ -433,8 +418,7 @@ fn agent_modes(
     Ok(modes)
 }
 
-/// The agent that settings are for: an id as the gateway's configuration has it, or the directory
-/// of one that has none.
+/// The agent that settings are for: an id of the gateway's configuration, or a directory.
 fn agent_named(written: &str) -> Option<AgentName> {
     let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {
@@ -457,15 +441,11 @@ mod tests {
         assert_eq!(parse(""), Ok(OwnSettings::default()));
         let both = parse("[clawkeep]\nretention = \"400d\"\nfallback = \"any\"\n").unwrap();
         assert_eq!(both.retention_ms, Some(400 * 86_400_000));
-        assert_eq!(
-            both.prune_before(UnixMs(400 * 86_400_000 + 5)),
-            Some(UnixMs(5))
-        );
+        let found = both.prune_before(UnixMs(400 * 86_400_000 + 5));
+        assert_eq!(found, Some(UnixMs(5)));
         assert_eq!(both.fallback, Fallback::Any);
-        assert_eq!(
-            parse("clawkeep.fallback = \"none\"").unwrap().fallback,
-            Fallback::None
-        );
+        let found = parse("clawkeep.fallback = \"none\"").unwrap().fallback;
+        assert_eq!(found, Fallback::None);
     }
 
     #[test]

@@ -75,8 +75,7 @@ pub struct Overrides {
     pub vault: Option<PathBuf>,
     /// Whether the program was called by the gateway's name.
     pub is_stand_in: bool,
-    /// The vault that counts, one of [`Layout::vaults`]. Where there are several, the caller
-    /// decides.
+    /// The vault that counts, one of [`Layout::vaults`]. Of several, the caller decides.
     pub chosen_vault: Option<PathBuf>,
 }
 
@@ -354,8 +353,7 @@ impl Layout {
             let path = self.user_path(env.path(name)?);
             Some((name, path))
         });
-        // Its default is not left out: a login in a keychain is named by whether the variable is
-        // set.
+        // Its default is kept: a login in a keychain is named by whether the variable is set.
         let claude = env
             .raw("CLAUDE_CONFIG_DIR")
             .map(|dir| ("CLAUDE_CONFIG_DIR", self.working_dir.join(dir)));
@@ -462,8 +460,7 @@ fn with_drive_resolved(path: PathBuf) -> PathBuf {
     }
 }
 
-/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, symbolic links or
-/// not.
+/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, links or not.
 fn without_dots(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {

@@ -11,6 +11,7 @@ mod expiry_fault;
 mod fingerprint;
 mod ids;
 mod jwt;
+mod named;
 mod owner;
 mod recognised;
 mod secret;
@@ -33,6 +34,7 @@ pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use jwt::{jwt_claims, jwt_expiry};
+pub(crate) use named::named;
 pub use owner::{CLAUDE_CLI, CLAUDE_LOGIN, CODEX_CLI, CODEX_LOGIN, Owner};
 pub use recognised::{Recognised, recognise_secret};
 pub use secret::SecretJson;

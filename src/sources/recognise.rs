@@ -8,35 +8,25 @@ use std::collections::BTreeSet;
 
 use serde::de::{IgnoredAny, MapAccess};
 
+use crate::domain::named;
+
 use super::SourceFault;
 use super::wanted::{self, Shape};
 
-/// The kind of a credential file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A store of an agent: `auth-profiles.json`.
-    Store,
-    /// The login file of Claude Code.
-    ClaudeCode,
-    /// The login file of Codex CLI.
-    CodexCli,
-    /// Gemini CLI's or Qwen Code's login.
-    OAuthCreds,
-    /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
-    Legacy,
-}
-
-impl FileKind {
-    /// The name in the record and for people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Store => "auth-profiles.json",
-            Self::ClaudeCode => "claude-code",
-            Self::CodexCli => "codex-cli",
-            Self::OAuthCreds => "oauth_creds.json",
-            Self::Legacy => "auth.json",
-        }
+named! {
+    /// The kind of a credential file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum FileKind {
+        /// A store of an agent: `auth-profiles.json`.
+        Store = "auth-profiles.json",
+        /// The login file of Claude Code.
+        ClaudeCode = "claude-code",
+        /// The login file of Codex CLI.
+        CodexCli = "codex-cli",
+        /// Gemini CLI's or Qwen Code's login.
+        OAuthCreds = "oauth_creds.json",
+        /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
+        Legacy = "auth.json",
     }
 }
 
@@ -61,7 +51,6 @@ pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
     })
 }
 
-/// The keys of an object.
 struct Keys(BTreeSet<String>);
 
 impl Shape for Keys {

@@ -39,7 +39,6 @@ pub enum LockFault {
     NoHolder,
 }
 
-/// What is at the path of a store's lock.
 #[derive(Debug)]
 pub(super) enum AtLock {
     Nothing,
@@ -90,7 +89,6 @@ impl AtLock {
     }
 }
 
-/// The process that a lock file names.
 #[derive(Debug, PartialEq)]
 struct Holder {
     pid: u32,

@@ -27,7 +27,6 @@ pub(super) fn user_sid() -> Option<String> {
     this_user().ok().map(str::to_owned)
 }
 
-/// The directory of Windows' own programs.
 pub(super) fn system_directory() -> Option<PathBuf> {
     GetSystemDirectory().ok().map(PathBuf::from)
 }

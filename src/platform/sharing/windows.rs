@@ -50,7 +50,6 @@ fn opened_to_remove(path: &Path) -> io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-/// See [`crate::platform::sharing::retry_while_held`].
 pub(super) fn retry_while_held<T>(
     path: &Path,
     mut operation: impl FnMut() -> io::Result<T>,

@@ -126,7 +126,6 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     )
 }
 
-/// Whether a vault already exists in a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The vault was about to be created there.
@@ -367,8 +366,7 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         LockError::Busy { path } if path.is_dir() => Some(
             "Run the command again. If no program is running that uses it, remove it.".to_owned(),
         ),
-        // This lock is our own, and the system frees it with its holder: removing it would let two
-        // processes in.
+        // This lock is our own, and freed with its holder: removing it would let two processes in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::Held { path, pid } => Some(format!(
             "Run the command again. If process {pid} does not run, here or in a container: \

@@ -27,7 +27,6 @@ impl AgentOption {
     /// The agent of a step-by-step command, which asks for none.
     pub(crate) const DEFAULT: Self = Self { agent: None };
 
-    /// Whether one was named.
     pub(crate) fn is_named(&self) -> bool {
         self.agent.is_some()
     }
@@ -37,7 +36,6 @@ impl AgentOption {
         self.agent = Some(agent.as_str().to_owned());
     }
 
-    /// The agent that was named, or the default one.
     pub(crate) fn resolve(&self, context: &Context) -> Result<AgentRef, Failure> {
         let settings = context.settings()?;
         let id = self.agent.as_deref();

@@ -1,5 +1,4 @@
-//! `audit export`: writes the record to a file, for another program or another place. Needs no key,
-//! and contains none.
+//! `audit export`: writes the record to a file. Needs no key, and contains none.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,4 @@
-//! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another
-//! device.
+//! `models auth login`: log in at a provider, in a browser here or elsewhere, or on another device.
 
 use std::process::{Command, Stdio};
 
@@ -77,7 +76,6 @@ struct Brought {
     browser: Option<Callback>,
 }
 
-/// A login to store.
 struct NewLogin<'a> {
     id: ProfileId,
     provider: &'a Provider,
@@ -230,11 +228,8 @@ impl LoginWay {
     }
 }
 
-/// Why a login did not succeed.
 enum NotLoggedIn {
-    /// The login failed.
     Login(LoginError),
-    /// The question was not answered.
     Asking(Failure),
 }
 
@@ -265,11 +260,9 @@ impl NotLoggedIn {
             LoginError::NoTokens(refusal) | LoginError::NoDeviceCode(refusal)
                 if refusal.class == FailureClass::Misconfigured =>
             {
-                format!(
-                    "Check client_id and scopes in [providers.{}] of {}.",
-                    refresh_failure::quoted(provider),
-                    settings(context)
-                )
+                let id = refresh_failure::quoted(provider);
+                let file = settings(context);
+                format!("Check client_id and scopes in [providers.{id}] of {file}.")
             }
             _ => "Nothing was stored. Run the command again.".to_owned(),
         };
@@ -334,10 +327,8 @@ fn by_pasting(
     endpoint: &Endpoint,
 ) -> Result<Tokens, NotLoggedIn> {
     let login = Authorization::begin(provider, endpoint, Listener::nowhere(provider)?)?;
-    let begin = format!(
-        "Open this address in a browser, on any machine, to log in to {}:",
-        provider.id
-    );
+    let id = &provider.id;
+    let begin = format!("Open this address in a browser, on any machine, to log in to {id}:");
     show_url(context, &begin, login.url().as_str());
     context.ui.note(
         "The browser's last page does not open. Copy its address of that page (or code#state, if \
@@ -358,10 +349,8 @@ fn on_device(
     endpoint: &Endpoint,
 ) -> Result<Tokens, NotLoggedIn> {
     let login = DeviceLogin::begin(provider, endpoint, context.clock)?;
-    let begin = format!(
-        "Open this address on any device to log in to {}:",
-        provider.id
-    );
+    let id = &provider.id;
+    let begin = format!("Open this address on any device to log in to {id}:");
     show_url(context, &begin, login.verification_uri().as_str());
     context
         .ui
@@ -455,8 +444,7 @@ impl NewLogin<'_> {
             ("email", self.email.as_deref().and_then(text)),
             ("accountId", self.account().as_deref().and_then(text)),
         ];
-        // Secrets of an earlier login, or of another kind of credential, that this one does not
-        // bring.
+        // Secrets of an earlier login, or of another kind of credential, that this one lacks.
         let gone = ["token", "key", "idToken"];
         let mut entry = Map::new();
         let earlier = before.and_then(Value::as_object);
@@ -545,13 +533,10 @@ fn settings(context: &Context) -> String {
     context.layout.shorten_home(&context.layout.settings_file)
 }
 
-/// The error for a provider's entry that lacks settings for a login.
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
-    let set = format!(
-        "set {lacking} in [providers.{}] of {}.",
-        refresh_failure::quoted(provider),
-        settings(context)
-    );
+    let id = refresh_failure::quoted(provider);
+    let file = settings(context);
+    let set = format!("set {lacking} in [providers.{id}] of {file}.");
     let next = match provider.as_str() {
         "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
         _ => format!("To log in here, {set}"),

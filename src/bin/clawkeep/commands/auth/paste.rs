@@ -1,5 +1,4 @@
-//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the
-//! store.
+//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt.
 
 use clap::Args;
 use clawkeep::audit::Origin;
@@ -118,7 +117,6 @@ pub(crate) fn default_id(provider: &ProviderId) -> ProfileId {
     ProfileId::new(format!("{provider}:manual"))
 }
 
-/// A profile id as an argument, which is not empty.
 pub(crate) fn profile_id(raw: &str) -> Result<ProfileId, String> {
     /// The longest accepted id; the store itself has no limit.
     const ID_MAX: usize = 200;
@@ -202,7 +200,6 @@ impl Paste<'_> {
         })
     }
 
-    /// The entry as the reference writes it.
     fn entry(&self, secret: &SecretString) -> SecretJson {
         let field = match self.kind {
             CredentialType::ApiKey => "key",

@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::terminal::{prompt, signals};
 
-/// The program that creates the token.
 const CLAUDE: &str = "claude";
 
 /// Run `claude setup-token` on this terminal and import the login.

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 
-/// A finding, and whether it was repaired.
 #[derive(Debug)]
 pub(crate) struct ReportedFinding {
     pub(super) finding: Finding,
@@ -45,7 +44,6 @@ impl ReportedFinding {
     }
 }
 
-/// The fix of a finding, in words.
 pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
     let shown = |path| shell_path(&context.layout, path);
     match fix {

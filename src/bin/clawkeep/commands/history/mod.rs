@@ -153,7 +153,6 @@ fn select_named(context: &Context, word: &str, filter: &mut Filter) -> Result<()
     Ok(())
 }
 
-/// Writes events for programs while they are read.
 pub(crate) fn write_events(
     out: &mut dyn Write,
     vault: &Vault,
@@ -224,7 +223,6 @@ fn show_table(
     note_pruning(context, vault, filter.since)
 }
 
-/// Draws the history of each credential.
 fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     let now = context.clock.now();
     let until = filter.until.unwrap_or(now);
@@ -255,7 +253,6 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         .answer(&chart::chart(&timeline, width, now, palette))
 }
 
-/// The layout of events on a terminal of some width.
 enum Layout {
     /// In columns, with the year if there is room.
     Columns { columns: Columns<5>, has_year: bool },
