@@ -247,7 +247,6 @@ impl Failure {
             Self::Refused { .. } => "refused",
             Self::NotRun { .. } => "not-run",
             Self::Vault(VaultError::Absent { .. }) => "no-vault",
-            Self::Unrecorded(_) => "unrecorded",
             Self::NotWritten(_) | Self::NotRemoved(_) | Self::Undecided(_) => "store-not-written",
             Self::Config(_) | Self::OwnSettings(_) | Self::ConfigEdit { .. } => "settings",
             _ => match self.exit_status() {
