@@ -16,6 +16,7 @@ mod nesting;
 mod notify;
 pub mod openclaw;
 mod own;
+mod own_edit;
 mod paths;
 mod session_bus;
 mod settings;
@@ -44,6 +45,7 @@ pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
     Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, ProviderSettings, parse_providers,
 };
+pub use own_edit::{list_own_settings, own_setting, with_own_setting};
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 pub use session_bus::{keychain_bus, session_bus};
 #[cfg(any(test, fuzzing))]
