@@ -24,6 +24,7 @@ mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
+mod client;
 mod command_reference;
 mod completions;
 #[cfg(windows)]

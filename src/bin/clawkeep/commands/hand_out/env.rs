@@ -3,12 +3,12 @@
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, ValueEnum};
+use clawkeep::client::{Request, Token};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::naming::requests_for;
-use super::pick::request::Request;
-use super::pick::{Picked, SelectionArgs};
+use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -63,7 +63,7 @@ impl EnvLines {
         let mut wanted = requests_for(context, names, &mut self.selection.agent)?;
         if wanted.is_empty() {
             let provider = context.settings()?.models.default_ref().provider;
-            wanted.push(Request::Of(provider));
+            wanted.push(Request::Provider(provider));
         }
         if self.variable.is_some() && wanted.len() > 1 {
             return Err(Failure::BadArgument(
@@ -73,7 +73,7 @@ impl EnvLines {
         let naming = self.variable.as_deref();
         let takes = |provider: &_| check_variable(context, provider, naming);
         for wanted in &wanted {
-            if let Request::Of(provider) = wanted {
+            if let Request::Provider(provider) = wanted {
                 takes(provider)?; // before a use is recorded
             }
         }
@@ -89,7 +89,7 @@ impl EnvLines {
             for name in &variables.set {
                 text.push_str(&self.shell.line(name, picked)?);
             }
-            note_base_url(context, &picked.provider);
+            note_base_url(context, picked.provider());
         }
         context.ui.write(&text)
     }
@@ -106,13 +106,13 @@ impl Shell {
         }
     }
 
-    fn line(self, name: &str, picked: &Picked) -> Result<Zeroizing<String>, Failure> {
-        let secret = picked.secret.expose_secret();
+    fn line(self, name: &str, picked: &Token) -> Result<Zeroizing<String>, Failure> {
+        let secret = picked.secret().expose_secret();
         if secret.contains(['\n', '\r', '\0']) {
             return Err(Failure::Refused {
                 what: format!(
                     "the secret of {} has a line break or a NUL inside, which no variable can have",
-                    shown_id(picked.id.as_str())
+                    shown_id(picked.profile().as_str())
                 ),
                 next: "Store it again: clawkeep add".to_owned(),
             });

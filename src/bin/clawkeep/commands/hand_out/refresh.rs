@@ -1,6 +1,7 @@
 //! `refresh`: refreshes logins before they expire.
 
 use clap::Args;
+use clawkeep::client::Request;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
 use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
@@ -8,7 +9,6 @@ use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::naming::request_for;
-use super::pick::request::Request;
 use super::refresh_failure;
 use crate::commands::auth::checks;
 use crate::context::Context;
@@ -126,7 +126,7 @@ impl Refresh {
         let loaded = context.load_silently(vault, &holder)?;
         let ids: Vec<String> = match request {
             Request::Profile(id) => vec![id],
-            Request::Of(provider) => {
+            Request::Provider(provider) => {
                 let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
                     credential.is_for(provider.as_str())
                         && refresh_failure::is_refreshed_here(context, id, credential)
@@ -212,7 +212,7 @@ fn refresh_login(
     let _progress = context
         .ui
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
-    let providers = context.providers();
+    let providers = context.providers().map_err(Failure::from);
     let result = providers.and_then(|providers| {
         let mut refresher = Refresher::new(providers, agents);
         refresher.shield = Some(&signals::hold);
