@@ -27,6 +27,7 @@ mod replace;
 mod run;
 mod runtime_dir;
 mod sharing;
+mod stamp;
 mod storage;
 pub mod syslog;
 mod threads;
@@ -47,7 +48,7 @@ pub use file::{
 pub use file_error::FileError;
 pub(crate) use file_error::absent;
 #[cfg(feature = "watch")]
-pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
+pub use follow::{FollowError, Followed, Follower, Touch, Touched};
 pub use key_variables::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
     withhold_key_variables,
@@ -78,6 +79,7 @@ pub use replace::{
 pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
+pub use stamp::Stamp;
 pub use storage::kinds::{SharedBy, SharedStorage, Storage};
 #[cfg(feature = "alerts")]
 pub(crate) use threads::run_all;

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use clawkeep::domain::REMOVE_COMMAND;
 use serde_json::{Value, json};
 
 use crate::support::damage::{assert_private, set_modified};
@@ -187,12 +188,14 @@ fn the_directory_of_the_only_agent_is_moved_and_not_deleted() {
     let found = doctor(&home, "--non-interactive");
     let old = of(&found, "legacy.agent");
     assert_eq!(old.len(), 1, "{found:#?}");
+    let fix = home.with_tilde(old[0]["fix"].as_str().unwrap().to_owned());
     assert_eq!(
-        old[0]["fix"],
+        fix,
         "move what is in ~/.clawdbot/agent to ~/.clawdbot/agents/main/agent"
     );
     let all = format!("{found:?}");
-    assert!(!all.contains("rm ~/.clawdbot/agent"), "{all}");
+    let remove = format!("{REMOVE_COMMAND} ~/.clawdbot/agent");
+    assert!(!all.contains(&remove), "{all}");
     let found = doctor(&home, "--repair");
     assert_eq!(
         of(&found, "legacy.agent")[0]["repaired"],

@@ -557,7 +557,8 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         );
         by_hand(|home, fix| {
             assert!(fix.contains("paste-api-key"), "{fix}");
-            paste(home, fix.split("  # ").next().unwrap());
+            let command = fix.split("  # ").next().unwrap();
+            paste(home, command.rsplit("run: ").next().unwrap());
         })
     }),
     (FindingId::ConfigOrder, |home| {
@@ -629,13 +630,12 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::FootprintGit, |home| {
         fs::create_dir(home.at(".git")).unwrap();
         by_hand(|home, fix| {
-            run_fix(home, fix);
+            if cfg!(unix) {
+                run_fix(home, fix);
+                assert_eq!(home.read(".gitignore"), "auth-profiles.json\n");
+            }
             // The key file too.
-            fs::write(
-                home.at(".gitignore"),
-                home.read(".gitignore") + ".config/\n",
-            )
-            .unwrap();
+            home.write(".gitignore", "auth-profiles.json\n.config/\n");
         })
     }),
     (FindingId::FootprintSynced, |home| {

@@ -1,23 +1,19 @@
 //! `models auth order get|set|clear`: an agent's explicit order of a provider's credentials.
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::client::{ClientError, order_cleared, order_set};
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{
-    ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider, path_text,
-};
+use clawkeep::domain::{ProfileId, ProviderId, StoreDoc, path_text};
 use clawkeep::selection::{Preferences, candidates_ignoring_cooldowns};
 use clawkeep::sync::Edited;
 use clawkeep::vault::UnlockedVault;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::{shown_id, shown_ids};
-
-const RECORDED_MAX: usize = 64;
 
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
@@ -174,7 +170,7 @@ impl Clear {
         let provider = &self.target.provider;
         let mut vault = context.vault()?;
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
-            Ok(clear_order(doc, provider))
+            Ok(order_cleared(doc, provider))
         })?;
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
@@ -223,91 +219,24 @@ pub(crate) fn put_first(
     context.verdict(loaded)
 }
 
-/// The store's keys that mean `provider`: at most one after a change of ours, but other programs
-/// may write others.
-fn keys_for<'d>(doc: &'d StoreDoc, provider: &ProviderId) -> Vec<&'d str> {
-    doc.entries(Section::Order)
-        .map(|(key, _)| key)
-        .filter(|key| normalize_provider(key) == provider.as_str())
-        .collect()
-}
-
 fn set_order(
     doc: &StoreDoc,
     agent: &AgentRef,
     provider: &ProviderId,
     ids: &[&str],
 ) -> Result<Edited, Failure> {
-    let next = checks::list_hint(agent);
-    let refused = |what: String| Failure::Refused {
-        what,
-        next: next.clone(),
-    };
-    for id in ids {
-        let Some(credential) = doc
-            .credential(id)
-            .filter(|credential| credential.is_readable())
-        else {
-            return Err(refused(format!(
-                "Auth profile \"{id}\" not found in {}.",
+    order_set(doc, provider, ids).map_err(|error| {
+        let what = match error {
+            ClientError::UnknownProfile { profile } => format!(
+                "Auth profile \"{profile}\" not found in {}.",
                 agent.dir.display()
-            )));
+            ),
+            ClientError::OtherProvider { profile, found } => {
+                format!("Auth profile \"{profile}\" is for {found}, not {provider}.")
+            }
+            other => return other.into(),
         };
-        if !credential.is_for(provider.as_str()) {
-            return Err(refused(format!(
-                "Auth profile \"{id}\" is for {}, not {provider}.",
-                normalize_provider(credential.provider)
-            )));
-        }
-    }
-    let keys = keys_for(doc, provider);
-    let value = json!(ids);
-    if keys == [provider.as_str()] && doc.get(Section::Order, provider.as_str()) == Some(&value) {
-        return Ok(Edited::nothing());
-    }
-    let mut after = doc.clone();
-    keys.iter()
-        .filter(|key| **key != provider.as_str())
-        .for_each(|key| after.remove(Section::Order, key));
-    after.set(Section::Order, provider.as_str(), value.clone());
-    let event = changed(doc, provider.as_str(), &value);
-    Ok(Edited::to(after, vec![event]))
-}
-
-fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
-    let keys = keys_for(doc, provider);
-    if keys.is_empty() {
-        return Edited::nothing();
-    }
-    let mut after = doc.clone();
-    keys.iter()
-        .for_each(|key| after.remove(Section::Order, key));
-    let event = event(EventKind::OrderCleared, doc, provider);
-    Edited::to(after, vec![event])
-}
-
-/// The event of a provider's order that becomes `list`; an empty one is none.
-pub(super) fn changed(before: &StoreDoc, provider: &str, list: &Value) -> EventDraft {
-    let provider = ProviderId::new(provider);
-    match list.as_array() {
-        Some(ids) if !ids.is_empty() => {
-            let ids = ids.iter().filter_map(Value::as_str);
-            event(EventKind::OrderSet, before, &provider).detail("order", recorded(ids))
-        }
-        _ => event(EventKind::OrderCleared, before, &provider),
-    }
-}
-
-/// Ids as they go into the record: what another program put into an order is text from outside.
-fn recorded<'i>(ids: impl Iterator<Item = &'i str>) -> Vec<String> {
-    ids.take(RECORDED_MAX).map(from_outside).collect()
-}
-
-fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {
-    let mut event = EventDraft::new(kind, Origin::Clawkeep);
-    event.provider = Some(provider.as_str().to_owned());
-    match before.order_for(provider.as_str()) {
-        Some(ids) => event.detail("before", recorded(ids.iter().map(ProfileId::as_str))),
-        None => event.detail("before", Value::Null),
-    }
+        let next = checks::list_hint(agent);
+        Failure::Refused { what, next }
+    })
 }

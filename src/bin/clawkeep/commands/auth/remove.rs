@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::audit::Origin;
+use clawkeep::client::order_change;
 use clawkeep::config::{AgentRef, ConfigEdit};
 use clawkeep::domain::{
     Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
@@ -12,7 +13,7 @@ use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 use serde_json::json;
 
-use super::{checks, edit, order};
+use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -170,7 +171,7 @@ fn without(doc: &StoreDoc, id: &str) -> Edited {
         if kept.len() == ids.len() {
             continue;
         }
-        events.push(order::changed(doc, provider, &json!(kept)));
+        events.push(order_change(doc, provider, &json!(kept)));
         if kept.is_empty() {
             after.remove(Section::Order, provider);
         } else {

@@ -3,12 +3,12 @@
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, ValueEnum};
+use clawkeep::client::{Request, Token};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::naming::requests_for;
-use super::pick::request::Request;
-use super::pick::{Picked, SelectionArgs};
+use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -30,7 +30,7 @@ pub(crate) struct EnvLines {
     #[arg(long = AS, value_name = "VAR", value_parser = variable_name)]
     variable: Option<String>,
     /// The shell that reads the lines
-    #[arg(long, value_enum, default_value_t = Shell::Sh, value_name = "SHELL")]
+    #[arg(long, value_enum, default_value_t = OF_SYSTEM, value_name = "SHELL")]
     shell: Shell,
     /// Print the secret although the output is a terminal
     #[arg(long)]
@@ -50,20 +50,30 @@ enum Shell {
     Powershell,
 }
 
+/// The shell of whoever names none.
+const OF_SYSTEM: Shell = if cfg!(windows) {
+    Shell::Powershell
+} else {
+    Shell::Sh
+};
+
 impl EnvLines {
     pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
         if io::stdout().is_terminal() && !self.reveal {
-            return Err(Failure::BadArgument(
-                "the secret would be shown on the terminal; give the output to a shell: eval \
-                 \"$(clawkeep env …)\", or pass --reveal"
-                    .to_owned(),
-            ));
+            let example = match self.shell {
+                Shell::Sh | Shell::Fish => "eval \"$(clawkeep env …)\"",
+                Shell::Powershell => "clawkeep env … | Invoke-Expression",
+            };
+            return Err(Failure::BadArgument(format!(
+                "the secret would be shown on the terminal; give the output to a shell: {example}, \
+                 or pass --reveal"
+            )));
         }
         let names = self.named.iter().map(|name| name.as_str().into());
         let mut wanted = requests_for(context, names, &mut self.selection.agent)?;
         if wanted.is_empty() {
             let provider = context.settings()?.models.default_ref().provider;
-            wanted.push(Request::Of(provider));
+            wanted.push(Request::Provider(provider));
         }
         if self.variable.is_some() && wanted.len() > 1 {
             return Err(Failure::BadArgument(
@@ -73,7 +83,7 @@ impl EnvLines {
         let naming = self.variable.as_deref();
         let takes = |provider: &_| check_variable(context, provider, naming);
         for wanted in &wanted {
-            if let Request::Of(provider) = wanted {
+            if let Request::Provider(provider) = wanted {
                 takes(provider)?; // before a use is recorded
             }
         }
@@ -89,7 +99,7 @@ impl EnvLines {
             for name in &variables.set {
                 text.push_str(&self.shell.line(name, picked)?);
             }
-            note_base_url(context, &picked.provider);
+            note_base_url(context, picked.provider());
         }
         context.ui.write(&text)
     }
@@ -106,13 +116,13 @@ impl Shell {
         }
     }
 
-    fn line(self, name: &str, picked: &Picked) -> Result<Zeroizing<String>, Failure> {
-        let secret = picked.secret.expose_secret();
+    fn line(self, name: &str, picked: &Token) -> Result<Zeroizing<String>, Failure> {
+        let secret = picked.secret().expose_secret();
         if secret.contains(['\n', '\r', '\0']) {
             return Err(Failure::Refused {
                 what: format!(
                     "the secret of {} has a line break or a NUL inside, which no variable can have",
-                    shown_id(picked.id.as_str())
+                    shown_id(picked.profile().as_str())
                 ),
                 next: "Store it again: clawkeep add".to_owned(),
             });
@@ -132,7 +142,17 @@ impl Shell {
         let inside = match self {
             Self::Sh => text.replace('\'', "'\\''"),
             Self::Fish => text.replace('\\', "\\\\").replace('\'', "\\'"),
-            Self::Powershell => text.replace('\'', "''"),
+            Self::Powershell => {
+                let mut doubled = String::with_capacity(2 * text.len());
+                for c in text.chars() {
+                    doubled.push(c);
+                    // It takes typographic quotes for plain ones.
+                    if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
+                        doubled.push(c);
+                    }
+                }
+                doubled
+            }
         };
         format!("'{inside}'")
     }
@@ -151,5 +171,7 @@ mod tests {
         ] {
             assert_eq!(shell.quoted(r"a'b\c$(id)"), quoted, "{shell:?}");
         }
+        let typographic = Shell::Powershell.quoted("a\u{2019}; b");
+        assert_eq!(typographic, "'a\u{2019}\u{2019}; b'");
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::Stdio;
 
 use clap::Args;
+use clawkeep::client::Request;
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
@@ -11,7 +12,6 @@ use secrecy::ExposeSecret as _;
 
 use super::naming::{is_name, requests_for};
 use super::pick::SelectionArgs;
-use super::pick::request::Request;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
 use crate::context::passphrase::Named;
@@ -99,7 +99,7 @@ impl Exec {
         let Words { names, program } = self.words(context, &words)?;
         let mut wanted: Vec<Request> = self.profile.into_iter().map(Request::Profile).collect();
         for provider in self.provider {
-            add(&mut wanted, Request::Of(provider));
+            add(&mut wanted, Request::Provider(provider));
         }
         let names = names.iter().map(|name| name.to_string_lossy());
         for request in requests_for(context, names, &mut self.selection.agent)? {
@@ -107,7 +107,7 @@ impl Exec {
         }
         let is_default = wanted.is_empty();
         if is_default {
-            wanted.push(Request::Of(
+            wanted.push(Request::Provider(
                 context.settings()?.models.default_ref().provider,
             ));
         }
@@ -119,7 +119,7 @@ impl Exec {
         let naming = self.variable.as_deref();
         let takes = |provider: &ProviderId| check_variable(context, provider, naming);
         for wanted in &wanted {
-            if let Request::Of(provider) = wanted {
+            if let Request::Provider(provider) = wanted {
                 takes(provider)?; // before a vault is opened
             }
         }
@@ -148,11 +148,11 @@ impl Exec {
                 command.env_remove(name);
             }
             for name in &variables.set {
-                command.env(name, picked.secret.expose_secret());
+                command.env(name, picked.secret().expose_secret());
             }
         }
         for picked in &picked {
-            note_base_url(context, &picked.provider);
+            note_base_url(context, picked.provider());
         }
         drop(picked);
         let become_it = || signals::become_program(command);

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use clawkeep::client::Request;
 use clawkeep::domain::{AgentName, ProviderId};
 use clawkeep::vault::{StoredCredential, Vault};
 
-use super::pick::request::Request;
 use crate::commands::logins::held_by::held_by_of;
 use crate::commands::logins::rows::LoadedAgents;
 use crate::context::Context;
@@ -40,7 +40,7 @@ pub(crate) fn request_for(
             if only.is_none() {
                 select_agent_with(context, agent, &provider)?;
             }
-            Ok(Request::Of(provider))
+            Ok(Request::Provider(provider))
         }
         Named::Id(id) => {
             if only.is_none() && !has(context, agent, |held| held.profile == id)? {

@@ -1,17 +1,15 @@
 //! `refresh`: refreshes logins before they expire.
 
 use clap::Args;
+use clawkeep::client::Request;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
 use clawkeep::health::is_due;
-use clawkeep::sync::{
-    DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_refreshed_here,
-};
+use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, When, is_refreshed_here};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::naming::request_for;
-use super::pick::request::Request;
 use super::refresh_failure;
 use crate::commands::auth::checks;
 use crate::context::Context;
@@ -20,7 +18,6 @@ use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg::span;
 use crate::terminal::program_name::is_called_as_gateway;
-use crate::terminal::signals;
 use crate::terminal::text::shown_id;
 
 /// Refresh logins.
@@ -129,7 +126,7 @@ impl Refresh {
         let loaded = context.load_silently(vault, &holder)?;
         let ids: Vec<String> = match request {
             Request::Profile(id) => vec![id],
-            Request::Of(provider) => {
+            Request::Provider(provider) => {
                 let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
                     credential.is_for(provider.as_str())
                         && is_refreshed_here(context.providers().ok(), id, credential)
@@ -215,12 +212,7 @@ fn refresh_login(
     let _progress = context
         .ui
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
-    let providers = context.providers();
-    let result = providers.and_then(|providers| {
-        let mut refresher = Refresher::new(providers, agents);
-        refresher.shield = Some(&signals::hold);
-        let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
-        refresher.keep_head = Some(&keep_head);
+    let result = context.with_refresher(agents, |refresher| {
         let mode = context.mode_for(vault, &agent)?;
         let refresh = |engine: &mut clawkeep::sync::Engine<'_>| {
             engine.refresh(&refresher, &agent, mode, &id, when)

@@ -1,9 +1,9 @@
 //! The variables in which programs look for a provider's secret.
 
+use clawkeep::client::Token;
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{CredentialType, ProviderId};
 
-use super::pick::Picked;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::program_name::is_called_as_gateway;
@@ -54,15 +54,15 @@ impl Variables {
     /// The variables for a secret: the named one, or those of its provider.
     pub(super) fn of(
         context: &Context,
-        picked: &Picked,
+        picked: &Token,
         naming: Option<&str>,
     ) -> Result<Self, Failure> {
-        let names = known(context, &picked.provider)?;
-        let id = picked.provider.as_str();
+        let names = known(context, picked.provider())?;
+        let id = picked.provider().as_str();
         let others = OTHER_VARIABLES.iter().filter(|(of, _)| *of == id);
         let others = others.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()));
         // Programs use the first variable that is set, and Anthropic's first is for logins.
-        let kind = match picked.kind {
+        let kind = match picked.kind() {
             CredentialType::ApiKey => Secret::Key,
             _ => Secret::Login,
         };
