@@ -21,6 +21,7 @@ mod paths;
 mod session_bus;
 mod settings;
 mod shell_env;
+mod trusted;
 mod vault_home;
 mod windows_names;
 
@@ -54,3 +55,4 @@ pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};
 #[cfg(any(test, fuzzing))]
 pub(crate) use shell_env::expected_in;
 pub use shell_env::{ShellEnv, ShellFault};
+pub use trusted::trust_of;
