@@ -302,7 +302,7 @@ fn without_a_credential_the_first_steps_are_shown() {
     // Without a command and a terminal it is a mistake.
     let run = home.run(&[]).exits(64);
     assert!(
-        run.stdout.is_empty() && run.stderr.contains("clawkeep status"),
+        run.stdout.is_empty() && run.stderr.contains("\n  status "),
         "{run:?}"
     );
 }
