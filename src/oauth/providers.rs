@@ -195,11 +195,25 @@ mod tests {
     fn what_is_built_in_is_sound() {
         let built_in = parse_providers(BUILT_IN).unwrap();
         let table = Providers::new(&BTreeMap::new());
-        assert_eq!(built_in.len(), 3);
-        for id in built_in.keys() {
-            let provider = table.get(id).unwrap().unwrap();
-            assert_eq!(provider.token_url.scheme(), "https");
-        }
+        let with_logins: Vec<Provider> = built_in
+            .keys()
+            .filter_map(|id| table.get(id).unwrap())
+            .collect();
+        assert_eq!(with_logins.len(), 3);
+        assert!(
+            with_logins
+                .iter()
+                .all(|known| known.token_url.scheme() == "https")
+        );
+        // The others are there for the variables of their programs.
+        let others = built_in
+            .iter()
+            .filter(|(_, known)| known.token_url.is_none());
+        let variables: Vec<&Vec<String>> = others
+            .map(|(_, known)| known.env.as_ref().unwrap())
+            .collect();
+        assert_eq!(variables.len(), 40);
+        assert!(variables.iter().all(|names| !names.is_empty()));
         let get = |id| table.get(&ProviderId::new(id)).unwrap();
         let anthropic = get("anthropic").unwrap();
         assert_eq!(
