@@ -231,9 +231,6 @@ impl OwnSettings {
     }
 
     /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
-    ///
-    /// # Errors
-    /// As [`OwnSettings::load`].
     pub fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
         let is_usable = || {
             strict

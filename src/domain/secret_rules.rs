@@ -60,9 +60,6 @@ impl fmt::Display for SecretFault {
 /// The secret in a text, without the byte-order mark and the blanks around it: a word of visible
 /// ASCII characters, since it goes into an HTTP header. A JSON object (a service account) and a PEM
 /// block (a private key) have lines and blanks by nature, and pass whole.
-///
-/// # Errors
-/// What is wrong with it.
 pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     if bytes.len() > SECRET_MAX {
         return Err(SecretFault::TooLong);

@@ -249,9 +249,6 @@ impl StorePlace {
 
     /// As [`StorePlace::read`], without understanding anew what was understood before: `last` still
     /// holds if the bytes are the same, and bytes that are `known` are not parsed at all.
-    ///
-    /// # Errors
-    /// As [`StorePlace::read`].
     pub fn read_again(
         &self,
         last: Option<StoreReading>,
@@ -261,9 +258,6 @@ impl StorePlace {
     }
 
     /// Reads the file without understanding it: its contents, if it is there.
-    ///
-    /// # Errors
-    /// As [`StorePlace::read`].
     pub fn contents(&self) -> Result<Option<Contents>, FileError> {
         // What is written beside it has known names.
         if let Some(dir) = self.real.parent() {
@@ -283,25 +277,16 @@ impl StorePlace {
 
     /// Begins to replace the file; a link stays a link. The caller holds its lock and has recovered
     /// what an interrupted write left (see [`StorePlace::leftovers`]).
-    ///
-    /// # Errors
-    /// When the system refuses, for want of room too.
     pub fn begin_write(&self, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(&self.real, &temporary(&self.real), room)
     }
 
     /// Begins to write the store at its own path, even if a link of clawkeep's is there now.
-    ///
-    /// # Errors
-    /// As [`StorePlace::begin_write`].
     pub fn begin_write_as_file(&self, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(&self.site, &temporary(&self.site), room)
     }
 
     /// Begins to write its copy in memory, `target`, to which nothing leads yet.
-    ///
-    /// # Errors
-    /// As [`StorePlace::begin_write`].
     pub fn begin_write_in_memory(target: &Path, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(target, &temporary(target), room)
     }
@@ -317,9 +302,6 @@ impl StorePlace {
 
     /// Puts a link to the copy in memory at the path that the gateway reads, in place of what was
     /// found there.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn link_to(
         &self,
         target: &Path,
@@ -337,18 +319,12 @@ impl StorePlace {
     }
 
     /// Removes what was found at the path that the gateway reads.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn withdraw(&self, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
         withdraw(&self.site, &temporary(&self.site), self.found(expected))
     }
 
     /// Removes the copy in memory that a removed link led to, if its bytes are still `expected`. A
     /// copy of another store, to which a copied link led, is left to that store.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn remove_copy(&self, copy: &Path, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
         if !self.is_own_copy(copy) || (expected.is_none() && !exists(copy)) {
             return Ok(Replaced::Yes);
@@ -395,9 +371,6 @@ impl StorePlace {
     }
 
     /// Whether the file still has the bytes `expected`, or still does not exist.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn still_has(&self, expected: Option<&[u8]>) -> Result<bool, FileError> {
         let now = read_regular(&self.real, STORE_LIMIT)?;
         Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
@@ -436,9 +409,6 @@ impl StorePlace {
 
     /// Removes it, durably: it holds secrets, and one that came back would be taken for another
     /// program's writing.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn remove_leftover(&self, left: &Path) -> Result<(), FileError> {
         remove_if_present(left)?;
         sync_dir(left.parent().unwrap_or(&self.dir))?;
@@ -447,17 +417,11 @@ impl StorePlace {
     }
 
     /// Makes a leftover of a file that was moved aside and turned out not to be damaged, durably.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn make_leftover(&self, aside: &Path) -> Result<(), FileError> {
         rename_durably(aside, &temporary(&self.real))
     }
 
     /// Reads a file that was moved aside.
-    ///
-    /// # Errors
-    /// As [`StorePlace::read`].
     pub fn read_aside(aside: &Path) -> Result<StoreReading, FileError> {
         Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }

@@ -91,9 +91,6 @@ fn path_of(dir: &Path, grant: Fingerprint) -> PathBuf {
 impl RecoveryFile {
     /// Makes the file, with room in it, in place of what an earlier refresh left. The caller has
     /// the lease, and has taken in what was there.
-    ///
-    /// # Errors
-    /// When the system refuses, for want of room too.
     pub fn prepare(dir: &Path, grant: Fingerprint) -> Result<Self, FileError> {
         create_private_dir(dir)?;
         let path = path_of(dir, grant);

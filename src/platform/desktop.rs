@@ -36,9 +36,6 @@ pub enum DesktopFault {
 }
 
 /// Shows a notification on the desktop. The body is plain text.
-///
-/// # Errors
-/// See [`DesktopFault`].
 #[cfg(all(unix, not(target_os = "macos")))]
 pub fn show(
     bus: SessionBus,

@@ -79,9 +79,6 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
 
 /// Keeps others out of a file or directory that was just made, where the mode it was made with does
 /// not say so.
-///
-/// # Errors
-/// When the system refuses.
 pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
     #[cfg(windows)]
     super::access_list::windows::make_private(path, is_dir)
@@ -101,9 +98,6 @@ pub enum RemoveOutcome {
 }
 
 /// Removes a file if it is there.
-///
-/// # Errors
-/// When the system refuses.
 pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
     match retry_while_held(path, || {
         fs::remove_file(path).map_err(or_is_directory(path))
@@ -135,9 +129,6 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
 }
 
 /// Renames and syncs the directory, so that the new name survives a power cut.
-///
-/// # Errors
-/// When the system refuses.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
     let rename = || fs::rename(from, to).map_err(or_is_directory(to));
     retry_while_held(to, rename).map_err(|error| match check_replaceable(from) {
@@ -173,9 +164,6 @@ pub(super) fn open_dir(path: &Path) -> io::Result<File> {
 /// Windows has no such call: NTFS logs each new name and each rename before it is made, so that a
 /// power cut leaves the old entry or the new one, and not half of one. It may leave the old one: a
 /// store is then what it was, which the vault knows, and the next sync writes it again.
-///
-/// # Errors
-/// When the system refuses.
 pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     #[cfg(unix)]
     {
@@ -189,17 +177,11 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 }
 
 /// Syncs a file's bytes and attributes to disk.
-///
-/// # Errors
-/// When the system refuses.
 pub fn sync_file(file: &File) -> io::Result<()> {
     or_fsync(file, file.sync_all())
 }
 
 /// Syncs a file's bytes to disk, and what is needed to find them.
-///
-/// # Errors
-/// When the system refuses.
 pub fn sync_file_data(file: &File) -> io::Result<()> {
     or_fsync(file, file.sync_data())
 }

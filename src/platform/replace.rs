@@ -122,9 +122,6 @@ impl Replacement {
     }
 
     /// As [`Replacement::finish`], in place of whatever was found there.
-    ///
-    /// # Errors
-    /// As [`Replacement::finish`].
     pub fn finish_over(
         mut self,
         bytes: &[u8],
@@ -363,9 +360,6 @@ pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> Option<io::Res
 }
 
 /// Renames a file to a name that nothing has; fails with `AlreadyExists` where something has it.
-///
-/// # Errors
-/// When the system refuses.
 pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(renamed) = rename_without_replacing(from, to) {
         return renamed;
@@ -388,9 +382,6 @@ pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), F
 }
 
 /// Makes a temporary file in a directory, readable and writable by its owner only.
-///
-/// # Errors
-/// When the system refuses.
 pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     let file = NamedTempFile::new_in(dir)?; // mode 0600
     close_new(file.path(), false).map_err(io::Error::other)?;
@@ -407,9 +398,6 @@ pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
 
 /// Gives a temporary file a name that nothing has; fails with `AlreadyExists` where something has
 /// it.
-///
-/// # Errors
-/// As [`persist`].
 pub fn persist_noclobber(file: NamedTempFile, path: &Path) -> io::Result<()> {
     give_name(file, path, |file| file.persist_noclobber(path))
 }

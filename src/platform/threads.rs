@@ -63,9 +63,6 @@ pub(super) fn check_bus_limits() -> io::Result<()> {
 
 /// Checks that `count` threads can be started now, for a library that panics or goes on without its
 /// threads where none can be.
-///
-/// # Errors
-/// As [`start_thread`].
 #[cfg(any(
     test,
     feature = "watch",
@@ -147,10 +144,8 @@ fn take<J>(job: &Mutex<Option<J>>) -> Option<J> {
     job.lock().ok().and_then(|mut job| job.take())
 }
 
-/// Checks that this process can open `count` files more.
-///
-/// # Errors
-/// When a limit on open files is reached.
+/// Checks that this process can open `count` files more. Fails when a limit on open files is
+/// reached.
 #[cfg(unix)]
 pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
     let mut open = Vec::with_capacity(count);

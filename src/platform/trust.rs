@@ -450,17 +450,11 @@ impl Trust {
 }
 
 /// [`Trust::check`] by this process's policy.
-///
-/// # Errors
-/// As [`Trust::check`].
 pub fn check_trusted(path: &Path, access: Access) -> Result<PathBuf, FileError> {
     Trust::current().check(path, access)
 }
 
 /// [`Trust::read`] by this process's policy.
-///
-/// # Errors
-/// As [`Trust::read`].
 pub fn read_trusted(
     path: &Path,
     access: Access,
@@ -478,9 +472,6 @@ pub fn read_own(path: &Path, access: Access, limit: u64) -> Result<Option<Conten
 }
 
 /// Reads a key file: as [`read_own`], or through links that lead to a mounted secret.
-///
-/// # Errors
-/// As [`read_own`].
 pub fn read_secret(path: &Path, access: Access, limit: u64) -> Result<Option<Contents>, FileError> {
     Trust::current().read_secret(path, access, limit)
 }

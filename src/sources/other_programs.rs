@@ -58,9 +58,6 @@ pub fn owner_by_format(bytes: &[u8]) -> Option<Owner> {
 }
 
 /// Understands Codex's `auth.json` in API-key mode; `None` where it is in another mode.
-///
-/// # Errors
-/// When it is no JSON.
 pub fn codex_api_key(bytes: &[u8]) -> Result<Option<LegacyEntry>, SourceFault> {
     let Value::Object(fields) = wanted::deserialize(bytes)? else {
         return Ok(None);
@@ -81,9 +78,6 @@ pub fn codex_api_key(bytes: &[u8]) -> Result<Option<LegacyEntry>, SourceFault> {
 }
 
 /// Understands Gemini CLI's and Qwen Code's `oauth_creds.json`.
-///
-/// # Errors
-/// When it is no JSON.
 pub fn oauth_creds(bytes: &[u8], owner: Owner) -> Result<Found, SourceFault> {
     let mut found = Found::default();
     let Value::Object(fields) = wanted::deserialize(bytes)? else {
@@ -116,9 +110,6 @@ pub fn oauth_creds(bytes: &[u8], owner: Owner) -> Result<Found, SourceFault> {
 
 /// Understands a file with a credential for each provider: `auth.json` of an agent, of opencode and
 /// of pi, and `oauth.json`.
-///
-/// # Errors
-/// When it is no JSON.
 pub fn by_provider(bytes: &[u8]) -> Result<Found, SourceFault> {
     let mut found = Found::default();
     let Value::Object(fields) = wanted::deserialize(bytes)? else {

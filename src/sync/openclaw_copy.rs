@@ -142,11 +142,9 @@ fn detail(event: &Event, name: &str) -> Option<String> {
     Some(detail.get(name)?.as_str()?.to_owned())
 }
 
-/// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to
-/// be a copy of what the vault has. Whether it was removed.
-///
-/// # Errors
-/// When the store, its queue or the vault cannot be used.
+/// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to be a
+/// copy of what the vault has. Whether it was removed. Fails when the store, its queue or the vault
+/// cannot be used.
 pub(super) fn remove(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -51,10 +51,8 @@ pub(super) enum AtLock {
 }
 
 impl AtLock {
-    /// Examines what is there.
-    ///
-    /// # Errors
-    /// When a file there may have been written by somebody else, or cannot be read.
+    /// Examines what is there. Fails when a file there may have been written by somebody else, or
+    /// cannot be read.
     pub(super) fn examine(path: &Path) -> Result<Self, FileError> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,

@@ -93,9 +93,6 @@ pub struct FileLock {
 
 impl FileLock {
     /// Takes the lock at `path`, creating the file, unless somebody has it.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
         loop {
             let file = open_lock_file(path)?;
@@ -114,9 +111,6 @@ impl FileLock {
     }
 
     /// Notes in the file who has it: the lock is what counts.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub fn note(&self, text: &str) -> io::Result<()> {
         write_note(&self.file, text)
     }

@@ -89,9 +89,6 @@ enum Content {
 
 impl ImportFile {
     /// Understands a file; `modified` is when it was last written.
-    ///
-    /// # Errors
-    /// See [`ImportFault`].
     pub fn understand(bytes: &[u8], modified: SystemTime) -> Result<Self, ImportFault> {
         let kind = recognise(bytes).map_err(ImportFault::Source)?;
         let Some(kind) = kind else {

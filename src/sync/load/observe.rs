@@ -322,11 +322,8 @@ pub enum Keeping {
     NothingToKeep,
 }
 
-/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
-/// after a load.
-///
-/// # Errors
-/// When the notes are damaged, or cannot be written.
+/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent after a
+/// load. Fails when the notes are damaged, or cannot be written.
 pub(crate) fn keep(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -262,9 +262,6 @@ impl Vault {
     /// Removes what a move left at `path`: a file that is no vault any more, and what lies beside
     /// it. Anything else is left alone, also a file with that mark whose record this vault does not
     /// contain.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
     pub fn remove_moved_away(&self, path: &Path) -> Result<bool, FileError> {
         match examine(path) {
             Found::MovedAway(last) if has_event(self, last.as_ref()) => {}
@@ -280,9 +277,6 @@ impl Vault {
 
 /// Removes what lies beside a vault that is gone: its log, its locks. A vault that is there is left
 /// alone.
-///
-/// # Errors
-/// When something cannot be removed.
 pub fn remove_companion_files(path: &Path) -> Result<(), FileError> {
     if exists(path) {
         return Ok(());

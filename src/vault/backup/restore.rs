@@ -73,9 +73,6 @@ pub struct Restored {
 }
 
 /// Proves the backup at `from`, wherever it lies. Nothing is written.
-///
-/// # Errors
-/// What is wrong with it.
 pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, BackupError> {
     Ok(examine(Vault::open_copy(from)?, sources)?.1)
 }

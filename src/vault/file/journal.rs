@@ -41,10 +41,7 @@ pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError
 }
 
 /// Opens a connection to a file that no other process uses. Where a log cannot be used, it has none
-/// afterwards.
-///
-/// # Errors
-/// When it cannot be opened.
+/// afterwards. Fails when it cannot be opened.
 pub(in crate::vault) fn connect_alone(path: &Path) -> Result<Connection, VaultError> {
     match Storage::of(parent(path)) {
         Storage::Local => connect(path),
@@ -53,9 +50,6 @@ pub(in crate::vault) fn connect_alone(path: &Path) -> Result<Connection, VaultEr
 }
 
 /// Gives a new vault file the journal that its storage needs. Its connection is the only one.
-///
-/// # Errors
-/// When the file cannot be written.
 pub(in crate::vault) fn set_journal(
     conn: &Connection,
     path: &Path,

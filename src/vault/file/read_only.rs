@@ -48,10 +48,7 @@ impl Writers {
     }
 }
 
-/// Why the vault at `path` cannot be written, if it cannot.
-///
-/// # Errors
-/// When it cannot be read either.
+/// Why the vault at `path` cannot be written, if it cannot. Fails when it cannot be read either.
 pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
     if let Some(storage) = refused_storage(parent(path)) {
         return Ok(Some(ReadOnlyReason::SharedStorage(Box::new(storage))));

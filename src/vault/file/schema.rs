@@ -23,11 +23,8 @@ const DIGESTS: [&str; 4] = [
 ];
 
 /// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is
-/// not safe between processes.
-///
-/// # Errors
-/// When a migration fails; each runs in one transaction with its mark, so a killed one is run
-/// again.
+/// not safe between processes. Fails when a migration fails; each runs in one transaction with its
+/// mark, so a killed one is run again.
 pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
     let run = migrations::runner().set_grouped(true).run(conn);
     run.map(|_| ()).map_err(|error| {

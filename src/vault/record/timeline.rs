@@ -36,9 +36,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn timeline(&self, filter: &Filter, bounds: &[UnixMs]) -> Result<Timeline, VaultError> {
         let lanes = self.lanes(filter, bounds).at(&self.path, "read")?;
         Ok(Timeline {

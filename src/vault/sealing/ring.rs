@@ -38,10 +38,8 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Everything that the data key opens.
-    ///
-    /// # Errors
-    /// When a key of the record is missing or does not open.
+    /// Everything that the data key opens. Fails when a key of the record is missing or does not
+    /// open.
     pub(in crate::vault) fn load(
         conn: &Connection,
         path: &Path,

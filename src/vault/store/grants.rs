@@ -135,9 +135,6 @@ impl UnlockedVault {
 
     /// Everything that is known of grants, but for those whose rows are not as clawkeep left them:
     /// their logins are refused.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(in crate::vault) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
@@ -152,9 +149,6 @@ impl UnlockedVault {
     }
 
     /// Whether any grant is spent.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
         let grants = self.grants()?;
         Ok(grants
@@ -163,9 +157,6 @@ impl UnlockedVault {
     }
 
     /// The grants of which a refresh was begun and has not ended, each with its fence.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn started_refreshes(&self) -> Result<Vec<(Fingerprint, i64)>, VaultError> {
         let started = self.grants()?.into_iter();
         Ok(started
@@ -183,9 +174,6 @@ fn rescue_aad(vault: VaultId, print: Fingerprint, fence: i64) -> Aad {
 
 impl UnlockedVault {
     /// The profiles of a document whose grant is uncertain, dead or spent.
-    ///
-    /// # Errors
-    /// When what is known of grants cannot be read.
     pub fn troubled_grants(
         &self,
         doc: &StoreDoc,
@@ -223,9 +211,6 @@ impl UnlockedVault {
 
     /// The grant that has taken a spent one's place at last, or as far as is known; itself if it is
     /// not spent.
-    ///
-    /// # Errors
-    /// When what is known of grants cannot be read.
     pub fn successor(&self, print: Fingerprint) -> Result<Fingerprint, VaultError> {
         let mut last = print;
         for _ in 0..SUCCESSORS_MAX {
@@ -239,9 +224,6 @@ impl UnlockedVault {
     }
 
     /// Whether another refresh token has taken the place of a credential's.
-    ///
-    /// # Errors
-    /// When what is known of its grant cannot be read.
     pub fn is_spent(&self, credential: &Credential<'_>) -> Result<bool, VaultError> {
         let Some(refresh) = credential.expose_refresh() else {
             return Ok(false);
@@ -251,9 +233,6 @@ impl UnlockedVault {
 
     /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the
     /// grant and to the refresh.
-    ///
-    /// # Errors
-    /// When the system has no random numbers to give.
     pub fn seal_recovery_file(
         &self,
         print: Fingerprint,
@@ -285,18 +264,12 @@ impl Tx<'_> {
     }
 
     /// What is known of a grant, as this transaction sees it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
         self.expect_listed(Scope::Vault, Part::Grants, &grant_key(print))?;
         grant(&self.tx, print).at(self.path, "read")
     }
 
     /// Sets what is known of a grant. The caller records why.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn set_grant(&mut self, print: Fingerprint, grant: &Grant) -> Result<(), VaultError> {
         self.will_change(Scope::Vault, Part::Grants, &grant_key(print))?;
         self.tx
@@ -344,9 +317,6 @@ impl Tx<'_> {
 
     /// Marks the grant of a refresh token as another program's to redeem, until
     /// [`Tx::take_ownership`] or [`Tx::free_grant`] ends it.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub fn mark_borrowed(&mut self, refresh: &str) -> Result<(), VaultError> {
         let print = self.fingerprint(refresh);
         let known = self.grant(print)?;
@@ -358,9 +328,6 @@ impl Tx<'_> {
     }
 
     /// Makes the grant of a profile's credential ours again, where it was another program's.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub fn take_ownership(
         &mut self,
         agent: &AgentName,
@@ -404,9 +371,6 @@ impl Tx<'_> {
 
     /// Pins a profile's grant to an endpoint. Part of what is sealed of the agent: the pin cannot
     /// be changed without its key.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn pin_endpoint(
         &mut self,
         agent: &AgentName,

@@ -143,9 +143,6 @@ impl Tx<'_> {
     }
 
     /// To be called before a row is changed, added or removed: it must be as it is listed.
-    ///
-    /// # Errors
-    /// As [`Tx::expect_listed`].
     pub(in crate::vault) fn will_change(
         &mut self,
         scope: Scope<'_>,

@@ -63,9 +63,6 @@ impl Tx<'_> {
 
     /// As [`Tx::put_profile`], where a new refresh token has taken the place of `spent`: no version
     /// with that one stays.
-    ///
-    /// # Errors
-    /// As [`Tx::put_profile`].
     pub fn put_refreshed(
         &mut self,
         agent: &AgentName,
@@ -143,9 +140,6 @@ impl Tx<'_> {
 
     /// Removes a profile and records it; its credential stays as a version. Nothing happens when
     /// there is none.
-    ///
-    /// # Errors
-    /// As [`Tx::put_profile`].
     pub fn remove_profile(
         &mut self,
         agent: &AgentName,
@@ -179,9 +173,6 @@ impl Tx<'_> {
 
     /// Removes the versions of a provider's profiles whose refresh token is `spent`: nothing may
     /// put that one back. One that does not open stays, and is of no use.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub fn forget_versions(
         &mut self,
         spent: Fingerprint,
@@ -267,9 +258,6 @@ impl Tx<'_> {
 
     /// Keeps a credential that never became the profile's, another program's that gave way to ours,
     /// as a version, and records that.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn keep_lost(
         &mut self,
         agent: &AgentName,
@@ -284,9 +272,6 @@ impl Tx<'_> {
 
     /// Keeps a credential that did not become the profile's as a version, and records why with
     /// `event`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn keep_as_version(
         &mut self,
         agent: &AgentName,
@@ -319,9 +304,6 @@ impl Tx<'_> {
     }
 
     /// Puts the profiles' positions in the order of `ids`; those not named keep theirs.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn reorder_profiles<'i>(
         &mut self,
         agent: &AgentName,

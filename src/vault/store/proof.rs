@@ -482,9 +482,6 @@ impl UnlockedVault {
     }
 
     /// The agents that have something in the vault, in the order of their names.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
