@@ -4,6 +4,8 @@
 //! Nothing here touches a file, a clock or a key.
 
 mod borrowed;
+#[cfg(test)]
+mod cases;
 mod cooldown;
 mod credential;
 mod endpoint;
@@ -22,6 +24,8 @@ mod text;
 mod time;
 
 pub use borrowed::{Borrowed, owner_by_path};
+#[cfg(test)]
+pub(crate) use cases::cases;
 pub use cooldown::CooldownRules;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,

@@ -31,8 +31,7 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text in which each hidden character is written out as JSON writes it: `\u001b`, `\u202e`,
-/// `\udb40\udc41`.
+/// Text with each hidden character written as in JSON: `\u001b`, `\u202e`, `\udb40\udc41`.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escaped_but(text, |_| false)
@@ -63,8 +62,7 @@ fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What the text of a path that is not UTF-8 begins with. Nothing else that is recorded as a path
-/// does: those are absolute.
+/// What the text of a path that is not UTF-8 begins with. Other recorded paths are absolute.
 const BYTES: &str = "bytes:";
 
 /// Whether a text is a path, and not the name of something in one: it has a separator of this
@@ -143,8 +141,7 @@ pub fn shown_path(path: &Path) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text from a file, a system or another program, fit for the record: trimmed, cut to 128
-/// characters, hidden characters made `?`.
+/// Text from outside, fit for the record: trimmed, cut to 128 characters, hidden ones made `?`.
 #[must_use]
 pub fn from_outside(text: &str) -> String {
     let visible = |c: char| if is_hidden(c) { '?' } else { c };
@@ -158,8 +155,7 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// The text of bytes that are UTF-16 with a byte-order mark, as `>` of PowerShell 5.1 writes it;
-/// `None` for any other.
+/// The text of UTF-16 bytes with a byte-order mark, as `>` of PowerShell 5.1 writes; else `None`.
 #[must_use]
 pub fn utf8_of_utf16(bytes: &[u8]) -> Option<Zeroizing<String>> {
     let (rest, unit_of): (_, fn([u8; 2]) -> u16) = match bytes {

@@ -1,5 +1,4 @@
-//! Where an agent's store lies: the file, its lock, its temporary name, and whether it is ours to
-//! write.
+//! Where an agent's store lies: file, lock, temporary name, and whether it is ours to write.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,8 +40,7 @@ pub enum StoreReading {
     Damaged {
         /// What is wrong.
         fault: FormatFault,
-        /// Its length in bytes and its modification time: whether it is still being written shows
-        /// in them.
+        /// Its length in bytes and its modification time, which show whether it is being written.
         stamp: (usize, SystemTime),
     },
 }
@@ -75,8 +73,7 @@ impl StoreReading {
         }
     }
 
-    /// Understands what was read, but for what was understood before: see
-    /// [`StorePlace::read_again`].
+    /// Understands what was read, but for what is known: see [`StorePlace::read_again`].
     #[must_use]
     pub fn understand(
         contents: Option<Contents>,
@@ -194,8 +191,7 @@ impl StorePlace {
         &self.dir
     }
 
-    /// Where the copy in memory of this store is, in a runtime directory: the name is the store's
-    /// own.
+    /// Where this store's copy in memory is in a runtime directory: the name is its own.
     #[must_use]
     pub fn in_memory(&self, runtime: &RuntimeDir) -> PathBuf {
         copies_in_memory(runtime)
@@ -275,13 +271,9 @@ impl StorePlace {
         i64::try_from(since.as_millis()).ok().map(UnixMs)
     }
 
-    /// Begins to replace the file; a link stays a link. The caller holds its lock and has recovered
-    /// what an interrupted write left (see [`StorePlace::leftovers`]).
-    pub fn begin_write(&self, room: usize) -> Result<Replacement, FileError> {
-        Replacement::begin(&self.real, &temporary(&self.real), room)
-    }
-
-    /// Begins to write the store at its own path, even if a link of clawkeep's is there now.
+    /// Begins to write the store at its own path, even if a link of clawkeep's is there now. The
+    /// caller holds its lock and has recovered what an interrupted write left (see
+    /// [`StorePlace::leftovers`]).
     pub fn begin_write_as_file(&self, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(&self.site, &temporary(&self.site), room)
     }
@@ -345,8 +337,7 @@ impl StorePlace {
         digest.is_some_and(|digest| *digest == *store_digest(&self.site))
     }
 
-    /// Removes the directory of a copy in memory that was removed, if it is this store's and
-    /// nothing else is in it.
+    /// Removes the directory of a removed copy, if it is this store's and empty.
     fn forget_dir_of(&self, copy: &Path) {
         if let Some(dir) = copy.parent().filter(|_| self.is_own_copy(copy)) {
             // one that stays is empty, or has what a gateway put there
@@ -354,8 +345,7 @@ impl StorePlace {
         }
     }
 
-    /// Whether the link or file that was found at the path that the gateway reads is still the
-    /// same.
+    /// Whether the link or file found at the path that the gateway reads is still the same.
     #[must_use]
     pub fn is_as_found(&self) -> bool {
         match &self.link {
@@ -426,8 +416,7 @@ impl StorePlace {
         Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }
 
-    /// Where the damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet
-    /// taken.
+    /// Where the damaged file goes, for a UTC time such as `20260109T003248Z`: a name not taken.
     #[must_use]
     pub fn aside(&self, utc: &str) -> PathBuf {
         aside_of(&self.real, utc)
@@ -473,10 +462,10 @@ mod tests {
         std::os::unix::fs::symlink("../shared.json", agent.join(STORE_NAME)).unwrap();
         let text = b"{\"profiles\": {}}";
         let place = StorePlace::of_agent(&agent).unwrap();
-        let new = place.begin_write(text.len()).unwrap();
+        let new = place.begin_write_as_file(text.len()).unwrap();
         let replaced = new.finish(text, None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::Yes);
-        let late = place.begin_write(text.len()).unwrap();
+        let late = place.begin_write_as_file(text.len()).unwrap();
         let replaced = late.finish(b"{}", None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::No, "it is there by now");
         assert_eq!(place.leftovers(None, &[]), Vec::<PathBuf>::new());

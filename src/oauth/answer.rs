@@ -11,8 +11,7 @@ use serde_json::{Map, Value};
 use super::reply::{NoReply, Reply, retry_after};
 use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry, named};
 
-/// What a token is taken to last where neither the answer nor the token says, in milliseconds: an
-/// hour.
+/// How long a token lasts where neither answer nor token says, in milliseconds: an hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
 /// The longest lifetime that is accepted, in milliseconds: 400 days.
 const LONGEST_LIFETIME_MS: f64 = 400.0 * 24.0 * 3_600_000.0;
@@ -26,8 +25,7 @@ const DEAD: [&str; 4] = [
 ];
 /// Codes that say the request itself is wrong.
 const MISCONFIGURED: [&str; 3] = ["invalid_client", "unauthorized_client", "invalid_scope"];
-/// Codes that may be recorded besides. Source: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section
-/// 3.5.
+/// Codes that may be recorded. Source: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5.
 const KNOWN: [&str; 9] = [
     "access_denied",
     "authorization_pending",
@@ -110,8 +108,7 @@ pub(crate) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<T
     understand_as(reply, now, |body| tokens(body, margin_ms, now))
 }
 
-/// An `error` code that came another way than in a body, if it is a known one; `other` for one that
-/// is not.
+/// An `error` code from elsewhere than a body, if known; `other` for one that is not.
 pub(super) fn known_code(code: &str) -> &'static str {
     let mut all = DEAD.iter().chain(&MISCONFIGURED).chain(&KNOWN);
     all.find(|known| **known == code).copied().unwrap_or(OTHER)
@@ -196,8 +193,7 @@ fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
     UnixMs::from_f64(now + lifetime - margin).into()
 }
 
-/// The `error` of an answer: a text, or an object with a `code` or `type`. Only codes from the list
-/// are returned.
+/// The `error` of an answer: a text, or an object with `code` or `type`. Only listed codes.
 fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
     let known = |code: &str| Some(known_code(code)).filter(|code| *code != OTHER);
     match fields.get("error")? {

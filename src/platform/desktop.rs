@@ -1,5 +1,4 @@
-//! Notifications of the desktop: `org.freedesktop.Notifications` on the session bus. Source:
-//! Desktop Notifications Specification 1.3.
+//! The desktop's `org.freedesktop.Notifications`. Source: Desktop Notifications Specification 1.3.
 
 use super::keychain::SessionBus;
 

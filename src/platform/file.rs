@@ -138,8 +138,7 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Opens a directory: what is found and changed of its times is of the one that was opened,
-/// whatever comes to be at the path.
+/// Opens a directory: its times are those of what was opened, whatever comes to be there.
 pub(super) fn open_dir(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(not(windows))]
@@ -149,8 +148,7 @@ pub(super) fn open_dir(path: &Path) -> io::Result<File> {
         use std::os::windows::fs::OpenOptionsExt as _;
         /// Without it no directory is opened. Source: Microsoft, `CreateFileW`, "Directories".
         const BACKUP_SEMANTICS: u32 = 0x0200_0000;
-        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: Microsoft, "File Access Rights
-        /// Constants".
+        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: "File Access Rights Constants".
         const ATTRIBUTES: u32 = 0x80 | 0x100;
         options
             .access_mode(ATTRIBUTES)

@@ -43,8 +43,7 @@ pub enum FileError {
         /// Where.
         path: PathBuf,
     },
-    /// The file is a mount of its own, so nothing can be renamed over it, and what belongs beside
-    /// it lies on another file system.
+    /// The file is a mount of its own: nothing replaces it, and what lies beside it is elsewhere.
     #[error("{} is mounted as a single file", path.display())]
     MountedFile {
         /// The file.

@@ -18,8 +18,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::paths::canonicalize;
 use super::threads::check_threads;
 
-/// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of
-/// Linux.
+/// How many links are followed before they count as a circle. Source: `MAXSYMLINKS` of Linux.
 const LINKS_MAX: usize = 40;
 
 /// How long the thread that reads events waits after the first of a batch, so that it reads those
@@ -34,8 +33,7 @@ const BATCH_GAP: Duration = Duration::from_micros(200);
 pub enum Touch {
     /// The file is being written; more may come.
     Writing,
-    /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than
-    /// before.
+    /// It was closed by its writer, put in place, moved, removed, or its readers changed.
     Done,
 }
 
@@ -216,8 +214,7 @@ impl Interest {
         }
     }
 
-    /// Where the first link on the way leads; nothing where there is none, and the entry that
-    /// matters is noted.
+    /// Where the first link leads; `None` where there is none, and the entry is noted.
     fn trace_to_link(&mut self, target: &Path, path: &Path) -> Option<PathBuf> {
         let mut dir = PathBuf::new();
         let mut parts = path.components();
@@ -312,9 +309,10 @@ impl Stamp {
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
+        let (file, changed) = numbers(&metadata);
         Some(Self {
-            file: number(&metadata),
-            changed: changed(&metadata),
+            file,
+            changed,
             len: metadata.len(),
             modified: metadata.modified().ok(),
         })
@@ -327,26 +325,17 @@ impl Stamp {
     }
 }
 
+/// The device and file number, and when anything of the file changed.
 #[cfg(unix)]
-fn number(metadata: &fs::Metadata) -> (u64, u64) {
+fn numbers(metadata: &fs::Metadata) -> ((u64, u64), (i64, i64)) {
     use std::os::unix::fs::MetadataExt as _;
-    (metadata.dev(), metadata.ino())
-}
-
-#[cfg(unix)]
-fn changed(metadata: &fs::Metadata) -> (i64, i64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.ctime(), metadata.ctime_nsec())
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    ((metadata.dev(), metadata.ino()), changed)
 }
 
 #[cfg(not(unix))]
-fn changed(_metadata: &fs::Metadata) -> (i64, i64) {
-    (0, 0)
-}
-
-#[cfg(not(unix))]
-fn number(_metadata: &fs::Metadata) -> (u64, u64) {
-    (0, 0)
+fn numbers(_metadata: &fs::Metadata) -> ((u64, u64), (i64, i64)) {
+    ((0, 0), (0, 0))
 }
 
 #[cfg(test)]
@@ -517,16 +506,14 @@ mod tests {
         bench.expect("agents");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_circle_of_links_ends() {
-        #[cfg(unix)]
-        {
-            let mut bench = Bench::new();
-            std::os::unix::fs::symlink("b", bench.path("a")).unwrap();
-            std::os::unix::fs::symlink("a", bench.path("b")).unwrap();
-            bench.follow(&["a"]);
-            fs::remove_file(bench.path("b")).unwrap();
-            bench.expect("a");
-        }
+        let mut bench = Bench::new();
+        std::os::unix::fs::symlink("b", bench.path("a")).unwrap();
+        std::os::unix::fs::symlink("a", bench.path("b")).unwrap();
+        bench.follow(&["a"]);
+        fs::remove_file(bench.path("b")).unwrap();
+        bench.expect("a");
     }
 }

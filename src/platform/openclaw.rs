@@ -122,8 +122,7 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The directories that are OpenClaw's by their name, whether or not they exist. Set once, by the
-/// binary.
+/// The directories that are OpenClaw's by name, whether or not they exist. Set once, by the binary.
 static NAMED: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// Names the directories that are OpenClaw's for this process, once: a later call changes nothing.
@@ -206,8 +205,7 @@ pub struct Examined {
     dirs: Mutex<HashMap<PathBuf, ExaminedDir>>,
     /// The home directory and those named by [`install_named_dirs`], links resolved.
     known: OnceLock<(Option<PathBuf>, Vec<PathBuf>)>,
-    /// State directories: when the directories of their agents were examined, and the first
-    /// database there.
+    /// State directories: when their agents' were examined, and the first database there.
     scans: Mutex<HashMap<PathBuf, (Instant, Option<PathBuf>)>>,
 }
 
@@ -315,8 +313,7 @@ fn openclaw_dir_among(
         let root = dir.to_owned();
         Some(OpenClawDir { root, evidence })
     };
-    // Of equally strong evidence, the last is kept: the topmost directory's, and the one as it was
-    // written.
+    // Of equally strong evidence the last is kept: the topmost directory, as it was written.
     let only_real = real.ancestors().filter(|dir| !path.starts_with(dir));
     let found = only_real.chain(path.ancestors());
     found

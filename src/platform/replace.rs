@@ -1,5 +1,4 @@
-//! Replacing a file whole or not at all, beside another program that may write it at any moment
-//! without a lock.
+//! Replaces a file whole or not at all, beside another program that may write it without a lock.
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, Write as _};
@@ -35,8 +34,7 @@ pub struct Replacement {
 pub enum Replaced {
     /// The file has the new content.
     Yes,
-    /// The file was not what it was taken to be. What was in it is still there, or under the
-    /// temporary name.
+    /// The file had changed. What was in it is still there, or under the temporary name.
     No,
 }
 
@@ -216,8 +214,7 @@ fn put(
     }
 }
 
-/// Removes what lies under `temporary`, which was at `path` a moment ago, if it is still what was
-/// found there.
+/// Removes what was at `path` a moment ago from `temporary`, if it is what was found there.
 fn discard_if_found(
     temporary: &Path,
     path: &Path,
@@ -325,8 +322,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
     Ok(Exchange::Unsupported)
 }
 
-/// Longer paths need the prefix `\\?\`, in characters. Source: Microsoft, "Maximum Path Length
-/// Limitation".
+/// Longer paths need the prefix `\\?\`. Source: Microsoft, "Maximum Path Length Limitation".
 #[cfg(windows)]
 const LONGEST_PLAIN: usize = 248;
 

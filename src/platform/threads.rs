@@ -1,5 +1,4 @@
-//! Threads and child processes: started, or an error that names the limit that was reached. Nothing
-//! here panics.
+//! Threads and child processes: started, or an error that names the limit reached. Never a panic.
 
 #[cfg(unix)]
 use std::fs::File;
@@ -30,8 +29,7 @@ pub fn start_thread<T: Send + 'static>(
         .map_err(not_started)
 }
 
-/// The error of a thread or child process that was not started, with the limits named if one was
-/// reached.
+/// The error of a thread or child process that was not started, naming a limit that was reached.
 pub(super) fn not_started(error: io::Error) -> io::Error {
     match error.kind() {
         kind @ io::ErrorKind::WouldBlock => io::Error::new(kind, PROCESS_LIMITS),

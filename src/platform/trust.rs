@@ -346,8 +346,7 @@ impl Trust {
         Err(circle(&path))
     }
 
-    /// Checks a directory and those above it. `None` where there is no such directory: nothing can
-    /// be in it.
+    /// Checks a directory and those above it. `None` where it does not exist.
     fn dir(&self, path: &Path, links: usize) -> Result<Option<CheckedDir>, FileError> {
         if let Some(known) = self.known().dirs.get(path) {
             return Ok(Some(known.clone()));
@@ -433,8 +432,7 @@ impl Trust {
 
 #[cfg(not(windows))]
 impl Trust {
-    /// Returns `None`: except on Windows, a file's mode says who may use it
-    /// ([`super::permissions::Permissions`]).
+    /// Returns `None`: except on Windows the mode says it ([`super::permissions::Permissions`]).
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {

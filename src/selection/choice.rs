@@ -136,6 +136,7 @@ pub fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use serde_json::{Value, json};
 
     const NOW: UnixMs = UnixMs(1_768_000_000_000);
@@ -170,47 +171,26 @@ mod tests {
             assert_eq!(found, Some(PassedOver::EndsTooSoon));
             assert_eq!(verdict(&entry(json!(NOW.0 + 1_000)), 1_000), None);
         }
-        let found = verdict(&json!({"type": "api_key", "provider": "p", "key": " "}), 0);
-        assert_eq!(found, Some(PassedOver::Unreadable));
-        let found = verdict(&json!({"type": "sso", "provider": "p"}), 0);
-        assert_eq!(found, Some(PassedOver::Unreadable));
-        for (entry, want) in [
-            (
-                json!({"type": "api_key", "provider": "p", "apiKey": "k"}),
-                PassedOver::Misnamed,
-            ),
-            (
-                json!({"type": "apiKey", "provider": "p", "key": "k"}),
-                PassedOver::Misnamed,
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "keyRef": {"source": "env", "id": "X"}}),
-                PassedOver::Reference,
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "!pass show x"}),
-                PassedOver::Reference,
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": 12345}),
-                PassedOver::BadSecret(SecretFault::NotText),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "X_API_KEY"}),
-                PassedOver::BadSecret(SecretFault::VariableName),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "${X}"}),
-                PassedOver::BadSecret(SecretFault::Placeholder),
-            ),
-            (
-                json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r\nr",
-                    "expires": NOW.0 + 9}),
-                PassedOver::BadSecret(SecretFault::LineBreak),
-            ),
-        ] {
-            assert_eq!(verdict(&entry, 0), Some(want), "{entry}");
+        for (entry, want) in cases(
+            r#"
+            {"type": "api_key", "provider": "p", "key": " "} => Unreadable
+            {"type": "sso", "provider": "p"} => Unreadable
+            {"type": "api_key", "provider": "p", "apiKey": "k"} => Misnamed
+            {"type": "apiKey", "provider": "p", "key": "k"} => Misnamed
+            {"type":"api_key","provider":"p","keyRef":{"source":"env","id":"X"}} => Reference
+            {"type": "api_key", "provider": "p", "key": "!pass show x"} => Reference
+            {"type": "api_key", "provider": "p", "key": 12345} => BadSecret(NotText)
+            {"type": "api_key", "provider": "p", "key": "X_API_KEY"} => BadSecret(VariableName)
+            {"type": "api_key", "provider": "p", "key": "${X}"} => BadSecret(Placeholder)
+            "#,
+        ) {
+            let found = verdict(&serde_json::from_str(entry).unwrap(), 0).unwrap();
+            assert_eq!(format!("{found:?}"), want, "{entry}");
         }
+        let broken = json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r\nr",
+            "expires": NOW.0 + 9});
+        let fault = PassedOver::BadSecret(SecretFault::LineBreak);
+        assert_eq!(verdict(&broken, 0), Some(fault));
         let copilot = json!({"type": "oauth", "provider": "github-copilot", "access": "gho_a",
             "refresh": "gho_a", "expires": 0});
         assert_eq!(verdict(&copilot, i64::MAX), None);
@@ -249,17 +229,10 @@ mod tests {
         assert_eq!(choice("acbd", ""), (chosen("a"), String::new()));
         let found = choice("acbd", "a");
         assert_eq!(found, (chosen("c"), "a expired, b resting".to_owned()));
-        assert_eq!(
-            choice("acbd", "ac"),
-            (chosen("b"), "a expired".to_owned()),
-            "one in cooldown, if nothing else is left"
-        );
-        assert_eq!(
-            choice("acbd", "abcd"),
-            (
-                None,
-                "a expired, b expired, c expired, d expired".to_owned()
-            )
-        );
+        let found = choice("acbd", "ac");
+        let cooling = "one in cooldown, if nothing else is left";
+        assert_eq!(found, (chosen("b"), "a expired".to_owned()), "{cooling}");
+        let all = "a expired, b expired, c expired, d expired".to_owned();
+        assert_eq!(choice("acbd", "abcd"), (None, all));
     }
 }

@@ -32,8 +32,7 @@ pub enum UnavailableReason<'d> {
 }
 
 impl Unavailability<'_> {
-    /// `cooldown`, `disabled` or `disabled:billing`, on one line. Source of the words: the
-    /// reference's doctor.
+    /// `cooldown`, `disabled` or `disabled:billing`, on one line. Source: the reference's doctor.
     #[must_use]
     pub fn state(&self) -> String {
         match self.why {
@@ -67,8 +66,7 @@ pub fn unavailability<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Un
     })
 }
 
-/// The cooldown after the `failures`-th failure in a row, in milliseconds: 1, 5, 25, then 60
-/// minutes.
+/// The cooldown after the `failures`-th failure in a row, in milliseconds: 1, 5, 25, 60 minutes.
 #[must_use]
 pub fn cooldown_ms(failures: u32) -> i64 {
     let index = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);

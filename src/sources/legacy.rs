@@ -50,8 +50,7 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, SourceFault> {
     }
 }
 
-/// The entry with type and provider first, as the reference writes it, and every other field as it
-/// was.
+/// The entry with type and provider first, as the reference writes it, and all else as it was.
 fn entry_of(
     key: &str,
     kind: Value,

@@ -28,8 +28,7 @@ pub enum OpenClawCopy {
     },
     /// Written by another program, or not proved to be as this program wrote it.
     NotOurs,
-    /// As this program wrote it, and the vault does not hold these profiles of it, or cannot show
-    /// that it does.
+    /// As this program wrote it, and the vault does not, or perhaps not, hold these profiles.
     NotHeld {
         /// Their ids; none where rows of the vault do not open.
         profiles: Vec<String>,

@@ -95,8 +95,7 @@ impl UnlockedVault {
             pid: i64::from(actor.pid),
             uid: i64::from(actor.uid),
             host: actor.host.as_str().into(),
-            // A name of nothing is kept as an absent one, and what is kept is what its MAC must be
-            // of.
+            // A name of nothing is kept as an absent one, and its MAC must be of what is kept.
             parent: actor
                 .parent
                 .as_deref()

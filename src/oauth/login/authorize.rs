@@ -68,8 +68,7 @@ impl<'p> Authorization<'p> {
             fields.push(("scope", scopes));
         }
         for (name, value) in &self.provider.authorize_extra {
-            // A second one of those that protect the login would be another provider's to choose
-            // from.
+            // A second one of those that protect the login would be another's to choose from.
             if fields.iter().all(|(known, _)| known != name) {
                 fields.push((name, value));
             }

@@ -149,8 +149,7 @@ pub(super) struct Observed<'p> {
 }
 
 impl Observed<'_> {
-    /// The path, links resolved as far as they can be read: nothing can be found out of what lies
-    /// on a mount that is dead.
+    /// The path, links resolved as far as they can be read: of a dead mount nothing is known.
     fn resolved(&self) -> PathBuf {
         let mut real = resolve_existing(self.path);
         for _ in 0..LINKS_MAX {
@@ -264,8 +263,7 @@ const DATABASE_FILES: usize = 4;
 /// How much room is tried for, in bytes: more than an event takes.
 const ROOM: u64 = 4 << 20;
 
-/// Why SQLite cannot use the database at `path`, found out by trying what it needs: SQLite keeps
-/// the error number to itself.
+/// Why SQLite cannot use the database at `path`, found by trying: it keeps the number to itself.
 pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError> {
     if let Err(error) = check_descriptors(DATABASE_FILES) {
         return Some(FileError::io("open", path)(error));

@@ -84,8 +84,7 @@ impl QueueLock {
     }
 }
 
-/// An exclusive lock on a file of ours that its holder may remove; released when dropped or when
-/// the process ends.
+/// An exclusive lock on a file of ours that its holder may remove; released when dropped.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -120,8 +119,7 @@ impl FileLock {
 /// or when the process ends. It leaves no file behind.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    /// The directory; on Windows, which locks none, a file in it that the system removes when it is
-    /// closed.
+    /// The directory; on Windows, which locks none, a file in it that is removed on close.
     _held: File,
 }
 

@@ -42,8 +42,7 @@ pub(crate) struct Noted {
     profile: ProfileId,
     origin: Origin,
     note: Option<String>,
-    /// That the login of a place was not imported, and why; or that nothing stands in its way any
-    /// more.
+    /// That a place's login was not imported, and why; or that nothing is in its way any more.
     skipped: Option<(&'static str, Option<String>)>,
     /// Claude Code's configuration names another account for the login that is stored already.
     is_another_account: bool,

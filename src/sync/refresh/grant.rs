@@ -105,8 +105,7 @@ pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
 }
 
-/// Whether a login has less than so many milliseconds of lifetime left. An unknown expiry counts as
-/// none left.
+/// Whether a login has less than so many milliseconds left. An unknown expiry counts as none.
 #[must_use]
 pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bool {
     if credential.kind != CredentialType::OAuth || credential.never_expires() {
@@ -166,8 +165,7 @@ pub(crate) fn give_up(vault: &UnlockedVault, lease: Lease, grant: Fingerprint) {
     }
 }
 
-/// Commits that the grant's token is about to be sent. `None` if the profile does not hold it any
-/// more.
+/// Commits that the token is about to be sent. `None` if the profile does not hold it any more.
 pub(crate) fn begin_refresh(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -144,8 +144,7 @@ fn examine(path: &Path) -> Found {
     }
 }
 
-/// Whether the record of `vault` holds an event that another file ends with. One that was pruned
-/// proves nothing.
+/// Whether the record of `vault` holds an event that another file ends with; no pruned one.
 fn has_event(vault: &Vault, last: Option<&events::Last>) -> bool {
     last.is_some_and(|last| {
         events::mac_at(&vault.conn, last.seq).is_ok_and(|mac| mac == Some(last.mac))
@@ -327,8 +326,7 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
     }
 }
 
-/// Makes sure that the vault can be written where it is going to be, by making that room and giving
-/// it back.
+/// Makes sure that the vault can be written at its new place, by making room and freeing it.
 fn make_room(dir: &Path) -> Result<(), FileError> {
     let made = || -> std::io::Result<()> {
         let mut room = temporary_in(dir)?;

@@ -31,8 +31,7 @@ impl ReadOnlyReason {
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writers {
-    /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is
-    /// taken.
+    /// Nobody, as far as known: without a log the file alone is read, and no lock is taken.
     Nobody,
     /// Somebody may, through another mount or as another user.
     Possible,

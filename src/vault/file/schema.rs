@@ -36,8 +36,7 @@ pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<()
     })
 }
 
-/// Whether another process, of a version that knows nothing of the lock file, had the vault for too
-/// long.
+/// Whether another process, of a version without the lock file, had the vault for too long.
 fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
     let code = sqlite_in(error).and_then(rusqlite::Error::sqlite_error_code);

@@ -97,8 +97,7 @@ impl Vault {
         Ok(newest.at(&self.path, "read")?.map(UnixMs))
     }
 
-    /// The path of the key file of a slot; `None` if it is at none of its paths, or does not open
-    /// the slot.
+    /// The path of a slot's key file; `None` if there is none that opens the slot.
     #[must_use]
     pub fn find_keyfile(&self, slot: i64, sources: &KeySources<'_>) -> Option<PathBuf> {
         let (slots, _) = read_all(&self.conn, &self.path).ok()?;

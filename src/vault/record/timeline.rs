@@ -123,8 +123,7 @@ impl Vault {
     }
 }
 
-/// Counts the events of a series, part by part. Parts are oldest first, so one pass over the index
-/// does it.
+/// Counts the events of a series by part. Parts are oldest first, for one pass over the index.
 fn tally(
     conn: &Connection,
     series: Series,
@@ -179,8 +178,7 @@ fn tally_reported(
     Ok(())
 }
 
-/// The changes of a subject up to the end, beginning with the last one before the start, oldest
-/// first.
+/// The changes of a subject up to the end, from the last one before the start, oldest first.
 fn changes(
     conn: &Connection,
     labels: &mut Labels,

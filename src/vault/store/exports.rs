@@ -1,5 +1,4 @@
-//! The state of the store files written: their bytes when last read, so that another writer's
-//! changes show.
+//! The state of the written store files: their bytes when last read, to show other writers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -18,8 +18,7 @@ use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
 use crate::vault::tx::Tx;
 
-/// How many successors of a grant are followed: three a day for three years. A cycle of tokens
-/// would never end.
+/// How many successors of a grant are followed: three a day for three years. Cycles never end.
 const SUCCESSORS_MAX: usize = 3_000;
 
 named! {
@@ -67,6 +66,17 @@ pub struct Grant {
     pub not_before: Option<UnixMs>,
     /// The grant that took its place.
     pub successor: Option<Fingerprint>,
+}
+
+impl Grant {
+    /// A grant that may be refreshed, after so many refreshes.
+    #[must_use]
+    pub fn free(fence: i64) -> Self {
+        Self {
+            fence,
+            ..Self::default()
+        }
+    }
 }
 
 pub(in crate::vault) const GRANT: &str =
@@ -150,10 +160,8 @@ impl UnlockedVault {
 
     /// Whether any grant is spent.
     pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
-        let grants = self.grants()?;
-        Ok(grants
-            .iter()
-            .any(|(_, grant)| grant.state == GrantState::Spent))
+        let mut grants = self.grants()?.into_iter();
+        Ok(grants.any(|(_, grant)| grant.state == GrantState::Spent))
     }
 
     /// The grants of which a refresh was begun and has not ended, each with its fence.
@@ -178,16 +186,10 @@ impl UnlockedVault {
         &self,
         doc: &StoreDoc,
     ) -> Result<BTreeMap<String, GrantState>, VaultError> {
-        let is_troubled = |state| {
-            matches!(
-                state,
-                GrantState::Uncertain | GrantState::Dead | GrantState::Spent
-            )
-        };
-        let troubled: HashMap<_, _> = self
-            .grants()?
-            .into_iter()
-            .filter(|(_, grant)| is_troubled(grant.state))
+        use GrantState::{Dead, Spent, Uncertain};
+        let grants = self.grants()?.into_iter();
+        let troubled: HashMap<_, _> = grants
+            .filter(|(_, grant)| matches!(grant.state, Uncertain | Dead | Spent))
             .map(|(print, grant)| (print.to_bytes(), grant.state))
             .collect();
         if troubled.is_empty() {
@@ -243,8 +245,7 @@ impl UnlockedVault {
         Ok(seal_json(&self.keys.seal, aad, tokens.expose_secret())?)
     }
 
-    /// Opens what [`UnlockedVault::seal_recovery_file`] made for the same refresh; `None` for
-    /// anything else.
+    /// Opens what [`UnlockedVault::seal_recovery_file`] made for the same refresh, else `None`.
     #[must_use]
     pub fn open_recovery_file(
         &self,
@@ -294,25 +295,14 @@ impl Tx<'_> {
 
     /// Marks the grant of a profile's credential as free: its provider has just issued the token.
     pub fn free_grant(&mut self, agent: &AgentName, profile: &ProfileId) -> Result<(), VaultError> {
-        let Some((entry, _)) = self.credential(agent, profile)? else {
-            return Ok(());
-        };
-        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
-            return Ok(());
-        };
-        let print = self.fingerprint(refresh);
-        let known = self.grant(print)?;
-        if matches!(known.state, GrantState::Free | GrantState::Started) {
-            return Ok(());
+        match self.held_grant(agent, profile)? {
+            Some((print, known))
+                if !matches!(known.state, GrantState::Free | GrantState::Started) =>
+            {
+                self.set_grant(print, &Grant::free(known.fence))
+            }
+            _ => Ok(()),
         }
-        let fence = known.fence;
-        self.set_grant(
-            print,
-            &Grant {
-                fence,
-                ..Grant::default()
-            },
-        )
     }
 
     /// Marks the grant of a refresh token as another program's to redeem, until
@@ -333,19 +323,29 @@ impl Tx<'_> {
         agent: &AgentName,
         profile: &ProfileId,
     ) -> Result<(), VaultError> {
-        let Some((entry, _)) = self.credential(agent, profile)? else {
-            return Ok(());
-        };
-        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
-            return Ok(());
-        };
-        let print = self.fingerprint(refresh);
-        let known = self.grant(print)?;
-        if known.state != GrantState::Borrowed {
-            return Ok(());
-        }
         let state = GrantState::Free;
-        self.set_grant(print, &Grant { state, ..known })
+        match self.held_grant(agent, profile)? {
+            Some((print, known)) if known.state == GrantState::Borrowed => {
+                self.set_grant(print, &Grant { state, ..known })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The grant of a profile's credential, if it has one.
+    fn held_grant(
+        &self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<Option<(Fingerprint, Grant)>, VaultError> {
+        let Some((entry, _)) = self.credential(agent, profile)? else {
+            return Ok(None);
+        };
+        let refresh = Credential::of(entry.expose_secret()).expose_refresh();
+        let print = refresh.map(|refresh| self.fingerprint(refresh));
+        print
+            .map(|print| Ok((print, self.grant(print)?)))
+            .transpose()
     }
 
     /// A profile's entry and its generation, as this transaction sees it.

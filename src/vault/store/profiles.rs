@@ -1,5 +1,4 @@
-//! Profiles: sealed, with plain columns for queries, each change with its event and the version it
-//! replaced.
+//! Profiles: sealed, with plain columns for queries; each change with event and version.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +22,7 @@ use crate::vault::tx::Tx;
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;
-/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is
-/// in it.
+/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`.
 pub(super) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// A stored row about to be replaced or removed.
@@ -216,8 +214,7 @@ impl Tx<'_> {
                 && is_spent(self, print)?
             {
                 match self.drop_version(&agent, &profile, row) {
-                    // Of a damaged agent nothing is put back, and new tokens must not be lost for
-                    // its sake.
+                    // Of a damaged agent nothing is put back, and its new tokens must not be lost.
                     Err(VaultError::Unopened { .. }) => {}
                     dropped => dropped?,
                 }
