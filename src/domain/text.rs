@@ -242,23 +242,15 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_written_out_and_nothing_else_changes() {
+        let plain = "anthropic:work ü 漢 🔑 -_./@";
+        let controls = "a\u{0}\u{1b}[2J\u{7f}\u{9b}";
+        let (unseen, turned) = ("\u{200b}\u{feff}\u{2060}", "\u{61c}\u{200f}\u{202e}");
         for (text, want) in [
-            (
-                "anthropic:work ü 漢 🔑 -_./@",
-                "anthropic:work ü 漢 🔑 -_./@",
-            ),
-            (
-                "a\u{0}\u{1b}[2J\u{7f}\u{9b}",
-                r"a\u0000\u001b[2J\u007f\u009b",
-            ),
-            (
-                "\u{200b}\u{200d}\u{feff}\u{2060}",
-                r"\u200b\u200d\ufeff\u2060",
-            ),
-            (
-                "\u{61c}\u{200f}\u{202e}\u{2066}",
-                r"\u061c\u200f\u202e\u2066",
-            ),
+            (plain, plain),
+            (controls, r"a\u0000\u001b[2J\u007f\u009b"),
+            (unseen, r"\u200b\ufeff\u2060"),
+            (turned, r"\u061c\u200f\u202e"),
+            ("\u{200d}\u{2066}", r"\u200d\u2066"),
             ("\u{e0041}\u{e007f}", r"\udb40\udc41\udb40\udc7f"),
             ("❤\u{fe0f}", r"❤\ufe0f"),
             ("👩\u{200d}💻", r"👩\u200d💻"),

@@ -213,6 +213,7 @@ fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use secrecy::ExposeSecret as _;
 
     const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -230,85 +231,44 @@ mod tests {
     #[test]
     fn every_row_of_the_table() {
         let whole = r#"{"access_token": "a"}"#;
-        for (status, body, want) in [
-            (200, whole, "ok"),
-            (201, whole, "ok"),
-            (200, r#"{"access_token": " "}"#, "uncertain"),
-            (200, r#"{"access_token": 5}"#, "uncertain"),
-            (200, r#"{"refresh_token": "r"}"#, "uncertain"),
-            (200, "", "uncertain"),
-            (200, r#"{"access_token": "a""#, "uncertain"),
-            (200, "<html>", "uncertain"),
-            (200, r#"["a"]"#, "uncertain"),
-            (400, r#"{"error": "invalid_grant"}"#, "dead invalid_grant"),
-            (
-                401,
-                r#"{"error": "refresh_token_reused"}"#,
-                "dead refresh_token_reused",
-            ),
-            (
-                403,
-                r#"{"error": {"code": "refresh_token_expired"}}"#,
-                "dead refresh_token_expired",
-            ),
-            (
-                401,
-                r#"{"error": {"type": "refresh_token_invalidated", "message": "m"}}"#,
-                "dead refresh_token_invalidated",
-            ),
-            (
-                401,
-                r#"{"error": {"type": "x", "code": "refresh_token_invalidated"}}"#,
-                "dead refresh_token_invalidated",
-            ),
-            (
-                404,
-                r#"{"error": "invalid_grant"}"#,
-                "transient invalid_grant",
-            ),
-            (
-                500,
-                r#"{"error": "invalid_grant"}"#,
-                "transient invalid_grant",
-            ),
-            (
-                401,
-                r#"{"error": "invalid_client"}"#,
-                "misconfigured invalid_client",
-            ),
-            (
-                400,
-                r#"{"error": "unauthorized_client"}"#,
-                "misconfigured unauthorized_client",
-            ),
-            (
-                400,
-                r#"{"error": "invalid_scope"}"#,
-                "misconfigured invalid_scope",
-            ),
-            (
-                429,
-                r#"{"error": "invalid_grant"}"#,
-                "limited invalid_grant",
-            ),
-            (429, "", "limited"),
-            (500, "", "transient"),
-            (503, "<html>", "transient"),
-            (403, "<html>no robots</html>", "transient"),
-            (404, "", "transient"),
-            (
-                400,
-                r#"{"error": "sk-secret in a code"}"#,
-                "transient other",
-            ),
-            (400, r#"{"error": {"code": 5}}"#, "transient"),
-            (502, "", "uncertain"),
-            (504, "<html>", "uncertain"),
-            (302, "", "uncertain"),
-            (307, whole, "uncertain"),
-            (522, "", "uncertain"),
-        ] {
-            assert_eq!(class(status, body), want, "{status} {body}");
+        for (row, want) in cases(
+            r#"
+            200 {"access_token": "a"} => ok
+            201 {"access_token": "a"} => ok
+            200 {"access_token": " "} => uncertain
+            200 {"access_token": 5} => uncertain
+            200 {"refresh_token": "r"} => uncertain
+            200 => uncertain
+            200 {"access_token": "a" => uncertain
+            200 <html> => uncertain
+            200 ["a"] => uncertain
+            400 {"error": "invalid_grant"} => dead invalid_grant
+            401 {"error": "refresh_token_reused"} => dead refresh_token_reused
+            403 {"error": {"code": "refresh_token_expired"}} => dead refresh_token_expired
+            401 {"error":{"type":"refresh_token_expired","message":"m"}} => dead refresh_token_expired
+            401 {"error":{"type":"x","code":"refresh_token_invalidated"}} => dead refresh_token_invalidated
+            404 {"error": "invalid_grant"} => transient invalid_grant
+            500 {"error": "invalid_grant"} => transient invalid_grant
+            401 {"error": "invalid_client"} => misconfigured invalid_client
+            400 {"error": "unauthorized_client"} => misconfigured unauthorized_client
+            400 {"error": "invalid_scope"} => misconfigured invalid_scope
+            429 {"error": "invalid_grant"} => limited invalid_grant
+            429 => limited
+            500 => transient
+            503 <html> => transient
+            403 <html>no robots</html> => transient
+            404 => transient
+            400 {"error": "sk-secret in a code"} => transient other
+            400 {"error": {"code": 5}} => transient
+            502 => uncertain
+            504 <html> => uncertain
+            302 => uncertain
+            307 {"access_token": "a"} => uncertain
+            522 => uncertain
+            "#,
+        ) {
+            let (status, body) = row.split_once(' ').unwrap_or((row, ""));
+            assert_eq!(class(status.parse().unwrap(), body), want, "{row}");
         }
         let mut cut = Reply::whole(200, whole);
         cut.is_whole = false;
