@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::agents::AgentRef;
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
 use crate::domain::{
@@ -48,9 +49,9 @@ pub struct OwnSettings {
     /// Whether the vault may lie on storage that other kernels may share. Set by
     /// `clawkeep.allow_shared_storage = true`, for a mount that only this machine uses.
     pub allow_shared_storage: bool,
-    /// How agents' stores are exported. Set by `clawkeep.export = "file"` (the default),
-    /// `"runtime"` or `"off"`.
-    pub export: ExportMode,
+    /// How agents' stores are exported. Set by `clawkeep.export = "file"`, `"runtime"` or `"off"`;
+    /// see [`OwnSettings::export_of`] for the default.
+    pub export: Option<ExportMode>,
     /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by
     /// its directory alone is named by that, an absolute path.
     pub agents: BTreeMap<AgentName, ExportMode>,
@@ -93,14 +94,13 @@ impl NotifyFault {
 named! {
     parsed
     /// How a store is exported. Ordered by how much of it lies open.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub enum ExportMode {
         /// Stores are not exported at all.
         Off = "off",
         /// As a link to a copy in memory.
         Runtime = "runtime",
         /// As a file at the path that the gateway reads.
-        #[default]
         File = "file",
     }
 }
@@ -326,7 +326,7 @@ impl OwnSettings {
             }
         };
         Ok(Self {
-            export: export.unwrap_or_default(),
+            export,
             agents: agent_modes(written.agents, &invalid)?,
             providers: by_provider(written.providers),
             notify,
@@ -339,10 +339,18 @@ impl OwnSettings {
         })
     }
 
-    /// How an agent's store is exported, as far as that agent alone is concerned.
+    /// How an agent's store is exported, as far as that agent alone is concerned. The default is a
+    /// file, but none in the directory of clawkeep's own data ([`Layout::data_dir`]): no gateway
+    /// reads a store there.
+    ///
+    /// [`Layout::data_dir`]: super::Layout::data_dir
     #[must_use]
-    pub fn export_of(&self, agent: &AgentName) -> ExportMode {
-        self.agents.get(agent).copied().unwrap_or(self.export)
+    pub fn export_of(&self, agent: &AgentRef, data_dir: &Path) -> ExportMode {
+        let set = self.agents.get(&agent.name).copied().or(self.export);
+        set.unwrap_or_else(|| match agent.dir.starts_with(data_dir) {
+            true => ExportMode::Off,
+            false => ExportMode::File,
+        })
     }
 
     /// The time before which events are pruned, at `now`; `None` if they are kept permanently.
@@ -467,9 +475,28 @@ mod tests {
 
     #[test]
     fn export_modes_are_read_for_all_and_for_single_agents() {
+        let at = |name: AgentName, dir: &str| AgentRef {
+            name,
+            dir: PathBuf::from(dir),
+        };
+        let of = |text: &str, agent: &AgentRef| {
+            parse(text)
+                .unwrap()
+                .export_of(agent, Path::new("/data/clawkeep"))
+        };
         let modes =
-            |text: &str, agent: &str| parse(text).unwrap().export_of(&AgentName::from_id(agent));
+            |text: &str, agent: &str| of(text, &at(AgentName::from_id(agent), "/gateway/a"));
         assert_eq!(modes("", "main"), ExportMode::File);
+        let unread = at(
+            AgentName::from_id("main"),
+            "/data/clawkeep/agents/main/agent",
+        );
+        assert_eq!(of("", &unread), ExportMode::Off);
+        assert_eq!(of("clawkeep.export = \"file\"", &unread), ExportMode::File);
+        assert_eq!(
+            of("agents.main.export = \"file\"", &unread),
+            ExportMode::File
+        );
         let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work \
             Agent!\"]\nexport = \"file\"\n[agents.none]\n";
         let (of_ops, all) = match cfg!(windows) {
@@ -489,9 +516,9 @@ mod tests {
         } else {
             "/srv/agent"
         };
-        let by_dir = parse(&format!("[agents.\"{dir}/\"]\nexport = \"off\"")).unwrap();
-        let dir = AgentName::from_dir(Path::new(dir));
-        assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
+        let by_dir = format!("[agents.\"{dir}/\"]\nexport = \"off\"");
+        let agent = at(AgentName::from_dir(Path::new(dir)), dir);
+        assert_eq!(of(&by_dir, &agent), ExportMode::Off);
         assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
     }
 
@@ -499,7 +526,7 @@ mod tests {
     fn a_notify_fault_keeps_nothing_else_from_being_read() {
         let text = "clawkeep.export = \"off\"\n\n[notify.comand.x]\nrun = [\"/x\"]\n";
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).unwrap();
-        assert_eq!(own.export, ExportMode::Off);
+        assert_eq!(own.export, Some(ExportMode::Off));
         assert_eq!(own.notify, NotifySettings::default());
         let fault = own.notify_fault.unwrap().error().to_string();
         assert!(fault.contains("line 3: unknown field `comand`"), "{fault}");

@@ -133,7 +133,11 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     Finding::new(FindingId::ConfigMissing, message)
         .profile(id)
         .path(config)
-        .advice(format!("{fix}  # or take it out of {config_shown}"))
+        .advice(match cfg!(windows) {
+            // cmd.exe knows no comments.
+            true => format!("Take it out of {config_shown}, or run: {fix}"),
+            false => format!("{fix}  # or take it out of {config_shown}"),
+        })
 }
 
 fn missing_in_order(evidence: &Evidence<'_>, provider: &ProviderId, id: &ProfileId) -> Finding {

@@ -13,7 +13,7 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 use crate::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
 use crate::export::StorePlace;
-use crate::platform::{LockDir, LockState, exists};
+use crate::platform::{LockDir, LockState, exists, removal_command};
 use crate::sync::{Notice, Writer, fault_remedy};
 use crate::vault::Vault;
 
@@ -246,8 +246,8 @@ fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let agent = &examined.agent.name;
     let unusable = |why: String| {
         let message = format!("{shown} keeps every program from locking the store: {why}");
-        let word = shell_path(layout, &lock);
-        let advice = format!("If no gateway that made it is running: {REMOVE_COMMAND} {word}");
+        let (remove, word) = (removal_command(&lock), shell_path(layout, &lock));
+        let advice = format!("If no gateway that made it is running: {remove} {word}");
         let finding = Finding::new(FindingId::LockUnusable, message).agent(agent);
         finding.path(&lock).advice(advice)
     };

@@ -158,9 +158,13 @@ fn in_git(layout: &Layout, path: &Path, tree: &Path) -> Finding {
     let work_tree = layout.shorten_home(tree);
     let message = format!("{shown} lies in the Git work tree {work_tree} and is not ignored there");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = super::words::shell_word(&name);
-    let ignore_file = shell_path(layout, &tree.join(".gitignore"));
-    let fix = format!("echo {name} >> {ignore_file}  # and see that it was never committed");
+    let word = super::words::shell_word(&name);
+    let file = shell_path(layout, &tree.join(".gitignore"));
+    let fix = match cfg!(windows) {
+        // cmd.exe would write the comment into the file, and PowerShell writes UTF-16.
+        true => format!("Add the line {name} to {file}, and see that it was never committed."),
+        false => format!("echo {word} >> {file}  # and see that it was never committed"),
+    };
     Finding::new(FindingId::FootprintGit, message)
         .path(path)
         .advice(fix)

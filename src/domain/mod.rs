@@ -15,6 +15,7 @@ mod ids;
 mod jwt;
 mod named;
 mod owner;
+mod recognised;
 mod secret;
 mod secret_rules;
 mod shell;
@@ -39,6 +40,7 @@ pub use ids::{
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
 pub use owner::{CLAUDE_CLI, CLAUDE_LOGIN, CODEX_CLI, CODEX_LOGIN, Owner};
+pub use recognised::{Recognised, recognise_secret};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,

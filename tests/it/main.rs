@@ -24,6 +24,7 @@ mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
+mod client;
 mod completions;
 #[cfg(windows)]
 mod console_events;
@@ -33,6 +34,7 @@ mod damaged_vault;
 mod doctor;
 mod entries;
 mod environment;
+mod everyday;
 mod exports;
 mod first_key;
 mod first_run;
@@ -83,7 +85,8 @@ mod watch;
 
 cfg_if::cfg_if! {
     if #[cfg(unix)] {
-        // Terminals, signals, modes, links, shell scripts.
+        // Terminals, signals, modes, links, shell scripts; help that names the usual shell.
+        mod command_reference;
         mod examples;
         mod export_modes;
         mod guide;

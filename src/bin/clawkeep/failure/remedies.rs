@@ -6,6 +6,7 @@ use std::path::Path;
 use clawkeep::domain::{REMOVE_COMMAND, shell_shown_path};
 use clawkeep::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
+    removal_command,
 };
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
@@ -373,7 +374,8 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
             shell_shown_path(path)
         )),
         LockError::Unusable { path, .. } => Some(format!(
-            "Nothing was changed. If no gateway that made it is running: {REMOVE_COMMAND} {}",
+            "Nothing was changed. If no gateway that made it is running: {} {}",
+            removal_command(path),
             shell_shown_path(path)
         )),
         LockError::File(error) => file_remedy(error),

@@ -67,8 +67,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             }
         ),
         Notice::Removed { path } => format!(
-            "Note: {} was imported into the vault and removed, as clawkeep.export asks. To use \
-             its credentials: clawkeep token, clawkeep exec",
+            "Note: {} was imported into the vault and removed, as clawkeep.export asks (\"off\" by \
+             default where no gateway is). To use its credentials: clawkeep token, clawkeep exec",
             path.display()
         ),
         Notice::Imported { profiles, removed } => {

@@ -17,7 +17,7 @@ use crate::terminal::text::json_line;
 /// Write the record to a file, an event a line, and its head as the last line.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl\n  clawkeep \
+    after_help = "Examples:\n  clawkeep audit export --to record-2026-01-09.jsonl\n  clawkeep \
         audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head \
         record-2026-01-09.jsonl   later: is the record still what was exported?"
 )]

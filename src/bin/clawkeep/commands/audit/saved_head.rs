@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{Direction, Event, Filter, Head};
+use clawkeep::client::ClientError;
 use clawkeep::platform::{Cause, FileError, open_regular};
 use clawkeep::vault::Vault;
 use serde_json::Value;
@@ -58,7 +59,7 @@ impl SavedHead {
         let head = exported.or_else(|| Head::parse(&text));
         Ok(Self {
             path: path.to_owned(),
-            head: head.ok_or_else(|| Failure::BadHead {
+            head: head.ok_or_else(|| ClientError::BadHead {
                 path: path.to_owned(),
             })?,
             is_export: exported.is_some(),

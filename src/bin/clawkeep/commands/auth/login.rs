@@ -50,6 +50,13 @@ pub(crate) struct Login {
     /// The provider, for example openai-codex
     #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: ProviderId,
+    #[command(flatten)]
+    way: LoginWay,
+}
+
+/// How to log in, and where the login is stored.
+#[derive(Debug, Args)]
+pub(crate) struct LoginWay {
     /// The profile to store it as [default: PROVIDER:EMAIL, or PROVIDER:default]
     #[arg(long, value_name = "ID", value_parser = profile_id)]
     profile_id: Option<ProfileId>,
@@ -79,8 +86,38 @@ struct NewLogin<'a> {
 
 impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        self.way.log_in_at(context, &self.provider)
+    }
+}
+
+impl LoginWay {
+    /// Refuses a login that nobody could finish: with neither a browser nor a terminal, it would
+    /// wait in vain.
+    pub(crate) fn check_reachable(
+        &self,
+        context: &Context,
+        provider: &ProviderId,
+    ) -> Result<(), Failure> {
+        if self.device || self.no_browser || has_desktop(context) || prompt::is_possible() {
+            return Ok(());
+        }
+        let known = context.providers()?.get(provider).ok().flatten();
+        let device = match known.is_some_and(|known| known.device_url.is_some()) {
+            true => " Or on another device: --device",
+            false => "",
+        };
+        Err(Failure::Refused {
+            what: "no browser can open here (no DISPLAY), and there is no terminal".to_owned(),
+            next: format!(
+                "Log in at a terminal, over SSH too: clawkeep login {provider} --no-browser{device}"
+            ),
+        })
+    }
+
+    /// Logs in at a provider, and stores the login.
+    pub(crate) fn log_in_at(self, context: &Context, provider: &ProviderId) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
-        let provider = self.known(context)?;
+        let provider = self.known(context, provider)?;
         let mut vault = context.vault()?; // before the login: without the vault it would be in vain
         checks::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
@@ -147,8 +184,8 @@ impl Login {
     }
 
     /// The provider's entry, with the settings that this way of logging in needs.
-    fn known(&self, context: &Context) -> Result<Provider, Failure> {
-        let known = context.providers()?.get(&self.provider);
+    fn known(&self, context: &Context, id: &ProviderId) -> Result<Provider, Failure> {
+        let known = context.providers()?.get(id);
         let known = known.map_err(|fault| Failure::Refused {
             what: fault.to_string(),
             next: format!("Fix it in {}.", settings(context)),
@@ -160,7 +197,7 @@ impl Login {
         };
         let Some(known) = known else {
             let lacking = format!("token_url, client_id and {way}");
-            return Err(lacks(context, &self.provider, &lacking));
+            return Err(lacks(context, id, &lacking));
         };
         let has_it = match self.device {
             true => known.device_url.is_some(),
@@ -169,7 +206,7 @@ impl Login {
         if has_it {
             Ok(known)
         } else {
-            Err(lacks(context, &self.provider, way))
+            Err(lacks(context, id, way))
         }
     }
 
@@ -335,6 +372,12 @@ fn show_url(context: &Context, begin: &str, url: &str) {
     context.ui.warn(&format!("  {url}"));
 }
 
+/// Whether there is a desktop, on which a browser can open.
+fn has_desktop(context: &Context) -> bool {
+    let is_set = |name| context.env.path(name).is_some();
+    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
+}
+
 /// Opens a browser, if there is a desktop to open it on.
 fn open_browser(context: &Context, url: &str) -> bool {
     let mut command = if cfg!(target_os = "macos") {
@@ -345,8 +388,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
         command.arg("url.dll,FileProtocolHandler");
         command
     } else {
-        let has_desktop = |name| context.env.path(name).is_some();
-        if !has_desktop("DISPLAY") && !has_desktop("WAYLAND_DISPLAY") {
+        if !has_desktop(context) {
             return false;
         }
         Command::new("xdg-open")

@@ -35,7 +35,7 @@ pub(crate) struct SetupToken {
 
 impl SetupToken {
     /// The command as chosen in `models auth add`.
-    pub(super) fn asked_for() -> Self {
+    pub(crate) fn asked_for() -> Self {
         Self {
             provider: "anthropic".to_owned(),
             yes: false,

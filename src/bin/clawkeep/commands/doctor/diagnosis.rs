@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clawkeep::audit::EventDraft;
+use clawkeep::client::ClientError;
 use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
 use clawkeep::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
@@ -111,11 +112,11 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
         }
     };
     let own = context.own().and_then(|own| match &own.notify_fault {
-        Some(fault) => Err(fault.error().into()),
+        Some(fault) => Err(fault.error()),
         None => Ok(()),
     });
     if let Err(failure) = own {
-        let finding = finding_of(FindingId::ConfigSettings, &failure);
+        let finding = finding_of(FindingId::ConfigSettings, &failure.into());
         trouble.push(finding.path(&context.layout.settings_file));
     }
     let mut vault = open(context, &mut trouble);
@@ -125,7 +126,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
             Ok(head) => head,
             Err(failure) => {
                 let path = context.layout.head_file(vault.id());
-                let finding = finding_of(FindingId::RecordHead, &failure).path(&path);
+                let finding = finding_of(FindingId::RecordHead, &failure.into()).path(&path);
                 let remove = format!("{REMOVE_COMMAND} {}", shell_path(&context.layout, &path));
                 let verify = "clawkeep audit verify --head FILE";
                 trouble.push(finding.advice(match cfg!(windows) {
@@ -191,12 +192,12 @@ fn agents(
         (Some(_), Some(vault)) => context.every_agent(vault),
         (settings, _) => {
             let none = Settings::default();
-            existing_agents(&context.layout, settings.unwrap_or(&none)).map_err(Failure::from)
+            existing_agents(&context.layout, settings.unwrap_or(&none)).map_err(ClientError::from)
         }
     };
     let mut agents = listed.unwrap_or_else(|failure| {
         let agents = context.layout.state_dir.join("agents");
-        trouble.push(finding_of(FindingId::StoreUnusable, &failure).path(agents));
+        trouble.push(finding_of(FindingId::StoreUnusable, &failure.into()).path(agents));
         Vec::new()
     });
     let main = main_agent(context, settings);

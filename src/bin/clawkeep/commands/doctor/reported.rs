@@ -2,6 +2,7 @@
 
 use clawkeep::doctor::{Finding, Fix, Repair, shell_path};
 use clawkeep::domain::{REMOVE_COMMAND, path_text};
+use clawkeep::platform::removal_command;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -50,12 +51,7 @@ pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
         Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
             let lock = clawkeep::platform::LockDir::path_for(store);
-            let command = if lock.is_dir() {
-                "rmdir"
-            } else {
-                REMOVE_COMMAND
-            };
-            format!("{command} {}", shown(&lock))
+            format!("{} {}", removal_command(&lock), shown(&lock))
         }
         Fix::Repair(Repair::MoveVault { to, .. }) => {
             format!("move the vault and its settings to {}", shown(to))

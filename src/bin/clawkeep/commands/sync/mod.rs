@@ -96,7 +96,7 @@ impl Sync {
                 context.settings()?,
                 Some(id),
             )]),
-            None => context.every_agent(vault),
+            None => Ok(context.every_agent(vault)?),
         }
     }
 }

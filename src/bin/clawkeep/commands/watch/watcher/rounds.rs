@@ -156,7 +156,7 @@ impl Watcher<'_> {
         if self.lock.is_none() {
             self.lock = Some(super::lock::lock(self.context)?);
         }
-        self.context.places.check_single()
+        Ok(self.context.places.check_single()?)
     }
 
     /// Opens the vault, unless the current one is still that file.
@@ -166,7 +166,7 @@ impl Watcher<'_> {
         if let Some((vault, Some(opened))) = &self.vault
             && there.is_some_and(|there| there.is_same_file(opened))
         {
-            return self.context.check_end(vault);
+            return Ok(self.context.check_end(vault)?);
         }
         self.vault = None;
         let vault = if self.had_vault {
