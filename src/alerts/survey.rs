@@ -33,9 +33,6 @@ pub struct Survey {
 
 /// Surveys the agents' stores, which must be whole. A login that is about to be refreshed is not
 /// reported as overdue.
-///
-/// # Errors
-/// When the vault cannot be read.
 pub fn survey(
     vault: &UnlockedVault,
     Scene {

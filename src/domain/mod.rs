@@ -4,6 +4,8 @@
 //! Nothing here touches a file, a clock or a key.
 
 mod borrowed;
+#[cfg(test)]
+mod cases;
 mod cooldown;
 mod credential;
 mod endpoint;
@@ -23,6 +25,8 @@ mod text;
 mod time;
 
 pub use borrowed::{Borrowed, owner_by_path};
+#[cfg(test)]
+pub(crate) use cases::cases;
 pub use cooldown::{CooldownRules, Unavailability, UnavailableReason, unavailability};
 pub(crate) use credential::is_endless;
 pub use credential::{

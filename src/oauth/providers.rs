@@ -1,5 +1,4 @@
-//! Where each provider gives out tokens: a table that is linked in, extended by `[providers.<id>]`
-//! of `clawkeep.toml`.
+//! Where providers give out tokens: a table, extended by `[providers.<id>]` of `clawkeep.toml`.
 
 use std::collections::BTreeMap;
 
@@ -59,8 +58,7 @@ pub struct Provider {
 }
 
 impl Providers {
-    /// The table, with what `own` settings say of each provider in place of what is built in, field
-    /// by field.
+    /// The table, with what `own` settings say in place of what is built in, field by field.
     #[must_use]
     pub fn new(own: &BTreeMap<ProviderId, ProviderSettings>) -> Self {
         let mut entries = parse_providers(BUILT_IN).unwrap_or_default(); // a test reads it
@@ -113,8 +111,7 @@ impl Providers {
         self.entries.keys()
     }
 
-    /// Returns the variables from which programs read the provider's secret, if its entry names
-    /// them.
+    /// Returns the variables from which programs read the secret, if the entry names them.
     #[must_use]
     pub fn variables(&self, id: &ProviderId) -> Option<&[String]> {
         self.entries.get(id)?.env.as_deref()
@@ -162,8 +159,7 @@ fn fault(provider: &ProviderId, setting: &'static str, why: &'static str) -> Pro
     }
 }
 
-/// An address that tokens may be sent to: https always, except to a literal address of this
-/// machine.
+/// An address that tokens may be sent to: https, or a literal address of this machine.
 fn address(id: &ProviderId, setting: &'static str, text: &str) -> Result<Url, ProviderFault> {
     let url = Url::parse(text).map_err(|_| fault(id, setting, "is no address"))?;
     if !url.username().is_empty() || url.password().is_some() {

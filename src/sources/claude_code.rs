@@ -275,6 +275,7 @@ impl Shape for OauthSection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use crate::sources::FileContent;
     use crate::sources::login_keychain::KeychainFault;
     use proptest::prelude::*;
@@ -308,24 +309,18 @@ mod tests {
 
     #[test]
     fn the_account_is_read_from_the_configuration() {
-        for (json, want) in [
-            (
-                r#"{"oauthAccount": {"accountUuid": "u-1", "emailAddress": "a@b"}}"#,
-                Some("u-1"),
-            ),
-            (
-                r#"{"x": [1], "oauthAccount": {"organizationUuid": "o-1", "accountUuid": "u-1"}}"#,
-                Some("u-1 o-1"),
-            ),
-            (
-                r#"{"oauthAccount": {"emailAddress": " a@b "}}"#,
-                Some("a@b"),
-            ),
-            (r#"{"oauthAccount": {"accountUuid": ""}}"#, None),
-            (r#"{"oauthAccount": null}"#, None),
-            (r#"{"oauthAccount"#, None),
-        ] {
-            assert_eq!(account(json.as_bytes()).as_deref(), want, "{json}");
+        for (json, want) in cases(
+            r#"
+            {"oauthAccount": {"accountUuid": "u-1", "emailAddress": "a@b"}} => u-1
+            {"x": [1], "oauthAccount": {"organizationUuid": "o-1", "accountUuid": "u-1"}} => u-1 o-1
+            {"oauthAccount": {"emailAddress": " a@b "}} => a@b
+            {"oauthAccount": {"accountUuid": ""}} => none
+            {"oauthAccount": null} => none
+            {"oauthAccount => none
+            "#,
+        ) {
+            let found = account(json.as_bytes());
+            assert_eq!(found.as_deref().unwrap_or("none"), want, "{json}");
         }
     }
 
@@ -361,64 +356,35 @@ mod tests {
 
     #[test]
     fn what_is_no_login() {
-        for (json, want) in [
-            ("[]", "no-login"),
-            ("null", "no-login"),
-            ("\"sk-ant\"", "no-login"),
-            ("{}", "no-login"),
-            (r#"{"claudeAiOauth": null}"#, "no-login"),
-            (r#"{"claudeAiOauth": "x"}"#, "no-login"),
-            (r#"{"claudeAiOauth": {}}"#, "no-access-token"),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "", "expiresAt": 0}}"#,
-                "no-access-token",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": " ", "expiresAt": 5}}"#,
-                "no-access-token",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": ["a"], "expiresAt": 5}}"#,
-                "no-access-token",
-            ),
-            (r#"{"claudeAiOauth": {"accessToken": "a"}}"#, "no-expiry"),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 0}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": -5}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": "5"}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": {"x": [1]}}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "sk"#,
-                "it is cut short at line 1, column 37",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 1e999}}"#,
-                "no-expiry",
-            ),
-            // The last of two equal keys counts, as in JavaScript.
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b",
-                    "expiresAt": 18446744073709551616}}"#,
-                "b until 18446744073709552000",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 5}, "claudeAiOauth": 1}"#,
-                "no-login",
-            ),
-        ] {
+        for (json, want) in cases(
+            r#"
+            [] => no-login
+            null => no-login
+            "sk-ant" => no-login
+            {} => no-login
+            {"claudeAiOauth": null} => no-login
+            {"claudeAiOauth": "x"} => no-login
+            {"claudeAiOauth": {}} => no-access-token
+            {"claudeAiOauth": {"accessToken": "", "expiresAt": 0}} => no-access-token
+            {"claudeAiOauth": {"accessToken": " ", "expiresAt": 5}} => no-access-token
+            {"claudeAiOauth": {"accessToken": ["a"], "expiresAt": 5}} => no-access-token
+            {"claudeAiOauth": {"accessToken": "a"}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": 0}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": -5}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": "5"}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": {"x": [1]}}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "sk => it is cut short at line 1, column 37
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": 1e999}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": 5}, "claudeAiOauth": 1} => no-login
+            "#,
+        ) {
             assert_eq!(shown(&parse(json.as_bytes())), want, "{json}");
         }
+        // The last of two equal keys counts, as in JavaScript.
+        let twice = r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b",
+            "expiresAt": 18446744073709551616}}"#;
+        let found = shown(&parse(twice.as_bytes()));
+        assert_eq!(found, "b until 18446744073709552000");
     }
 
     #[test]
@@ -474,23 +440,15 @@ mod tests {
     fn the_keychain_comes_first_and_the_file_counts_only_without_an_item() {
         let item = || KeychainReading::Item(SecretString::from(LOGIN));
         let (place, reading) = through(item, never);
-        assert_eq!(
-            (place, reading.contains("oat01-a ")),
-            (Place::Keychain, true)
-        );
+        assert!(place == Place::Keychain && reading.contains("oat01-a "));
 
         let out = || KeychainReading::Item(SecretString::from("{}"));
         let got = through(out, never);
         assert_eq!(got, (Place::Keychain, "no-login".to_owned()));
 
         let locked = || KeychainReading::Unavailable(KeychainFault::Locked);
-        assert_eq!(
-            through(locked, never),
-            (
-                Place::Keychain,
-                "its keychain item cannot be read: the keychain is locked".to_owned()
-            )
-        );
+        let why = "its keychain item cannot be read: the keychain is locked".to_owned();
+        assert_eq!(through(locked, never), (Place::Keychain, why));
 
         let (place, reading) = through(|| KeychainReading::ConfirmedAbsent, file);
         assert_eq!((place, reading.contains("oat01-file")), (Place::File, true));

@@ -169,6 +169,7 @@ impl Shape for Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use data_encoding::BASE64URL_NOPAD;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -231,27 +232,20 @@ mod tests {
 
     #[test]
     fn what_is_no_login() {
-        for (json, want) in [
-            ("[]", "no-login"),
-            (r#"{"OPENAI_API_KEY": "sk-x"}"#, "api-key-mode"),
-            (
-                r#"{"OPENAI_API_KEY": "sk-x", "tokens": null}"#,
-                "api-key-mode",
-            ),
-            (r#"{"OPENAI_API_KEY": null}"#, "no-login"),
-            (r#"{"tokens": null}"#, "no-login"),
-            (r#"{"tokens": {"refresh_token": "r"}}"#, "no-access-token"),
-            (
-                r#"{"tokens": {"access_token": "", "refresh_token": "r"}}"#,
-                "no-access-token",
-            ),
-            (r#"{"tokens": {"access_token": "a"}}"#, "no-refresh-token"),
-            (
-                r#"{"tokens": {"access_token": "a", "refresh_token": 5}}"#,
-                "no-refresh-token",
-            ),
-            (r#"{"tokens":"#, "it is cut short at line 1, column 10"),
-        ] {
+        for (json, want) in cases(
+            r#"
+            [] => no-login
+            {"OPENAI_API_KEY": "sk-x"} => api-key-mode
+            {"OPENAI_API_KEY": "sk-x", "tokens": null} => api-key-mode
+            {"OPENAI_API_KEY": null} => no-login
+            {"tokens": null} => no-login
+            {"tokens": {"refresh_token": "r"}} => no-access-token
+            {"tokens": {"access_token": "", "refresh_token": "r"}} => no-access-token
+            {"tokens": {"access_token": "a"}} => no-refresh-token
+            {"tokens": {"access_token": "a", "refresh_token": 5}} => no-refresh-token
+            {"tokens": => it is cut short at line 1, column 10
+            "#,
+        ) {
             assert_eq!(shown(json), want, "{json}");
         }
     }
@@ -267,18 +261,14 @@ mod tests {
 
     #[test]
     fn a_login_in_the_keyring_is_recognised() {
+        let in_section = "[profiles.x]\ncli_auth_credentials_store = \"keyring\"";
+        let among_others = "model = 'x'\ncli_auth_credentials_store='keyring' # here\n[x]";
         for (config, want) in [
             ("cli_auth_credentials_store = \"keyring\"", true),
-            (
-                "model = 'x'\ncli_auth_credentials_store='keyring' # here\n[x]",
-                true,
-            ),
+            (among_others, true),
             ("cli_auth_credentials_store = \"file\"", false),
             ("cli_auth_credentials_store = \"auto\"", false),
-            (
-                "[profiles.x]\ncli_auth_credentials_store = \"keyring\"",
-                false,
-            ),
+            (in_section, false),
             ("# cli_auth_credentials_store = \"keyring\"", false),
             ("", false),
         ] {

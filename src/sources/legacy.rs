@@ -33,9 +33,6 @@ pub fn parse_auth(bytes: &[u8]) -> Result<Vec<LegacyEntry>, SourceFault> {
 }
 
 /// Understands `oauth.json`: OAuth logins without type or provider.
-///
-/// # Errors
-/// As [`parse_auth`].
 pub fn parse_oauth(bytes: &[u8]) -> Result<Vec<LegacyEntry>, SourceFault> {
     let entries = object(bytes)?.into_iter().filter_map(|(provider, entry)| {
         let Value::Object(fields) = entry else {
@@ -53,8 +50,7 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, SourceFault> {
     }
 }
 
-/// The entry with type and provider first, as the reference writes it, and every other field as it
-/// was.
+/// The entry with type and provider first, as the reference writes it, and all else as it was.
 fn entry_of(
     key: &str,
     kind: Value,

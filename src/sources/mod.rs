@@ -63,8 +63,7 @@ named! {
 }
 
 named! {
-    /// Why a source is no news. Says where, never what stands there; which file it is, the caller
-    /// knows.
+    /// Why a source is no news. Says where, never what stands there or in which file.
     #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
     #[non_exhaustive]
     pub enum SourceFault {

@@ -66,35 +66,28 @@ impl Shape for Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
 
     #[test]
     fn files_are_known_by_their_keys() {
-        for (text, want) in [
-            (r#"{"version": 1, "profiles": {}}"#, Some(FileKind::Store)),
-            ("\u{feff}{\"profiles\": 3}", Some(FileKind::Store)),
-            (
-                r#"{"mcpOAuth": {}, "claudeAiOauth": null}"#,
-                Some(FileKind::ClaudeCode),
-            ),
-            (
-                r#"{"OPENAI_API_KEY": null, "tokens": {}}"#,
-                Some(FileKind::CodexCli),
-            ),
-            (
-                r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#,
-                Some(FileKind::CodexCli),
-            ),
-            (
-                r#"{"access_token": "a", "expiry_date": 1}"#,
-                Some(FileKind::OAuthCreds),
-            ),
-            (r#"{"openai": {"type": "api_key"}}"#, Some(FileKind::Legacy)),
-            ("{}", None),
-            ("[{}]", None),
-            ("\"sk-x\"", None),
-        ] {
-            assert_eq!(recognise(text.as_bytes()).unwrap(), want, "{text}");
+        for (text, want) in cases(
+            r#"
+            {"version": 1, "profiles": {}} => auth-profiles.json
+            {"mcpOAuth": {}, "claudeAiOauth": null} => claude-code
+            {"OPENAI_API_KEY": null, "tokens": {}} => codex-cli
+            {"auth_mode": "apikey", "OPENAI_API_KEY": "k"} => codex-cli
+            {"access_token": "a", "expiry_date": 1} => oauth_creds.json
+            {"openai": {"type": "api_key"}} => auth.json
+            {} => none
+            [{}] => none
+            "sk-x" => none
+            "#,
+        ) {
+            let kind = recognise(text.as_bytes()).unwrap().map(FileKind::as_str);
+            assert_eq!(kind.unwrap_or("none"), want, "{text}");
         }
+        let marked = recognise("\u{feff}{\"profiles\": 3}".as_bytes());
+        assert_eq!(marked.unwrap(), Some(FileKind::Store));
         assert!(recognise(b"{\"tokens\": sk-secret}").is_err());
         assert!(recognise(b"").is_err());
     }

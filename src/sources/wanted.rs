@@ -158,18 +158,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for AfterFirstKey<A> {
 }
 
 /// Reads a whole document; `None` when it is JSON of another shape.
-///
-/// # Errors
-/// As [`deserialize`].
 pub(super) fn read<T: Shape>(bytes: &[u8]) -> Result<Option<T>, SourceFault> {
     deserialize::<Wanted<T>>(bytes).map(|wanted| wanted.0)
 }
 
-/// Reads a whole document into `D`.
-///
-/// # Errors
-/// When it is not JSON: where, and of which closed kind. serde_json's own message may quote the
-/// input, so it goes no further than this function.
+/// Reads a whole document into `D`. Fails when it is not JSON: where, and of which closed kind.
+/// serde_json's own message may quote the input, so it goes no further than this function.
 pub(super) fn deserialize<D: DeserializeOwned>(bytes: &[u8]) -> Result<D, SourceFault> {
     let bytes = without_bom(bytes);
     if bytes.is_empty() {

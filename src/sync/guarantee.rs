@@ -363,8 +363,7 @@ fn nothing_changes_unless_its_event_is_recorded() {
                 let found = vault.rows_but_the_record();
                 assert_eq!(found, rows, "{context}: rows changed and no event says so");
                 let moved = |path: &PathBuf| path.to_string_lossy().contains(".corrupt-");
-                // A damaged file is moved aside before anything is decided; it is not the one that
-                // counts.
+                // A damaged file is moved aside before anything is decided; it does not count.
                 if !place.files().keys().any(moved) {
                     assert_eq!(
                         place.files(),

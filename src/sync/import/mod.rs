@@ -89,9 +89,6 @@ enum Content {
 
 impl ImportFile {
     /// Understands a file; `modified` is when it was last written.
-    ///
-    /// # Errors
-    /// See [`ImportFault`].
     pub fn understand(bytes: &[u8], modified: SystemTime) -> Result<Self, ImportFault> {
         let kind = recognise(bytes).map_err(ImportFault::Source)?;
         let Some(kind) = kind else {
@@ -216,8 +213,7 @@ impl ImportFile {
         self.lent.get(id).cloned()
     }
 
-    /// Leaves out the profiles whose refresh token is used up, as `is_spent` says: nothing may put
-    /// such a one back.
+    /// Leaves out the profiles whose refresh token is used up (`is_spent`): none may come back.
     pub fn leave_out_spent<E>(
         &mut self,
         is_spent: impl Fn(&Credential<'_>) -> Result<bool, E>,
@@ -267,8 +263,7 @@ fn is_empty_object(bytes: &[u8]) -> bool {
     value.is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
 }
 
-/// Whether a login says that it has expired by an expiry of 0. As a token it would be one without
-/// an expiry.
+/// Whether a login says that it has expired by an expiry of 0, which for a token means none.
 fn is_logged_out(entry: &Value) -> bool {
     let credential = Credential::of(entry);
     credential.kind == CredentialType::OAuth

@@ -1,5 +1,4 @@
-//! Series: what many events share, each combination once, and the few of them that a filter asks
-//! for.
+//! Series: what many events share, each combination once, and those that a filter asks for.
 
 use std::collections::BTreeSet;
 
@@ -201,8 +200,7 @@ fn actions(conn: &Connection, filter: &Filter) -> rusqlite::Result<Option<BTreeS
     Ok(Some(found))
 }
 
-/// Columns that must have a value each. A text that is in no event at all has no id, and is in no
-/// row.
+/// Columns that must have a value each. A text without an id is in no row.
 #[derive(Clone, Default)]
 struct Conditions {
     terms: Vec<&'static str>,
