@@ -1045,7 +1045,8 @@ fn an_event_has_every_detail_that_was_given() {
     assert_eq!(event.session.as_deref(), Some("session-1"));
     assert_eq!(event.expires_after, Some(5));
     assert_eq!(event.actor.pid, i64::from(std::process::id()));
-    assert!(event.actor.parent.is_some());
+    // Under Wine, what a program of Linux starts has no parent.
+    assert!(event.actor.parent.is_some() || cfg!(windows));
     bench.vault.verify_record(None).unwrap().unwrap();
 }
 
