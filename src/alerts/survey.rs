@@ -14,12 +14,12 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
 use crate::doctor::{how_to_log_in, how_to_refresh, is_short_lived, of_agent, shell_word};
 use crate::domain::{
-    AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Endpoint, Fingerprint, Owner,
-    ProfileId, ProviderId, StoreDoc, UnixMs,
+    AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
+    ProviderId, StoreDoc, UnixMs,
 };
 use crate::health::{Status, assess};
 use crate::oauth::{Providers, is_answer_unopened};
-use crate::sync::{LoginReport, LoginState, START_CLAUDE, log_in};
+use crate::sync::{LoginReport, LoginState};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
 
 /// How many failed refreshes of a profile are searched for the last one of a login.
@@ -331,7 +331,7 @@ impl AgentSurvey<'_> {
             return source.remedy.clone();
         }
         if matches!(state, Some(State::LoginExpires(_) | State::LoginExpired)) {
-            return format!("Log in again: {}", log_in(id));
+            return format!("Log in again: {}", Owner::of(id).log_in());
         }
         match &status.grant_status {
             GrantStatus::Lost(Loss::Moved) => {
@@ -344,21 +344,11 @@ impl AgentSurvey<'_> {
                 format!("Try to refresh it: clawkeep refresh {}", word())
             }
             GrantStatus::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
-            GrantStatus::Refreshable(_)
-                if status.refresher == Refresher::Elsewhere(Owner::ClaudeCode) =>
-            {
-                START_CLAUDE.to_owned()
-            }
-            GrantStatus::Refreshable(_)
-                if status.refresher == Refresher::Elsewhere(Owner::CodexCli) =>
-            {
-                format!(
-                    "Start `codex` on this host, which refreshes it. If that does not help, run \
-                     `{CODEX_LOGIN}` there."
-                )
-            }
-            GrantStatus::Refreshable(_) => match self.borrowed(id) {
-                Ok(Some(from)) => from.how_to_refresh(),
+            GrantStatus::Refreshable(_) => match (status.refresher, self.borrowed(id)) {
+                (Refresher::Elsewhere(owner), _) if owner.mirror().is_some() => {
+                    owner.how_to_refresh()
+                }
+                (_, Ok(Some(from))) => from.how_to_refresh(),
                 _ => how_to_refresh(self.agent, self.doc, id, self.providers).unwrap_or_default(),
             },
         }

@@ -57,6 +57,9 @@ pub struct NotifyTarget {
     pub channel: Channel,
 }
 
+/// The targets that an argument can name.
+pub const TARGETS: &str = "desktop, ntfy:URL, webhook:URL or command:PROGRAM";
+
 /// A way to reach a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,7 +123,7 @@ pub enum BodyFormat {
 pub fn checked_address(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text.trim()).map_err(|_| "is no address")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user name or password in it; use token_file");
+        return Err("has a user name or password in it; take them out");
     }
     if url.fragment().is_some() {
         return Err("has a fragment");
@@ -166,50 +169,42 @@ impl NotifyTarget {
         all.filter(|path| path.is_absolute())
     }
 
-    /// The target that an argument names: `desktop`, `ntfy:URL`, `webhook:URL` or
-    /// `command:PROGRAM`.
+    /// The target that an argument names, as in [`TARGETS`].
     ///
     /// # Errors
     /// What is wrong with it, as a sentence without the address.
     pub fn from_argument(text: &str) -> Result<Self, String> {
-        if text == "desktop" {
-            return Ok(Self {
-                name: "desktop".to_owned(),
-                channel: Channel::Desktop,
-            });
-        }
-        let (kind, value) = text
-            .split_once(':')
-            .filter(|(_, value)| !value.is_empty())
-            .ok_or("this is desktop, ntfy:URL, webhook:URL or command:PROGRAM")?;
-        if kind == "command" {
-            let program = Path::new(value).file_name().unwrap_or_default();
-            return Ok(Self {
-                name: format!("command:{}", program.to_string_lossy()),
-                channel: Channel::Command(vec![value.to_owned()]),
-            });
-        }
+        let (kind, value) = text.split_once(':').unwrap_or((text, ""));
         let web = || {
             let url = checked_address(value).map_err(|why| format!("the address {why}"))?;
             let host = url.host_str().unwrap_or_default().to_owned();
-            let address = Address::Plain(url);
             let web = Web {
-                address,
+                address: Address::Plain(url),
                 token_file: None,
             };
             Ok::<_, String>((host, web))
         };
-        match kind {
-            "ntfy" => web().map(|(host, web)| Self {
-                name: format!("ntfy:{host}"),
-                channel: Channel::Ntfy(web),
-            }),
-            "webhook" => web().map(|(host, web)| Self {
-                name: format!("webhook:{host}"),
-                channel: Channel::Webhook(web, BodyFormat::default()),
-            }),
-            _ => Err("this is desktop, ntfy:URL, webhook:URL or command:PROGRAM".to_owned()),
-        }
+        let (to, channel) = match kind {
+            "desktop" if text == kind => (String::new(), Channel::Desktop),
+            _ if value.is_empty() => return Err(format!("this is {TARGETS}")),
+            "ntfy" => web().map(|(host, web)| (host, Channel::Ntfy(web)))?,
+            "webhook" => {
+                let (host, web) = web()?;
+                (host, Channel::Webhook(web, BodyFormat::default()))
+            }
+            "command" => {
+                let program = Path::new(value).file_name().unwrap_or_default();
+                let run = vec![value.to_owned()];
+                (
+                    program.to_string_lossy().into_owned(),
+                    Channel::Command(run),
+                )
+            }
+            _ => return Err(format!("this is {TARGETS}")),
+        };
+        let name = format!("{kind}:{to}");
+        let name = name.trim_end_matches(':').to_owned();
+        Ok(Self { name, channel })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::domain::{
 use crate::health::{Health, Status, assess};
 use crate::oauth::is_answer_unopened;
 use crate::selection::{UnavailableReason, unavailability};
-use crate::sync::{LoginReport, START_CLAUDE};
+use crate::sync::LoginReport;
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -243,7 +243,7 @@ fn odd_expiry(
             "Store the token again, with its lifetime: {fix} --expires-in \
             365d"
         ),
-        _ => format!("Log in again: {}", crate::sync::log_in(id)),
+        _ => format!("Log in again: {}", Owner::of(id).log_in()),
     };
     Some(
         Finding::new(FindingId::CredentialExpiry, message)
@@ -344,7 +344,8 @@ fn of_claude_code(
                 left(health)
             );
             let finding = Finding::new(FindingId::CredentialOverdue, message);
-            Some(Some(finding.agent(agent).profile(id).advice(START_CLAUDE)))
+            let start = Owner::of(id).how_to_refresh();
+            Some(Some(finding.agent(agent).profile(id).advice(start)))
         }
         _ => None,
     }

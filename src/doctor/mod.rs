@@ -34,7 +34,7 @@ pub use evidence::{Evidence, ExaminedAgent, OpenVault};
 pub use examine::{examine, in_order};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use remedies::{
-    how_to_lend_again, how_to_log_in, how_to_refresh, how_to_replace, login_again, of_agent, paste,
+    how_to_lend_again, how_to_log_in, how_to_refresh, how_to_replace, of_agent, paste,
 };
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;

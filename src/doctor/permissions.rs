@@ -89,11 +89,10 @@ fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
         .collect();
     paths.extend([
         layout.settings_file.clone(),
-        layout.claude_code_file.clone(),
-        layout.codex_file.clone(),
         layout.oauth_file(),
         layout.heads_dir(),
     ]);
+    paths.extend(layout.logins.iter().map(|files| files.login.clone()));
     let mut known: Vec<PathBuf> = found
         .iter()
         .filter_map(|finding| canonicalize(finding.path.as_ref()?).ok())
@@ -133,7 +132,7 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
         ),
     };
     let finding = Finding::new(id, message).path(&refusal.path);
-    let is_login = refusal.path == layout.claude_code_file || refusal.path == layout.codex_file;
+    let is_login = (layout.logins.iter()).any(|files| files.login == refusal.path);
     if is_login || !refusal.is_fixed_by_chmod() {
         return finding.advice(refusal.fix());
     }
@@ -286,14 +285,12 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
         .advice(fix)
 }
 
-/// Reports the permissions of Claude Code's and Codex's own files. They belong to those programs,
+/// Reports the permissions of other programs' own files. They belong to those programs,
 /// so clawkeep never repairs them.
 fn logins(layout: &Layout) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (path, program) in [
-        (&layout.claude_code_file, "Claude Code"),
-        (&layout.codex_file, "Codex CLI"),
-    ] {
+    for files in &layout.logins {
+        let (path, program) = (&files.login, files.owner.program());
         // What is there in place of a file is reported as a login that cannot be read.
         let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
             if let Some(refusal) = Trust::current().open_to_others(path) {

@@ -3,8 +3,8 @@
 
 pub use crate::domain::of_agent;
 use crate::domain::{
-    AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId, ProviderId,
-    Section, StoreDoc,
+    AgentName, Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, Section,
+    StoreDoc,
 };
 use crate::oauth::Providers;
 
@@ -87,7 +87,7 @@ pub fn how_to_log_in(
 ) -> String {
     let agent_option = of_agent(agent);
     if Owner::of(id) != Owner::Vault {
-        return login_again(Owner::of(id));
+        return Owner::of(id).how_to_log_in();
     }
     let Some(credential) = doc.credential(id) else {
         return "Log in again.".to_owned();
@@ -117,7 +117,7 @@ pub(super) fn refresh_remedy(
     (is_refreshable, providers): (bool, Option<&Providers>),
 ) -> String {
     if Owner::of(id) != Owner::Vault {
-        return login_again(Owner::of(id));
+        return Owner::of(id).how_to_log_in();
     }
     let mut paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
     paste.push_str(&of_agent(agent));
@@ -137,15 +137,6 @@ pub(super) fn refresh_remedy(
         }
         CredentialType::OAuth => format!("Log in again with the gateway, or: {paste}"),
         _ => paste,
-    }
-}
-
-/// Returns how to log in again. Source: the hints of the reference's doctor.
-#[must_use]
-pub fn login_again(owner: Owner) -> String {
-    match owner {
-        Owner::CodexCli => format!("Run `{CODEX_LOGIN}`."),
-        _ => "Run `claude setup-token` on the gateway host.".to_owned(),
     }
 }
 

@@ -20,7 +20,7 @@ mod store;
 mod text;
 mod time;
 
-pub use borrowed::{Borrowed, owner_by_path};
+pub use borrowed::Borrowed;
 pub use cooldown::CooldownRules;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
@@ -32,7 +32,7 @@ pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use jwt::{jwt_claims, jwt_expiry};
-pub use owner::{CLAUDE_CLI, CLAUDE_LOGIN, CODEX_CLI, CODEX_LOGIN, Owner};
+pub use owner::{CLAUDE_CLI, CODEX_KEY, Mirror, Owner, PROGRAMS, Program, RefreshTime};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,

@@ -25,9 +25,9 @@ pub fn logins(data: &[u8]) {
         let want = match value.as_object().map(serde_json::Map::len) {
             None | Some(0) => None,
             Some(_) if has("profiles") => Some(FileKind::Store),
-            Some(_) if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
+            Some(_) if has("claudeAiOauth") => Some(FileKind::Source(Owner::ClaudeCode)),
             Some(_) if has("tokens") || has("OPENAI_API_KEY") || has("auth_mode") => {
-                Some(FileKind::CodexCli)
+                Some(FileKind::Source(Owner::CodexCli))
             }
             Some(_) if has("access_token") => Some(FileKind::OAuthCreds),
             Some(_) => Some(FileKind::Legacy),
@@ -71,10 +71,11 @@ fn check_codex(data: &[u8], value: Option<&Value>) {
     match codex_cli::parse(data, modified) {
         Reading::Found(login) => {
             assert!(login.expires.ms() > 0.0 && login.expires.ms().is_finite());
-            assert!(!login.refresh.expose_secret().trim().is_empty());
+            let of_login = login.refresh.expect("Codex's login has one");
+            assert!(!of_login.expose_secret().trim().is_empty());
             if value.is_some() {
                 assert_eq!(Some(login.access.expose_secret()), access);
-                assert_eq!(Some(login.refresh.expose_secret()), refresh);
+                assert_eq!(Some(of_login.expose_secret()), refresh);
             }
         }
         Reading::LoggedOut(_) => assert!(access.is_none() || refresh.is_none()),

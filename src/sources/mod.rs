@@ -9,8 +9,10 @@
 pub mod claude_code;
 pub mod codex_cli;
 pub mod legacy;
+mod login;
 mod login_keychain;
 pub mod other_programs;
+mod readers;
 pub mod recognise;
 #[cfg(unix)]
 mod security_tool;
@@ -25,7 +27,9 @@ use zeroize::Zeroizing;
 use crate::domain::ExpiryFault;
 use crate::platform::Refusal;
 
+pub use login::{Inputs, Login, Place, Reader};
 pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
+pub use readers::{READERS, reader_of};
 #[cfg(unix)]
 pub use security_tool::{SecurityTool, keychain_account};
 

@@ -9,17 +9,17 @@ use std::collections::BTreeSet;
 use serde::de::{IgnoredAny, MapAccess};
 
 use super::SourceFault;
+use super::readers::READERS;
 use super::wanted::{self, Shape};
+use crate::domain::Owner;
 
 /// The kind of a credential file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A store of an agent: `auth-profiles.json`.
     Store,
-    /// The login file of Claude Code.
-    ClaudeCode,
-    /// The login file of Codex CLI.
-    CodexCli,
+    /// The file of a program whose login is mirrored.
+    Source(Owner),
     /// Gemini CLI's or Qwen Code's login.
     OAuthCreds,
     /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
@@ -32,8 +32,7 @@ impl FileKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "auth-profiles.json",
-            Self::ClaudeCode => "claude-code",
-            Self::CodexCli => "codex-cli",
+            Self::Source(owner) => owner.as_str(),
             Self::OAuthCreds => "oauth_creds.json",
             Self::Legacy => "auth.json",
         }
@@ -49,15 +48,14 @@ pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
         return Ok(None);
     };
     let has = |key: &str| keys.contains(key);
-    Ok(match () {
-        () if has("profiles") => Some(FileKind::Store),
-        () if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
-        () if has("tokens") || has("OPENAI_API_KEY") || has("auth_mode") => {
-            Some(FileKind::CodexCli)
-        }
-        () if has("access_token") => Some(FileKind::OAuthCreds),
-        () if keys.is_empty() => None,
-        () => Some(FileKind::Legacy),
+    let mut readers = READERS.iter();
+    let reader = readers.find(|reader| reader.keys.iter().any(|key| has(key)));
+    Ok(match reader {
+        _ if has("profiles") => Some(FileKind::Store),
+        Some(reader) => Some(FileKind::Source(reader.owner)),
+        None if has("access_token") => Some(FileKind::OAuthCreds),
+        None if keys.is_empty() => None,
+        None => Some(FileKind::Legacy),
     })
 }
 
@@ -85,15 +83,15 @@ mod tests {
             ("\u{feff}{\"profiles\": 3}", Some(FileKind::Store)),
             (
                 r#"{"mcpOAuth": {}, "claudeAiOauth": null}"#,
-                Some(FileKind::ClaudeCode),
+                Some(FileKind::Source(Owner::ClaudeCode)),
             ),
             (
                 r#"{"OPENAI_API_KEY": null, "tokens": {}}"#,
-                Some(FileKind::CodexCli),
+                Some(FileKind::Source(Owner::CodexCli)),
             ),
             (
                 r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#,
-                Some(FileKind::CodexCli),
+                Some(FileKind::Source(Owner::CodexCli)),
             ),
             (
                 r#"{"access_token": "a", "expiry_date": 1}"#,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::domain::{Section, StoreDoc};
+use crate::domain::{Owner, Section, StoreDoc};
 use crate::sources::{LoggedOut, SourceFault, claude_code, codex_cli};
 
 const NOW: UnixMs = UnixMs(1_767_950_000_000);
@@ -15,22 +15,36 @@ fn at(offset: i64) -> Value {
     json!(NOW.0 + offset)
 }
 
-fn claude(token: &str, offset: i64) -> Reading<ClaudeCodeLogin> {
-    Reading::Found(ClaudeCodeLogin {
+fn claude(token: &str, offset: i64) -> Reading<Login> {
+    Reading::Found(Login {
         access: SecretString::from(token),
+        refresh: None,
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
         login_expires: None,
         account: None,
     })
 }
 
-fn codex(access: &str, refresh: &str, offset: i64) -> Reading<CodexLogin> {
-    Reading::Found(CodexLogin {
+fn codex(access: &str, refresh: &str, offset: i64) -> Reading<Login> {
+    Reading::Found(Login {
         access: SecretString::from(access),
-        refresh: SecretString::from(refresh),
+        refresh: Some(SecretString::from(refresh)),
+        login_expires: None,
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
         account: None,
     })
+}
+
+fn mirror(owner: Owner) -> &'static Mirror {
+    owner.mirror().unwrap()
+}
+
+fn plan_claude_code(stored: Option<&Value>, reading: &Reading<Login>, now: UnixMs) -> Decision {
+    plan_login(mirror(Owner::ClaudeCode), stored, reading, now)
+}
+
+fn plan_codex_cli(stored: Option<&Value>, reading: &Reading<Login>, now: UnixMs) -> Decision {
+    plan_login(mirror(Owner::CodexCli), stored, reading, now)
 }
 
 fn shown(decision: &Decision) -> String {
@@ -55,7 +69,8 @@ fn a_codex_login_that_another_profile_has_is_not_stored_twice() {
     };
     let twin = other("a", "r", "openai-codex");
     let beside = |others: &[Value], stored: Option<&Value>| {
-        let decision = plan_codex_cli_among(others.iter(), stored, &codex("a", "r", 5), NOW);
+        let (codex, mirror) = (codex("a", "r", 5), mirror(Owner::CodexCli));
+        let decision = plan_login_among(others.iter(), mirror, stored, &codex, NOW);
         shown(&decision)
             .split(' ')
             .next()

@@ -1,6 +1,6 @@
 //! Why a login could not be refreshed, and how to fix it, in words.
 
-use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
+use clawkeep::doctor::{how_to_log_in, of_agent, shell_word};
 use clawkeep::domain::{
     AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
 };
@@ -35,20 +35,13 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
         NotRefreshed::Missing => format!("there is no {id}"),
         NotRefreshed::NoRefreshToken => format!("{id} has no refresh token"),
         NotRefreshed::Borrowed(owner) => {
-            let program = match owner {
-                Owner::CodexCli => "Codex",
-                owner => owner.program(),
-            };
-            format!("{id} is {program}'s, which refreshes it itself")
+            format!("{id} is {}'s, which refreshes it itself", owner.program())
         }
         NotRefreshed::OwnerUnknown(owner) => {
-            let program = match owner {
-                Owner::CodexCli => "Codex",
-                _ => "Claude Code",
-            };
             format!(
-                "{id} is not refreshed: whether it is {program}'s cannot be known, since that \
-                 one's login cannot be read"
+                "{id} is not refreshed: whether it is {}'s cannot be known, since that one's \
+                 login cannot be read",
+                owner.program()
             )
         }
         NotRefreshed::NewerGateway => {
@@ -185,17 +178,11 @@ pub(crate) fn fix(
             FailureClass::Uncertain => "The next use tries once more.".to_owned(),
             _ => "Run the command again in a while.".to_owned(),
         },
-        NotRefreshed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
-            login_again(*owner)
+        NotRefreshed::Borrowed(owner) if owner.mirror().is_some() => owner.how_to_log_in(),
+        NotRefreshed::Borrowed(owner) => owner.how_to_refresh(),
+        NotRefreshed::OwnerUnknown(owner) => {
+            format!("Repair that login. {}", owner.how_to_log_in())
         }
-        NotRefreshed::Borrowed(owner) => match owner.command() {
-            Some(command) => format!(
-                "Start {} (`{command}`), which refreshes it.",
-                owner.program()
-            ),
-            None => "Start the program that owns it.".to_owned(),
-        },
-        NotRefreshed::OwnerUnknown(owner) => format!("Repair that login. {}", login_again(*owner)),
         NotRefreshed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRefreshed::GatewayUnknown(_) => {
             "Repair that store; or, if OpenClaw is not used any more, move its directory away."

@@ -6,7 +6,7 @@ use clawkeep::domain::{
     Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
 };
 use clawkeep::selection::{PassedOver, unavailability};
-use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
+use clawkeep::sync::{Loaded, LoginReport, Refreshes};
 
 use super::request::{ChoiceContext, Pick, Request};
 use crate::commands::auth::checks;
@@ -204,7 +204,7 @@ pub(super) fn none(
         .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
             Some(from) => Some(from.how_to_refresh()),
             None if is_refreshed_by_claude_code(loaded, id, context.clock.now()) => {
-                Some(START_CLAUDE.to_owned())
+                Some(Owner::of(id.as_str()).how_to_refresh())
             }
             None => how_to_refresh(&agent.name, doc, id.as_str(), context.providers().ok()),
         });

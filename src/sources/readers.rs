@@ -1,0 +1,14 @@
+//! The readers of the logins that are mirrored.
+
+use super::login::Reader;
+use super::{claude_code, codex_cli};
+use crate::domain::Owner;
+
+/// One reader for each program whose login is mirrored.
+pub static READERS: &[Reader] = &[claude_code::READER, codex_cli::READER];
+
+/// Finds the reader of a program's login.
+#[must_use]
+pub fn reader_of(owner: Owner) -> Option<&'static Reader> {
+    READERS.iter().find(|reader| reader.owner == owner)
+}
