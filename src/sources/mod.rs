@@ -6,8 +6,6 @@
 //! Fields that are not asked for are skipped by the parser and never become a value of ours: that
 //! is how Claude Code's refresh token stays out of this program. No error quotes its input.
 
-pub mod claude_code;
-pub mod codex_cli;
 pub mod legacy;
 mod login;
 mod login_keychain;
@@ -29,7 +27,7 @@ use crate::platform::Refusal;
 
 pub use login::{Inputs, Login, Place, Reader};
 pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
-pub use readers::{READERS, reader_of};
+pub use readers::{READERS, claude_code, codex_cli, reader_of};
 #[cfg(unix)]
 pub use security_tool::{SecurityTool, keychain_account};
 

@@ -1,7 +1,9 @@
-//! The readers of the logins that are mirrored.
+//! The readers of the logins that are mirrored, one file a program.
+
+pub mod claude_code;
+pub mod codex_cli;
 
 use super::login::Reader;
-use super::{claude_code, codex_cli};
 use crate::domain::Owner;
 
 /// One reader for each program whose login is mirrored.

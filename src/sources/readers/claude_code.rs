@@ -7,11 +7,11 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::login::{Login, Place, Reader};
-use super::login_keychain::{KeychainReading, LoginKeychain};
-use super::wanted::{Shape, object, read};
-use super::{FileReading, LoggedOut, Reading, SourceFault};
 use crate::domain::{Expiry, ExpiryFault, Owner};
+use crate::sources::login::{Login, Place, Reader};
+use crate::sources::login_keychain::{KeychainReading, LoginKeychain};
+use crate::sources::wanted::{Shape, object, read};
+use crate::sources::{FileReading, LoggedOut, Reading, SourceFault};
 
 /// The Keychain item's service. Source: `spec/compat.md`, Sync.
 const KEYCHAIN_SERVICE: &str = "Claude Code-credentials";

@@ -8,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::legacy::LegacyEntry;
-use super::login::{Login, Place, Reader};
-use super::wanted::{object, read};
-use super::{FileReading, LoggedOut, Reading, SourceFault};
 use crate::domain::{CODEX_KEY, Expiry, ExpiryFault, Owner, SecretJson, jwt_expiry};
+use crate::sources::legacy::LegacyEntry;
+use crate::sources::login::{Login, Place, Reader};
+use crate::sources::wanted::{object, read};
+use crate::sources::{FileReading, LoggedOut, Reading, SourceFault};
 
 /// How long after the file was written its login is taken to last, in milliseconds, where the
 /// access token does not say. Source: `spec/compat.md`, Sync.
