@@ -217,29 +217,20 @@ pub(super) struct Written {
     overdue: Option<toml::Spanned<String>>,
     #[serde(default)]
     desktop: bool,
-    ntfy: Option<toml::Spanned<WrittenNtfy>>,
+    ntfy: Option<toml::Spanned<WrittenWeb>>,
     #[serde(default)]
-    webhook: BTreeMap<String, toml::Spanned<WrittenWebhook>>,
+    webhook: BTreeMap<String, toml::Spanned<WrittenWeb>>,
     #[serde(default)]
     command: BTreeMap<String, toml::Spanned<WrittenCommand>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenNtfy {
+struct WrittenWeb {
     url: Option<toml::Spanned<String>>,
     url_file: Option<toml::Spanned<PathBuf>>,
     token_file: Option<toml::Spanned<PathBuf>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenWebhook {
-    url: Option<toml::Spanned<String>>,
-    url_file: Option<toml::Spanned<PathBuf>>,
-    token_file: Option<toml::Spanned<PathBuf>>,
-    #[serde(default)]
-    format: BodyFormat,
+    format: Option<BodyFormat>,
 }
 
 #[derive(Deserialize)]
@@ -281,28 +272,21 @@ impl Written {
         }
         if let Some(ntfy) = self.ntfy {
             let at = ntfy.span().start;
-            let ntfy = ntfy.into_inner();
-            let web = web(
-                (ntfy.url, ntfy.url_file, ntfy.token_file),
-                "notify.ntfy",
-                (at, invalid),
-            )?;
+            if ntfy.get_ref().format.is_some() {
+                return Err(invalid(at, "notify.ntfy has no format"));
+            }
             targets.push(NotifyTarget {
                 name: "ntfy".to_owned(),
-                channel: Channel::Ntfy(web),
+                channel: Channel::Ntfy(ntfy.into_inner().checked("notify.ntfy", (at, invalid))?),
             });
         }
         for (name, webhook) in self.webhook {
             let at = webhook.span().start;
             let name = target_name("webhook", &name, (at, invalid))?;
-            let hook = webhook.into_inner();
+            let format = webhook.get_ref().format.unwrap_or_default();
             let place = format!("notify.{name}");
-            let web = web(
-                (hook.url, hook.url_file, hook.token_file),
-                &place,
-                (at, invalid),
-            )?;
-            let channel = Channel::Webhook(web, hook.format);
+            let web = webhook.into_inner().checked(&place, (at, invalid))?;
+            let channel = Channel::Webhook(web, format);
             targets.push(NotifyTarget { name, channel });
         }
         for (name, command) in self.command {
@@ -352,40 +336,36 @@ fn target_name<F: Fn(usize, &str) -> OwnSettingsError>(
     Ok(format!("{kind}.{name}"))
 }
 
-type WrittenWeb = (
-    Option<toml::Spanned<String>>,
-    Option<toml::Spanned<PathBuf>>,
-    Option<toml::Spanned<PathBuf>>,
-);
-
-fn web<F: Fn(usize, &str) -> OwnSettingsError>(
-    (url, url_file, token_file): WrittenWeb,
-    place: &str,
-    (at, invalid): (usize, &F),
-) -> Result<Web, OwnSettingsError> {
-    let absolute = |name: &str, file: toml::Spanned<PathBuf>| {
-        if file.get_ref().is_absolute() {
-            return Ok(file.into_inner());
-        }
-        let what = format!("{place}.{name} is an absolute path");
-        Err(invalid(file.span().start, &what))
-    };
-    let address = match (url, url_file) {
-        (Some(url), None) => {
-            let wrong = |why| invalid(url.span().start, &format!("{place}.url {why}"));
-            Address::Plain(checked_address(url.get_ref()).map_err(wrong)?)
-        }
-        (None, Some(file)) => Address::InFile(absolute("url_file", file)?),
-        _ => {
-            let what = format!("{place} has either url or url_file");
-            return Err(invalid(at, &what));
-        }
-    };
-    let token_file = token_file.map(|file| absolute("token_file", file));
-    Ok(Web {
-        address,
-        token_file: token_file.transpose()?,
-    })
+impl WrittenWeb {
+    fn checked<F: Fn(usize, &str) -> OwnSettingsError>(
+        self,
+        place: &str,
+        (at, invalid): (usize, &F),
+    ) -> Result<Web, OwnSettingsError> {
+        let absolute = |name: &str, file: toml::Spanned<PathBuf>| {
+            if file.get_ref().is_absolute() {
+                return Ok(file.into_inner());
+            }
+            let what = format!("{place}.{name} is an absolute path");
+            Err(invalid(file.span().start, &what))
+        };
+        let address = match (self.url, self.url_file) {
+            (Some(url), None) => {
+                let wrong = |why| invalid(url.span().start, &format!("{place}.url {why}"));
+                Address::Plain(checked_address(url.get_ref()).map_err(wrong)?)
+            }
+            (None, Some(file)) => Address::InFile(absolute("url_file", file)?),
+            _ => {
+                let what = format!("{place} has either url or url_file");
+                return Err(invalid(at, &what));
+            }
+        };
+        let token_file = self.token_file.map(|file| absolute("token_file", file));
+        Ok(Web {
+            address,
+            token_file: token_file.transpose()?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -449,6 +429,10 @@ mod tests {
             (
                 "[notify.ntfy]\nurl = \"https://a/b\"\nurl_file = \"/u\"",
                 "has either",
+            ),
+            (
+                "[notify.ntfy]\nurl = \"https://a/b\"\nformat = \"slack\"",
+                "line 1: notify.ntfy has no format",
             ),
             (
                 "[notify.ntfy]\n\nurl = \"http://a.example/SECRET\"",

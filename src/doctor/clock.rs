@@ -11,7 +11,7 @@ use crate::config::Layout;
 use crate::domain::{Owner, Span, UnixMs};
 use crate::export::StorePlace;
 use crate::platform::{Access, read_trusted};
-use crate::sources::{Reading, claude_code};
+use crate::sources::claude_code;
 use crate::vault::Vault;
 
 /// How far ahead a time may be, in milliseconds: machines that share a disk differ a little.
@@ -81,10 +81,8 @@ fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
 fn login(layout: &Layout) -> Option<Finding> {
     let path = layout.login(Owner::ClaudeCode)?;
     let contents = read_trusted(path, Access::Read, LOGIN_LIMIT).ok()??;
-    let Reading::Found(login) = claude_code::parse(&contents.bytes) else {
-        return None;
-    };
-    let late = modified(path)? - UnixMs(login.expires.floor_ms());
+    let reading = claude_code::parse(&contents.bytes);
+    let late = modified(path)? - UnixMs(reading.found()?.expires.floor_ms());
     let message = format!(
         "{} was written {} after the login in it had expired: it was not refreshed, or the clock \
          runs fast",

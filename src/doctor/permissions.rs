@@ -288,34 +288,28 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
 /// Reports the permissions of other programs' own files. They belong to those programs,
 /// so clawkeep never repairs them.
 fn logins(layout: &Layout) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for files in &layout.logins {
-        let (path, program) = (&files.login, files.owner.program());
+    let found = layout.logins.iter().filter_map(|files| {
+        let path = &files.login;
         // What is there in place of a file is reported as a login that cannot be read.
-        let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
-            if let Some(refusal) = Trust::current().open_to_others(path) {
-                let message = format!(
-                    "{}, the login of {program}, can be read or changed by other users ({})",
-                    layout.shorten_home(path),
-                    refusal.rights()
-                );
-                let finding = Finding::new(FindingId::PermissionsLogin, message);
-                found.push(finding.path(path).advice(refusal.fix()));
+        let (what, fix) = match Permissions::of(path).filter(|_| path.is_file()) {
+            Some(permissions) => {
+                let is_open =
+                    permissions.is_readable_by_others() || permissions.is_writable_by_others();
+                let mode = format!("mode {:03o}", permissions.mode & 0o777);
+                is_open.then(|| (mode, format!("chmod 600 {}", shell_path(layout, path))))?
             }
-            continue;
+            None => {
+                let refusal = Trust::current().open_to_others(path)?;
+                (refusal.rights(), refusal.fix())
+            }
         };
-        if permissions.is_readable_by_others() || permissions.is_writable_by_others() {
-            let message = format!(
-                "{}, the login of {program}, can be read or changed by other users (mode {:03o})",
-                layout.shorten_home(path),
-                permissions.mode & 0o777
-            );
-            found.push(
-                Finding::new(FindingId::PermissionsLogin, message)
-                    .path(path)
-                    .advice(format!("chmod 600 {}", shell_path(layout, path))),
-            );
-        }
-    }
-    found
+        let message = format!(
+            "{}, the login of {}, can be read or changed by other users ({what})",
+            layout.shorten_home(path),
+            files.owner.program()
+        );
+        let finding = Finding::new(FindingId::PermissionsLogin, message);
+        Some(finding.path(path).advice(fix))
+    });
+    found.collect()
 }

@@ -32,6 +32,9 @@ pub enum Owner {
     QwenCode,
     /// Another program's, which is not known by name: never refreshed here.
     OtherProgram,
+    /// A program that only tests know: a third mirrored source.
+    #[cfg(test)]
+    Example,
 }
 
 /// A program that keeps logins. Whatever asks which programs there are, where each keeps its logins
@@ -178,6 +181,30 @@ pub static PROGRAMS: &[Program] = &[
         command: "qwen",
         files: &[".qwen/oauth_creds.json"],
         mirror: None,
+    },
+    #[cfg(test)]
+    Program {
+        owner: Owner::Example,
+        id: "example",
+        name: "Example CLI",
+        command: "example",
+        files: &[".example/login.json"],
+        mirror: Some(Mirror {
+            profile: "example:cli",
+            provider: "example",
+            served_by: ("example", None),
+            key_profile: None,
+            file: ".example/login.json",
+            variable: "EXAMPLE_HOME",
+            is_verbatim: false,
+            account_file: None,
+            is_expiry_noted: true,
+            refreshes: RefreshTime::InUse,
+            log_in: "example login",
+            log_out: "example logout",
+            hint: ("example login", ""),
+            own_login: "clawkeep models auth login --provider example",
+        }),
     },
 ];
 

@@ -44,6 +44,16 @@ pub enum Reading<L> {
     Damaged(SourceFault),
 }
 
+impl<L> Reading<L> {
+    /// The login, if the source has one.
+    pub fn found(&self) -> Option<&L> {
+        match self {
+            Self::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+}
+
 /// Why a source that can be read holds no usable login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -51,7 +51,7 @@ fn defaults_lie_under_home() {
     assert_eq!(layout.vault_file, data.join("vault.db"));
     assert_eq!(layout.settings_file, data.join("clawkeep.toml"));
     assert_eq!(layout.oauth_file(), data.join("credentials/oauth.json"));
-    let [claude, codex] = &layout.logins[..] else {
+    let [claude, codex, ..] = &layout.logins[..] else {
         panic!("{:?}", layout.logins)
     };
     assert_eq!(claude.login, at("/home/ana/.claude/.credentials.json"));

@@ -2,12 +2,19 @@
 
 pub mod claude_code;
 pub mod codex_cli;
+#[cfg(test)]
+mod example;
 
 use super::login::Reader;
 use crate::domain::Owner;
 
 /// One reader for each program whose login is mirrored.
-pub static READERS: &[Reader] = &[claude_code::READER, codex_cli::READER];
+pub static READERS: &[Reader] = &[
+    claude_code::READER,
+    codex_cli::READER,
+    #[cfg(test)]
+    example::READER,
+];
 
 /// Finds the reader of a program's login.
 #[must_use]

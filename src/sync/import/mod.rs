@@ -123,26 +123,26 @@ impl ImportFile {
             }
         };
         Ok(Self {
-            kind,
-            content,
             dropped,
-            spent: Vec::new(),
-            borrowed: None,
-            lent: BTreeMap::new(),
+            ..Self::of_content(kind, content)
         })
     }
 
-    /// The content of a store that was read already.
-    #[must_use]
-    pub fn of_store(doc: StoreDoc) -> Self {
+    fn of_content(kind: FileKind, content: Content) -> Self {
         Self {
-            kind: FileKind::Store,
-            content: Content::Store(doc),
+            kind,
+            content,
             dropped: Vec::new(),
             spent: Vec::new(),
             borrowed: None,
             lent: BTreeMap::new(),
         }
+    }
+
+    /// The content of a store that was read already.
+    #[must_use]
+    pub fn of_store(doc: StoreDoc) -> Self {
+        Self::of_content(FileKind::Store, Content::Store(doc))
     }
 
     /// Returns which kind of file it is.

@@ -55,15 +55,6 @@ pub(crate) struct Source<'r> {
     pub(crate) is_key_imported: bool,
 }
 
-impl Source<'_> {
-    fn login(&self) -> Option<&Login> {
-        match self.reading {
-            Reading::Found(login) => Some(login),
-            _ => None,
-        }
-    }
-}
-
 impl Planning<'_> {
     fn note(&self, profile: &str) -> Option<&SourceNote> {
         self.notes.get(profile)
@@ -111,7 +102,10 @@ impl Planning<'_> {
 
     /// What is wrong with the expiry that a source notes.
     fn expiry_fault(&self, source: &Source<'_>) -> Option<ExpiryFault> {
-        let login = source.login().filter(|_| source.mirror.is_expiry_noted)?;
+        let login = source
+            .reading
+            .found()
+            .filter(|_| source.mirror.is_expiry_noted)?;
         ExpiryFault::of_ms(login.expires.ms(), self.now)
     }
 
@@ -121,7 +115,7 @@ impl Planning<'_> {
         stored: Option<&Value>,
         decision: Decision,
     ) -> (Planned, Option<LoginReport>) {
-        let entry = source.login();
+        let entry = source.reading.found();
         let entry = entry.map(|login| mirror_entry(source.mirror, login));
         let decision = match self.rules {
             Rules::Reference => decision,
@@ -214,7 +208,7 @@ impl Planning<'_> {
             state,
             LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::OddExpiry(_)
         );
-        let login_expires = source.login().and_then(|login| login.login_expires);
+        let login_expires = source.reading.found().and_then(|login| login.login_expires);
         let is_change = matches!(state, LoginState::AccountChanged { .. });
         Some(LoginReport {
             is_kept,

@@ -183,10 +183,7 @@ impl LoginSources<'_> {
             .filter(|(id, _)| *id != mirror.profile)
             .map(|(_, entry)| entry);
         let decision = plan_login_among(others, mirror, stored, reading, planning.now);
-        let login = match reading {
-            Reading::Found(login) => Some(login),
-            _ => None,
-        };
+        let login = reading.found();
         let named = login.and_then(|login| login.account.as_deref());
         let noted = || {
             let file = files.account.as_deref()?;

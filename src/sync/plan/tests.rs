@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::domain::{Owner, Section, StoreDoc};
-use crate::sources::{LoggedOut, SourceFault, claude_code, codex_cli};
+use crate::sources::{LoggedOut, SourceFault, reader_of};
 
 const NOW: UnixMs = UnixMs(1_767_950_000_000);
 
@@ -322,8 +322,6 @@ proptest! {
 // The recorded cases, without files: what is in them is parsed, planned and applied.
 
 const STORE: &str = ".clawdbot/agents/main/agent/auth-profiles.json";
-const CLAUDE_FILE: &str = ".claude/.credentials.json";
-const CODEX_FILE: &str = ".codex/auth.json";
 
 /// Puts `@NOW+5@` in as run.py does.
 fn filled(text: &str) -> String {
@@ -404,20 +402,20 @@ fn apply(doc: &mut StoreDoc, id: &str, decision: Decision) -> bool {
 
 /// One command's sync; whether it changed anything.
 fn sync(doc: &mut StoreDoc, case: &Value) -> bool {
-    let file = |path: &str| case["files"].get(path).and_then(Value::as_str).map(filled);
-    let claude =
-        file(CLAUDE_FILE).map_or(Reading::Absent, |text| claude_code::parse(text.as_bytes()));
-    let codex = file(CODEX_FILE).map_or(Reading::Absent, |text| {
-        let modified = NOW.0 + case["mtimes"][CODEX_FILE].as_i64().unwrap();
+    let mut is_changed = false;
+    for (owner, mirror) in Owner::mirrored() {
+        let text = case["files"].get(mirror.file).and_then(Value::as_str);
+        let modified = NOW.0 + case["mtimes"][mirror.file].as_i64().unwrap_or_default();
         let modified = UNIX_EPOCH + Duration::from_millis(modified.try_into().unwrap());
-        codex_cli::parse(text.as_bytes(), modified)
-    });
-    let id = "anthropic:claude-cli";
-    let decision = plan_claude_code(doc.get(Section::Profiles, id), &claude, NOW);
-    let first = apply(doc, id, decision);
-    let id = "openai-codex:codex-cli";
-    let decision = plan_codex_cli(doc.get(Section::Profiles, id), &codex, NOW);
-    apply(doc, id, decision) || first
+        let parse = reader_of(owner).unwrap().parse;
+        let reading = text.map_or(Reading::Absent, |text| {
+            parse(filled(text).as_bytes(), modified)
+        });
+        let stored = doc.get(Section::Profiles, mirror.profile);
+        let decision = plan_login(mirror, stored, &reading, NOW);
+        is_changed |= apply(doc, mirror.profile, decision);
+    }
+    is_changed
 }
 
 #[test]
