@@ -1,20 +1,39 @@
-//! An encrypted, audited vault for the credentials of AI model providers.
+//! An encrypted, audited vault for the credentials of AI model providers: API keys, tokens and OAuth
+//! logins, in one SQLite file.
 //!
-//! The library never prints, prompts, exits or reads the environment; the `clawkeep` binary does.
-//! The way of a credential: [`sources::claude_code`] reads, [`sync::plan`] decides, [`vault`] seals
-//! and stores it with its event in one transaction, [`export`] writes `auth-profiles.json`.
-//! `docs/architecture.md` is the map.
+//! The library never prints, prompts, exits or reads the environment; the `clawkeep` program does.
+//! `docs/architecture.md` is the map of both.
 //!
-//! # Embedding it
+//! # A token in 12 lines
+//!
+//! [`Client`] is the front door. It hands out a credential of a provider, refreshed if it is due,
+//! after its use is in the audit record.
+//!
+//! ```no_run
+//! use clawkeep::Client;
+//! use clawkeep::secrecy::ExposeSecret as _;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("my-gateway") // this program's name in the record
+//!     .environment(std::env::vars_os()) // the vault that `clawkeep` uses here
+//!     .open_or_create()?;
+//! let token = client.token("openai")?;
+//! let header = format!("Bearer {}", token.secret().expose_secret());
+//! // … the request to the provider …
+//! client.mark_used(token.profile().as_str())?;
+//! # drop(header);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The vault itself
 //!
 //! A vault is made or opened with [`vault::create`], [`vault::Vault::open`] and
-//! [`vault::Vault::unlock`]. Every change goes through a [`vault::Tx`] and carries its event. What
-//! happened is asked of the locked vault, without a key. Where the file cannot be written, it is
-//! opened to be read: [`vault::Vault::read_only`] says why, and a change is refused with
-//! [`vault::VaultError::ReadOnly`].
+//! [`vault::Vault::unlock`]. Every change goes through a [`vault::Tx`] and carries its event. The
+//! record is read from the locked vault, without a key.
 //!
 //! ```
-//! use clawkeep::audit::{EventDraft, EventKind, Filter, Origin};
+//! use clawkeep::audit::{EventKind, Filter, Origin};
 //! use clawkeep::domain::{AgentName, ProfileId};
 //! use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 //! use clawkeep::platform::{Actor, Clock};
@@ -44,22 +63,11 @@
 //! tx.put_profile(&agent, &id, &entry, note)?;
 //! tx.commit()?;
 //!
-//! // Before a secret is handed out, that it is used is committed.
-//! let mut tx = vault.begin(&actor, Clock::System)?;
-//! let used = EventDraft::new(EventKind::CredentialUsed, Origin::Clawkeep).profile(&id, "openai");
-//! tx.append(Some(&agent), used)?;
-//! tx.commit()?;
-//! let secret = vault.agent(&agent)?.doc.credential("openai:default").and_then(|credential| {
-//!     credential.expose_secret().map(str::to_owned)
-//! });
-//! assert_eq!(secret.as_deref(), Some("sk-…"));
-//!
 //! // Asking needs no key; proving does.
-//! let locked = Vault::open(&path)?;
-//! let newest = locked.history(&Filter::default())?.next().ok_or("a vault has events")??;
-//! assert_eq!(&*newest.kind, "credential.used");
-//! let verified = vault.verify_record(locked.head()?)?.map_err(|fault| fault.to_string())?;
-//! assert_eq!(verified.events, 3);
+//! let newest = Vault::open(&path)?.history(&Filter::default())?.next();
+//! assert_eq!(&*newest.ok_or("a vault has events")??.kind, "profile.created");
+//! let verified = vault.verify_record(None)?.map_err(|fault| fault.to_string())?;
+//! assert_eq!(verified.events, 2);
 //! # Ok(())
 //! # }
 //! ```
@@ -74,8 +82,40 @@
 //! | `watch` | [`sync`] when files change |
 //! | `alerts` | alerts over HTTP, by a command and on the desktop; implies `oauth` |
 //!
-//! Without `oauth` a login that needs a refresh is not refreshed, for the reason
-//! [`sync::NotRefreshed::RefreshUnavailable`].
+//! Without `oauth` a login that needs a refresh is not refreshed: the error kind
+//! [`RefreshUnavailable`](client::ErrorKind::RefreshUnavailable).
+//!
+//! # Errors
+//!
+//! Each module has an error of its own, `#[non_exhaustive]`. [`client::ClientError`] has them all,
+//! and [`ClientError::kind`](client::ClientError::kind) tells a program what to do: try again
+//! (`busy`), ask for a passphrase (`locked`), log in (`no_credential`, which says why each
+//! credential was passed over). Names of kinds stay.
+//!
+//! # Threads and async code
+//!
+//! Calls block. [`Client`] is [`Send`] and [`Sync`]; its calls run one after the other. In async
+//! code, call it on a thread for blocking work. After a `fork` it refuses; open another one in the
+//! child.
+//!
+//! ```no_run
+//! # use clawkeep::client::{Client, Token};
+//! # use std::sync::Arc;
+//! async fn token(client: Arc<Client>) -> Result<Token, Box<dyn std::error::Error>> {
+//!     Ok(tokio::task::spawn_blocking(move || client.token("openai")).await??)
+//! }
+//! ```
+//!
+//! # What is never promised
+//!
+//! - A program that runs as the same user can read what this library can read: the key file, or the
+//!   keychain that is open.
+//! - A secret that was handed out is out of the library's hands.
+//! - The umask, limits, signals and the memory of the process are its owner's:
+//!   [`platform::harden`] and [`platform::forbid_core_dump`] are there to be called.
+//! - The order of modules other than [`client`], and their functions, may change between versions.
+//!
+//! `docs/security.md` has the promises, each with its test.
 
 #![cfg_attr(
     test,
@@ -88,6 +128,7 @@
 #[cfg(feature = "alerts")]
 pub mod alerts;
 pub mod audit;
+pub mod client;
 pub mod config;
 pub mod crypto;
 pub mod doctor;
@@ -103,3 +144,7 @@ pub mod selection;
 pub mod sources;
 pub mod sync;
 pub mod vault;
+
+pub use client::Client;
+/// The crate whose types hold secrets; [`secrecy::ExposeSecret`] reads them.
+pub use secrecy;

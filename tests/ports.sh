@@ -147,7 +147,7 @@ wine_binary() {
     local exe=$1 name=${1##*/}
     shift
     printf '\n== %s\n' "$name"
-    export exe out=$dir/wine-${name%%-*} limit=${CLAWKEEP_WINE_LIMIT:-300}
+    export exe out=$dir/wine-${name%%-*} limit=${CLAWKEEP_WINE_LIMIT:-600}
     case $name in
     it-*)
         rm -rf "$out" "$out".*

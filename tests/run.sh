@@ -13,6 +13,7 @@
 #   CLAWKEEP_FAULTS=all cargo test --test it faults::       each system call fails, of equal ones in a row some: half an hour
 #   cargo test --test it -- --ignored every_step            killed at each system call; needs strace
 #   CLAWKEEP_FEATURES=all tests/run.sh                      the library with each feature alone, and without any
+#   CLAWKEEP_ADVISORIES=yes tests/run.sh                    known vulnerabilities of dependencies, and how old that knowledge is
 #   fuzz/run.sh 300                                         each fuzz target for five minutes
 #   tests/ports.sh check                                    compiles for Windows, macOS, FreeBSD, musl, arm64
 #   tests/ports.sh wine                                     runs the tests of Windows under Wine
@@ -203,6 +204,16 @@ fi
 
 if step licences "licences and sources of what is linked"; then
     cargo deny --log-level error check bans licenses sources
+    # On demand: the database comes from the network, and is used as it is where there is none.
+    if [ "${CLAWKEEP_ADVISORIES:-}" ]; then
+        database=${CARGO_HOME:-$HOME/.cargo}/advisory-dbs
+        cargo deny fetch db || echo "the database was not updated"
+        git -C "$database"/*/ log -1 --format='the advisories are of %cd (%cr)' || {
+            echo "there is no database of advisories in $database" >&2
+            exit 1
+        }
+        cargo deny check --disable-fetch advisories
+    fi
 fi
 
 if step documentation "documentation"; then

@@ -10,8 +10,7 @@ use super::subject::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 
-/// The longest pause that a target may ask for, in milliseconds: a day. A later time was set by a
-/// wrong clock.
+/// The longest pause a target may ask for, in milliseconds: a day. A wrong clock sets later times.
 pub(super) const AHEAD_MAX: i64 = 86_400_000;
 
 /// If more logins than this reach the same state at once, one message reports them.
@@ -204,8 +203,7 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
         })
         .collect();
     let mut messages = in_few(messages);
-    // Failed messages come after those that were not tried: they may fail again, and would delay
-    // the rest.
+    // Failed messages come last: they may fail again, and would delay the rest.
     let order = |message: &Message| {
         let urgency = std::cmp::Reverse(message.severity);
         (message.attempt, urgency, message.expires)

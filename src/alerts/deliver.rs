@@ -1,5 +1,4 @@
-//! One message to one target. What is said of a failure names no address: a webhook's is itself a
-//! secret.
+//! One message to one target. Failures name no address: a webhook's is itself a secret.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -62,11 +61,9 @@ impl From<String> for Undelivered {
 pub(super) struct Surroundings {
     pub(super) host: String,
     pub(super) bus: SessionBus,
-    /// The environment of programs that are run.
     pub(super) env: Vec<(OsString, OsString)>,
 }
 
-/// Delivers a message.
 pub(super) fn deliver(
     target: &NotifyTarget,
     message: &Message,
@@ -185,8 +182,7 @@ fn address_in(path: &Path) -> Result<Url, Undelivered> {
     checked_address(&line).map_err(|why| format!("the address in its url_file {why}").into())
 }
 
-/// What a file of one line says. It may be a link, as mounted secrets are; nobody but its owner may
-/// read or write it.
+/// The line of a file. It may be a link, as mounted secrets are; only its owner may have access.
 fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered> {
     let failed = |why: String| Undelivered::from(format!("its {setting} cannot be used: {why}"));
     let contents =

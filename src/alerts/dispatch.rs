@@ -69,7 +69,6 @@ pub struct Alerts {
     is_urged: bool,
     /// What is on its way is not waited for any longer.
     cancelled: Arc<AtomicBool>,
-    /// What came of deliveries and is not recorded yet.
     unrecorded: Vec<Entry>,
     /// Held while something is on its way.
     holding: Option<FileLock>,
@@ -143,8 +142,7 @@ impl Alerts {
         }
     }
 
-    /// What could not be delivered is tried again in the next pass, however long that was to be put
-    /// off.
+    /// Tries again in the next pass what could not be delivered, however long that was to wait.
     pub fn urge(&mut self) {
         self.is_urged = true;
         for held in self.held.values_mut() {
@@ -325,7 +323,6 @@ impl Alerts {
         }
     }
 
-    /// Takes what came of a delivery into account.
     fn note(&mut self, ended: Ended) {
         let now = self.clock.now();
         let (to, message, result) = match ended {
@@ -358,7 +355,6 @@ impl Alerts {
         }
     }
 
-    /// Records what was delivered and what was not.
     fn record(&mut self, vault: &mut UnlockedVault) -> Result<(), VaultError> {
         if self.unrecorded.is_empty() {
             return Ok(());
@@ -487,8 +483,7 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
     settings.targets.iter().map(print).collect()
 }
 
-/// The history of a target without failures from before its settings changed: those messages are
-/// tried again at once.
+/// A target's history without failures from before its settings changed: those are tried again.
 fn without_outdated_failures<'t>(
     history: &'t TargetHistory,
     settings: Option<&str>,

@@ -1,5 +1,4 @@
-//! The earlier messages about a subject, as the record has them: the newest `alert.sent` and the
-//! failures since.
+//! The earlier messages about a subject: the newest `alert.sent` and the failures since.
 
 use std::collections::BTreeMap;
 
@@ -150,7 +149,6 @@ impl Entry {
         })
     }
 
-    /// Adds it to what is known.
     pub(super) fn apply(&self, all: &mut BTreeMap<String, TargetHistory>) {
         let of = all.entry(self.target.clone()).or_default();
         let history = of.entry(self.subject.clone()).or_default();

@@ -72,10 +72,8 @@ pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
             format!("{} has not refreshed it", owner.program())
         }
         (Refresher::Here, GrantStatus::Refreshable(Some(failed))) => {
-            format!(
-                "could not be refreshed: the last refresh failed ({})",
-                named(failed)
-            )
+            let reason = named(failed);
+            format!("could not be refreshed: the last refresh failed ({reason})")
         }
         _ => "has not been refreshed".to_owned(),
     }
@@ -108,7 +106,6 @@ pub(super) fn listed(names: &BTreeSet<String>) -> String {
     in_words(&shown, names.len())
 }
 
-/// These of so many.
 pub(super) fn in_words(shown: &[String], count: usize) -> String {
     let more = count.saturating_sub(shown.len());
     let rest = match more {

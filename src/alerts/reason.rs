@@ -1,36 +1,25 @@
 //! The reasons for messages, and their subjects.
 
 use super::credential_status::{CredentialStatus, State};
+use crate::domain::named;
 
 /// The state in which nothing is wrong, in the record.
 pub(super) const GOOD: &str = "ok";
 
-/// The reason for a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MessageReason {
-    /// The problem is new since the last message.
-    New,
-    /// The problem still lasts: a reminder.
-    Repeated,
-    /// The problem is over, and was reported before.
-    Recovered,
-    /// The subject does not exist any more.
-    Gone,
-    /// Nothing happened: somebody tests whether messages arrive.
-    Test,
-}
-
-impl MessageReason {
-    /// Returns the word for it in messages.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Repeated => "repeated",
-            Self::Recovered => "recovered",
-            Self::Gone => "gone",
-            Self::Test => "test",
-        }
+named! {
+    /// The reason for a message.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum MessageReason {
+        /// The problem is new since the last message.
+        New = "new",
+        /// The problem still lasts: a reminder.
+        Repeated = "repeated",
+        /// The problem is over, and was reported before.
+        Recovered = "recovered",
+        /// The subject does not exist any more.
+        Gone = "gone",
+        /// Nothing happened: somebody tests whether messages arrive.
+        Test = "test",
     }
 }
 

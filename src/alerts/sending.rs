@@ -12,8 +12,7 @@ use crate::config::{Channel, NotifyTarget};
 use crate::platform::Clock;
 
 pub(super) const MINUTE: i64 = 60_000;
-/// The pauses before the second attempt, the third, and so on, in milliseconds; the last one
-/// repeats.
+/// The pauses before the second attempt, the third, and so on, in milliseconds; the last repeats.
 const PAUSES: [i64; 5] = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 240 * MINUTE];
 
 /// A target, and a digest of how it is reached.
@@ -29,7 +28,6 @@ pub(super) struct Sending {
     pub(super) messages: VecDeque<Message>,
 }
 
-/// The result of a delivery.
 pub(super) enum Ended {
     /// One message arrived, or did not.
     One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),
@@ -59,8 +57,7 @@ impl Job {
             let result = deliver(&self.to.target, &message, around, self.clock.now());
             let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
             let to = Arc::clone(&self.to);
-            // Nobody listens any more when the process is about to end: the message counts as not
-            // delivered.
+            // Nobody listens when the process is about to end: the message counts as not delivered.
             let _ = self.sender.send(Ended::One(to, Box::new(message), result));
             if is_over {
                 break; // the rest would fare no better, and is still due

@@ -1,5 +1,4 @@
-//! Tests of the alerts over time, with a fixed clock: exactly the messages that are wanted, and no
-//! others.
+//! Tests of the alerts over time, with a fixed clock: exactly the wanted messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -47,7 +46,6 @@ fn login(refresher: Refresher, grant_status: GrantStatus, ends: i64) -> Credenti
     }
 }
 
-/// How things are from some time on.
 #[derive(Clone, Default)]
 struct Stage {
     statuses: Vec<CredentialStatus>,
@@ -61,7 +59,6 @@ fn stage(statuses: impl IntoIterator<Item = CredentialStatus>) -> Stage {
     }
 }
 
-/// A target that receives messages.
 struct Listener {
     history: BTreeMap<String, TargetHistory>,
     settings: NotifySettings,
@@ -92,7 +89,6 @@ impl Listener {
         )
     }
 
-    /// Takes in what came of sending a message.
     fn note(&mut self, message: &Message, at: UnixMs, failed: Option<&(String, u32, UnixMs)>) {
         for entry in Entry::all("t", message, at, failed) {
             entry.apply(&mut self.history);

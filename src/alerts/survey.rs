@@ -120,7 +120,6 @@ fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
     })
 }
 
-/// Whether a credential can be used as it is.
 fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
     let has_secret = credential
         .expose_secret()
@@ -141,7 +140,6 @@ struct AgentSurvey<'l> {
 }
 
 impl AgentSurvey<'_> {
-    /// Returns the owner of a login that was imported as borrowed.
     fn borrowed(&self, id: &str) -> Result<Option<&Borrowed>, VaultError> {
         let known = match self.borrowed.get() {
             Some(known) => known,
@@ -171,7 +169,6 @@ impl AgentSurvey<'_> {
         usable
     }
 
-    /// Returns the status of a credential; `None` if it is unknown.
     fn credential_status(
         &self,
         id: &str,
@@ -285,8 +282,7 @@ impl AgentSurvey<'_> {
         Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
     }
 
-    /// Returns why the last refresh of a login failed, in words for a person: the record knows more
-    /// than its class.
+    /// Returns why the last refresh failed, for a person: the record knows more than its class.
     fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
         let filter = Filter {
             profile: Some(id.to_owned()),
@@ -314,7 +310,6 @@ impl AgentSurvey<'_> {
         })
     }
 
-    /// Returns the action that fixes the problem.
     fn remedy(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
         let mut what = self.what_to_do(id, status, state);
         // No `--agent` selects an agent that is known by its directory alone.
@@ -335,10 +330,8 @@ impl AgentSurvey<'_> {
         }
         match &status.grant_status {
             GrantStatus::Lost(Loss::Moved) => {
-                format!(
-                    "If the change is intended: clawkeep models auth trust {}",
-                    word()
-                )
+                let word = word();
+                format!("If the change is intended: clawkeep models auth trust {word}")
             }
             GrantStatus::Lost(Loss::Uncertain) => {
                 format!("Try to refresh it: clawkeep refresh {}", word())

@@ -1,5 +1,4 @@
-//! Text from outside, as a part of a message: it must neither pass for ours nor change the
-//! message's meaning.
+//! Text from outside in a message: it must neither pass for ours nor change the meaning.
 
 use crate::domain::{escaped, escaped_lines};
 
@@ -18,7 +17,6 @@ pub(super) fn named(text: &str) -> String {
     }
 }
 
-/// Text on one line.
 pub(super) fn line(text: &str) -> String {
     escaped(text).into_owned()
 }
@@ -28,7 +26,6 @@ pub(super) fn paragraph(text: &str) -> String {
     cut(&escaped_lines(text.trim()), PARAGRAPH_MAX)
 }
 
-/// At most so many characters.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -36,7 +33,6 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// At most so many bytes.
 pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= most {
@@ -46,8 +42,7 @@ pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
 }
 
-/// For Slack: nothing in it is a link, a mention or an entity. Source: Slack's documentation,
-/// Formatting text.
+/// For Slack: no links, mentions or entities. Source: Slack's documentation, Formatting text.
 pub(super) fn for_slack(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -90,10 +85,8 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_turn_a_message_around() {
-        assert_eq!(
-            named("a\u{202e}b\u{2028}c\u{1b}[31m\n"),
-            r"a\u202eb\u2028c\u001b[31m"
-        );
+        let found = named("a\u{202e}b\u{2028}c\u{1b}[31m\n");
+        assert_eq!(found, r"a\u202eb\u2028c\u001b[31m");
         assert_eq!(named(" "), "(no name)");
         assert_eq!(named(&"ä".repeat(140_000)).chars().count(), NAME_MAX);
         assert_eq!(paragraph(" one\ntwo\u{2066} "), "one\ntwo\\u2066");

@@ -12,8 +12,7 @@ use super::event::Event;
 
 /// What comes before the first event.
 const GENESIS: [u8; 32] = [0; 32];
-/// What the MAC over kept events begins with, so that it is the MAC of nothing else: no event's
-/// bytes and MAC begin so.
+/// What the MAC over kept events begins with: no event's bytes and MAC begin so.
 const KEPT_MARK: &[u8] = b"clawkeep-kept-1";
 /// First word of a head written out.
 const HEAD_MARK: &str = "clawkeep-head-1";
@@ -363,10 +362,9 @@ impl ChainVerifier {
                 .is_some_and(|checkpoint| seq <= checkpoint.last)
     }
 
-    /// Checks an event that pruning kept, given the MAC of the one that was before it.
+    /// Checks an event that pruning kept, given the MAC of the one before it.
     ///
-    /// # Errors
-    /// What is wrong with it.
+    /// # Errors What is wrong.
     pub fn check_kept(
         &mut self,
         event: &Event,
@@ -425,8 +423,7 @@ impl ChainVerifier {
             (Some(last), _) => Ok(last),
             (None, None) => Ok((Seq(0), GENESIS)),
             (None, Some(checkpoint)) => {
-                // Whichever key it was made with: it is part of an event that is proved by that
-                // event's own key.
+                // Whichever key it was made with: that event's own key proves it.
                 let is_of =
                     |key| constant_time_eq(&kept_mac(key, &self.kept), &checkpoint.kept_mac);
                 let are_all =

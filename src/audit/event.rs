@@ -4,39 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Expiry, Fingerprint, Generation, Owner, ProfileId, Seq, UnixMs};
+use crate::domain::{Expiry, Fingerprint, Generation, Owner, ProfileId, Seq, UnixMs, named};
 
-macro_rules! named {
-    ($(#[$doc:meta])* $enum:ident {
-        $($(#[$vdoc:meta])* $variant:ident = $name:literal),* $(,)?
-    }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $enum { $($(#[$vdoc])* $variant),* }
-
-        impl $enum {
-            /// All of them, in the order of the specification.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// The name in the record and in what is printed.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name),* }
-            }
-
-            /// The one of that name.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
-named!(
+named! {
+    parsed
     /// The kind of an event. Source: `spec/vault.md`, The audit record.
-    EventKind {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum EventKind {
         /// The vault was created, with its first key.
         VaultCreated = "vault.created",
         /// The rows of a vault of an earlier version were checked against the record, and listed.
@@ -122,11 +97,14 @@ named!(
         /// An alert could not be delivered to a target.
         AlertFailed = "alert.failed",
     }
-);
+}
 
-named!(
+named! {
+    parsed
     /// The outcome of an event.
-    Outcome {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum Outcome {
         /// The action succeeded as asked.
         Ok = "ok",
         /// The action failed or was refused.
@@ -134,7 +112,7 @@ named!(
         /// The action was deliberately not carried out.
         Skipped = "skipped",
     }
-);
+}
 
 /// Where the change or the news came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -308,7 +286,6 @@ pub struct Event {
     pub mac: [u8; 32],
 }
 
-/// Version of the canonical bytes.
 const CANONICAL_VERSION: u8 = 1;
 /// Stands for the length of an absent field; no field is that long.
 const ABSENT: u32 = u32::MAX;

@@ -214,10 +214,8 @@ mod tests {
 
     #[test]
     fn kinds_and_groups() {
-        assert_eq!(
-            KindFilter::parse("order.set").unwrap().kinds,
-            [EventKind::OrderSet]
-        );
+        let got = KindFilter::parse("order.set").unwrap().kinds;
+        assert_eq!(got, [EventKind::OrderSet]);
         let refresh = KindFilter::parse("refresh").unwrap();
         assert_eq!(refresh.kinds.len(), 5);
         assert!(refresh.includes_imported_refreshes);

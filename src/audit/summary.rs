@@ -1,5 +1,4 @@
-//! Summaries of many events: uses, refreshes, and a timeline for each profile. Values only; the
-//! vault counts.
+//! Summaries of many events: uses, refreshes, timelines. Values only; the vault counts.
 
 use std::sync::Arc;
 
@@ -147,7 +146,6 @@ impl Lane {
         }
     }
 
-    /// Whether nothing is in it.
     pub(crate) fn is_blank(&self) -> bool {
         let counts = [&self.refreshes, &self.failures, &self.uses];
         self.valid.is_empty()

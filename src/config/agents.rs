@@ -106,8 +106,7 @@ fn by_dir(layout: &Layout, settings: &Settings, dir: PathBuf) -> AgentRef {
     }
 }
 
-/// Whether file names ignore case, as on Windows and macOS they do unless a directory is set up
-/// otherwise.
+/// Whether file names ignore case, as on Windows and macOS they do by default.
 const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
 
 fn is_same_dir(a: &Path, b: &Path) -> bool {
@@ -243,10 +242,8 @@ mod tests {
     #[test]
     fn status_goes_to_main_whatever_the_list_says_and_order_to_the_default_agent() {
         let world = World::new(LISTED);
-        assert_eq!(
-            world.status(&[], None),
-            pair("main", "~/.clawdbot/agents/main/agent")
-        );
+        let got = world.status(&[], None);
+        assert_eq!(got, pair("main", "~/.clawdbot/agents/main/agent"));
         assert_eq!(
             world.order(None),
             pair("work-agent", "~/.clawdbot/agents/work-agent/agent")
@@ -258,40 +255,29 @@ mod tests {
     #[test]
     fn the_directory_variables_move_status_and_a_known_directory_keeps_its_name() {
         let world = World::new(LISTED);
-        assert_eq!(
-            world.status(&[("PI_CODING_AGENT_DIR", "~/x")], None),
-            pair("~/x", "~/x")
-        );
+        let got = world.status(&[("PI_CODING_AGENT_DIR", "~/x")], None);
+        assert_eq!(got, pair("~/x", "~/x"));
         let both = [
             ("CLAWDBOT_AGENT_DIR", "~/ops/"),
             ("PI_CODING_AGENT_DIR", "~/x"),
         ];
         assert_eq!(world.status(&both, None), pair("ops", "~/ops"));
         let unlisted = [("CLAWDBOT_AGENT_DIR", "~/.clawdbot/agents/lab/agent")];
-        assert_eq!(
-            world.status(&unlisted, None),
-            pair("lab", "~/.clawdbot/agents/lab/agent")
-        );
+        let got = world.status(&unlisted, None);
+        assert_eq!(got, pair("lab", "~/.clawdbot/agents/lab/agent"));
         let shadowed = [("CLAWDBOT_AGENT_DIR", "~/.clawdbot/agents/ops/agent")];
         let dir = "~/.clawdbot/agents/ops/agent";
-        assert_eq!(
-            world.status(&shadowed, None),
-            pair(dir, dir),
-            "the id `ops` leads elsewhere"
-        );
-        assert_eq!(
-            world.status(&both, Some("lab")),
-            pair("lab", "~/.clawdbot/agents/lab/agent")
-        );
+        let got = world.status(&shadowed, None);
+        assert_eq!(got, pair(dir, dir), "the id `ops` leads elsewhere");
+        let got = world.status(&both, Some("lab"));
+        assert_eq!(got, pair("lab", "~/.clawdbot/agents/lab/agent"));
     }
 
     #[test]
     fn sync_works_on_what_exists_and_on_main() {
         let world = World::new(LISTED);
-        assert_eq!(
-            world.existing(),
-            [pair("main", "~/.clawdbot/agents/main/agent")]
-        );
+        let got = world.existing();
+        assert_eq!(got, [pair("main", "~/.clawdbot/agents/main/agent")]);
         for dir in [
             "ops",
             ".clawdbot/agents/lab/agent",
@@ -308,11 +294,8 @@ mod tests {
             pair("ops", "~/ops"),
             pair("work-agent", "~/.clawdbot/agents/work-agent/agent"),
         ];
-        assert_eq!(
-            world.existing(),
-            want,
-            "`lab` and `also-lab` are one directory"
-        );
+        let got = world.existing();
+        assert_eq!(got, want, "`lab` and `also-lab` are one directory");
     }
 
     #[test]

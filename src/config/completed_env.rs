@@ -1,5 +1,4 @@
-//! The environment completed for finding keys: by `.env` files, the configuration, and a login
-//! shell.
+//! The environment completed for finding keys: `.env` files, the configuration, a login shell.
 
 use std::collections::BTreeMap;
 

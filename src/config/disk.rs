@@ -1,5 +1,4 @@
-//! The one place in this layer that touches the disk: the configuration, and listing agent
-//! directories.
+//! The one place in this layer that touches the disk: the configuration, agent directories.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -56,13 +55,11 @@ impl OpenConfig {
         Ok(Self { real, _lock: lock })
     }
 
-    /// Its bytes, `None` when there is no file.
     pub(super) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigError> {
         config_bytes(&self.real)
     }
 
-    /// Keeps these bytes beside it, durably, in a file of the user's alone whose name ends in
-    /// `stamp`.
+    /// Keeps these bytes beside it, durably, in a private file whose name ends in `stamp`.
     pub(super) fn keep(&self, stamp: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
         let name = |number: usize| {
             let mut name = self.real.as_os_str().to_owned();
@@ -104,7 +101,6 @@ impl OpenConfig {
     }
 }
 
-/// Removes a copy that is not needed.
 pub(super) fn discard(copy: &Path) -> Result<(), FileError> {
     remove_if_present(copy).map(|_| ())
 }
@@ -154,12 +150,10 @@ pub(super) fn leads_somewhere(path: &Path) -> bool {
     )
 }
 
-/// Whether `path` is a symbolic link.
 pub(super) fn is_link(path: &Path) -> bool {
     path.is_symlink()
 }
 
-/// Whether `dir` is a directory.
 pub(super) fn is_dir(dir: &Path) -> bool {
     dir.is_dir()
 }
@@ -168,6 +162,5 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What the name of a configuration that is kept has behind the configuration's own, before the
-/// time.
+/// What the name of a kept configuration has behind its own, before the time.
 pub const KEPT: &str = ".clawkeep-before-";

@@ -159,8 +159,7 @@ fn unsure(path: &Path, edit: &ConfigEdit) -> ConfigEditError {
 }
 
 impl ConfigEdit {
-    /// The configuration after the change; `None` where `auth` or a part of it is not what it
-    /// should be.
+    /// The configuration after the change; `None` where `auth` or a part is not what it should be.
     fn apply(&self, before: &Value) -> Option<Value> {
         let mut after = before.clone();
         let root = after.as_object_mut()?;
@@ -232,8 +231,7 @@ impl ConfigEdit {
     }
 }
 
-/// Returns the object under `key`, created if there is none; `None` if there is another kind of
-/// value.
+/// Returns the object under `key`, created if absent; `None` if another value is there.
 fn object_in<'v>(
     fields: &'v mut Map<String, Value>,
     key: &str,
@@ -244,8 +242,7 @@ fn object_in<'v>(
         .as_object_mut()
 }
 
-/// The lists of `auth.order`, which need not be there; those that are no lists are passed over, as
-/// the reference does.
+/// The lists of `auth.order`, if there; what is no list is passed over, as by the reference.
 fn orders(
     auth: &mut Map<String, Value>,
 ) -> Option<impl Iterator<Item = (&String, &mut Vec<Value>)>> {
@@ -320,8 +317,7 @@ fn change_object(
     Some(())
 }
 
-/// Takes out what is not wanted and puts in what is missing; what stays keeps its text and its
-/// comments.
+/// Takes out what is not wanted and adds what is missing; what stays keeps text and comments.
 fn change_array(node: &CstArray, wanted: &[Value]) -> Option<()> {
     let says = |node: &CstNode| node.to_serde_value();
     for element in node.elements() {

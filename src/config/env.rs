@@ -98,7 +98,6 @@ impl Env {
         &self.from_shell
     }
 
-    /// Every variable.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables
             .iter()
@@ -149,8 +148,7 @@ impl Env {
         (!trimmed.is_empty()).then_some(Path::new(path))
     }
 
-    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads
-    /// switches.
+    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as in the reference.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
         self.trimmed(name).is_some_and(|value| {
@@ -227,8 +225,7 @@ pub fn provider_variable<'a>(env: &'a Env, provider: &ProviderId) -> Option<Prov
     })
 }
 
-/// The variables that may carry `provider`'s secret, first choice first; empty for a provider that
-/// has none.
+/// The variables that may carry `provider`'s secret, first choice first; empty where it has none.
 #[must_use]
 pub fn provider_variables(provider: &ProviderId) -> &'static [&'static str] {
     PROVIDER_VARIABLES
@@ -321,10 +318,8 @@ mod tests {
             ),
             ("ANTHROPIC_OAUTH_TOKEN", "oat", true)
         );
-        assert_eq!(
-            found("github-copilot").map(|variable| variable.name),
-            Some("GITHUB_TOKEN")
-        );
+        let got = found("github-copilot").map(|variable| variable.name);
+        assert_eq!(got, Some("GITHUB_TOKEN"));
         assert!(found("openai").is_none() && found("nobody").is_none());
     }
 
@@ -332,9 +327,7 @@ mod tests {
     fn nothing_prints_a_value() {
         let env = env(&[("OPENAI_API_KEY", "sk-secret")]);
         let found = provider_variable(&env, &ProviderId::new("openai")).unwrap();
-        assert_eq!(
-            format!("{env:?} {found:?}"),
-            "Env(1 variables) ProviderVariable(OPENAI_API_KEY)"
-        );
+        let got = format!("{env:?} {found:?}");
+        assert_eq!(got, "Env(1 variables) ProviderVariable(OPENAI_API_KEY)");
     }
 }

@@ -18,6 +18,7 @@ mod notify;
 pub mod openclaw;
 mod own;
 mod paths;
+mod session_bus;
 mod settings;
 mod shell_env;
 mod vault_home;
@@ -46,6 +47,7 @@ pub use own::{
     Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, ProviderSettings, parse_providers,
 };
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
+pub use session_bus::{keychain_bus, session_bus};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
 pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};

@@ -4,13 +4,11 @@ use serde_json::{Map, Value};
 
 use crate::domain::ProviderId;
 
-/// The model of a gateway without a configured one. Source: the `status` conformance cases without
-/// a configuration.
+/// The model of a gateway without a configured one. Source: the `status` conformance cases.
 const DEFAULT_MODEL: (&str, &str) = ("anthropic", "claude-opus-4-5");
 /// The provider of a model named without one. Source: as above.
 const DEFAULT_PROVIDER: &str = "anthropic";
-/// Aliases of listed models that have none of their own. Source: the reference's defaults as of
-/// 2026-01-09.
+/// Aliases of listed models without their own. Source: the reference's defaults of 2026-01-09.
 const BUILT_IN_ALIASES: [(&str, &str); 6] = [
     ("opus", "anthropic/claude-opus-4-5"),
     ("sonnet", "anthropic/claude-sonnet-4-5"),
@@ -188,15 +186,11 @@ mod tests {
     #[test]
     fn a_reference_is_cut_at_the_first_slash() {
         let parse = |raw| ModelRef::parse(raw).map(|model| model.to_string());
-        assert_eq!(
-            parse(" OpenRouter / meta/llama ").as_deref(),
-            Some("openrouter/meta/llama")
-        );
+        let found = parse(" OpenRouter / meta/llama ");
+        assert_eq!(found.as_deref(), Some("openrouter/meta/llama"));
         assert_eq!(parse("Z.AI/glm-4.7").as_deref(), Some("zai/glm-4.7"));
-        assert_eq!(
-            parse("claude-opus-4-5").as_deref(),
-            Some("anthropic/claude-opus-4-5")
-        );
+        let found = parse("claude-opus-4-5");
+        assert_eq!(found.as_deref(), Some("anthropic/claude-opus-4-5"));
         assert_eq!((parse("/x"), parse("x/ "), parse("  ")), (None, None, None));
     }
 
@@ -206,10 +200,8 @@ mod tests {
             primary: Some("a/b".to_owned()),
             fallbacks: vec!["c/d".to_owned()],
         };
-        assert_eq!(
-            ModelChoice::read(Some(&json!({"primary": " a/b ", "fallbacks": ["c/d", 3]}))),
-            both
-        );
+        let found = ModelChoice::read(Some(&json!({"primary": " a/b ", "fallbacks": ["c/d", 3]})));
+        assert_eq!(found, both);
         assert_eq!(ModelChoice::read(Some(&json!("a/b"))).primary, both.primary);
         for odd in [
             json!(null),
@@ -218,11 +210,8 @@ mod tests {
             json!(" "),
             json!({"fallbacks": "x"}),
         ] {
-            assert_eq!(
-                ModelChoice::read(Some(&odd)),
-                ModelChoice::default(),
-                "{odd}"
-            );
+            let found = ModelChoice::read(Some(&odd));
+            assert_eq!(found, ModelChoice::default(), "{odd}");
         }
     }
 
@@ -249,13 +238,9 @@ mod tests {
         );
         assert_eq!(models.default_ref().to_string(), "groq/llama");
         assert_eq!(models.resolve("GPT").unwrap().to_string(), "openai/gpt-5.2");
-        assert_eq!(
-            models.resolve("opus").unwrap().to_string(),
-            "anthropic/opus"
-        );
-        assert_eq!(
-            Models::default().default_ref().to_string(),
-            "anthropic/claude-opus-4-5"
-        );
+        let found = models.resolve("opus").unwrap().to_string();
+        assert_eq!(found, "anthropic/opus");
+        let found = Models::default().default_ref().to_string();
+        assert_eq!(found, "anthropic/claude-opus-4-5");
     }
 }

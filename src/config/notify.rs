@@ -152,8 +152,7 @@ impl NotifyTarget {
         })
     }
 
-    /// The files that the delivery depends on. If one of them changes, a failed delivery is tried
-    /// again.
+    /// The files that delivery depends on. If one changes, a failed delivery is tried again.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let (web, program) = match &self.channel {
             Channel::Desktop => (None, None),
@@ -321,8 +320,7 @@ fn span(
         .ok_or_else(|| invalid(written.span().start, what))
 }
 
-/// Reads a target's name in the record: it is part of messages and is remembered, so it is short
-/// and plain.
+/// Reads a target's name: short and plain, since messages and the record contain it.
 fn target_name<F: Fn(usize, &str) -> OwnSettingsError>(
     kind: &str,
     name: &str,

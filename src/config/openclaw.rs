@@ -1,5 +1,4 @@
-//! Where OpenClaw keeps its state. Whether a directory is OpenClaw's is `platform::openclaw`'s to
-//! say.
+//! Where OpenClaw keeps its state. `platform::openclaw` says whether a directory is OpenClaw's.
 
 use std::path::{Path, PathBuf};
 

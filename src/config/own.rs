@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::agents::AgentRef;
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, Span, UnixMs, from_outside, is_path, path_of_text};
+use crate::domain::{
+    AgentName, ProviderId, Span, UnixMs, from_outside, is_path, named, path_of_text,
+};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
 /// No record is older than this, in milliseconds: 100 years.
 const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// The shortest retention of events, in milliseconds: `doctor` and the kept head need the newest
-/// ones.
+/// The shortest retention, in milliseconds: `doctor` and the kept head need the newest events.
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
@@ -47,9 +49,9 @@ pub struct OwnSettings {
     /// Whether the vault may lie on storage that other kernels may share. Set by
     /// `clawkeep.allow_shared_storage = true`, for a mount that only this machine uses.
     pub allow_shared_storage: bool,
-    /// How agents' stores are exported. Set by `clawkeep.export = "file"` (the default),
-    /// `"runtime"` or `"off"`.
-    pub export: ExportMode,
+    /// How agents' stores are exported. Set by `clawkeep.export = "file"`, `"runtime"` or `"off"`;
+    /// see [`OwnSettings::export_of`] for the default.
+    pub export: Option<ExportMode>,
     /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by
     /// its directory alone is named by that, an absolute path.
     pub agents: BTreeMap<AgentName, ExportMode>,
@@ -89,33 +91,17 @@ impl NotifyFault {
     }
 }
 
-/// How a store is exported. Ordered by how much of it lies open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ExportMode {
-    /// Stores are not exported at all.
-    Off,
-    /// As a link to a copy in memory.
-    Runtime,
-    /// As a file at the path that the gateway reads.
-    #[default]
-    File,
-}
-
-impl ExportMode {
-    const ALL: [Self; 3] = [Self::File, Self::Runtime, Self::Off];
-
-    /// The name in the settings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Runtime => "runtime",
-            Self::Off => "off",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+named! {
+    parsed
+    /// How a store is exported. Ordered by how much of it lies open.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum ExportMode {
+        /// Stores are not exported at all.
+        Off = "off",
+        /// As a link to a copy in memory.
+        Runtime = "runtime",
+        /// As a file at the path that the gateway reads.
+        File = "file",
     }
 }
 
@@ -164,8 +150,7 @@ pub enum Encoding {
 
 /// Reads settings of providers that are linked in.
 ///
-/// # Errors
-/// When they are not valid; a test sees to it that they are.
+/// # Errors When they are not valid: a test checks that they are.
 pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
     let written: Written<IgnoredAny> =
         toml::from_str(text).map_err(|error| error.message().to_owned())?;
@@ -344,7 +329,7 @@ impl OwnSettings {
             }
         };
         Ok(Self {
-            export: export.unwrap_or_default(),
+            export,
             agents: agent_modes(written.agents, &invalid)?,
             providers: by_provider(written.providers),
             notify,
@@ -357,10 +342,18 @@ impl OwnSettings {
         })
     }
 
-    /// How an agent's store is exported, as far as that agent alone is concerned.
+    /// How an agent's store is exported, as far as that agent alone is concerned. The default is a
+    /// file, but none in the directory of clawkeep's own data ([`Layout::data_dir`]): no gateway
+    /// reads a store there.
+    ///
+    /// [`Layout::data_dir`]: super::Layout::data_dir
     #[must_use]
-    pub fn export_of(&self, agent: &AgentName) -> ExportMode {
-        self.agents.get(agent).copied().unwrap_or(self.export)
+    pub fn export_of(&self, agent: &AgentRef, data_dir: &Path) -> ExportMode {
+        let set = self.agents.get(&agent.name).copied().or(self.export);
+        set.unwrap_or_else(|| match agent.dir.starts_with(data_dir) {
+            true => ExportMode::Off,
+            false => ExportMode::File,
+        })
     }
 
     /// The time before which events are pruned, at `now`; `None` if they are kept permanently.
@@ -425,8 +418,7 @@ fn agent_modes(
     Ok(modes)
 }
 
-/// The agent that settings are for: an id as the gateway's configuration has it, or the directory
-/// of one that has none.
+/// The agent that settings are for: an id of the gateway's configuration, or a directory.
 fn agent_named(written: &str) -> Option<AgentName> {
     let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {
@@ -449,15 +441,11 @@ mod tests {
         assert_eq!(parse(""), Ok(OwnSettings::default()));
         let both = parse("[clawkeep]\nretention = \"400d\"\nfallback = \"any\"\n").unwrap();
         assert_eq!(both.retention_ms, Some(400 * 86_400_000));
-        assert_eq!(
-            both.prune_before(UnixMs(400 * 86_400_000 + 5)),
-            Some(UnixMs(5))
-        );
+        let found = both.prune_before(UnixMs(400 * 86_400_000 + 5));
+        assert_eq!(found, Some(UnixMs(5)));
         assert_eq!(both.fallback, Fallback::Any);
-        assert_eq!(
-            parse("clawkeep.fallback = \"none\"").unwrap().fallback,
-            Fallback::None
-        );
+        let found = parse("clawkeep.fallback = \"none\"").unwrap().fallback;
+        assert_eq!(found, Fallback::None);
     }
 
     #[test]
@@ -489,9 +477,28 @@ mod tests {
 
     #[test]
     fn export_modes_are_read_for_all_and_for_single_agents() {
+        let at = |name: AgentName, dir: &str| AgentRef {
+            name,
+            dir: PathBuf::from(dir),
+        };
+        let of = |text: &str, agent: &AgentRef| {
+            parse(text)
+                .unwrap()
+                .export_of(agent, Path::new("/data/clawkeep"))
+        };
         let modes =
-            |text: &str, agent: &str| parse(text).unwrap().export_of(&AgentName::from_id(agent));
+            |text: &str, agent: &str| of(text, &at(AgentName::from_id(agent), "/gateway/a"));
         assert_eq!(modes("", "main"), ExportMode::File);
+        let unread = at(
+            AgentName::from_id("main"),
+            "/data/clawkeep/agents/main/agent",
+        );
+        assert_eq!(of("", &unread), ExportMode::Off);
+        assert_eq!(of("clawkeep.export = \"file\"", &unread), ExportMode::File);
+        assert_eq!(
+            of("agents.main.export = \"file\"", &unread),
+            ExportMode::File
+        );
         let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work \
             Agent!\"]\nexport = \"file\"\n[agents.none]\n";
         let (of_ops, all) = match cfg!(windows) {
@@ -511,9 +518,9 @@ mod tests {
         } else {
             "/srv/agent"
         };
-        let by_dir = parse(&format!("[agents.\"{dir}/\"]\nexport = \"off\"")).unwrap();
-        let dir = AgentName::from_dir(Path::new(dir));
-        assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
+        let by_dir = format!("[agents.\"{dir}/\"]\nexport = \"off\"");
+        let agent = at(AgentName::from_dir(Path::new(dir)), dir);
+        assert_eq!(of(&by_dir, &agent), ExportMode::Off);
         assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
     }
 
@@ -521,7 +528,7 @@ mod tests {
     fn a_notify_fault_keeps_nothing_else_from_being_read() {
         let text = "clawkeep.export = \"off\"\n\n[notify.comand.x]\nrun = [\"/x\"]\n";
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).unwrap();
-        assert_eq!(own.export, ExportMode::Off);
+        assert_eq!(own.export, Some(ExportMode::Off));
         assert_eq!(own.notify, NotifySettings::default());
         let fault = own.notify_fault.unwrap().error().to_string();
         assert!(fault.contains("line 3: unknown field `comand`"), "{fault}");

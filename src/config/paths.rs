@@ -76,8 +76,7 @@ pub struct Overrides {
     pub vault: Option<PathBuf>,
     /// Whether the program was called by the gateway's name.
     pub is_stand_in: bool,
-    /// The vault that counts, one of [`Layout::vaults`]. Where there are several, the caller
-    /// decides.
+    /// The vault that counts, one of [`Layout::vaults`]. Of several, the caller decides.
     pub chosen_vault: Option<PathBuf>,
 }
 
@@ -480,8 +479,7 @@ fn with_drive_resolved(path: PathBuf) -> PathBuf {
     }
 }
 
-/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, symbolic links or
-/// not.
+/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, links or not.
 fn without_dots(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {

@@ -1,5 +1,4 @@
-//! The variables that a login shell sets and this process does not have: `env.shellEnv` of the
-//! configuration.
+//! The variables that a login shell adds to this process's: `env.shellEnv` of the configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -99,8 +98,7 @@ pub(super) fn is_expected(name: &str) -> bool {
     EXPECTED.contains(&name)
 }
 
-/// The expected variables in what `env -0` writes; empty ones count as not set, and the last of a
-/// repeated one counts.
+/// The expected variables in what `env -0` writes; not empty ones, and the last of a repeated one.
 pub(crate) fn expected_in(bytes: &[u8]) -> BTreeMap<&'static str, String> {
     let pairs = bytes.split(|byte| *byte == 0).filter_map(|pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
@@ -172,17 +170,14 @@ mod tests {
             timeout: Some(Duration::from_millis(200)),
             ..ON
         };
-        assert_eq!(
-            load(short, &pairs),
-            Err(ShellFault::Run(RunFault::TimedOut))
-        );
+        let found = load(short, &pairs);
+        assert_eq!(found, Err(ShellFault::Run(RunFault::TimedOut)));
         let none = [&pairs[..], &[("SHELL", "/no/such/shell")]].concat();
         let fault = RunFault::NotRun(std::io::ErrorKind::NotFound);
         assert_eq!(load(ON, &none), Err(ShellFault::Run(fault)));
     }
 
-    /// A file can say which keys there are, and never which program is run, or in which
-    /// environment.
+    /// A file can say which keys there are, never which program is run, or in which environment.
     #[test]
     fn the_shell_and_its_environment_are_the_processs() {
         let home = home("echo \"${BASH_ENV}${ENV}${LD_PRELOAD}\" > \"$HOME/ran\"\n");

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use super::disk;
 use crate::platform::openclaw::{STATE_DIR_NAME, is_openclaw_dir};
 
-/// The vault's file name.
 pub(super) const VAULT: &str = "vault.db";
 /// The file name of this program's settings.
 pub(super) const SETTINGS: &str = "clawkeep.toml";
@@ -30,7 +29,6 @@ pub(super) struct VaultHome {
 
 /// What decides where the vault lies.
 pub(super) struct Rule<'a> {
-    /// The user's home directory.
     pub(super) home: &'a Path,
     /// The directory that `--state-dir` or a variable names.
     pub(super) named: Option<&'a Path>,
@@ -55,8 +53,7 @@ impl Rule<'_> {
             };
         }
         let openclaw = self.home.join(STATE_DIR_NAME);
-        // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything
-        // there.
+        // OpenClaw's upgrade makes the directory a link to its own before it writes anything there.
         let is_openclaws = is_openclaw_dir(&legacy).is_some();
         let is_taken_over = disk::is_link(&legacy)
             && (is_openclaws || disk::identity(&legacy) == disk::identity(&openclaw));

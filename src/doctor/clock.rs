@@ -61,11 +61,9 @@ fn record(vault: &Vault, now: UnixMs) -> Option<Finding> {
 
 fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
     let ahead = modified(path)? - now;
-    let message = format!(
-        "{} was written {} in the future",
-        layout.shorten_home(path),
-        ahead.short()
-    );
+    let shown = layout.shorten_home(path);
+    let how_far = ahead.short();
+    let message = format!("{shown} was written {how_far} in the future");
     (ahead > AHEAD_MAX).then(|| {
         Finding::new(FindingId::ClockFile, message)
             .path(path)

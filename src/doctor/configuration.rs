@@ -68,10 +68,8 @@ fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
             "{} is the configuration from before a repair; it may hold secrets",
             layout.shorten_home(&path)
         );
-        let advice = format!(
-            "When you no longer need it: {REMOVE_COMMAND} {}",
-            shell_path(layout, &path)
-        );
+        let word = shell_path(layout, &path);
+        let advice = format!("When you no longer need it: {REMOVE_COMMAND} {word}");
         Finding::new(FindingId::ConfigKept, message)
             .path(path)
             .advice(advice)
@@ -118,10 +116,8 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     let keeper = evidence.keeper_of(&profile.id);
     let restore = |agent: &AgentName| {
         let agent_option = of_agent(agent);
-        format!(
-            "clawkeep models auth restore {}{agent_option}",
-            shell_word(id)
-        )
+        let profile = shell_word(id);
+        format!("clawkeep models auth restore {profile}{agent_option}")
     };
     let keeper = keeper.filter(|_| Owner::of(id) == Owner::Vault);
     let store_anew = || match Owner::of(id) {
@@ -137,7 +133,11 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     Finding::new(FindingId::ConfigMissing, message)
         .profile(id)
         .path(config)
-        .advice(format!("{fix}  # or take it out of {config_shown}"))
+        .advice(match cfg!(windows) {
+            // cmd.exe knows no comments.
+            true => format!("Take it out of {config_shown}, or run: {fix}"),
+            false => format!("{fix}  # or take it out of {config_shown}"),
+        })
 }
 
 fn missing_in_order(evidence: &Evidence<'_>, provider: &ProviderId, id: &ProfileId) -> Finding {
@@ -366,11 +366,8 @@ mod tests {
                 None,
             ),
         ] {
-            assert_eq!(
-                suggested(config, &ids, last_good).as_deref(),
-                want,
-                "{config} {ids:?} {last_good:?}"
-            );
+            let got = suggested(config, &ids, last_good);
+            assert_eq!(got.as_deref(), want, "{config} {ids:?} {last_good:?}");
         }
     }
 
@@ -383,9 +380,7 @@ mod tests {
             "anthropic:a@x.y": entry("token", "anthropic"),
             "openai:b@x.y": entry("oauth", "openai"),
         }});
-        assert_eq!(
-            suggested_default(&settings, &StoreDoc::from_json(store).unwrap()),
-            None
-        );
+        let got = suggested_default(&settings, &StoreDoc::from_json(store).unwrap());
+        assert_eq!(got, None);
     }
 }

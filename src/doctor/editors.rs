@@ -1,5 +1,4 @@
-//! Where editors, and the desktop's trash, keep copies of files that lay elsewhere. Source: the
-//! defaults of those programs.
+//! Where editors and the desktop's trash keep copies of files. Source: those programs' defaults.
 
 use std::path::{Path, PathBuf};
 

@@ -30,8 +30,7 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
     in_order(CHECKS.iter().flat_map(|check| check(evidence)).collect())
 }
 
-/// Sorts findings in the order of the report. Agents can share a file: each finding of a path is
-/// kept once.
+/// Sorts findings in the order of the report. Agents can share a file: each path's finding once.
 #[must_use]
 pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));

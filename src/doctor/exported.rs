@@ -26,7 +26,7 @@ fn still_a_file(
     own: &OwnSettings,
     examined: &ExaminedAgent,
 ) -> Option<Finding> {
-    let mode = own.export_of(&examined.agent.name);
+    let mode = own.export_of(&examined.agent, &evidence.layout.data_dir);
     let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
     let is_file = std::fs::symlink_metadata(place.site()).is_ok_and(|meta| meta.is_file());
     let holds_any = examined.doc.entries(Section::Profiles).next().is_some();
@@ -35,7 +35,7 @@ fn still_a_file(
     }
     let shares = |other: &&ExaminedAgent| {
         let other_place = StorePlace::of_agent(&other.agent.dir);
-        own.export_of(&other.agent.name) == ExportMode::File
+        own.export_of(&other.agent, &evidence.layout.data_dir) == ExportMode::File
             && other_place.is_ok_and(|other| other.site() == place.site())
     };
     let (why, fix) = match evidence.agents.iter().find(shares) {

@@ -3,28 +3,18 @@
 use std::path::PathBuf;
 
 use super::repair::Repair;
-use crate::domain::{AgentName, ProfileId};
+use crate::domain::{AgentName, ProfileId, named};
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Worth knowing; no action is needed.
-    Note,
-    /// Something may go wrong, or already went a little wrong.
-    Warning,
-    /// Something does not work, or a secret is open to others.
-    Error,
-}
-
-impl Level {
-    /// The word in what is printed.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
+named! {
+    /// How much a finding matters.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Level {
+        /// Worth knowing; no action is needed.
+        Note = "note",
+        /// Something may go wrong, or already went a little wrong.
+        Warning = "warning",
+        /// Something does not work, or a secret is open to others.
+        Error = "error",
     }
 }
 
@@ -107,8 +97,7 @@ findings! {
     StoreOldCopy = "store.old-copy", Warning;
     /// Another program keeps writing an old copy of a store, and the file is left as it is.
     StoreLeft = "store.left", Error;
-    /// A profile that another program took out of a store together with others, and that can be put
-    /// back.
+    /// A profile that another program took out with others, and that can be restored.
     StoreVanished = "store.vanished", Warning;
     /// An entry that cannot be read: kept, exported, and not used.
     StoreEntry = "store.entry", Warning;
@@ -132,8 +121,7 @@ findings! {
     SourceLoggedOut = "source.logged-out", Warning;
     /// Another program's login is there and cannot be used.
     SourceUnusable = "source.unusable", Warning;
-    /// Another program is logged in with another account than the stored login's, as far as is
-    /// known.
+    /// Another program is logged in with another account than the stored login, as far as known.
     SourceOtherAccount = "source.other-account", Warning;
     /// Another program's login differs from the stored one and expires earlier.
     SourceEarlier = "source.earlier", Warning;

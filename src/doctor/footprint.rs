@@ -54,7 +54,6 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// The plain copies of stores that are found.
 pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let docs = evidence.agents.iter().map(|examined| &examined.doc);
     let secrets: HashSet<&[u8]> = docs.flat_map(secrets_of).collect();
@@ -176,8 +175,7 @@ pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
     (is_draft || is_tempfiles) && is_old(path)
 }
 
-/// Whether nothing is lost with a leftover: beside the draft of a configuration is the
-/// configuration, and it can be read.
+/// Whether nothing is lost with a leftover: the configuration beside its draft can be read.
 pub(super) fn is_replaceable(leftover: &Path) -> bool {
     let name = name_of(leftover);
     match name.strip_suffix(DRAFT) {
@@ -212,10 +210,8 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
             "{} is the answer to an interrupted refresh, sealed, and does not open",
             layout.shorten_home(&path)
         );
-        let fix = format!(
-            "Log in again where a login is over; then: {REMOVE_COMMAND} {}",
-            shell_path(layout, &path)
-        );
+        let word = shell_path(layout, &path);
+        let fix = format!("Log in again where a login is over; then: {REMOVE_COMMAND} {word}");
         Finding::new(FindingId::FootprintLeftover, message)
             .path(path)
             .advice(fix)
@@ -225,10 +221,8 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
 
 fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let layout = evidence.layout;
-    let message = format!(
-        "{} was left by a command that was killed; it may hold secrets",
-        layout.shorten_home(&path)
-    );
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} was left by a command that was killed; it may hold secrets");
     let finding = Finding::new(FindingId::FootprintLeftover, message).path(&path);
     // A key without which nothing opens could be in it.
     let is_keys = path.parent() == Some(&layout.key_file_dir());
@@ -275,10 +269,8 @@ fn written_for(path: &Path) -> Option<PathBuf> {
 
 fn copy(layout: &Layout, path: PathBuf) -> Finding {
     let message = format!("{} is a plain copy of a store", layout.shorten_home(&path));
-    let fix = format!(
-        "When you no longer need it: {REMOVE_COMMAND} {}",
-        shell_path(layout, &path)
-    );
+    let word = shell_path(layout, &path);
+    let fix = format!("When you no longer need it: {REMOVE_COMMAND} {word}");
     Finding::new(FindingId::FootprintCopy, message)
         .path(path)
         .advice(fix)
@@ -302,7 +294,6 @@ fn open_copy(layout: &Layout, path: &Path) -> Option<Finding> {
     })
 }
 
-/// The secrets of a store, as bytes.
 fn secrets_of(doc: &StoreDoc) -> impl Iterator<Item = &[u8]> {
     const FIELDS: [&str; 4] = ["key", "token", "access", "refresh"];
     let secrets = doc.entries(Section::Profiles).flat_map(|(_, entry)| {

@@ -81,11 +81,9 @@ fn login_expiry(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Fi
         return None;
     }
     let program = report.program();
-    let message = format!(
-        "the {program} login {}, and {} with it",
-        left.expiry(),
-        report.profile
-    );
+    let expiry = left.expiry();
+    let profile = report.profile;
+    let message = format!("the {program} login {expiry}, and {profile} with it");
     let finding = Finding::new(FindingId::SourceLoginExpiring, message)
         .profile(report.profile)
         .agent(&report.agent);

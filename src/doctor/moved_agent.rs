@@ -15,8 +15,7 @@ use crate::platform::{
     rename_to_free_name, sync_dir,
 };
 
-/// What the name of a directory that is left begins with, beside the new one. Source: the
-/// reference.
+/// What the name of a directory left beside the new one begins with. Source: the reference.
 const LEFT: &str = "agent.legacy-";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -27,10 +26,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let to = layout.state_dir.join("agents").join(name).join("agent");
-    let message = format!(
-        "{} is from gateways that had one agent; nothing reads it now",
-        layout.shorten_home(&from)
-    );
+    let shown = layout.shorten_home(&from);
+    let message = format!("{shown} is from gateways that had one agent; nothing reads it now");
     let finding = Finding::new(FindingId::LegacyAgent, message).path(&from);
     let is_newer = |dir: &Path| StorePlace::of_agent(dir).is_ok_and(|place| place.is_openclaws());
     if evidence.main.is_path() || evidence.settings.is_none() || is_newer(&to) || is_newer(&from) {

@@ -52,8 +52,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// What an access-control list lets others read. What they can change is not used, and found as
-/// that.
+/// What an access-control list lets others read. What they can change is a finding of its own.
 fn listed(layout: &Layout, path: &Path, kept: Kept) -> Option<Finding> {
     let id = match kept {
         Kept::Secret | Kept::Named => FindingId::PermissionsSecret,
@@ -79,8 +78,7 @@ fn named(evidence: &Evidence<'_>, path: PathBuf, permissions: Permissions) -> Op
     Some(untrusted(evidence.layout, &refusal))
 }
 
-/// What is not used because somebody else can have changed it, or a directory above it, unless it
-/// was found already.
+/// What is not used because somebody else can have changed it or a directory above, unless found.
 fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut paths: Vec<PathBuf> = relied_on(evidence)
@@ -171,8 +169,7 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
         (beside(".lease"), Kept::Private),
         (layout.key_file_dir(), Kept::Private),
     ];
-    // SQLite creates these with the vault's mode: a wrong mode shows in them too, and is reported
-    // once.
+    // SQLite creates these with the vault's mode: a wrong mode shows in them, and is reported once.
     let is_closed = |found: Permissions| found.mode == found.closed();
     if Permissions::of(&layout.vault_file).is_none_or(is_closed) {
         paths.extend(["-wal", "-shm", "-journal"].map(|suffix| (beside(suffix), Kept::Private)));
@@ -246,8 +243,7 @@ fn open(
     if permissions.is_shared_dir() {
         return finding.advice("That directory is shared by all users; use one of your own.");
     }
-    // `--state-dir` and `--vault` may name any directory and file of the system's. A file is known
-    // to be ours where the vault opens.
+    // `--state-dir` and `--vault` may name the system's. A file is ours where the vault opens.
     let trust = Trust::current();
     let is_own = trust.may_suggest_moving(&path)
         || (!permissions.is_dir && evidence.vault.locked().is_some());
@@ -285,8 +281,7 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
         .advice(fix)
 }
 
-/// Reports the permissions of other programs' own files. They belong to those programs,
-/// so clawkeep never repairs them.
+/// Reports permissions of other programs' own files, which clawkeep never repairs.
 fn logins(layout: &Layout) -> Vec<Finding> {
     let found = layout.logins.iter().filter_map(|files| {
         let path = &files.login;

@@ -1,5 +1,4 @@
-//! Words for what a person does about a credential: the command that replaces or refreshes it, or
-//! how to log in again.
+//! Words for what a person does about a credential: replace, refresh, or log in again.
 
 pub use crate::domain::of_agent;
 use crate::domain::{
@@ -147,9 +146,7 @@ pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
         CredentialType::ApiKey => "paste-api-key",
         _ => "paste-token",
     };
-    format!(
-        "clawkeep models auth {command} --provider {} --profile-id {}",
-        shell_word(provider.as_str()),
-        shell_word(id)
-    )
+    let provider = shell_word(provider.as_str());
+    let id = shell_word(id);
+    format!("clawkeep models auth {command} --provider {provider} --profile-id {id}")
 }

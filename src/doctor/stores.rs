@@ -1,5 +1,4 @@
-//! Checks the agents' stores: notices of loading them, unreadable entries, left-over locks, and
-//! older stores.
+//! Checks the agents' stores: load notices, unreadable entries, left-over locks, older stores.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,7 +13,7 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 use crate::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
 use crate::export::StorePlace;
-use crate::platform::{LockDir, LockState, exists};
+use crate::platform::{LockDir, LockState, exists, removal_command};
 use crate::sync::{Notice, Writer, fault_remedy};
 use crate::vault::Vault;
 
@@ -48,7 +47,6 @@ pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bo
     newest.is_some_and(|event| event.is_ok_and(|event| Some(event.seq) > before))
 }
 
-/// Converts the notices of the load into findings.
 fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let agent = &examined.agent.name;
     let finding = |notice: &Notice| {
@@ -160,10 +158,8 @@ fn written_by(writer: &Writer) -> String {
 
 fn merged(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.store_file();
-    let message = format!(
-        "{} was changed by another program, and the changes were merged",
-        layout.shorten_home(&path)
-    );
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} was changed by another program, and the changes were merged");
     examined.merged.then(|| {
         Finding::new(FindingId::StoreMerged, message)
             .agent(&examined.agent.name)
@@ -202,14 +198,11 @@ fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
         .collect()
 }
 
-/// A gateway of before the store keeps its logins there, and later ones what they use at run time:
-/// never ours to delete.
+/// Older gateways keep their logins there, and later ones what they use: never ours to delete.
 fn legacy_auth(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.dir.join("auth.json");
-    let message = format!(
-        "{} is a plain copy: the gateway keeps there what it is using",
-        layout.shorten_home(&path)
-    );
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} is a plain copy: the gateway keeps there what it is using");
     holds_something(&path).then(|| {
         Finding::new(FindingId::LegacyAuth, message)
             .agent(&examined.agent.name)
@@ -241,8 +234,7 @@ fn holds_something(path: &Path) -> bool {
     exists(path) && is_plain_copy(path, &HashSet::new())
 }
 
-/// A lock that was left, or what is no lock and keeps everybody from taking it. OpenClaw's are its
-/// own.
+/// A lock that was left, or what is no lock and bars everybody. OpenClaw's are its own.
 fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
     if place.is_openclaws() {
@@ -254,10 +246,8 @@ fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let agent = &examined.agent.name;
     let unusable = |why: String| {
         let message = format!("{shown} keeps every program from locking the store: {why}");
-        let advice = format!(
-            "If no gateway that made it is running: {REMOVE_COMMAND} {}",
-            shell_path(layout, &lock)
-        );
+        let (remove, word) = (removal_command(&lock), shell_path(layout, &lock));
+        let advice = format!("If no gateway that made it is running: {remove} {word}");
         let finding = Finding::new(FindingId::LockUnusable, message).agent(agent);
         finding.path(&lock).advice(advice)
     };

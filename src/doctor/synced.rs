@@ -1,5 +1,4 @@
-//! Secrets in places that are copied to other machines: Git work trees, and directories that a
-//! program keeps in step.
+//! Secrets in places copied to other machines: Git work trees, and synchronised directories.
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +26,7 @@ const SYNCED: [(&str, &str); 9] = [
     ("CloudStorage", "a cloud drive"),
     ("pCloud", "pCloud"),
 ];
-/// What Syncthing puts into each directory that it keeps in step. Source: Syncthing's
-/// documentation.
+/// What Syncthing puts into each synchronised directory. Source: Syncthing's documentation.
 const SYNCTHING: &str = ".stfolder";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -156,27 +154,25 @@ fn synced_by(real: &Path) -> Option<&'static str> {
 }
 
 fn in_git(layout: &Layout, path: &Path, tree: &Path) -> Finding {
-    let message = format!(
-        "{} lies in the Git work tree {} and is not ignored there",
-        layout.shorten_home(path),
-        layout.shorten_home(tree)
-    );
+    let shown = layout.shorten_home(path);
+    let work_tree = layout.shorten_home(tree);
+    let message = format!("{shown} lies in the Git work tree {work_tree} and is not ignored there");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fix = format!(
-        "echo {} >> {}  # and see that it was never committed",
-        super::words::shell_word(&name),
-        shell_path(layout, &tree.join(".gitignore"))
-    );
+    let word = super::words::shell_word(&name);
+    let file = shell_path(layout, &tree.join(".gitignore"));
+    let fix = match cfg!(windows) {
+        // cmd.exe would write the comment into the file, and PowerShell writes UTF-16.
+        true => format!("Add the line {name} to {file}, and see that it was never committed."),
+        false => format!("echo {word} >> {file}  # and see that it was never committed"),
+    };
     Finding::new(FindingId::FootprintGit, message)
         .path(path)
         .advice(fix)
 }
 
 fn in_step(layout: &Layout, path: &Path, program: &str) -> Finding {
-    let message = format!(
-        "{} is copied to other machines, in the clear, by {program}",
-        layout.shorten_home(path)
-    );
+    let shown = layout.shorten_home(path);
+    let message = format!("{shown} is copied to other machines, in the clear, by {program}");
     Finding::new(FindingId::FootprintSynced, message)
         .path(path)
         .advice("Move the state directory out of there, and name it with CLAWDBOT_STATE_DIR.")

@@ -30,11 +30,9 @@ impl Removed {
     /// The command that puts it back.
     #[must_use]
     pub fn restore_command(&self, agent: &AgentName) -> String {
-        format!(
-            "clawkeep models auth restore {}{}",
-            shell_word(&self.id),
-            of_agent(agent)
-        )
+        let profile = shell_word(&self.id);
+        let agent_option = of_agent(agent);
+        format!("clawkeep models auth restore {profile}{agent_option}")
     }
 }
 

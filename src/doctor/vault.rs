@@ -217,8 +217,7 @@ fn key_files(layout: &Layout, vault: &Vault) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Finds key files in the vault's directory, below it, or in the state directory: a copy of that
-/// directory contains both.
+/// Finds key files in, below or beside the vault's directory: a copy of that directory has both.
 fn extra_key_files(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> {
     let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
         .into_iter()

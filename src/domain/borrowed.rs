@@ -16,8 +16,7 @@ pub struct Borrowed {
 }
 
 impl Borrowed {
-    /// Whether the file is not the program's own but a copy elsewhere, which that program does not
-    /// keep up to date.
+    /// Whether the file is a copy elsewhere, which its program does not keep up to date.
     #[must_use]
     pub fn is_copy(&self) -> bool {
         self.owner != Owner::OtherProgram

@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::ids::normalize_provider;
+use super::named::named;
 use super::secret_rules::{SecretFault, check_secret};
 use super::time::Expiry;
 
@@ -18,32 +19,22 @@ const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 /// Source: `spec/compat.md`, Resolving a secret for a provider.
 pub const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 
-/// The type of a credential. `Unreadable` entries are kept and exported, and skipped everywhere
-/// else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialType {
-    /// A key that does not expire.
-    ApiKey,
-    /// A bearer token that nobody here can refresh.
-    Token,
-    /// An OAuth login: access token and refresh token.
-    OAuth,
-    /// An entry of a type we do not know, or without a provider.
-    Unreadable,
+named! {
+    /// The type of a credential. `Unreadable` entries are kept, exported, and otherwise skipped.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum CredentialType {
+        /// A key that does not expire.
+        ApiKey = "api_key",
+        /// A bearer token that nobody here can refresh.
+        Token = "token",
+        /// An OAuth login: access token and refresh token.
+        OAuth = "oauth",
+        /// An entry of a type we do not know, or without a provider.
+        Unreadable = "unreadable",
+    }
 }
 
 impl CredentialType {
-    /// The name in the store (and in the vault's column).
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api_key",
-            Self::Token => "token",
-            Self::OAuth => "oauth",
-            Self::Unreadable => "unreadable",
-        }
-    }
-
     /// The type of that name; a name that we do not know is no type we can read.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
@@ -383,32 +374,20 @@ impl fmt::Debug for SecretReference<'_> {
     }
 }
 
-/// Why an entry cannot be used.
-#[derive(Clone, Copy, Debug)]
-pub enum EntryFault<'a> {
-    /// The secret is stored elsewhere; this refers to it.
-    Reference(SecretReference<'a>),
-    /// Its type, or the field of its secret, has another name than the one that is read.
-    Misnamed(Misnamed<'a>),
-    /// Its secret cannot be sent as it is.
-    BadSecret(SecretFault),
-    /// The entry holds no secret.
-    Empty,
-    /// Its type is not known, or it has no provider.
-    Unreadable,
-}
-
-impl EntryFault<'_> {
-    /// The word in lists and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reference(_) => "reference",
-            Self::Misnamed(_) => "misnamed",
-            Self::BadSecret(_) => "malformed",
-            Self::Empty => "empty",
-            Self::Unreadable => "unreadable",
-        }
+named! {
+    /// Why an entry cannot be used.
+    #[derive(Clone, Copy, Debug)]
+    pub enum EntryFault<'a> {
+        /// The secret is stored elsewhere; this refers to it.
+        Reference(SecretReference<'a>) = "reference",
+        /// Its type, or the field of its secret, has another name than the one that is read.
+        Misnamed(Misnamed<'a>) = "misnamed",
+        /// Its secret cannot be sent as it is.
+        BadSecret(SecretFault) = "malformed",
+        /// The entry holds no secret.
+        Empty = "empty",
+        /// Its type is not known, or it has no provider.
+        Unreadable = "unreadable",
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::credential::{Credential, CredentialType};
 use super::ids::normalize_provider;
+use super::named::named;
 use super::time::UnixMs;
 
 /// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as
@@ -15,21 +16,23 @@ const FAR_AHEAD_MS: f64 = 20.0 * 365.25 * 86_400_000.0;
 /// Providers whose OAuth tokens have no expiry, for which programs write 0.
 const WITHOUT_EXPIRY: [&str; 1] = ["github-copilot"];
 
-/// Why an expiry cannot be used. It is expected in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpiryFault {
-    /// It is missing or null.
-    Missing,
-    /// It is 0, where the provider's tokens do expire.
-    Zero,
-    /// The expiry is below 0.
-    Negative,
-    /// It is text, a list or another value that is no number.
-    NotANumber,
-    /// It counts seconds instead of milliseconds.
-    Seconds,
-    /// The expiry is decades ahead.
-    FarAhead,
+named! {
+    /// Why an expiry cannot be used. It is expected in milliseconds since 1970.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ExpiryFault {
+        /// It is missing or null.
+        Missing = "missing",
+        /// It is 0, where the provider's tokens do expire.
+        Zero = "zero",
+        /// The expiry is below 0.
+        Negative = "negative",
+        /// It is text, a list or another value that is no number.
+        NotANumber = "not-a-number",
+        /// It counts seconds instead of milliseconds.
+        Seconds = "seconds",
+        /// The expiry is decades ahead.
+        FarAhead = "far-ahead",
+    }
 }
 
 impl ExpiryFault {
@@ -70,19 +73,6 @@ impl ExpiryFault {
     #[must_use]
     pub fn is_absent(self) -> bool {
         matches!(self, Self::Missing | Self::Zero)
-    }
-
-    /// The name in JSON output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Zero => "zero",
-            Self::Negative => "negative",
-            Self::NotANumber => "not-a-number",
-            Self::Seconds => "seconds",
-            Self::FarAhead => "far-ahead",
-        }
     }
 
     /// What is wrong, as the end of a sentence that begins with "its expiry".
@@ -138,11 +128,8 @@ mod tests {
             ("oauth", "github-copilot", json!(-1), Some("negative")),
             ("api_key", "p", json!("text"), None),
         ] {
-            assert_eq!(
-                of(kind, provider, expires.clone()),
-                want,
-                "{kind} {expires}"
-            );
+            let found = of(kind, provider, expires.clone());
+            assert_eq!(found, want, "{kind} {expires}");
         }
     }
 }

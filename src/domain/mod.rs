@@ -11,6 +11,7 @@ mod expiry_fault;
 mod fingerprint;
 mod ids;
 mod jwt;
+mod named;
 mod owner;
 mod secret;
 mod secret_rules;
@@ -32,6 +33,7 @@ pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use jwt::{jwt_claims, jwt_expiry};
+pub(crate) use named::named;
 pub use owner::{CLAUDE_CLI, CODEX_KEY, Mirror, Owner, PROGRAMS, Program, RefreshTime};
 pub use secret::SecretJson;
 pub use secret_rules::{

@@ -3,54 +3,38 @@
 
 use std::fmt;
 
+use super::named::named;
+
 /// The longest secret, in bytes. The longest tokens are JWTs of some thousands.
 pub const SECRET_MAX: usize = 64 << 10;
 
-/// Why a text is no secret that could be sent. Never quotes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SecretFault {
-    /// There is nothing but blanks.
-    Empty,
-    /// It has more than [`SECRET_MAX`] bytes.
-    TooLong,
-    /// It has a line break inside.
-    LineBreak,
-    /// It has a blank inside.
-    Blank,
-    /// It has an invisible character inside.
-    Invisible,
-    /// It has a character inside that no key or token has.
-    OddCharacter,
-    /// It begins with a variable's name and `=`.
-    Assignment,
-    /// It has quotes around it.
-    Quoted,
-    /// It stands for a secret: `${VAR}`, `<your-key>`.
-    Placeholder,
-    /// It is the name of an environment variable: `OPENAI_API_KEY`.
-    VariableName,
-    /// It is a number, a list or another value that is no text.
-    NotText,
-}
-
-impl SecretFault {
-    /// The name in JSON and in the record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::TooLong => "too-long",
-            Self::LineBreak => "line-break",
-            Self::Blank => "blank",
-            Self::Invisible => "invisible-character",
-            Self::OddCharacter => "odd-character",
-            Self::Assignment => "assignment",
-            Self::Quoted => "quoted",
-            Self::Placeholder => "placeholder",
-            Self::VariableName => "variable-name",
-            Self::NotText => "not-text",
-        }
+named! {
+    /// Why a text is no secret that could be sent. Never quotes it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum SecretFault {
+        /// There is nothing but blanks.
+        Empty = "empty",
+        /// It has more than [`SECRET_MAX`] bytes.
+        TooLong = "too-long",
+        /// It has a line break inside.
+        LineBreak = "line-break",
+        /// It has a blank inside.
+        Blank = "blank",
+        /// It has an invisible character inside.
+        Invisible = "invisible-character",
+        /// It has a character inside that no key or token has.
+        OddCharacter = "odd-character",
+        /// It begins with a variable's name and `=`.
+        Assignment = "assignment",
+        /// It has quotes around it.
+        Quoted = "quoted",
+        /// It stands for a secret: `${VAR}`, `<your-key>`.
+        Placeholder = "placeholder",
+        /// It is the name of an environment variable: `OPENAI_API_KEY`.
+        VariableName = "variable-name",
+        /// It is a number, a list or another value that is no text.
+        NotText = "not-text",
     }
 }
 

@@ -276,14 +276,10 @@ mod tests {
 
     #[test]
     fn shapes() {
-        assert_eq!(
-            StoreDoc::from_json(json!([])),
-            Err(StoreShapeError::NotAnObject)
-        );
-        assert_eq!(
-            StoreDoc::from_json(json!({"profiles": []})),
-            Err(StoreShapeError::NoProfiles)
-        );
+        let got = StoreDoc::from_json(json!([]));
+        assert_eq!(got, Err(StoreShapeError::NotAnObject));
+        let got = StoreDoc::from_json(json!({"profiles": []}));
+        assert_eq!(got, Err(StoreShapeError::NoProfiles));
         assert!(StoreDoc::from_json(json!({"profiles": {}, "x": 1})).is_ok());
     }
 
@@ -293,10 +289,8 @@ mod tests {
             json!({"profiles": {}, "order": {"Z.AI": [" a ", "", 3, "b"], "x": []}}),
         )
         .unwrap();
-        assert_eq!(
-            doc.order_for("zai"),
-            Some(vec![ProfileId::new("a"), ProfileId::new("b")])
-        );
+        let got = doc.order_for("zai");
+        assert_eq!(got, Some(vec![ProfileId::new("a"), ProfileId::new("b")]));
         assert_eq!(doc.order_for("x"), None);
         assert_eq!(doc.order_for("y"), None);
     }
@@ -310,10 +304,8 @@ mod tests {
         ]
         .map(doc);
         assert_ne!(ab, ba);
-        assert_eq!(
-            doc(r#"{"x": 1, "profiles": {}}"#),
-            doc(r#"{"profiles": {}, "x": 1}"#)
-        );
+        let got = doc(r#"{"x": 1, "profiles": {}}"#);
+        assert_eq!(got, doc(r#"{"profiles": {}, "x": 1}"#));
     }
 
     #[test]

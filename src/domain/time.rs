@@ -137,10 +137,8 @@ mod tests {
     #[test]
     fn expiry_reads_numbers_only() {
         assert_eq!(Expiry::from_json(Some(&serde_json::json!("5"))), None);
-        assert_eq!(
-            Expiry::from_json(Some(&serde_json::json!(5.5))).map(Expiry::floor_ms),
-            Some(5)
-        );
+        let found = Expiry::from_json(Some(&serde_json::json!(5.5))).map(Expiry::floor_ms);
+        assert_eq!(found, Some(5));
         assert_eq!(Expiry::from_json(None), None);
     }
 }

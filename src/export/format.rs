@@ -3,46 +3,35 @@
 use serde_json::error::Category;
 use zeroize::Zeroizing;
 
-use crate::domain::{StoreDoc, StoreShapeError, without_bom};
+use crate::domain::{StoreDoc, StoreShapeError, named, without_bom};
 
-/// Why bytes are no store. Never quotes them: they hold secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FormatFault {
-    /// Nothing at all, or only white space.
-    #[error("it is empty")]
-    Empty,
-    /// JSON that ends too early: torn while it was written.
-    #[error("it ends in the middle, at line {line} column {column}")]
-    CutShort {
-        /// From 1.
-        line: usize,
-        /// From 0, in bytes.
-        column: usize,
-    },
-    /// Not JSON, or nested deeper than 128 levels.
-    #[error("it is not JSON from line {line} column {column} on")]
-    NotJson {
-        /// From 1.
-        line: usize,
-        /// From 0, in bytes.
-        column: usize,
-    },
-    /// The file is JSON, but not a store.
-    #[error(transparent)]
-    Shape(#[from] StoreShapeError),
-}
-
-impl FormatFault {
-    /// The name in the record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::CutShort { .. } => "cut-short",
-            Self::NotJson { .. } => "not-json",
-            Self::Shape(_) => "no-store",
-        }
+named! {
+    /// Why bytes are no store. Never quotes them: they hold secrets.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+    #[non_exhaustive]
+    pub enum FormatFault {
+        /// Nothing at all, or only white space.
+        #[error("it is empty")]
+        Empty = "empty",
+        /// JSON that ends too early: torn while it was written.
+        #[error("it ends in the middle, at line {line} column {column}")]
+        CutShort {
+            /// From 1.
+            line: usize,
+            /// From 0, in bytes.
+            column: usize,
+        } = "cut-short",
+        /// Not JSON, or nested deeper than 128 levels.
+        #[error("it is not JSON from line {line} column {column} on")]
+        NotJson {
+            /// From 1.
+            line: usize,
+            /// From 0, in bytes.
+            column: usize,
+        } = "not-json",
+        /// The file is JSON, but not a store.
+        #[error(transparent)]
+        Shape(#[from] StoreShapeError) = "no-store",
     }
 }
 
@@ -82,10 +71,8 @@ mod tests {
     fn a_store_comes_back_as_it_was() {
         let text = "{\n  \"version\": 1,\n  \"x\": 1.5,\n  \"profiles\": {\n    \"b\": \
             {\n      \"n\": null\n    },\n    \"a\": 3\n  }\n}\n";
-        assert_eq!(
-            render(&parse(text.as_bytes()).unwrap()).as_slice(),
-            text.as_bytes()
-        );
+        let found = render(&parse(text.as_bytes()).unwrap());
+        assert_eq!(found.as_slice(), text.as_bytes());
     }
 
     #[test]

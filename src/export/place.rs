@@ -112,7 +112,6 @@ impl StoreReading {
 /// copy in memory. Links of the user's are followed: several agents can share a store by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorePlace {
-    /// The agent's directory.
     dir: PathBuf,
     /// The file as users name it; may be a link.
     path: PathBuf,
@@ -522,10 +521,8 @@ mod tests {
                 .unwrap()
                 .is_symlink()
         );
-        assert!(matches!(
-            StorePlace::of_agent(&agent).unwrap().read().unwrap(),
-            StoreReading::Parsed { .. }
-        ));
+        let got = StorePlace::of_agent(&agent).unwrap().read().unwrap();
+        assert!(matches!(got, StoreReading::Parsed { .. }));
         assert_eq!(std::fs::read(shared).unwrap(), b"{\"profiles\": {}}");
     }
 
@@ -534,14 +531,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = StorePlace::of_agent(dir.path()).unwrap();
         let first = place.aside("20260109T003248Z");
-        assert_eq!(
-            first.file_name().unwrap(),
-            "auth-profiles.json.corrupt-20260109T003248Z"
-        );
+        let got = first.file_name().unwrap();
+        assert_eq!(got, "auth-profiles.json.corrupt-20260109T003248Z");
         std::fs::write(&first, "").unwrap();
-        assert_eq!(
-            place.aside("20260109T003248Z").file_name().unwrap(),
-            "auth-profiles.json.corrupt-20260109T003248Z-1"
-        );
+        let got = place.aside("20260109T003248Z");
+        let name = "auth-profiles.json.corrupt-20260109T003248Z-1";
+        assert_eq!(got.file_name().unwrap(), name);
     }
 }

@@ -90,11 +90,8 @@ fn check_candidates(doc: &StoreDoc, provider: &ProviderId) {
     let mut expected = candidates_ignoring_cooldowns(doc, &preferences, provider, None);
     if let Some(last) = expected.last() {
         let first = candidates_ignoring_cooldowns(doc, &preferences, provider, Some(last));
-        assert_eq!(
-            first.first(),
-            Some(last),
-            "the preferred one is not the first"
-        );
+        let found = first.first();
+        assert_eq!(found, Some(last), "the preferred one is not the first");
     }
     now.sort();
     expected.sort();

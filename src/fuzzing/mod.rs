@@ -107,9 +107,7 @@ mod tests {
                 "{name}"
             );
         }
-        assert_eq!(
-            files(&root().join("fuzz/fuzz_targets")).len(),
-            TARGETS.len()
-        );
+        let got = files(&root().join("fuzz/fuzz_targets")).len();
+        assert_eq!(got, TARGETS.len());
     }
 }

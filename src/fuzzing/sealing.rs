@@ -88,10 +88,8 @@ pub fn recovery_code(data: &[u8]) {
             };
             text.chars().filter(counts).map(of).collect()
         };
-        assert_eq!(
-            expected(&text),
-            expected(RecoveryCode::of(&key).expose_secret())
-        );
+        let found = expected(&text);
+        assert_eq!(found, expected(RecoveryCode::of(&key).expose_secret()));
     }
     let mut draw = Draw::new(data);
     let (at, other) = (usize::from(draw.byte()), draw.byte());

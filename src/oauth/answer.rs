@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::reply::{NoReply, Reply, retry_after};
-use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry};
+use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry, named};
 
 /// What a token is taken to last where neither the answer nor the token says, in milliseconds: an
 /// hour.
@@ -43,45 +43,21 @@ const KNOWN: [&str; 9] = [
 /// The name for an error code that is in no list.
 const OTHER: &str = "other";
 
-/// The class of a failed refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureClass {
-    /// The token may be spent, and it is not known.
-    Uncertain,
-    /// The provider refuses the grant: the login is lost.
-    Dead,
-    /// The request is wrong, whatever the token.
-    Misconfigured,
-    /// The provider wants to be asked less often.
-    Limited,
-    /// It may work in a moment.
-    Transient,
-}
-
-impl FailureClass {
-    /// The class of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        let all = [
-            Self::Uncertain,
-            Self::Dead,
-            Self::Misconfigured,
-            Self::Limited,
-            Self::Transient,
-        ];
-        all.into_iter().find(|class| class.as_str() == name)
-    }
-
-    /// The name in the record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Uncertain => "uncertain",
-            Self::Dead => "dead",
-            Self::Misconfigured => "misconfigured",
-            Self::Limited => "limited",
-            Self::Transient => "transient",
-        }
+named! {
+    parsed
+    /// The class of a failed refresh.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum FailureClass {
+        /// The token may be spent, and it is not known.
+        Uncertain = "uncertain",
+        /// The provider refuses the grant: the login is lost.
+        Dead = "dead",
+        /// The request is wrong, whatever the token.
+        Misconfigured = "misconfigured",
+        /// The provider wants to be asked less often.
+        Limited = "limited",
+        /// It may work in a moment.
+        Transient = "transient",
     }
 }
 
@@ -114,7 +90,6 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Where there is no reply.
     pub(super) fn no_reply(why: NoReply) -> Self {
         let (class, cause) = match why {
             NoReply::NotSent(cause) => (FailureClass::Transient, cause),
@@ -341,10 +316,8 @@ mod tests {
         }
         let mut cut = Reply::whole(200, whole);
         cut.is_whole = false;
-        assert_eq!(
-            understand(&cut, 0, NOW).unwrap_err().class,
-            FailureClass::Uncertain
-        );
+        let found = understand(&cut, 0, NOW).unwrap_err().class;
+        assert_eq!(found, FailureClass::Uncertain);
     }
 
     #[test]

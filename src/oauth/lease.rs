@@ -17,10 +17,8 @@ pub struct Lease {
 
 /// The name of a grant's files: its fingerprint in hexadecimal digits.
 pub(super) fn grant_name(grant: Fingerprint) -> String {
-    format!(
-        "grant-{}",
-        data_encoding::HEXLOWER.encode(&grant.to_bytes())
-    )
+    let encoded = data_encoding::HEXLOWER.encode(&grant.to_bytes());
+    format!("grant-{encoded}")
 }
 
 /// The grants that have a file in `dir`, a lock's or one with tokens: most of them live, some of

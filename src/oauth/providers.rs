@@ -213,10 +213,8 @@ mod tests {
         assert_eq!(anthropic.margin_ms, 300_000);
         let table = own("[providers.mine]\nenv = [\"MINE\"]");
         assert!(table.get(&ProviderId::new("mine")).unwrap().is_none());
-        assert_eq!(
-            table.variables(&ProviderId::new("mine")),
-            Some(&["MINE".to_owned()][..])
-        );
+        let found = table.variables(&ProviderId::new("mine"));
+        assert_eq!(found, Some(&["MINE".to_owned()][..]));
     }
 
     #[test]

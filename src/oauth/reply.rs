@@ -7,14 +7,12 @@ use zeroize::Zeroizing;
 
 use crate::domain::UnixMs;
 
-/// What a provider answered.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     /// The value of the `Retry-After` header, unparsed.
     pub(crate) retry_after: Option<String>,
     /// As far as it came, `BODY_MAX` and a byte at most.
     pub(crate) body: Zeroizing<Vec<u8>>,
-    /// It came whole.
     pub(crate) is_whole: bool,
 }
 
@@ -31,7 +29,6 @@ impl Reply {
     }
 }
 
-/// Why there is no reply.
 #[derive(Debug)]
 pub(super) enum NoReply {
     /// The request was certainly not sent.

@@ -36,10 +36,8 @@ pub(super) mod rights {
 /// What everybody may do where a file has no list at all.
 const EVERYTHING: u32 = u32::MAX;
 
-/// The users who may use a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessList {
-    /// The owner's identifier.
     pub(super) owner: String,
     entries: Vec<Entry>,
 }
@@ -208,10 +206,8 @@ pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[St
         [] => String::new(),
         _ => format!(" /remove:g{removed}"),
     };
-    format!(
-        "icacls {path} /inheritance:r /grant:r{}{removed}",
-        grants.concat()
-    )
+    let grants = grants.concat();
+    format!("icacls {path} /inheritance:r /grant:r{grants}{removed}")
 }
 
 /// The list for a new file or directory of `user`'s, as text. What is made in the directory gets

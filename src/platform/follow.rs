@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::paths::canonicalize;
+use super::stamp::Stamp;
 use super::threads::check_threads;
 
 /// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of
@@ -295,60 +296,6 @@ fn touch(kind: &EventKind) -> Option<Touch> {
     }
 }
 
-/// Identifies a state of a file without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// Device and file number; 0 where the system has none.
-    file: (u64, u64),
-    /// Bytes.
-    len: u64,
-    modified: Option<SystemTime>,
-    /// When anything of it changed, who may read it too: seconds and nanoseconds.
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// Reads the stamp of the file to which `path` leads; `None` if there is no file.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            file: number(&metadata),
-            changed: changed(&metadata),
-            len: metadata.len(),
-            modified: metadata.modified().ok(),
-        })
-    }
-
-    /// Whether it is the same file, whatever is in it.
-    #[must_use]
-    pub fn is_same_file(&self, other: &Self) -> bool {
-        self.file == other.file
-    }
-}
-
-#[cfg(unix)]
-fn number(metadata: &fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.dev(), metadata.ino())
-}
-
-#[cfg(unix)]
-fn changed(metadata: &fs::Metadata) -> (i64, i64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.ctime(), metadata.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn changed(_metadata: &fs::Metadata) -> (i64, i64) {
-    (0, 0)
-}
-
-#[cfg(not(unix))]
-fn number(_metadata: &fs::Metadata) -> (u64, u64) {
-    (0, 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -489,10 +436,8 @@ mod tests {
         fs::write(bench.path("beside"), "1").unwrap();
         // Changes are reported in the order in which they happened.
         fs::write(bench.path("f"), "2").unwrap();
-        assert_eq!(
-            bench.reports.recv_timeout(Duration::from_secs(10)).unwrap(),
-            Touched::Path(bench.path("f"), Touch::Writing)
-        );
+        let found = bench.reports.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(found, Touched::Path(bench.path("f"), Touch::Writing));
         // Elsewhere one event may stand for the whole write.
         if cfg!(target_os = "linux") {
             bench.expect("f");

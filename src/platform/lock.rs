@@ -288,10 +288,8 @@ mod tests {
         let file = dir.path().join("store.json");
         let held = LockDir::acquire(&file, &ours, soon()).unwrap();
         assert!(dir.path().join("store.json.lock").is_dir());
-        assert!(matches!(
-            LockDir::acquire(&file, &other, soon()),
-            Err(LockError::Busy { .. })
-        ));
+        let got = LockDir::acquire(&file, &other, soon());
+        assert!(matches!(got, Err(LockError::Busy { .. })));
         drop(held);
         assert!(!dir.path().join("store.json.lock").exists());
         LockDir::acquire(&file, &other, soon()).unwrap();
@@ -311,10 +309,8 @@ mod tests {
         drop(LockDir::acquire(&file, &ours, soon()).unwrap());
         assert!(!lock.exists());
         fs::create_dir(&lock).unwrap();
-        assert!(matches!(
-            LockDir::acquire(&file, &ours, soon()),
-            Err(LockError::Busy { .. })
-        ));
+        let got = LockDir::acquire(&file, &ours, soon());
+        assert!(matches!(got, Err(LockError::Busy { .. })));
         assert!(lock.is_dir());
     }
 
@@ -389,10 +385,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub").join("queue");
         let held = QueueLock::acquire(&path, soon()).unwrap();
-        assert!(matches!(
-            QueueLock::acquire(&path, soon()),
-            Err(LockError::Busy { .. })
-        ));
+        let got = QueueLock::acquire(&path, soon());
+        assert!(matches!(got, Err(LockError::Busy { .. })));
         drop(held);
         QueueLock::acquire(&path, soon()).unwrap();
     }

@@ -27,6 +27,7 @@ mod replace;
 mod run;
 mod runtime_dir;
 mod sharing;
+mod stamp;
 mod storage;
 pub mod syslog;
 mod threads;
@@ -47,7 +48,7 @@ pub use file::{
 pub use file_error::FileError;
 pub(crate) use file_error::absent;
 #[cfg(feature = "watch")]
-pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
+pub use follow::{FollowError, Followed, Follower, Touch, Touched};
 pub use key_variables::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
     withhold_key_variables,
@@ -55,8 +56,8 @@ pub use key_variables::{
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
 pub use paths::{
-    canonicalize, exists, is_present, is_same_file, resolve_existing, resolve_link,
-    resolve_link_until,
+    canonicalize, exists, is_present, is_same_file, removal_command, resolve_existing,
+    resolve_link, resolve_link_until,
 };
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
@@ -78,6 +79,7 @@ pub use replace::{
 pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
+pub use stamp::Stamp;
 pub use storage::kinds::{SharedBy, SharedStorage, Storage};
 #[cfg(feature = "alerts")]
 pub(crate) use threads::run_all;

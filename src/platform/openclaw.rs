@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::file_error::FileError;
@@ -122,13 +122,22 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The directories that are OpenClaw's by their name, whether or not they exist. Set once, by the
-/// binary.
-static NAMED: OnceLock<Vec<PathBuf>> = OnceLock::new();
+/// The directories that are OpenClaw's by their name, whether or not they exist.
+static NAMED: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
 
-/// Names the directories that are OpenClaw's for this process, once: a later call changes nothing.
-pub fn install_named_dirs(dirs: Vec<PathBuf>) {
-    let _ = NAMED.set(dirs);
+/// Names directories that are OpenClaw's, beside those that this process has named before: each one
+/// only makes it more careful.
+pub fn add_named_dirs(dirs: Vec<PathBuf>) {
+    let mut named = NAMED.write().unwrap_or_else(PoisonError::into_inner);
+    for dir in dirs {
+        if !named.contains(&dir) {
+            named.push(dir);
+        }
+    }
+}
+
+fn named_dirs() -> Vec<PathBuf> {
+    NAMED.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Whether a directory that is called as OpenClaw's is one. A link without any evidence behind it
@@ -138,15 +147,15 @@ pub fn is_named_dir(dir: &Path) -> bool {
     is_openclaw_dir(dir).is_some() || (dir.is_dir() && !dir.is_symlink())
 }
 
-/// Lists the directories named by [`install_named_dirs`] that exist and are OpenClaw's.
+/// Lists the directories named by [`add_named_dirs`] that exist and are OpenClaw's.
 #[must_use]
 pub fn present_dirs() -> Vec<PathBuf> {
-    let dirs = NAMED.get().map_or(&[][..], Vec::as_slice).iter();
-    dirs.filter(|dir| is_named_dir(dir)).cloned().collect()
+    let dirs = named_dirs().into_iter();
+    dirs.filter(|dir| is_named_dir(dir)).collect()
 }
 
 /// Lists the live stores of an OpenClaw that keeps them in `auth-profiles.json`, in the directories
-/// named by [`install_named_dirs`]. Where there is a database, those files are live no more.
+/// named by [`add_named_dirs`]. Where there is a database, those files are live no more.
 ///
 /// # Errors
 /// When a directory in which one may be cannot be read.
@@ -204,7 +213,7 @@ pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
 #[derive(Debug, Default)]
 pub struct Examined {
     dirs: Mutex<HashMap<PathBuf, ExaminedDir>>,
-    /// The home directory and those named by [`install_named_dirs`], links resolved.
+    /// The home directory and those named by [`add_named_dirs`], links resolved.
     known: OnceLock<(Option<PathBuf>, Vec<PathBuf>)>,
     /// State directories: when the directories of their agents were examined, and the first
     /// database there.
@@ -215,7 +224,6 @@ pub struct Examined {
 /// may be thousands. The directories in which a store is to be written are examined all the same.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
 
-/// What was found of one directory.
 #[derive(Clone, Debug)]
 struct ExaminedDir {
     is_shared: bool,
@@ -232,8 +240,7 @@ impl Examined {
     /// As [`openclaw_dir_of`], where `real` is the path with its links resolved.
     #[must_use]
     pub fn openclaw_dir_of_resolved(&self, path: &Path, real: &Path) -> Option<OpenClawDir> {
-        let named = NAMED.get().map_or(&[][..], Vec::as_slice);
-        openclaw_dir_among((path, real), Trust::current().home(), named, self)
+        openclaw_dir_among((path, real), Trust::current().home(), &named_dirs(), self)
     }
 
     fn examine(&self, dir: &Path) -> ExaminedDir {
@@ -455,10 +462,8 @@ mod tests {
         .unwrap();
         let of = |rel: &str| among(&at(rel), Some(home.path()), &[], &Examined::default());
         let store = "agents/main/agent/auth-profiles.json";
-        assert_eq!(
-            of(&format!(".clawdbot/{store}")).unwrap().root,
-            at(".clawdbot")
-        );
+        let got = of(&format!(".clawdbot/{store}")).unwrap().root;
+        assert_eq!(got, at(".clawdbot"));
         let behind = of(&format!("other/{store}")).unwrap();
         assert_eq!(behind.root, fs::canonicalize(at(".openclaw")).unwrap());
         assert_eq!(of("other/agents/ops/agent/auth-profiles.json"), None);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::file_error::FileError;
+use crate::domain::REMOVE_COMMAND;
 
 /// Where a path leads, links resolved: absolute, and on Windows written as people write it where
 /// that means the same, so without the prefix `\\?\`. What may run on Windows resolves paths by
@@ -39,6 +40,24 @@ pub fn is_same_file(one: &Path, other: &Path) -> bool {
 #[must_use]
 pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+/// Returns the command that removes what is at `path`, and a link there rather than what it leads
+/// to: on Windows, `del` empties the directory that a link leads to.
+#[must_use]
+pub fn removal_command(path: &Path) -> &'static str {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|meta| {
+        #[cfg(windows)]
+        if std::os::windows::fs::FileTypeExt::is_symlink_dir(&meta.file_type()) {
+            return true;
+        }
+        meta.is_dir()
+    });
+    if is_directory {
+        "rmdir"
+    } else {
+        REMOVE_COMMAND
+    }
 }
 
 /// Whether something exists at `path`, as [`exists`], but with an error where this user may not
@@ -110,16 +129,28 @@ pub fn resolve_existing(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-#[cfg(all(test, windows))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::shown_path;
 
+    #[test]
+    fn a_directory_is_removed_as_one_and_what_is_not_there_as_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(removal_command(dir.path()), "rmdir");
+        let link = dir.path().join("link");
+        assert_eq!(removal_command(&link), REMOVE_COMMAND);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert_eq!(removal_command(&link), REMOVE_COMMAND);
+    }
+
+    #[cfg(windows)]
     #[test]
     fn one_path_has_one_text_which_people_would_write() {
         let dir = tempfile::tempdir().unwrap();
         let real = canonicalize(dir.path()).unwrap();
-        assert!(!shown_path(&real).starts_with(r"\\"), "{}", real.display());
+        let shown = crate::domain::shown_path(&real);
+        assert!(!shown.starts_with(r"\\"), "{}", real.display());
         assert_eq!(canonicalize(&real).unwrap(), real);
         assert_eq!(resolve_link(&real.join("none")).unwrap(), real.join("none"));
         let verbatim = format!(r"\\?\{}", real.display());

@@ -53,7 +53,6 @@ pub fn peer_owner(_stream: &TcpStream) -> PeerOwner {
     PeerOwner::Unknown
 }
 
-/// A line of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Socket {
     local: SocketAddr,

@@ -1,7 +1,9 @@
 //! The identity of this process, and the protection of its memory.
 
+#[cfg(unix)]
+mod caller;
 #[cfg(windows)]
-mod windows;
+pub(super) mod windows;
 
 #[cfg(unix)]
 use std::path::Path;
@@ -21,7 +23,8 @@ pub struct Actor {
     pub uid: u32,
     /// The name of the host.
     pub host: String,
-    /// The parent process's name, if the system reports it.
+    /// What started the process, if the system reports it: past shells and wrappers a program, a
+    /// script, or a service of systemd.
     pub parent: Option<String>,
 }
 
@@ -34,7 +37,7 @@ impl Actor {
             pid: std::process::id(),
             uid: effective_uid(),
             host: host_name(),
-            parent: parent_name(),
+            parent: caller_name(),
         }
     }
 }
@@ -89,14 +92,10 @@ fn host_name() -> String {
 }
 
 #[cfg(unix)]
-fn parent_name() -> Option<String> {
-    let pid = rustix::process::getppid()?.as_raw_nonzero();
-    let name = std::fs::read(Path::new("/proc").join(pid.to_string()).join("comm")).ok()?;
-    Some(from_outside(&String::from_utf8_lossy(&name)))
-}
+use caller::name as caller_name;
 
 #[cfg(windows)]
-fn parent_name() -> Option<String> {
+fn caller_name() -> Option<String> {
     windows::parent_name().map(|name| from_outside(&name))
 }
 
@@ -143,7 +142,6 @@ fn running_name(id: u32, names: &[&str], command: &str) -> Option<String> {
 /// of its package.
 #[cfg(unix)]
 fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Option<String> {
-    const INTERPRETERS: [&str; 3] = ["node", "bun", "deno"];
     let name = Path::new(program).file_name()?.to_str()?;
     let is_wanted = |name: &str| {
         let rest = names.iter().find_map(|wanted| name.strip_prefix(wanted));
@@ -152,7 +150,7 @@ fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Optio
     if is_wanted(name) {
         return Some(from_outside(name));
     }
-    let script = Path::new(script.filter(|_| INTERPRETERS.contains(&name))?);
+    let script = Path::new(script.filter(|_| caller::INTERPRETERS.contains(&name))?);
     let parts = script.iter().filter_map(|part| part.to_str());
     let mut parts = parts.filter(|part| is_wanted(part));
     parts.next_back().map(from_outside)

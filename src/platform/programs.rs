@@ -19,18 +19,47 @@ const EXTENSIONS: [&str; 4] = [".com", ".exe", ".bat", ".cmd"];
 /// A command that runs the program `name`. `variable` reads the environment that is searched.
 ///
 /// # Errors
-/// On Windows, when the program is not found; the error names the files that were searched for. On
-/// Unix it is found, or not, when it starts.
+/// When the program is not found, or may not be run. On Windows the error names the files that were
+/// searched for.
 pub fn program_command<'e>(
     name: &OsStr,
     variable: impl Fn(&str) -> Option<&'e OsStr>,
 ) -> io::Result<Command> {
+    #[cfg(unix)]
+    check_runs(name, variable("PATH"))?;
     if cfg!(not(windows)) {
         return Ok(Command::new(name));
     }
     let dirs = variable("PATH").map(std::env::split_paths);
     let names = program_names(name, variable("PATHEXT"));
     find(name, &names, dirs.into_iter().flatten()).map(Command::new)
+}
+
+/// The directories that are searched where PATH is not set. Source: execvp(3) of glibc.
+#[cfg(unix)]
+const STANDARD_PATH: &str = "/bin:/usr/bin";
+
+/// Checks that a program is there and may be run, as execvp(3) would find it.
+#[cfg(unix)]
+fn check_runs(name: &OsStr, path: Option<&OsStr>) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    use rustix::io::Errno;
+
+    let files: Vec<PathBuf> = match is_program_path(name) {
+        true => vec![PathBuf::from(name)],
+        false => std::env::split_paths(path.unwrap_or(STANDARD_PATH.as_ref()))
+            .map(|dir| dir.join(name))
+            .collect(),
+    };
+    let runs = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    if files.iter().any(runs) {
+        return Ok(());
+    }
+    let why = match files.iter().any(|file| file.exists()) {
+        true => Errno::ACCESS,
+        false => Errno::NOENT,
+    };
+    Err(why.into())
 }
 
 /// The file names under which a program may be found, in the order in which they are tried: on

@@ -92,7 +92,6 @@ pub(super) fn open_no_link(path: &Path) -> Result<Option<File>, FileError> {
     open_if_there(path, Links::Refuse)
 }
 
-/// Reads an open regular file whole.
 pub(super) fn read_whole(
     mut file: File,
     meta: &Metadata,
@@ -180,10 +179,8 @@ mod tests {
             Err(FileError::NotRegular { .. } | FileError::Io { .. })
         ));
         fs::write(dir.path().join("big"), "0123456789").unwrap();
-        assert!(matches!(
-            read_regular(&dir.path().join("big"), 9),
-            Err(FileError::TooLarge { .. })
-        ));
+        let found = read_regular(&dir.path().join("big"), 9);
+        assert!(matches!(found, Err(FileError::TooLarge { .. })));
     }
 
     #[cfg(unix)]
@@ -196,9 +193,7 @@ mod tests {
             .status()
             .unwrap();
         assert!(made.success());
-        assert!(matches!(
-            read_regular(&path, 9),
-            Err(FileError::NotRegular { .. })
-        ));
+        let found = read_regular(&path, 9);
+        assert!(matches!(found, Err(FileError::NotRegular { .. })));
     }
 }

@@ -160,29 +160,20 @@ mod tests {
         };
         let key = json!({"type": "api_key", "provider": "p", "key": "k"});
         assert_eq!(verdict(&key, i64::MAX), None);
-        assert_eq!(
-            verdict(&token(json!(null)), 0),
-            None,
-            "a token without an end"
-        );
+        let found = verdict(&token(json!(null)), 0);
+        assert_eq!(found, None, "a token without an end");
         assert_eq!(verdict(&login(json!(null)), 0), Some(PassedOver::Expired));
         for entry in [token, login] {
             assert_eq!(verdict(&entry(json!(NOW.0)), 0), Some(PassedOver::Expired));
             assert_eq!(verdict(&entry(json!(NOW.0 + 1)), 0), None);
-            assert_eq!(
-                verdict(&entry(json!(NOW.0 + 1_000)), 1_001),
-                Some(PassedOver::EndsTooSoon)
-            );
+            let found = verdict(&entry(json!(NOW.0 + 1_000)), 1_001);
+            assert_eq!(found, Some(PassedOver::EndsTooSoon));
             assert_eq!(verdict(&entry(json!(NOW.0 + 1_000)), 1_000), None);
         }
-        assert_eq!(
-            verdict(&json!({"type": "api_key", "provider": "p", "key": " "}), 0),
-            Some(PassedOver::Unreadable)
-        );
-        assert_eq!(
-            verdict(&json!({"type": "sso", "provider": "p"}), 0),
-            Some(PassedOver::Unreadable)
-        );
+        let found = verdict(&json!({"type": "api_key", "provider": "p", "key": " "}), 0);
+        assert_eq!(found, Some(PassedOver::Unreadable));
+        let found = verdict(&json!({"type": "sso", "provider": "p"}), 0);
+        assert_eq!(found, Some(PassedOver::Unreadable));
         for (entry, want) in [
             (
                 json!({"type": "api_key", "provider": "p", "apiKey": "k"}),
@@ -256,10 +247,8 @@ mod tests {
         };
         let chosen = |id: &str| Some(id.to_owned());
         assert_eq!(choice("acbd", ""), (chosen("a"), String::new()));
-        assert_eq!(
-            choice("acbd", "a"),
-            (chosen("c"), "a expired, b resting".to_owned())
-        );
+        let found = choice("acbd", "a");
+        assert_eq!(found, (chosen("c"), "a expired, b resting".to_owned()));
         assert_eq!(
             choice("acbd", "ac"),
             (chosen("b"), "a expired".to_owned()),

@@ -120,10 +120,8 @@ fn an_empty_order_in_the_configuration_means_nothing_is_tried() {
         order: Some(Vec::new()),
         ..Preferences::default()
     };
-    assert_eq!(
-        candidates(&doc, &none, &ProviderId::new("p"), None, NOW),
-        []
-    );
+    let found = candidates(&doc, &none, &ProviderId::new("p"), None, NOW);
+    assert_eq!(found, []);
 }
 
 #[test]

@@ -5,9 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::cooldown::cooldown_ms;
-use crate::domain::{CooldownRules, ProviderId, UnixMs};
+use crate::domain::{CooldownRules, ProviderId, UnixMs, named};
 
-/// An hour, in milliseconds.
 const HOUR_MS: f64 = 3_600_000.0;
 /// Longest exponent of the doubling after failures for want of money. Source: the reference's
 /// limit, beyond every maximum.
@@ -15,21 +14,23 @@ const DOUBLINGS_MAX: u32 = 10;
 /// Shortest rest after a failure for want of money, milliseconds. Source: as above.
 const SHORTEST_DISABLED_MS: f64 = 60_000.0;
 
-/// Why a provider refused a credential. The names are the reference's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureReason {
-    /// The provider refused the credential.
-    Auth,
-    /// The request made no sense to the provider.
-    Format,
-    /// The provider received too many requests.
-    RateLimit,
-    /// The account has no money left: a longer rest.
-    Billing,
-    /// The provider did not answer in time.
-    Timeout,
-    /// Any other reason for a failure.
-    Unknown,
+named! {
+    /// Why a provider refused a credential. The names are the reference's.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum FailureReason {
+        /// The provider refused the credential.
+        Auth = "auth",
+        /// The request made no sense to the provider.
+        Format = "format",
+        /// The provider received too many requests.
+        RateLimit = "rate_limit",
+        /// The account has no money left: a longer rest.
+        Billing = "billing",
+        /// The provider did not answer in time.
+        Timeout = "timeout",
+        /// Any other reason for a failure.
+        Unknown = "unknown",
+    }
 }
 
 impl FailureReason {
@@ -42,19 +43,6 @@ impl FailureReason {
         Self::Timeout,
         Self::Unknown,
     ];
-
-    /// The name in the store and in the record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Format => "format",
-            Self::RateLimit => "rate_limit",
-            Self::Billing => "billing",
-            Self::Timeout => "timeout",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// A counted failure: the usage entry with it, and its consequences.
@@ -283,9 +271,7 @@ mod tests {
         assert_eq!(failed.failures, 1);
         assert_eq!(fail(Some(&json!(7)), FailureReason::Auth, NOW).failures, 1);
         let many = json!({"errorCount": 1e300});
-        assert_eq!(
-            fail(Some(&many), FailureReason::Auth, NOW).until.0 - NOW.0,
-            60 * MINUTE
-        );
+        let found = fail(Some(&many), FailureReason::Auth, NOW).until.0 - NOW.0;
+        assert_eq!(found, 60 * MINUTE);
     }
 }

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use crate::domain::ExpiryFault;
+use crate::domain::{ExpiryFault, named};
 use crate::platform::Refusal;
 
 pub use login::{Inputs, Login, Place, Reader};
@@ -54,97 +54,72 @@ impl<L> Reading<L> {
     }
 }
 
-/// Why a source that can be read holds no usable login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LoggedOut {
-    /// The part that would hold the login is missing or is not an object.
-    NoLogin,
-    /// The access token is missing, blank, or not text.
-    NoAccessToken,
-    /// The refresh token is missing, blank, or not text. Codex CLI only.
-    NoRefreshToken,
-    /// The expiry is missing, not a number, or not above 0. Claude Code only.
-    NoExpiry(ExpiryFault),
-    /// The program uses an API key instead of a login. Codex CLI only.
-    ApiKeyMode,
-    /// The program keeps its login in the system's keyring. Codex CLI only.
-    InKeyring,
-}
-
-impl LoggedOut {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoLogin => "no-login",
-            Self::NoAccessToken => "no-access-token",
-            Self::NoRefreshToken => "no-refresh-token",
-            Self::NoExpiry(_) => "no-expiry",
-            Self::ApiKeyMode => "api-key-mode",
-            Self::InKeyring => "in-keyring",
-        }
+named! {
+    /// Why a source that can be read holds no usable login.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum LoggedOut {
+        /// The part that would hold the login is missing or is not an object.
+        NoLogin = "no-login",
+        /// The access token is missing, blank, or not text.
+        NoAccessToken = "no-access-token",
+        /// The refresh token is missing, blank, or not text. Codex CLI only.
+        NoRefreshToken = "no-refresh-token",
+        /// The expiry is missing, not a number, or not above 0. Claude Code only.
+        NoExpiry(ExpiryFault) = "no-expiry",
+        /// The program uses an API key instead of a login. Codex CLI only.
+        ApiKeyMode = "api-key-mode",
+        /// The program keeps its login in the system's keyring. Codex CLI only.
+        InKeyring = "in-keyring",
     }
 }
 
-/// Why a source is no news. Says where, never what stands there; which file it is, the caller
-/// knows.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceFault {
-    /// The file is empty: a writer has truncated it and not written yet.
-    #[error("it is empty")]
-    Empty,
-    /// JSON up to its end, which comes too early: half-written.
-    #[error("it is cut short at line {line}, column {column}")]
-    CutShort {
-        /// Line, from 1.
-        line: usize,
-        /// Column in bytes, as serde_json counts it.
-        column: usize,
-    },
-    /// The file is not JSON.
-    #[error("it is not JSON at line {line}, column {column}")]
-    NotJson {
-        /// Line, from 1.
-        line: usize,
-        /// Column in bytes, as serde_json counts it.
-        column: usize,
-    },
-    /// The file is not UTF-8.
-    #[error("it is not UTF-8 at line {line}, column {column}")]
-    NotUtf8 {
-        /// Line, from 1.
-        line: usize,
-        /// Column in bytes, from 1.
-        column: usize,
-    },
-    /// The file is there and the system would not give it.
-    #[error("it cannot be read: {0}")]
-    Unreadable(io::ErrorKind),
-    /// Somebody else can have put another login there, which is not for this user to use.
-    #[error("{0}")]
-    Untrusted(Arc<Refusal>),
-    /// The keychain gave no answer either way.
-    #[error("its keychain item cannot be read: {0}")]
-    Keychain(KeychainFault),
+named! {
+    /// Why a source is no news. Says where, never what stands there; which file it is, the caller
+    /// knows.
+    #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+    #[non_exhaustive]
+    pub enum SourceFault {
+        /// The file is empty: a writer has truncated it and not written yet.
+        #[error("it is empty")]
+        Empty = "empty",
+        /// JSON up to its end, which comes too early: half-written.
+        #[error("it is cut short at line {line}, column {column}")]
+        CutShort {
+            /// Line, from 1.
+            line: usize,
+            /// Column in bytes, as serde_json counts it.
+            column: usize,
+        } = "cut-short",
+        /// The file is not JSON.
+        #[error("it is not JSON at line {line}, column {column}")]
+        NotJson {
+            /// Line, from 1.
+            line: usize,
+            /// Column in bytes, as serde_json counts it.
+            column: usize,
+        } = "not-json",
+        /// The file is not UTF-8.
+        #[error("it is not UTF-8 at line {line}, column {column}")]
+        NotUtf8 {
+            /// Line, from 1.
+            line: usize,
+            /// Column in bytes, from 1.
+            column: usize,
+        } = "not-utf-8",
+        /// The file is there and the system would not give it.
+        #[error("it cannot be read: {0}")]
+        Unreadable(io::ErrorKind) = "unreadable",
+        /// Somebody else can have put another login there, which is not for this user to use.
+        #[error("{0}")]
+        Untrusted(Arc<Refusal>) = "untrusted",
+        /// The keychain gave no answer either way.
+        #[error("its keychain item cannot be read: {0}")]
+        Keychain(KeychainFault) = "keychain-unavailable",
+    }
 }
 
 impl SourceFault {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::CutShort { .. } => "cut-short",
-            Self::NotJson { .. } => "not-json",
-            Self::NotUtf8 { .. } => "not-utf-8",
-            Self::Unreadable(_) => "unreadable",
-            Self::Untrusted(_) => "untrusted",
-            Self::Keychain(_) => "keychain-unavailable",
-        }
-    }
-
     /// Whether reading again in a moment may give something else: a file that is being written.
     #[must_use]
     pub fn may_pass(&self) -> bool {

@@ -59,7 +59,6 @@ pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
     })
 }
 
-/// The keys of an object.
 struct Keys(BTreeSet<String>);
 
 impl Shape for Keys {

@@ -238,10 +238,8 @@ mod tests {
     fn what_is_no_login_text_is_refused() {
         assert_eq!(fault(r"printf '\377{'"), KeychainFault::NotText);
         assert_eq!(fault("echo ff"), KeychainFault::NotText);
-        assert_eq!(
-            fault("yes sk-ant | head -c 2000000; exit 0"),
-            KeychainFault::TooLarge
-        );
+        let got = fault("yes sk-ant | head -c 2000000; exit 0");
+        assert_eq!(got, KeychainFault::TooLarge);
     }
 
     #[test]

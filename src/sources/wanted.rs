@@ -19,7 +19,6 @@ use crate::domain::without_bom;
 
 /// A value as it is wanted. Each kind of JSON value it does not take counts as absent.
 pub(super) trait Shape: Sized {
-    /// From a JSON string.
     fn from_text(_text: &str) -> Option<Self> {
         None
     }

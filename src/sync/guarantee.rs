@@ -201,10 +201,8 @@ fn settled() -> Place {
 
 /// Refreshes `p:login`, and loads what came of it.
 fn refresh(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
-    let settings = format!(
-        "[providers.p]\ntoken_url = \"{}\"\nclient_id = \"c\"",
-        token_endpoint()
-    );
+    let endpoint = token_endpoint();
+    let settings = format!("[providers.p]\ntoken_url = \"{endpoint}\"\nclient_id = \"c\"");
     let providers = Providers::new(&parse_providers(&settings).unwrap());
     let agent = agent(place);
     let id = ProfileId::new("p:login");
@@ -359,11 +357,8 @@ fn nothing_changes_unless_its_event_is_recorded() {
             let state = vault.agent(&AgentName::default()).unwrap();
             assert_eq!(state.unopened, Vec::<String>::new(), "{context}");
             if vault.events_recorded() == before {
-                assert_eq!(
-                    vault.rows_but_the_record(),
-                    rows,
-                    "{context}: rows changed and no event says so"
-                );
+                let found = vault.rows_but_the_record();
+                assert_eq!(found, rows, "{context}: rows changed and no event says so");
                 let moved = |path: &PathBuf| path.to_string_lossy().contains(".corrupt-");
                 // A damaged file is moved aside before anything is decided; it is not the one that
                 // counts.

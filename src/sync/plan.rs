@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Credential, CredentialType, Expiry, ExpiryFault, Mirror, SecretJson, UnixMs, json_number,
+    Credential, CredentialType, Expiry, ExpiryFault, Mirror, SecretJson, UnixMs, json_number, named,
 };
 use crate::sources::{Login, Reading};
 
@@ -33,91 +33,58 @@ pub enum Decision {
     },
 }
 
-/// Why a stored profile gives way to the source's login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReplaceReason {
-    /// It cannot be read as a credential at all.
-    Unreadable,
-    /// It is of another type than a sync of this source makes.
-    OtherType,
-    /// It belongs to another provider.
-    OtherProvider,
-    /// It has expired, or has no expiry.
-    StoredExpired,
-    /// The source's login is valid longer than the stored one.
-    SourceLater,
-    /// The source is logged in with another account now.
-    OtherAccount,
-    /// The login comes from another place than the stored one, and whose it is cannot be known.
-    OtherPlace,
-    /// The source was logged out and is logged in again: what is stored may have been revoked.
-    LoggedInAgain,
-    /// The user chose the source's login.
-    Chosen,
-}
-
-impl ReplaceReason {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::OtherType => "other-type",
-            Self::OtherProvider => "other-provider",
-            Self::StoredExpired => "stored-expired",
-            Self::SourceLater => "source-later",
-            Self::OtherAccount => "other-account",
-            Self::OtherPlace => "other-place",
-            Self::LoggedInAgain => "logged-in-again",
-            Self::Chosen => "chosen",
-        }
+named! {
+    /// Why a stored profile gives way to the source's login.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum ReplaceReason {
+        /// It cannot be read as a credential at all.
+        Unreadable = "unreadable",
+        /// It is of another type than a sync of this source makes.
+        OtherType = "other-type",
+        /// It belongs to another provider.
+        OtherProvider = "other-provider",
+        /// It has expired, or has no expiry.
+        StoredExpired = "stored-expired",
+        /// The source's login is valid longer than the stored one.
+        SourceLater = "source-later",
+        /// The source is logged in with another account now.
+        OtherAccount = "other-account",
+        /// The login comes from another place than the stored one, and whose it is cannot be known.
+        OtherPlace = "other-place",
+        /// The source was logged out and is logged in again: what is stored may have been revoked.
+        LoggedInAgain = "logged-in-again",
+        /// The user chose the source's login.
+        Chosen = "chosen",
     }
 }
 
-/// Why a profile is left as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeepReason {
-    /// There is no source. The usual case.
-    SourceAbsent,
-    /// The source holds no login; a login stored earlier is not deleted for that.
-    SourceLoggedOut,
-    /// The source is damaged or unreadable, which is no news.
-    SourceDamaged,
-    /// The stored profile is the source's login already. The usual case.
-    Same,
-    /// A gateway has rewritten the profile as `oauth`, with Claude Code's current token in it.
-    SameLogin,
-    /// Another profile has the source's login already.
-    SameLoginElsewhere,
-    /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
-    OddExpiry,
-    /// The stored profile is good and lasts at least as long as the source's.
-    StoredLater,
-    /// The stored profile is good, and the source's login is another account's.
-    OtherAccount,
-    /// The stored profile is good and came from another place, and whose the source's login is
-    /// cannot be known.
-    OtherPlace,
-}
-
-impl KeepReason {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SourceAbsent => "source-absent",
-            Self::SourceLoggedOut => "source-logged-out",
-            Self::SourceDamaged => "source-damaged",
-            Self::Same => "same",
-            Self::SameLogin => "same-login",
-            Self::SameLoginElsewhere => "same-login-elsewhere",
-            Self::OddExpiry => "unusable-expiry",
-            Self::StoredLater => "stored-later",
-            Self::OtherAccount => "other-account",
-            Self::OtherPlace => "other-place",
-        }
+named! {
+    /// Why a profile is left as it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum KeepReason {
+        /// There is no source. The usual case.
+        SourceAbsent = "source-absent",
+        /// The source holds no login; a login stored earlier is not deleted for that.
+        SourceLoggedOut = "source-logged-out",
+        /// The source is damaged or unreadable, which is no news.
+        SourceDamaged = "source-damaged",
+        /// The stored profile is the source's login already. The usual case.
+        Same = "same",
+        /// A gateway has rewritten the profile as `oauth`, with Claude Code's current token in it.
+        SameLogin = "same-login",
+        /// Another profile has the source's login already.
+        SameLoginElsewhere = "same-login-elsewhere",
+        /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
+        OddExpiry = "unusable-expiry",
+        /// The stored profile is good and lasts at least as long as the source's.
+        StoredLater = "stored-later",
+        /// The stored profile is good, and the source's login is another account's.
+        OtherAccount = "other-account",
+        /// The stored profile is good and came from another place, and whose the source's login is
+        /// cannot be known.
+        OtherPlace = "other-place",
     }
 }
 

@@ -43,7 +43,6 @@ const SIDE_BY_SIDE: usize = 128;
 /// A share of the files that a process may have open: each agent of three groups holds two, and
 /// what it needs beside them is closed at once.
 const SHARE_OF_FILES: usize = 12;
-/// The outcome of one agent.
 #[allow(clippy::large_enum_variant, reason = "there are few of them")]
 enum Outcome {
     Done(Result<Loaded, SyncError>),
@@ -82,7 +81,6 @@ impl Group<'_> {
         }
     }
 
-    /// Takes the files to write.
     fn take_jobs(&mut self) -> Vec<Job<'_>> {
         let begun = &mut self.begun;
         let jobs = self.decided.iter_mut().filter_map(|one| {
@@ -138,7 +136,6 @@ struct Planned<'a> {
     survey: Survey,
     steps: DocumentSteps,
     write: Write,
-    /// The new file's bytes.
     bytes: Zeroizing<Vec<u8>>,
 }
 

@@ -105,7 +105,6 @@ impl HeldStores {
         self.0.push((place.site().to_owned(), lock));
     }
 
-    /// Releases all locks that are held.
     pub(super) fn release(&mut self) {
         self.0.clear();
     }

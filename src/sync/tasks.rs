@@ -11,14 +11,12 @@ use crate::export::StorePlace;
 use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, Replacement, run_all_alongside};
 
-/// The number of threads that run tasks.
 const THREADS: usize = 2;
 /// For fewer tasks than this no thread is started.
 const FEW: usize = 8;
 /// How long to wait for one task. What is not done by then is not done side by side.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// A step of a load, for one agent.
 pub(super) enum Task {
     /// Examines the store in this directory.
     Examine(PathBuf),
@@ -29,7 +27,6 @@ pub(super) enum Task {
     MakeRoom(Box<StorePlace>, usize),
 }
 
-/// The outcome of a task.
 pub(super) enum Done {
     Examined(Box<ExaminedStore>),
     Locked(Box<ExaminedStore>, Box<StoreLock>),

@@ -13,7 +13,6 @@ use crate::platform::{FileError, LockDir, Replaced, Replacement, run_all_alongsi
 /// together into few writes.
 const WRITERS: usize = 4;
 
-/// One file to be written.
 pub(super) struct Job<'j> {
     pub(super) at: usize,
     pub(super) replacement: Replacement,

@@ -212,7 +212,6 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    /// As [`VaultError::said_of`].
     pub(super) fn said_of(self, file: &std::path::Path) -> Self {
         match self {
             Self::Vault(error) => Self::Vault(error.said_of(file)),

@@ -37,7 +37,6 @@ pub struct Tx<'v> {
     pub(super) rows: ChangedRows,
 }
 
-/// An agent that the transaction changes.
 #[derive(Debug)]
 struct Touched {
     id: i64,
@@ -317,7 +316,6 @@ impl Tx<'_> {
             .at(self.path, "read")
     }
 
-    /// Whether the transaction changes the agent.
     pub(super) fn is_touched(&self, agent: &AgentName) -> bool {
         self.touched.contains_key(agent)
     }

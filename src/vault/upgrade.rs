@@ -31,7 +31,6 @@ use crate::vault::sealing::seal_json::open_json;
 use crate::vault::store::changed_rows::Listed;
 use crate::vault::store::proof::Altered;
 
-/// What an upgrade found.
 #[derive(Default)]
 struct Found {
     /// Rows that are not good: they are listed as something that no row is, so every reader finds

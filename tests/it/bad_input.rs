@@ -3,7 +3,7 @@
 
 use std::fs;
 #[cfg(unix)]
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::damage::{
-    HISTORY, STATUS, Saved, TOKEN_MARK, alter, chmod, fingerprints, home_with_vault, key_file,
-    make_irregular, refused, refuses,
+    HISTORY, STATUS, Saved, TOKEN_MARK, alter, assert_private, chmod, fingerprints,
+    home_with_vault, key_file, make_irregular, refused, refuses,
 };
 use crate::support::home::{CLAUDE, HOME_VARIABLE, HOUR, Home, Run, STORE, VAULT, now_ms};
 
@@ -428,7 +428,6 @@ fn a_damaged_configuration() {
     refuses(&home, STATUS, 65, &["is not a regular file", config]);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_vault_named_in_a_directory_that_does_not_exist() {
     let home = Home::with_claude("sk-test-claude-1", 100);
@@ -448,8 +447,7 @@ fn a_vault_named_in_a_directory_that_does_not_exist() {
     );
     home.run(&args("init")).ok();
     for dir in ["new", "new/dir"] {
-        let mode = fs::metadata(home.at(dir)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o700, "{dir}");
+        assert_private(&home.at(dir));
     }
     assert!(!home.at(VAULT).exists());
     let before = fingerprints(home.path());

@@ -11,15 +11,15 @@ use std::time::{Duration, SystemTime};
 use clawkeep::doctor::FindingId;
 use serde_json::{Value, json};
 
-use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refuses};
+use crate::support::damage::{
+    TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refuses, set_modified,
+};
 use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
 #[cfg(unix)]
 use crate::support::skip::is_root_or_skip;
 #[cfg(unix)]
 use crate::support::terminal::Terminal;
-use harms::{
-    CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token, written,
-};
+use harms::{CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token};
 
 const LOOK: &[&str] = &["doctor", "--non-interactive", "--json"];
 const REPAIR: &[&str] = &["doctor", "--repair", "--json"];
@@ -429,7 +429,7 @@ fn a_stores_temporary_file_is_merged_and_never_just_removed() {
     theirs["profiles"]["p:new"] = json!({"type": "api_key", "provider": "p", "key": "sk-test-new"});
     fs::write(&left, theirs.to_string()).unwrap();
     chmod(&left, 0o600);
-    written(&left, SystemTime::now() - Duration::from_secs(3600));
+    set_modified(&left, SystemTime::now() - Duration::from_secs(3600));
     let key = key_file(&home);
     fs::rename(&key, home.at("away.key")).unwrap();
     let found = findings(&home.run(REPAIR).exits(1));

@@ -38,6 +38,19 @@ enum Person {
 /// The examples that need somebody at a terminal.
 const ON_A_TERMINAL: &[(&str, &[Person])] = &[
     (
+        "clawkeep add openai",
+        &[Person::Hides("Paste API key for openai", SECRET)],
+    ),
+    ("clawkeep login openai-codex", &[Person::Browses]),
+    (
+        "clawkeep login openai-codex --no-browser",
+        &[Person::Pastes],
+    ),
+    (
+        "clawkeep rm anthropic:manual",
+        &[Person::Types("Remove anthropic:manual", "y\r")],
+    ),
+    (
         "clawkeep doctor",
         &[Person::Types("chmod 700 ~/.clawdbot? [Y/n]", "y\r")],
     ),

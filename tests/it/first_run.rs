@@ -1,8 +1,6 @@
 //! The main job in a fresh home: one command does all of it.
 
-#[cfg(unix)]
-use std::os::unix::fs::PermissionsExt as _;
-
+use crate::support::damage::assert_private;
 use crate::support::home::{AGENT, CLAUDE, Home, STORE, VAULT};
 
 const TOKEN: &str = "sk-ant-oat01-first-run-token-0001";
@@ -40,14 +38,12 @@ fn one_command_makes_the_vault_syncs_seals_exports_and_reports() {
     assert_eq!((again.stdout, again.stderr.as_str()), (run.stdout, ""));
 }
 
-#[cfg(unix)]
 #[test]
 fn everything_is_private() {
     let home = Home::with_claude(TOKEN, 100);
     home.run(&["models", "status"]).ok();
     for file in home.files().iter().filter(|file| file.as_str() != CLAUDE) {
-        let mode = home.at(file).metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{file}");
+        assert_private(&home.at(file));
     }
     for dir in [
         ".clawdbot",
@@ -55,8 +51,7 @@ fn everything_is_private() {
         ".config/clawkeep",
         ".local/state/clawkeep/heads",
     ] {
-        let mode = home.at(dir).metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o700, "{dir}");
+        assert_private(&home.at(dir));
     }
 }
 

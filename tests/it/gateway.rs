@@ -229,26 +229,39 @@ enum Manner {
     Rename,
 }
 
+/// Tries again while Windows denies it because one of ours replaces the file at that moment.
+fn once_allowed<T>(access: impl Fn() -> std::io::Result<T>) -> T {
+    loop {
+        match access() {
+            Err(error) if cfg!(windows) && error.kind() == std::io::ErrorKind::PermissionDenied => {
+                std::thread::yield_now();
+            }
+            done => return done.unwrap(),
+        }
+    }
+}
+
 /// One update without the lock: reads, waits until one of ours has written in between or `patience`
 /// is over, and writes what is by then an older document with one credential more: a new profile,
 /// or a new token of an old one. Each has an expiry of its own, which tells it from any other.
 fn unlocked(home: &Home, n: u64, manner: Manner, patience: Duration) {
     let path = home.at(STORE);
-    let read = fs::read(&path).unwrap();
+    let read = || once_allowed(|| fs::read(&path));
+    let found = read();
     // Ours are whole at any moment, and there is no other writer.
-    let mut store: Value = serde_json::from_slice(&read).unwrap();
+    let mut store: Value = serde_json::from_slice(&found).unwrap();
     store["profiles"][unlocked_id(n)] = unlocked_entry(n);
     let until = Instant::now() + patience;
-    while fs::read(&path).unwrap() == read && Instant::now() < until {
+    while read() == found && Instant::now() < until {
         std::thread::yield_now();
     }
     let text = format!("{store:#}\n");
     match manner {
-        Manner::InPlace => fs::write(&path, text).unwrap(),
+        Manner::InPlace => once_allowed(|| fs::write(&path, &text)),
         Manner::Rename => {
             let other = home.at("other");
             fs::write(&other, text).unwrap();
-            fs::rename(&other, &path).unwrap();
+            once_allowed(|| fs::rename(&other, &path));
         }
     }
 }

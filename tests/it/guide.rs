@@ -98,10 +98,11 @@ impl Stage {
     /// Runs a command as a person in a terminal would see it: both of its streams in one.
     fn run(&self, command: &str, typed: &str) -> Done {
         let mut bash = self.bash();
-        // With a command after the last one, bash stays: the record names it as the program that
-        // asked.
-        let script = format!("exec 2>&1\n{}\nexit", self.here(command));
-        bash.arg("-c").arg(script);
+        // Through a pipe, as from a person at a prompt: the record names bash as what asked.
+        let script = format!("exec 2>&1 3<&-\n{}\nexit", self.here(command));
+        bash.arg("-c")
+            .arg("exec bash /dev/fd/3 3< <(printf '%s' \"$SCRIPT\")")
+            .env("SCRIPT", script);
         let output = start_with_input(bash, typed).wait_with_output().unwrap();
         Done {
             shown: self.there(&String::from_utf8(output.stdout).unwrap()),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use clawkeep::audit::ChainFault;
 use clawkeep::domain::{Seq, UnixMs};
@@ -574,6 +574,51 @@ fn a_rotation_beside_other_commands() {
             home.assert_sound();
         }
     }
+}
+
+/// The rotation is held up before it puts its new key file in place, the other command between its
+/// looks at the one and at the other.
+#[cfg(unix)]
+#[test]
+#[ignore = "needs strace"]
+fn a_key_file_that_is_put_in_place_between_two_looks_is_found() {
+    let home = tamper::home();
+    let key = home.run(&["token", "--provider", "openai"]).ok();
+    let place = key_file(&home);
+    let new = place.with_file_name(format!("{}.new", name_of(&place)));
+    let held_up = |calls: &str, path: &std::path::Path, seconds: u32, args: &[&str]| {
+        let command = home.command(args);
+        let mut strace = Command::new("strace");
+        strace
+            .args(["-f", "-o", "/dev/null", "-P"])
+            .arg(path)
+            .args(["-e", &format!("trace={calls}"), "-e"])
+            .arg(format!("inject={calls}:delay_enter={seconds}s"))
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        strace.spawn().unwrap()
+    };
+    let rotate = held_up("link,linkat", &place, 2, COMPROMISED);
+    let conn = Connection::open(home.at(VAULT)).unwrap();
+    let epoch = || conn.query_row("SELECT epoch FROM identity", [], |row| row.get(0));
+    while epoch() != Ok(2) {
+        std::thread::yield_now();
+    }
+    assert!(new.exists(), "the rotation was not held up");
+    let token = held_up("openat", &new, 4, &["token", "--provider", "openai"]);
+    assert_eq!(end(token).ok(), key);
+    end(rotate).ok();
+    assert!(!new.exists());
 }
 
 /// A process that goes on for long, in the library.

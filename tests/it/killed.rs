@@ -46,13 +46,19 @@ impl Killer {
         }
     }
 
-    /// Starts a command and kills it. Returns [`Ended::Done`] if it had succeeded before that.
-    pub(crate) fn kill(&mut self, mut command: Command) -> Ended {
+    /// Starts a command, whose answer nobody reads, and kills it. Returns [`Ended::Done`] if it had
+    /// succeeded before that.
+    pub(crate) fn kill(&mut self, command: Command) -> Ended {
+        self.kill_answering(command, Stdio::null())
+    }
+
+    /// Does the same to a command that prints its answer to `stdout`.
+    pub(crate) fn kill_answering(&mut self, mut command: Command, stdout: Stdio) -> Ended {
         let longest = u64::try_from(self.run_time.as_nanos() * 13 / 10).unwrap();
         let delay = Duration::from_nanos(self.random.below(longest));
         let started = Instant::now();
         let mut child = command
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

@@ -51,6 +51,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "domain", "platform", "audit", "health", "config", "vault", "oauth", "sync", "doctor",
         ],
     ),
+    (
+        "client",
+        &[
+            "domain",
+            "platform",
+            "audit",
+            "health",
+            "selection",
+            "config",
+            "sources",
+            "vault",
+            "export",
+            "oauth",
+            "sync",
+        ],
+    ),
     // Compiled for fuzzing and for tests only.
     (
         "fuzzing",

@@ -1,14 +1,16 @@
 //! A store's lock as later gateways take it: a file that names a process; and what is no lock at
 //! all.
 
-use std::fs::{self, File};
+use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use clawkeep::domain::REMOVE_COMMAND;
 use serde_json::json;
 
+use crate::support::damage::set_modified;
 use crate::support::home::{Home, STORE, TRUE, now_ms};
 
 const TOKEN: [&str; 3] = ["token", "--provider", "anthropic"];
@@ -41,12 +43,7 @@ fn held_since(path: &std::path::Path, pid: u32, (made_secs, secs): (u64, u64)) {
     let made = made.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     fs::write(path, json!({"pid": pid, "createdAt": made}).to_string()).unwrap();
     let at = SystemTime::now() - Duration::from_secs(secs);
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(at)
-        .unwrap();
+    set_modified(path, at);
 }
 
 fn dead_pid() -> u32 {
@@ -55,12 +52,12 @@ fn dead_pid() -> u32 {
     child.id()
 }
 
-#[cfg(unix)]
 #[test]
 fn what_has_nothing_to_write_does_not_wait_for_a_lock() {
-    let makes: [Make; 4] = [
+    let makes: &[Make] = &[
         |path| held_by(path, std::process::id(), 0),
         |path| fs::create_dir(path).unwrap(),
+        #[cfg(unix)]
         |path| symlink("nowhere", path).unwrap(),
         |path| fs::write(path, "no lock").unwrap(),
     ];
@@ -76,7 +73,7 @@ fn what_has_nothing_to_write_does_not_wait_for_a_lock() {
         home.write(STORE, doc.to_string());
         let run = home.run(&["token", "--profile", "anthropic:new"]).exits(0);
         assert_eq!(run.stdout.trim(), "sk-test-new-0123456789");
-        let exec = home.run(&["exec", "--provider", "anthropic", "--", "true"]);
+        let exec = home.run(&["exec", "--provider", "anthropic", "--", TRUE]);
         exec.exits(0);
         assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
         assert!(
@@ -101,7 +98,7 @@ fn the_file_of_a_process_that_is_gone_is_taken_over_once_it_is_old() {
     assert_eq!(exported.as_deref(), Some("sk-ant-oat01-lock-files-0000002"));
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 #[test]
 fn a_process_that_started_later_is_not_the_holder() {
     let home = home_with(|path| held_since(path, std::process::id(), (3600, 31)));
@@ -127,20 +124,21 @@ fn a_file_that_is_young_or_whose_process_runs_is_waited_for() {
                 let run = home.run(&["sync"]).exits(75);
                 let said = format!("is held by process {pid}");
                 assert!(run.stderr.contains(&said), "{run:?}");
-                assert!(run.stderr.contains("rm "), "{run:?}");
+                assert!(run.stderr.contains(REMOVE_COMMAND), "{run:?}");
                 assert!(lock(&home).is_file());
             });
         }
     });
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_no_lock_is_named_by_the_error_and_by_doctor() {
-    let makes: [(&str, Make); 4] = [
+    let makes: &[(&str, Make)] = &[
+        #[cfg(unix)]
         ("it is a symbolic link", |path| {
             symlink("nowhere", path).unwrap()
         }),
+        #[cfg(unix)]
         ("it is a FIFO, a socket or a device", |path| {
             let made = Command::new("mkfifo").arg(path).status().unwrap();
             assert!(made.success());
@@ -152,14 +150,15 @@ fn what_is_no_lock_is_named_by_the_error_and_by_doctor() {
             fs::write(path, "{\"pid\": \"x\"}").unwrap();
         }),
     ];
-    for (why, make) in makes {
+    for &(why, make) in makes {
         let home = home_with(make);
         home.claude_login("sk-ant-oat01-lock-files-0000002", 200);
         let started = Instant::now();
         let run = home.run(&["sync"]).exits(65);
         assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
-        let path = lock(&home).display().to_string();
-        for words in [why, &path, "in the way of the store's lock", "rm "] {
+        let path = home.with_tilde(lock(&home).display().to_string());
+        let words = [why, &path, "in the way of the store's lock", REMOVE_COMMAND];
+        for words in words {
             assert!(run.stderr.contains(words), "{words}: {run:?}");
         }
         let doctor = home.run(&["doctor", "--repair"]).exits(1);
@@ -178,7 +177,7 @@ fn what_is_no_lock_is_named_by_the_error_and_by_doctor() {
 fn doctor_removes_the_file_of_a_process_that_is_gone() {
     let home = home_with(|path| held_by(path, dead_pid(), 31));
     let run = home.run(&["doctor", "--non-interactive"]);
-    let fix = format!("rm ~/{STORE}.lock");
+    let fix = format!("{REMOVE_COMMAND} ~/{STORE}.lock");
     assert!(
         run.stdout.contains("lock.stale") && run.stdout.contains(&fix),
         "{run:?}"

@@ -520,7 +520,7 @@ fn a_logout_and_the_day_of_the_next_login_are_alerts() {
 }
 
 /// Whoever asks for silence has seen no warning.
-#[cfg(unix)]
+#[cfg(unix)] // told by a shell script
 #[test]
 fn a_change_of_account_is_not_lost_in_a_quiet_command() {
     let home = Home::with_claude("sk-test-1", 240);

@@ -24,6 +24,8 @@ mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
+mod client;
+mod command_reference;
 mod completions;
 #[cfg(windows)]
 mod console_events;
@@ -33,6 +35,7 @@ mod damaged_vault;
 mod doctor;
 mod entries;
 mod environment;
+mod everyday;
 mod exports;
 mod first_key;
 mod first_run;

@@ -106,7 +106,6 @@ fn a_variable_that_is_empty_is_unset() {
             ".local/share/clawkeep/vault.db",
             ".config/clawkeep/*",
             ".local/state/clawkeep/heads/*",
-            ".local/share/clawkeep/agents/main/agent/auth-profiles.json",
         ] {
             assert!(has(home.path(), file), "{variable}: {:?}", home.files());
         }

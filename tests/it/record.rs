@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::damage::{TOKEN_MARK, home_with_vault, key_file, refused, refuses};
+use crate::support::damage::{
+    TOKEN_MARK, assert_private, home_with_vault, key_file, refused, refuses,
+};
 use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, now_ms};
 
 /// A home in which this and that has happened; every token in it begins with [`TOKEN_MARK`].
@@ -364,7 +365,6 @@ fn tables_and_charts_fit_the_terminal() {
     assert!(plain.is_ascii(), "{plain}");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_report_is_one_page_of_its_own() {
     let home = home();
@@ -395,7 +395,7 @@ fn a_report_is_one_page_of_its_own() {
     ] {
         assert!(!page.contains(word), "{word}");
     }
-    assert_eq!(mode(&home.at("page.html")), 0o600);
+    assert_private(&home.at("page.html"));
     assert_eq!(
         home.run(&["report", "--to", "-"])
             .ok()
@@ -433,17 +433,11 @@ fn a_report_is_one_page_of_its_own() {
     );
 }
 
-#[cfg(unix)]
-fn mode(path: &Path) -> u32 {
-    std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777
-}
-
-#[cfg(unix)]
 #[test]
 fn an_exported_record_is_a_head_too() {
     let home = home();
     home.run(&["audit", "export", "--to", "record.jsonl"]).ok();
-    assert_eq!(mode(&home.at("record.jsonl")), 0o600);
+    assert_private(&home.at("record.jsonl"));
     let exported = lines(&home.read("record.jsonl"));
     let (head, events) = exported.split_last().unwrap();
     let mut told = home.events();

@@ -240,6 +240,7 @@ fn a_newer_gateways_login_is_left_to_it() {
     assert_eq!(provider.count(), 0);
 }
 
+#[cfg(unix)] // modes
 #[test]
 fn what_stands_in_the_way_here_is_no_reason_to_hand_out_nothing() {
     let (home, provider) = home();

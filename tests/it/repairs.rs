@@ -7,8 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use clawkeep::domain::REMOVE_COMMAND;
 use serde_json::{Value, json};
 
+use crate::support::damage::{assert_private, set_modified};
 use crate::support::home::{AGENT, HOUR, Home, STORE, now_ms};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -131,7 +133,6 @@ fn a_login_that_went_away_is_offered_back_and_not_renamed() {
     assert!(of(&doctor(&home, "--non-interactive"), "config.missing").is_empty());
 }
 
-#[cfg(unix)]
 #[test]
 fn a_rename_keeps_the_configuration_and_says_what_is_different() {
     let home = home(&[(NEW_ID, login(Some("me@x.y"), "new"))], DEFAULT_ALONE);
@@ -150,7 +151,7 @@ fn a_rename_keeps_the_configuration_and_says_what_is_different() {
         panic!("{copies:?}")
     };
     assert_eq!(fs::read_to_string(copy).unwrap(), before);
-    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_private(copy);
     let event = home.newest("repair.made").unwrap();
     assert_eq!(event["detail"]["repair"], "rename-config-profile");
     assert_eq!(event["detail"]["kept"], json!(copy.to_string_lossy()));
@@ -187,12 +188,14 @@ fn the_directory_of_the_only_agent_is_moved_and_not_deleted() {
     let found = doctor(&home, "--non-interactive");
     let old = of(&found, "legacy.agent");
     assert_eq!(old.len(), 1, "{found:#?}");
+    let fix = home.with_tilde(old[0]["fix"].as_str().unwrap().to_owned());
     assert_eq!(
-        old[0]["fix"],
+        fix,
         "move what is in ~/.clawdbot/agent to ~/.clawdbot/agents/main/agent"
     );
     let all = format!("{found:?}");
-    assert!(!all.contains("rm ~/.clawdbot/agent"), "{all}");
+    let remove = format!("{REMOVE_COMMAND} ~/.clawdbot/agent");
+    assert!(!all.contains(&remove), "{all}");
     let found = doctor(&home, "--repair");
     assert_eq!(
         of(&found, "legacy.agent")[0]["repaired"],
@@ -268,7 +271,7 @@ fn a_draft_stays_where_there_is_no_configuration_beside_it() {
             home.write(CONFIG, text);
         }
         let old = SystemTime::now() - Duration::from_secs(3600);
-        fs::File::open(&draft).unwrap().set_modified(old).unwrap();
+        set_modified(&draft, old);
         let found = doctor(&home, "--repair");
         let left = of(&found, "footprint.leftover");
         assert_eq!(left.len(), 1, "{found:#?}");

@@ -136,7 +136,7 @@ fn other_commands_do_not_repeat_what_looks_like_a_secret() {
     for (args, status) in [
         (&[SECRET][..], 64),
         (&["models", SECRET], 64),
-        (&["history", SECRET], 64),
+        (&["history", "at", SECRET], 64),
     ] {
         let lines = refused(&home, args, status);
         assert!(lines[0].contains("[hidden]"), "{args:?}: {lines:?}");

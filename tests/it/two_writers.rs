@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::support::damage::make_irregular;
+use crate::support::damage::{make_irregular, set_modified};
 use crate::support::home::{AGENT, Home, Run, STORE, VAULT};
 
 const CLAUDE_ID: &str = "anthropic:claude-cli";
@@ -230,8 +230,7 @@ fn what_we_do_not_understand_comes_back_to_the_letter() {
 fn lock_store(home: &Home, age: Duration) {
     let lock = home.at(&format!("{STORE}.lock"));
     fs::create_dir(&lock).unwrap();
-    let made = SystemTime::now() - age;
-    fs::File::open(&lock).unwrap().set_modified(made).unwrap();
+    set_modified(&lock, SystemTime::now() - age);
 }
 
 #[test]

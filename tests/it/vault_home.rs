@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::killed::{Ended, STEPS, kill_at};
+use super::support::damage::set_modified;
 use super::support::home::{Home, STORE, TRUE, VAULT};
 use super::support::watch::Watch;
 
@@ -71,9 +72,18 @@ fn a_new_vault_lies_among_the_users_data_if_no_gateway_is_here() {
         said.contains("~/.local/share/clawkeep/clawkeep.toml"),
         "{said}"
     );
-    assert!(home.at(DATA_VAULT).exists() && home.at(DATA_STORE).exists());
     assert!(!home.at(".clawdbot").exists());
     assert_eq!(token(&home, "anthropic"), LOGIN);
+    // No gateway reads a plain copy there.
+    assert!(home.at(DATA_VAULT).exists() && !home.at(DATA_STORE).exists());
+    let refused = home.run(&["export"]).exits(1).stderr;
+    assert!(refused.contains("no gateway reads it"), "{refused}");
+    home.write(
+        ".local/share/clawkeep/clawkeep.toml",
+        "clawkeep.export = \"file\"",
+    );
+    home.run(&["export"]).ok();
+    assert!(home.read(DATA_STORE).contains(LOGIN));
 
     let elsewhere = Home::without_gateway();
     let mut command = elsewhere.command(&["init", "--key", "keyfile"]);
@@ -236,7 +246,7 @@ fn a_directory_that_only_clawkeep_uses_is_cleared_for_openclaw() {
     findings(&home, &["--repair"]);
     assert_moved(&home, "");
     assert!(!home.at(".clawdbot").exists());
-    assert!(home.at(DATA_STORE).exists());
+    assert!(!home.at(DATA_STORE).exists(), "no gateway reads it there");
     let moved: Vec<_> = home
         .kinds()
         .into_iter()
@@ -297,8 +307,8 @@ fn watch_goes_on_where_the_vault_is_moved_to() {
     findings(&home, &["--repair"]);
     let renewed = "sk-ant-oat01-of-claude-code-0002";
     home.claude_login(renewed, 200);
-    watch.until("the login is in the new store", || {
-        fs::read_to_string(home.at(DATA_STORE)).is_ok_and(|text| text.contains(renewed))
+    watch.until("the login is in the vault", || {
+        token(&home, "anthropic") == renewed
     });
     drop(watch);
     assert!(!home.at(".clawdbot").exists());
@@ -505,9 +515,8 @@ fn killed_at(call: &str, nth: u32) -> Ended {
     assert_eq!(home.count_of("vault.created"), 1, "{at}");
     // A lock that the killed process held is somebody's until it is stale.
     let lock = home.at(STORE).with_extension("json.lock");
-    if let Ok(lock) = fs::File::open(lock) {
-        let long_ago = SystemTime::now() - Duration::from_secs(3600);
-        lock.set_modified(long_ago).unwrap();
+    if lock.exists() {
+        set_modified(&lock, SystemTime::now() - Duration::from_secs(3600));
     }
     home.run(&["doctor", "--repair"]);
     assert_moved(&home, &at);

@@ -52,10 +52,8 @@ fn tampering_is_found_and_named() {
     let kept = Some(head_of(&events));
     let mut altered = events.clone();
     altered[2].at.0 += 1;
-    assert_eq!(
-        verify(&altered, None),
-        Err(ChainFault::Altered { seq: Seq(3) })
-    );
+    let got = verify(&altered, None);
+    assert_eq!(got, Err(ChainFault::Altered { seq: Seq(3) }));
     let mut dropped = events.clone();
     dropped.remove(2);
     assert_eq!(
@@ -77,16 +75,12 @@ fn tampering_is_found_and_named() {
     let mut renumbered = events.clone();
     renumbered.remove(2);
     renumbered[2].seq = Seq(3);
-    assert_eq!(
-        verify(&renumbered, None),
-        Err(ChainFault::Altered { seq: Seq(3) })
-    );
+    let got = verify(&renumbered, None);
+    assert_eq!(got, Err(ChainFault::Altered { seq: Seq(3) }));
     let mut inserted = events.clone();
     inserted.insert(2, events[1].clone());
-    assert_eq!(
-        verify(&inserted, None),
-        Err(ChainFault::Altered { seq: Seq(2) })
-    );
+    let got = verify(&inserted, None);
+    assert_eq!(got, Err(ChainFault::Altered { seq: Seq(2) }));
     assert_eq!(
         verify(&events[..3], kept),
         Err(ChainFault::Truncated {
@@ -99,18 +93,14 @@ fn tampering_is_found_and_named() {
         mac: [1; 32],
         ..head_of(&events)
     };
-    assert_eq!(
-        verify(&events, Some(other)),
-        Err(ChainFault::NotTheHeads { seq: Seq(5) })
-    );
+    let got = verify(&events, Some(other));
+    assert_eq!(got, Err(ChainFault::NotTheHeads { seq: Seq(5) }));
     let foreign = Head {
         vault: VaultId([5; 16]),
         ..head_of(&events)
     };
-    assert!(matches!(
-        verify(&events, Some(foreign)),
-        Err(ChainFault::ForeignHead { .. })
-    ));
+    let got = verify(&events, Some(foreign));
+    assert!(matches!(got, Err(ChainFault::ForeignHead { .. })));
 }
 
 #[test]

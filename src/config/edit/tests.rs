@@ -67,10 +67,8 @@ back', },
 fn what_is_recorded_already_is_not_written_again() {
     let text = after("", &put("anthropic:manual"));
     assert!(text.ends_with("}\n"));
-    assert_eq!(
-        edited(&text, &put("anthropic:manual"), Path::new(PATH)).unwrap(),
-        None
-    );
+    let got = edited(&text, &put("anthropic:manual"), Path::new(PATH)).unwrap();
+    assert_eq!(got, None);
     assert_eq!(edited("{}", &remove("x"), Path::new(PATH)).unwrap(), None);
 }
 
@@ -149,10 +147,8 @@ fn the_file_is_replaced_at_once_and_a_link_stays_one() {
     let dir = tempfile::tempdir().unwrap();
     let (link, real) = (dir.path().join(PATH), dir.path().join("real.json"));
     std::os::unix::fs::symlink("real.json", &link).unwrap();
-    assert_eq!(
-        edit_config(&link, &put("a:b")).unwrap(),
-        ConfigChange::Written
-    );
+    let got = edit_config(&link, &put("a:b")).unwrap();
+    assert_eq!(got, ConfigChange::Written);
     assert_eq!(edit_config(&link, &put("a:b")).unwrap(), ConfigChange::None);
     assert!(link.is_symlink());
     let mode = std::fs::metadata(&real).unwrap().permissions().mode();
@@ -217,8 +213,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Whatever the layout, the change is made, and no comment is lost by putting a profile that
-    /// was not there.
+    /// Whatever the layout, the change is made, and putting a new profile loses no comment.
     #[test]
     fn any_layout_can_be_changed(text in config(), id in id()) {
         let new = put("anthropic:new");

@@ -12,8 +12,7 @@ fn at(path: &str) -> PathBuf {
     path.into()
 }
 
-/// The variables, `HOME` by the name that it has on this system. Values are paths as [`at`] takes
-/// them.
+/// The variables, `HOME` by its name on this system. Values are paths as [`at`] takes them.
 fn env(pairs: &[(&str, &str)]) -> Env {
     let value = |path: &str| at(path).into_os_string();
     Env::from_pairs(pairs.iter().map(|(name, path)| {
@@ -85,10 +84,8 @@ fn the_command_line_beats_the_environment_and_tilde_is_home() {
     let from_flags = layout_with(&pairs, &overrides);
     assert_eq!(from_flags.state_dir, at("/work/state"));
     assert_eq!(from_flags.vault_file, at("/home/ana/v"));
-    assert_eq!(
-        layout(&[("CLAWDIS_STATE_DIR", "/other")]).state_dir,
-        at("/other")
-    );
+    let found = layout(&[("CLAWDIS_STATE_DIR", "/other")]).state_dir;
+    assert_eq!(found, at("/other"));
 }
 
 #[test]
@@ -121,10 +118,8 @@ fn key_files_lie_where_they_are_named() {
         ("XDG_CONFIG_HOME", "/x"),
     ]);
     assert_eq!(layout.named_key_file(), Some(&*at("/home/ana/k")));
-    assert_eq!(
-        layout.credential_key_file(),
-        Some(at("/run/c/clawkeep.key"))
-    );
+    let found = layout.credential_key_file();
+    assert_eq!(found, Some(at("/run/c/clawkeep.key")));
     assert_eq!(layout.key_file_dir(), at("/x/clawkeep"));
 }
 
@@ -188,10 +183,8 @@ fn without_a_home_the_error_says_what_to_do() {
     for none in ["", "ana"] {
         assert_eq!(resolve(&homeless(none)), Err(PathError::NoHome), "{none:?}");
     }
-    assert_eq!(
-        resolve(&env(&[("HOME", "ana")])),
-        Err(PathError::RelativeHome("ana".into()))
-    );
+    let found = resolve(&env(&[("HOME", "ana")]));
+    assert_eq!(found, Err(PathError::RelativeHome("ana".into())));
     // A state directory that is named stands in for it; one that is in the home directory cannot.
     let named = |dir: &str| resolve(&env(&[("CLAWDBOT_STATE_DIR", dir)]));
     let layout = named("data").unwrap();

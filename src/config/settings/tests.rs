@@ -22,31 +22,21 @@ fn a_configuration_written_by_hand() {
          models: {providers: {Groq: {apiKey: ' sk-secret '}, local: {}}},
          env: {shellEnv: {enabled: true}}, future: [1]}",
     );
-    assert_eq!(
-        settings.profiles_of(&ProviderId::new("anthropic")),
-        ids(&["anthropic:a"])
-    );
-    assert_eq!(
-        settings.profile("anthropic:a").unwrap().email.as_deref(),
-        Some("a@b")
-    );
-    assert_eq!(
-        settings.order_for(&ProviderId::new("zai")),
-        Some(ids(&["zai:b", "zai:a"]))
-    );
-    assert_eq!(
-        settings.order_for(&ProviderId::new("openai")),
-        Some(Vec::new())
-    );
+    let found = settings.profiles_of(&ProviderId::new("anthropic"));
+    assert_eq!(found, ids(&["anthropic:a"]));
+    let found = settings.profile("anthropic:a").unwrap().email.as_deref();
+    assert_eq!(found, Some("a@b"));
+    let found = settings.order_for(&ProviderId::new("zai"));
+    assert_eq!(found, Some(ids(&["zai:b", "zai:a"])));
+    let found = settings.order_for(&ProviderId::new("openai"));
+    assert_eq!(found, Some(Vec::new()));
     assert_eq!(settings.order_for(&ProviderId::new("broken")), None);
     assert_eq!(settings.default_agent().as_str(), "two");
     assert_eq!(settings.agents[1].dir.as_deref(), Some("~/two"));
     assert_eq!(settings.models.default_ref().to_string(), "openai/gpt-5.2");
     assert!(settings.shell_env.enabled);
-    assert_eq!(
-        settings.custom_providers().collect::<Vec<_>>(),
-        ["Groq", "local"]
-    );
+    let found = settings.custom_providers().collect::<Vec<_>>();
+    assert_eq!(found, ["Groq", "local"]);
     assert_eq!(settings.expose_provider_key("groq"), Some("sk-secret"));
     assert_eq!(settings.expose_provider_key("local"), None);
     assert!(!format!("{settings:?}").contains("sk-secret"));
@@ -85,10 +75,8 @@ fn the_first_listed_agent_is_the_default_where_none_is_marked() {
             .as_str(),
         "ops"
     );
-    assert_eq!(
-        parse("{agents: {list: [{}]}}").default_agent().as_str(),
-        "main"
-    );
+    let found = parse("{agents: {list: [{}]}}").default_agent();
+    assert_eq!(found.as_str(), "main");
 }
 
 #[test]

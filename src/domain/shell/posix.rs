@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::domain::is_hidden;
 
-/// See [`super::shell_quoted`].
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
     if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
@@ -13,7 +12,6 @@ pub(super) fn quoted(word: &str) -> String {
     always_quoted(word)
 }
 
-/// See [`super::shell_quoted_path`].
 pub(super) fn quoted_path(path: &Path) -> String {
     if let Some(text) = path.to_str() {
         return quoted(text);
@@ -29,7 +27,6 @@ pub(super) fn quoted_path(path: &Path) -> String {
     out
 }
 
-/// See [`super::shell_shown_path`].
 pub(super) fn shown_path(path: &Path) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
     match path.to_str() {
@@ -39,7 +36,6 @@ pub(super) fn shown_path(path: &Path) -> String {
     }
 }
 
-/// See [`super::shell_short_path`].
 pub(super) fn short_path(short: &str, path: &Path) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~@:+,=%".contains(c);
     if short.chars().all(is_plain) {
@@ -51,7 +47,6 @@ pub(super) fn short_path(short: &str, path: &Path) -> String {
     }
 }
 
-/// See [`super::always_shell_quoted`].
 pub(super) fn always_quoted(word: &str) -> String {
     if !word.contains(is_hidden) {
         return format!("'{}'", word.replace('\'', "'\\''"));

@@ -15,7 +15,6 @@ const OF_CMD: [char; 5] = ['&', '|', '<', '>', '^'];
 /// plain ones.
 const OF_POWERSHELL: [char; 5] = ['$', '`', '\u{201c}', '\u{201d}', '\u{201e}'];
 
-/// See [`super::shell_quoted`].
 pub(super) fn quoted(word: &str) -> String {
     // cmd.exe takes `=`, `,` and `;` for spaces.
     let is_plain = |c: char| c.is_alphanumeric() || r"\/._-~@:+".contains(c);
@@ -26,12 +25,10 @@ pub(super) fn quoted(word: &str) -> String {
     always_quoted(word)
 }
 
-/// See [`super::shell_quoted_path`].
 pub(super) fn quoted_path(path: &Path) -> String {
     quoted(&path_text(path))
 }
 
-/// See [`super::shell_shown_path`].
 pub(super) fn shown_path(path: &Path) -> String {
     quoted_path(path)
 }

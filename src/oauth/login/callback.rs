@@ -201,7 +201,6 @@ impl Listener {
     }
 }
 
-/// What a client asks for.
 enum Request {
     /// The request is not answered at all.
     Foreign,

@@ -19,12 +19,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// A client that has not said all yet.
 pub(super) struct Client {
     stream: TcpStream,
-    /// What it has said.
     pub(super) head: Zeroizing<Vec<u8>>,
     ends: Instant,
 }
 
-/// What was heard of a client so far.
 pub(super) enum Heard {
     /// It is gone, or took too long.
     Nothing,
@@ -78,7 +76,6 @@ impl Client {
         self.stream
     }
 
-    /// Returns the owner of the connection.
     pub(super) fn owner(&self) -> PeerOwner {
         peer_owner(&self.stream)
     }

@@ -13,7 +13,6 @@ pub enum Ended {
     Failed,
 }
 
-/// What is answered to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page<'a> {
     Ended(Ended),

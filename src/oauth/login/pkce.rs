@@ -44,10 +44,8 @@ impl Pkce {
 
 /// Returns a random path of a page, which nobody can guess.
 pub(super) fn new_path() -> Result<String, CryptoError> {
-    Ok(format!(
-        "/clawkeep-{}",
-        BASE64URL_NOPAD.encode(&random_bytes::<STATE>()?)
-    ))
+    let encoded = BASE64URL_NOPAD.encode(&random_bytes::<STATE>()?);
+    Ok(format!("/clawkeep-{encoded}"))
 }
 
 /// Returns a new `state`: it is part of the address that the browser opens, and no secret to those

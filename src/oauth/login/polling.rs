@@ -18,14 +18,10 @@ pub(super) enum Next {
     Over(Over),
 }
 
-/// How a login on another device ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The person declined the login.
     Denied,
-    /// The code of the login expired.
     Expired,
-    /// The provider refused for another reason.
     Refused,
 }
 
@@ -139,11 +135,8 @@ mod tests {
                 Next::Over(Over::Refused),
             ),
         ] {
-            assert_eq!(
-                of(class, status, code),
-                want,
-                "{class:?} {status:?} {code:?}"
-            );
+            let found = of(class, status, code);
+            assert_eq!(found, want, "{class:?} {status:?} {code:?}");
         }
     }
 
@@ -161,10 +154,8 @@ mod tests {
             assert!(matches!(again, Next::After(_)));
         }
         let mut other = failures;
-        assert_eq!(
-            next(&silent, Duration::from_secs(5), &mut failures),
-            Next::Over(Over::Refused)
-        );
+        let found = next(&silent, Duration::from_secs(5), &mut failures);
+        assert_eq!(found, Next::Over(Over::Refused));
         next(&pending, Duration::from_secs(5), &mut other);
         assert_eq!(other, 0, "an answer begins the count anew");
     }

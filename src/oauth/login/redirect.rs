@@ -155,10 +155,8 @@ mod tests {
         for (error, want) in [("access_denied", "access_denied"), ("sk-x", "other")] {
             let query = format!("state=s&error={error}&error_description=sk-y");
             let error = code_in_query(&query, "s").unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("the provider refused the login: {want}")
-            );
+            let found = error.to_string();
+            assert_eq!(found, format!("the provider refused the login: {want}"));
         }
     }
 }

@@ -14,7 +14,6 @@ const ERROR_NOT_READY: i32 = 21;
 const ERROR_BAD_NETPATH: i32 = 53;
 const ERROR_NETNAME_DELETED: i32 = 64;
 
-/// Finds the cause of an error from the error and the place.
 pub(super) fn classify(error: &io::Error, path: &Path) -> Option<Cause> {
     let at = || path.to_owned();
     let drive = || path.ancestors().last().unwrap_or(path).to_owned();

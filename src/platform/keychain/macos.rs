@@ -29,7 +29,6 @@ pub(super) fn require_persistence(_entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }
 
-/// What an error of the store means here.
 pub(super) fn failed(error: StoreError) -> KeychainError {
     of_store(error, no_access, failure)
 }

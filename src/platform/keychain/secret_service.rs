@@ -21,7 +21,6 @@ pub(super) const NEEDS_SESSION_BUS: bool = true;
 /// Secret Service API 0.2, "Collections".
 const SESSION_COLLECTION: &str = "/org/freedesktop/secrets/collection/session/";
 
-/// A connection to the service.
 pub(super) type Store = Arc<zbus_secret_service_keyring_store::Store>;
 
 /// Connects and agrees on a session key. Failures here precede the search for an item: no bus, no
@@ -93,7 +92,6 @@ pub(super) fn require_persistence(entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }
 
-/// What an error of the store means here.
 pub(super) fn failed(error: StoreError) -> KeychainError {
     of_store(error, no_access, failure)
 }

@@ -13,6 +13,8 @@ use std::{fs, io};
 
 use super::stale::is_stale;
 use crate::platform::file_error::FileError;
+#[cfg(windows)]
+use crate::platform::process::windows::{process_exists, started_at};
 use crate::platform::trust::access::Access;
 use crate::platform::trust::read_own;
 
@@ -37,7 +39,6 @@ pub enum LockFault {
     NoHolder,
 }
 
-/// What is at the path of a store's lock.
 #[derive(Debug)]
 pub(super) enum AtLock {
     Nothing,
@@ -88,7 +89,6 @@ impl AtLock {
     }
 }
 
-/// The process that a lock file names.
 #[derive(Debug, PartialEq)]
 struct Holder {
     pid: u32,
@@ -134,11 +134,6 @@ fn process_exists(pid: u32) -> bool {
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
-#[cfg(not(unix))]
-fn process_exists(_pid: u32) -> bool {
-    true
-}
-
 /// The start time of a process; `None` if the system does not report it.
 #[cfg(target_os = "linux")]
 fn started_at(pid: u32) -> Option<SystemTime> {
@@ -159,13 +154,12 @@ fn started_at(pid: u32) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 fn started_at(_pid: u32) -> Option<SystemTime> {
     None
 }
 
 #[cfg(test)]
-#[cfg(unix)]
 mod tests {
     use super::*;
 
@@ -211,8 +205,10 @@ mod tests {
         let hour = Duration::from_secs(3600);
         assert!(!of(SystemTime::now() + hour).is_gone());
         let long_ago = SystemTime::UNIX_EPOCH + hour;
-        assert_eq!(of(long_ago).is_gone(), cfg!(target_os = "linux"));
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let is_start_known = cfg!(any(target_os = "linux", windows));
+        assert_eq!(of(long_ago).is_gone(), is_start_known);
+        let program = if cfg!(windows) { "whoami" } else { "true" };
+        let mut child = std::process::Command::new(program).spawn().unwrap();
         child.wait().unwrap();
         let dead = Holder {
             pid: child.id(),

@@ -236,7 +236,6 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
-/// Whether an open file is the one at `path`.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

@@ -245,9 +245,6 @@ fn a_temporary_file_takes_no_name_that_something_has() {
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&path).unwrap(), b"one");
     persist_noclobber(draft(), &dir.path().join("free")).unwrap();
-    assert_eq!(
-        fs::read_dir(dir.path()).unwrap().count(),
-        2,
-        "no draft stays"
-    );
+    let got = fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(got, 2, "no draft stays");
 }

@@ -50,12 +50,12 @@ fn opened_to_remove(path: &Path) -> io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-/// See [`crate::platform::sharing::retry_while_held`].
 pub(super) fn retry_while_held<T>(
     path: &Path,
     mut operation: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
-    let since = Instant::now();
+    let started = Instant::now();
+    let mut denied_since = None;
     let mut pause = PAUSE_FIRST;
     loop {
         let error = match operation() {
@@ -65,12 +65,22 @@ pub(super) fn retry_while_held<T>(
         // Replacing an open file is denied; that it is open shows when it is asked for.
         let is_denied = error.raw_os_error() == Some(ERROR_ACCESS_DENIED);
         let is_held = is_sharing_error(&error) || is_denied && is_held(path);
-        let patience = match (is_held, is_denied) {
-            (true, _) => PATIENCE,
-            (false, true) => PATIENCE_DENIED,
+        let until = match (is_held, is_denied) {
+            (true, _) => {
+                denied_since = None;
+                started + PATIENCE
+            }
+            // It may have been closed since it was denied: it is tried again soon.
+            (false, true) => {
+                let since = *denied_since.get_or_insert_with(|| {
+                    pause = PAUSE_FIRST;
+                    Instant::now()
+                });
+                since + PATIENCE_DENIED
+            }
             (false, false) => return Err(error),
         };
-        if since.elapsed() + pause >= patience {
+        if Instant::now() + pause >= until {
             return Err(match is_held && is_denied {
                 true => io::Error::from_raw_os_error(ERROR_SHARING_VIOLATION),
                 false => error,

@@ -75,7 +75,6 @@ const FOR_EVERYTHING: [&str; 18] = [
     "/var/tmp",
 ];
 
-/// The mounts that this process sees.
 #[derive(Debug, Default)]
 pub(in crate::platform) struct Mounts(Vec<Mount>);
 
@@ -90,7 +89,6 @@ pub(in crate::platform) struct Mount {
     device: String,
     /// The directory of the file system that is mounted: `/` for the whole of it.
     root: PathBuf,
-    /// Where it is mounted.
     pub(in crate::platform) point: PathBuf,
     /// The type of the file system, such as `ext4` or `fuse.sshfs`.
     pub(in crate::platform) kind: String,
@@ -115,7 +113,6 @@ impl Mounts {
         Self::parse(&text)
     }
 
-    /// Reads the text of mountinfo.
     pub(in crate::platform) fn parse(text: &[u8]) -> Self {
         let lines = text.split(|byte| *byte == b'\n');
         Self(lines.filter_map(Mount::parse).collect())
@@ -389,15 +386,10 @@ damaged line
                 kind: kind.to_owned(),
             })
         };
-        assert_eq!(
-            obstacle("/media/my stick/f"),
-            no_modes("/media/my stick", "vfat")
-        );
-        assert_eq!(
-            obstacle("/data/f"),
-            no_modes("/data", "exfat"),
-            "the later of two"
-        );
+        let got = obstacle("/media/my stick/f");
+        assert_eq!(got, no_modes("/media/my stick", "vfat"));
+        let got = obstacle("/data/f");
+        assert_eq!(got, no_modes("/data", "exfat"), "the later of two");
         let point = PathBuf::from("/evidence");
         assert_eq!(obstacle("/evidence/f"), Some(Obstacle::ReadOnly { point }));
         assert_eq!(obstacle("/home/f"), None);

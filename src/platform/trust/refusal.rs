@@ -25,17 +25,9 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
     /// The modes come from the mount.
-    NoModes {
-        /// Where it is mounted.
-        point: PathBuf,
-        /// Its type.
-        kind: String,
-    },
+    NoModes { point: PathBuf, kind: String },
     /// The file system is mounted read-only.
-    ReadOnly {
-        /// Where it is mounted.
-        point: PathBuf,
-    },
+    ReadOnly { point: PathBuf },
     /// An access list names single users or groups.
     AccessList,
 }
@@ -316,7 +308,6 @@ impl Refusal {
     }
 }
 
-/// Accounts of Windows that have to do with a refused file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Accounts {
     /// The user that this runs as.

@@ -52,10 +52,8 @@ fn the_file_and_each_directory_above_it_count() {
         chmod(path, 0o707);
         let want = Some((Fault::Writable, path.clone()));
         assert_eq!(fault(&trust, &file, Access::Read), want);
-        assert_eq!(
-            fault(&trust, &below.join("none"), Access::Read).is_none(),
-            *path == file
-        );
+        let got = fault(&trust, &below.join("none"), Access::Read).is_none();
+        assert_eq!(got, *path == file);
         fs::set_permissions(path, before).unwrap();
     }
     // Above the home nothing is asked; of a home that is not known, all is.
@@ -91,18 +89,13 @@ fn links_are_followed_a_step_at_a_time() {
     symlink("open/turn", at("bad")).unwrap();
     symlink("../file", at("open/turn")).unwrap();
     symlink("circle", at("circle")).unwrap();
-    assert_eq!(
-        trust.check(&at("better"), Access::Secret).unwrap(),
-        at("file")
-    );
+    let got = trust.check(&at("better"), Access::Secret).unwrap();
+    assert_eq!(got, at("file"));
     assert_eq!(trust.check(&at("bad"), Access::Secret).unwrap(), at("file"));
     chmod(&at("open"), 0o703);
     let want = Some((Fault::Writable, at("open")));
-    assert_eq!(
-        fault(&trust, &at("bad"), Access::Read),
-        want,
-        "it can be turned"
-    );
+    let got = fault(&trust, &at("bad"), Access::Read);
+    assert_eq!(got, want, "it can be turned");
     let circle = trust.check(&at("circle"), Access::Read).unwrap_err();
     assert!(!circle.is_bad_state(), "{circle}");
     assert!(trust.read(&at("circle"), Access::Read, 9).is_err());
@@ -111,10 +104,8 @@ fn links_are_followed_a_step_at_a_time() {
         .unwrap()
         .unwrap();
     assert_eq!(*read.bytes, b"x");
-    assert!(matches!(
-        trust.read_own(&at("good"), Access::Read, 9),
-        Err(FileError::Symlink { .. })
-    ));
+    let got = trust.read_own(&at("good"), Access::Read, 9);
+    assert!(matches!(got, Err(FileError::Symlink { .. })));
     assert!(
         trust
             .read(&at("none/none"), Access::Read, 9)

@@ -5,9 +5,9 @@
 //! The file is checked, and each directory above it up to the home directory, those outside it up
 //! to the root of the drive. So is each link on the way to it, and the directories above that.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use super::access::{Access, Admitted};
 use super::links::way_of;
@@ -20,6 +20,7 @@ use crate::platform::file;
 use crate::platform::file_error::FileError;
 use crate::platform::paths::resolve_existing;
 use crate::platform::read::{self, Contents, read_regular};
+use crate::platform::sharing::retry_while_held;
 
 impl Trust {
     /// Checks a path before it has any effect; what is not there passes if its directories do.
@@ -89,7 +90,7 @@ impl Trust {
         };
         // Who may change the root of a drive owns what is on it; others may make files there.
         let is_judged = real.parent().is_some() || access == Access::CreateIn;
-        if is_judged && is_there(&real)? {
+        if is_judged {
             self.judge(&real, is_dir, forbidden)?;
         }
         self.judge_dirs_above(&real)?;
@@ -165,9 +166,13 @@ impl Trust {
     }
 
     /// The rule for one file or directory, of which others must not have the `forbidden` rights.
+    /// What is not there passes: other processes remove files at any time.
     fn judge(&self, path: &Path, is_dir: bool, forbidden: u32) -> Result<(), FileError> {
-        let list = AccessList::of(path).map_err(FileError::io("examine", path))?;
-        self.judge_list(path, is_dir, (&list, forbidden))
+        match retry_while_held(path, || AccessList::of(path)) {
+            Ok(list) => self.judge_list(path, is_dir, (&list, forbidden)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(FileError::io("examine", path)(error)),
+        }
     }
 
     /// As [`Trust::judge`], by a list that was read.
@@ -210,7 +215,6 @@ impl Trust {
         }
     }
 
-    /// Whether the user admits an account.
     fn admits(&self, sid: &str) -> bool {
         let mut admitted = self.by_environment.iter().chain(&self.by_settings);
         admitted.any(|who| matches!(who, Admitted::Account(known) if &**known == sid))

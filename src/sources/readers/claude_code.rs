@@ -214,11 +214,9 @@ mod tests {
             Reading::LoggedOut(why) => why.as_str().to_owned(),
             Reading::Damaged(fault) => fault.to_string(),
             Reading::Found(login) => {
-                format!(
-                    "{} until {}",
-                    login.access.expose_secret(),
-                    login.expires.ms()
-                )
+                let token = login.access.expose_secret();
+                let ends = login.expires.ms();
+                format!("{token} until {ends}")
             }
         }
     }
@@ -263,10 +261,8 @@ mod tests {
         let Reading::Found(login) = parse(json.as_bytes()) else {
             panic!("no login");
         };
-        assert_eq!(
-            login.login_expires.map(Expiry::ms),
-            Some(1_800_000_000_000.0)
-        );
+        let got = login.login_expires.map(Expiry::ms);
+        assert_eq!(got, Some(1_800_000_000_000.0));
     }
 
     #[test]
@@ -352,10 +348,8 @@ mod tests {
     fn deep_nesting_beside_or_in_place_of_the_login_is_harmless() {
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         let beside = LOGIN.replacen("{\"srv", &format!("{{\"x\": {deep}, \"srv"), 1);
-        assert_eq!(
-            shown(&parse(beside.as_bytes())),
-            "sk-ant-oat01-a until 1700000000000.5"
-        );
+        let got = shown(&parse(beside.as_bytes()));
+        assert_eq!(got, "sk-ant-oat01-a until 1700000000000.5");
         let instead = LOGIN.replace("\"sk-ant-oat01-a\"", &deep);
         assert_eq!(shown(&parse(instead.as_bytes())), "no-access-token");
     }
@@ -365,19 +359,13 @@ mod tests {
         assert_eq!(macos_service_name(None), "Claude Code-credentials");
         assert_eq!(macos_service_name(Some("")), "Claude Code-credentials");
         // printf %s /home/tester/.claude-work | sha256sum
-        assert_eq!(
-            macos_service_name(Some("/home/tester/.claude-work")),
-            "Claude Code-credentials-a3ceb436"
-        );
+        let got = macos_service_name(Some("/home/tester/.claude-work"));
+        assert_eq!(got, "Claude Code-credentials-a3ceb436");
         // printf '/home/j\u00fcrgen' | sha256sum, composed and decomposed
-        assert_eq!(
-            macos_service_name(Some("/home/j\u{fc}rgen")),
-            "Claude Code-credentials-8b1488cb"
-        );
-        assert_eq!(
-            macos_service_name(Some("/home/ju\u{308}rgen")),
-            macos_service_name(Some("/home/j\u{fc}rgen"))
-        );
+        let got = macos_service_name(Some("/home/j\u{fc}rgen"));
+        assert_eq!(got, "Claude Code-credentials-8b1488cb");
+        let got = macos_service_name(Some("/home/ju\u{308}rgen"));
+        assert_eq!(got, macos_service_name(Some("/home/j\u{fc}rgen")));
     }
 
     struct Answer(fn() -> KeychainReading);

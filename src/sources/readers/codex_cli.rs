@@ -208,11 +208,8 @@ mod tests {
             ("{", "1700003600123.4568"),
         ] {
             let token = jwt(claims);
-            assert_eq!(
-                with_access(&token),
-                format!("{token} r until {want}"),
-                "{claims}"
-            );
+            let found = with_access(&token);
+            assert_eq!(found, format!("{token} r until {want}"), "{claims}");
         }
         let four_parts = format!("{}.x", jwt(r#"{"exp": 1800000000}"#));
         assert!(with_access(&four_parts).ends_with("until 1700003600123.4568"));
@@ -273,10 +270,8 @@ mod tests {
 
     #[test]
     fn a_file_from_before_the_epoch_is_no_crash() {
-        assert_eq!(
-            unix_ms(UNIX_EPOCH - Duration::from_millis(1500)).to_string(),
-            "-1500"
-        );
+        let found = unix_ms(UNIX_EPOCH - Duration::from_millis(1500)).to_string();
+        assert_eq!(found, "-1500");
         let file = FileReading::Unreadable(std::io::ErrorKind::IsADirectory);
         let config = || FileReading::Absent;
         assert!(matches!(read_codex_cli(file, config), Reading::Damaged(_)));

@@ -206,7 +206,6 @@ impl ImportFile {
         self.borrowed.as_ref()
     }
 
-    /// The entry that it has for a profile.
     #[must_use]
     pub(super) fn entry(&self, id: &str) -> Option<&Value> {
         match &self.content {

@@ -19,9 +19,7 @@ use crate::sync::notice::Notice;
 /// A newer login in the owner's file.
 #[derive(Debug)]
 pub(crate) struct Update {
-    /// The profile that it is stored as.
     pub(crate) profile: String,
-    /// The entry that the owner's file has.
     pub(crate) entry: SecretJson,
     /// The refresh token that stays with its owner.
     pub(crate) lent: Option<SecretString>,
@@ -138,24 +136,16 @@ mod tests {
             let news = news(stored, Some(theirs), now);
             news.map(|news| news.map(|news| news.expose_secret().clone()))
         };
-        assert_eq!(
-            of(&token("a", NOW + 5_000), &token("a", NOW + 5_000)),
-            Ok(None)
-        );
+        let found = of(&token("a", NOW + 5_000), &token("a", NOW + 5_000));
+        assert_eq!(found, Ok(None));
         let earlier = token("b", NOW + 4_000);
-        assert_eq!(
-            of(&token("a", NOW + 5_000), &earlier),
-            Ok(Some(earlier.clone()))
-        );
-        assert_eq!(
-            of(&token("a", NOW + 5_000), &token("b", NOW - 900)),
-            Ok(None)
-        );
+        let found = of(&token("a", NOW + 5_000), &earlier);
+        assert_eq!(found, Ok(Some(earlier)));
+        let found = of(&token("a", NOW + 5_000), &token("b", NOW - 900));
+        assert_eq!(found, Ok(None));
         let expired = token("b", NOW - 900);
-        assert_eq!(
-            of(&token("a", NOW - 500), &expired),
-            Ok(Some(expired.clone()))
-        );
+        let found = of(&token("a", NOW - 500), &expired);
+        assert_eq!(found, Ok(Some(expired.clone())));
         assert!(news(&expired, None, now).is_err());
         let good = token("a", NOW + 5_000);
         for bad in [json!(0.5), json!("tomorrow"), json!(-1), json!(9e15)] {

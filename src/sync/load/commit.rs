@@ -41,7 +41,6 @@ pub(crate) struct Prepared {
     pub(crate) commits: bool,
     /// Logins that another program refreshed.
     pub(crate) exchanged: Vec<Exchanged>,
-    /// The new file, and its bytes.
     pub(crate) draft: Option<Draft>,
     /// The agent's revision, as far as it has come.
     pub(crate) revision: i64,

@@ -9,14 +9,12 @@ use crate::export::{StorePlace, copies_in_memory};
 use crate::platform::{FileError, RuntimeDir};
 use crate::sync::context::ExportPlan;
 
-/// Where a store is to be.
 #[derive(Debug)]
 pub(crate) enum Destination {
     /// In a file where the gateway reads it.
     File,
     /// In memory, with a link to it where the gateway reads it.
     Memory {
-        /// The runtime directory of the user.
         runtime: RuntimeDir,
         /// Where in it the copy is.
         copy: PathBuf,

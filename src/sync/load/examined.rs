@@ -6,7 +6,6 @@ use crate::platform::{Contents, FileError};
 
 /// A store that was examined: where it is, and what is in its file.
 pub(crate) struct ExaminedStore {
-    /// The place of the store file.
     pub(crate) place: StorePlace,
     /// The contents of the file, if it is there.
     pub(crate) contents: Option<Contents>,

@@ -14,11 +14,8 @@ use crate::vault::UnlockedVault;
 /// What the sources say of a document.
 #[derive(Default)]
 pub(crate) struct SourcePlan {
-    /// What is decided about each source's login.
     pub(crate) planned: Vec<Planned>,
-    /// What becomes of each source's login.
     pub(crate) logins: Vec<LoginReport>,
-    /// What to report of that.
     pub(crate) notices: Vec<Notice>,
 }
 

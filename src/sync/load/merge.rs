@@ -36,7 +36,6 @@ pub(crate) struct StoreMerge {
 }
 
 impl StoreMerge {
-    /// A merge that changes nothing.
     pub(crate) fn nothing() -> Self {
         Self::of(None, Step::Merge { first: false })
     }

@@ -150,7 +150,6 @@ fn find_borrowed<'d>(
     Ok(borrowed)
 }
 
-/// Records what a load has found.
 pub(crate) fn record_observations(
     tx: &mut Tx<'_>,
     agent: &AgentName,

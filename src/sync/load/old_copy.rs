@@ -30,7 +30,6 @@ pub(crate) struct OldCopy {
     pub(crate) content: String,
     /// How often it has been written back, with this time.
     pub(crate) rounds: u64,
-    /// The changes that it would undo.
     pub(crate) undoes: Undoes,
 }
 
@@ -234,7 +233,6 @@ pub(crate) struct Turn<'t> {
     pub(crate) target: &'t StoreDoc,
     /// Whether a command changes profiles or orders.
     pub(crate) is_decision: bool,
-    /// The old copy that was written.
     pub(crate) old_copy: Option<&'t OldCopy>,
 }
 

@@ -35,7 +35,6 @@ impl AgentState {
 
 /// An agent as a load finds it.
 pub(crate) struct Survey {
-    /// The place of the store file.
     pub(crate) place: StorePlace,
     /// The version of the vault that was read.
     pub(crate) version: i64,
@@ -48,13 +47,11 @@ pub(crate) struct Survey {
     pub(crate) file: StoreReading,
     /// The OpenClaw tree that the store is in: nothing is written there.
     pub(crate) withheld: Option<OpenClawDir>,
-    /// Where the store is to be.
     pub(crate) destination: Destination,
     /// What a write under way, or one whose process died, has left; see `leftover`.
     pub(crate) leftovers: Vec<PathBuf>,
     /// Another agent shares the file and knows what is in it: clawkeep wrote it, or has merged it.
     pub(crate) is_known_elsewhere: bool,
-    /// The time of the survey.
     pub(crate) now: UnixMs,
     /// The file is an old copy, written back too often to be written over again.
     pub(crate) leaves_file: bool,
@@ -70,7 +67,6 @@ pub(crate) struct Survey {
     pub(crate) logins: Vec<LoginReport>,
     /// What older stores hold, while there is neither a store nor anything in the vault.
     pub(crate) legacy: Legacy,
-    /// What to report to a person.
     pub(crate) notices: Vec<Notice>,
 }
 

@@ -3,53 +3,37 @@
 use super::edit::DocumentSteps;
 use super::old_copy;
 use super::survey::Survey;
-use crate::domain::StoreDoc;
+use crate::domain::{StoreDoc, named};
 use crate::export::{StoreReading, parse, render};
 use crate::sync::context::Rewrite;
 use crate::vault::{ExportRecord, Superseded};
 
-/// Whether the file is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
     /// It says what it should, or must not be changed.
     No,
     /// It is to be written, for this reason.
     Yes(Reason),
-    /// It is to be removed.
     Remove,
 }
 
-/// Why a store is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// There was no file yet.
-    New,
-    /// The file says something else than the vault.
-    Changed,
-    /// The file was removed by another program.
-    Missing,
-    /// It was damaged and moved aside.
-    Damaged,
-    /// The user asked for every byte.
-    Asked,
-    /// It is to be a file and was in memory, or the other way about.
-    Moved,
-    /// Its copy in memory is not there any more.
-    Dangling,
-}
-
-impl Reason {
-    /// The name in the record.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Changed => "changed",
-            Self::Missing => "missing",
-            Self::Damaged => "damaged",
-            Self::Asked => "asked",
-            Self::Moved => "moved",
-            Self::Dangling => "dangling",
-        }
+named! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Reason {
+        /// There was no file yet.
+        New = "new",
+        /// The file says something else than the vault.
+        Changed = "changed",
+        /// The file was removed by another program.
+        Missing = "missing",
+        /// It was damaged and moved aside.
+        Damaged = "damaged",
+        /// The user asked for every byte.
+        Asked = "asked",
+        /// It is to be a file and was in memory, or the other way about.
+        Moved = "moved",
+        /// Its copy in memory is not there any more.
+        Dangling = "dangling",
     }
 }
 

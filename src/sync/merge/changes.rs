@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, same_json};
+use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, named, same_json};
 
 /// A place in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,26 +22,16 @@ pub enum Place {
     },
 }
 
-/// Who had moved away from the base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The program that wrote `auth-profiles.json`.
-    File,
-    /// The vault, by a command of this program.
-    Vault,
-    /// Both of them, each in its way.
-    Both,
-}
-
-impl Side {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Vault => "vault",
-            Self::Both => "both",
-        }
+named! {
+    /// Who had moved away from the base.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Side {
+        /// The program that wrote `auth-profiles.json`.
+        File = "file",
+        /// The vault, by a command of this program.
+        Vault = "vault",
+        /// Both of them, each in its way.
+        Both = "both",
     }
 }
 

@@ -21,9 +21,7 @@ use crate::vault::{ChangeNote, GrantState, UnlockedVault};
 
 /// Whether a refresh token may be sent.
 pub(crate) enum Clearance {
-    /// It may be sent there.
     Granted(Box<Route>),
-    /// It must not be sent.
     Refused(NotRefreshed),
     /// The token's successor was just stored: there may be nothing to send.
     Retry,
@@ -228,7 +226,6 @@ fn follow(
     Ok(found)
 }
 
-/// An error of a file with its cause.
 fn with_cause(error: &FileError) -> String {
     match std::error::Error::source(error) {
         Some(why) => format!("{error}: {why}"),

@@ -83,7 +83,6 @@ pub(crate) struct Holder {
     pub(crate) profile: ProfileId,
 }
 
-/// A refresh that was begun.
 pub(crate) struct Begun {
     pub(crate) grant: Fingerprint,
     pub(crate) fence: i64,
@@ -219,7 +218,6 @@ pub(crate) fn begin_refresh(
     }))
 }
 
-/// An event about the refresh of a grant.
 pub(crate) fn refresh_event(
     kind: EventKind,
     id: &ProfileId,

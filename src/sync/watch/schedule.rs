@@ -261,18 +261,14 @@ mod tests {
     fn a_login_shorter_than_the_span_is_not_refreshed_all_the_time() {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
-        assert_eq!(
-            schedule.note(grant, Attempt::ValidFor(300_000), at),
-            Duration::from_secs(150)
-        );
+        let found = schedule.note(grant, Attempt::ValidFor(300_000), at);
+        assert_eq!(found, Duration::from_secs(150));
         let entry = login(300_000);
         let credential = Credential::of(&entry);
         let prints = (grant, print(3));
         assert!(!schedule.is_due(&credential, prints, (NOW, at)));
-        assert_eq!(
-            schedule.due_in(&credential, prints, (NOW, at)),
-            Some(Duration::from_secs(150))
-        );
+        let found = schedule.due_in(&credential, prints, (NOW, at));
+        assert_eq!(found, Some(Duration::from_secs(150)));
         // One that lasts longer goes by the clock alone, which may be set.
         schedule.note(grant, Attempt::ValidFor(8 * 3_600_000), at);
         assert!(schedule.is_due(&credential, prints, (NOW, at)));
@@ -313,10 +309,8 @@ mod tests {
         let next = |left: i64| next_transition(&doc(left), NOW).map(|wait| wait.as_millis());
         assert_eq!(next(-1), None);
         assert_eq!(next(5), Some(5));
-        assert_eq!(
-            next(WARN_AFTER_MS),
-            Some(WARN_AFTER_MS.unsigned_abs().into())
-        );
+        let found = next(WARN_AFTER_MS);
+        assert_eq!(found, Some(WARN_AFTER_MS.unsigned_abs().into()));
         assert_eq!(next(WARN_AFTER_MS + 7), Some(7));
         assert_eq!(next_transition(&StoreDoc::default(), NOW), None);
     }

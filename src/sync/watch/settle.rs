@@ -128,11 +128,8 @@ mod tests {
     #[test]
     fn a_file_that_is_closed_and_whole_is_read_at_once() {
         let (mut settling, start) = (Settling::default(), Instant::now());
-        assert_eq!(
-            settling.wait(start, |_| Content::Partial),
-            None,
-            "nothing was touched"
-        );
+        let found = settling.wait(start, |_| Content::Partial);
+        assert_eq!(found, None, "nothing was touched");
         settling.note(Path::new(FILE), Touch::Writing, start);
         assert_eq!(settling.wait(start, |_| Content::Whole), Some(QUIET));
         settling.note(Path::new(FILE), Touch::Done, start + ms(1));
@@ -143,16 +140,11 @@ mod tests {
     fn an_emptied_file_is_waited_for() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        assert_eq!(
-            settling.wait(start, |_| Content::Partial),
-            Some(CHECK_EVERY)
-        );
+        let found = settling.wait(start, |_| Content::Partial);
+        assert_eq!(found, Some(CHECK_EVERY));
         settling.note(Path::new(FILE), Touch::Writing, start + ms(30));
-        assert_eq!(
-            settling.wait(start + ms(30), |_| Content::Whole),
-            Some(QUIET),
-            "half of it may be whole too"
-        );
+        let found = settling.wait(start + ms(30), |_| Content::Whole);
+        assert_eq!(found, Some(QUIET), "half of it may be whole too");
         settling.note(Path::new(FILE), Touch::Done, start + ms(40));
         assert_eq!(settling.wait(start + ms(40), |_| Content::Whole), None);
     }
@@ -161,10 +153,8 @@ mod tests {
     fn where_nobody_tells_that_it_is_closed_quiet_counts() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Writing, start);
-        assert_eq!(
-            settling.wait(start + ms(150), |_| Content::Whole),
-            Some(ms(50))
-        );
+        let found = settling.wait(start + ms(150), |_| Content::Whole);
+        assert_eq!(found, Some(ms(50)));
         assert_eq!(settling.wait(start + QUIET, |_| Content::Whole), None);
     }
 
@@ -195,10 +185,8 @@ mod tests {
     fn what_stays_broken_is_unchanged_long_in_the_end() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        assert_eq!(
-            settling.wait(start + LONGEST_WAIT, |_| Content::Partial),
-            None
-        );
+        let found = settling.wait(start + LONGEST_WAIT, |_| Content::Partial);
+        assert_eq!(found, None);
         assert_eq!(settling.held().len(), 1);
         settling.read(start + LONGEST_WAIT);
         assert!(
@@ -206,10 +194,8 @@ mod tests {
                 .wait(start + LONGEST_WAIT + ms(1), |_| Content::Partial)
                 .is_some()
         );
-        assert_eq!(
-            settling.wait(start + PARTIAL_WRITE_TIMEOUT, |_| Content::Partial),
-            None
-        );
+        let found = settling.wait(start + PARTIAL_WRITE_TIMEOUT, |_| Content::Partial);
+        assert_eq!(found, None);
         assert_eq!(settling.held().len(), 0);
         // A file that keeps changing is read all the same, from time to time.
         settling.note(Path::new(FILE), Touch::Writing, start);

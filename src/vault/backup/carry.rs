@@ -347,7 +347,6 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// Whether the frame of an agent opens.
     pub(super) fn has_frame_of(&self, agent: &str) -> bool {
         has_frame(self, &AgentName::from_stored(agent.to_owned())).unwrap_or(false)
     }

@@ -254,7 +254,6 @@ impl Restoring<'_> {
         Ok(Some((restored, opened_by)))
     }
 
-    /// What is at the vault's place.
     fn old(&self, new: &UnlockedVault) -> Result<Old, BackupError> {
         let vault = match Vault::open(self.to) {
             Ok(vault) => vault,

@@ -37,7 +37,6 @@ pub(in crate::vault) fn check_application(
     ))
 }
 
-/// SQLite's application id of a database.
 pub(in crate::vault) fn application_id(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
     conn.query_row("PRAGMA application_id", [], |row| row.get(0))
         .at(path, "read")

@@ -135,7 +135,6 @@ fn with_part<T>(
     Ok(read.map_err(FileError::io("read", &path))?)
 }
 
-/// Whether an open file is the one at `path`.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

@@ -11,7 +11,6 @@ use crate::platform::{
 };
 use crate::vault::error::VaultError;
 
-/// Returns the path with `suffix` appended to its name.
 pub(in crate::vault) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

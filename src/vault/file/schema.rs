@@ -129,8 +129,9 @@ mod tests {
         let conn = migrated();
         assert_eq!(version(&conn, Path::new("memory")).unwrap(), Some(VERSION));
         let newest = DIGESTS.last().copied();
+        let got = digest(&conn, Path::new("memory")).unwrap();
         assert_eq!(
-            Some(digest(&conn, Path::new("memory")).unwrap().as_str()),
+            Some(got.as_str()),
             newest,
             "after a migration, put this digest in"
         );

@@ -63,23 +63,18 @@ pub(in crate::vault) fn from_files(
 ) -> Result<FoundFile, KeyProblem> {
     for place in sources.keyfiles(vault) {
         let is_right = |key: &SlotKey| slot.accepts(vault, key);
-        let there = from_file(&place)?;
-        let is_there = there.is_some();
-        if let Some(key) = there.filter(is_right) {
-            return Ok(FoundFile {
-                key,
-                place,
-                is_new: false,
-            });
-        }
-        if let Ok(Some(key)) = from_file(&new_key_file(&place))
-            && is_right(&key)
-        {
-            return Ok(FoundFile {
-                key,
-                place,
-                is_new: true,
-            });
+        let mut is_there = false;
+        // At its place once more: another process may have put the new file there after the first
+        // look and before the second.
+        for is_new in [false, true, false] {
+            let found = match is_new {
+                true => from_file(&new_key_file(&place)).unwrap_or(None),
+                false => from_file(&place)?,
+            };
+            is_there |= found.is_some() && !is_new;
+            if let Some(key) = found.filter(is_right) {
+                return Ok(FoundFile { key, place, is_new });
+            }
         }
         if is_there {
             let place = shown_path(&place).into_owned();

@@ -39,7 +39,6 @@ pub(in crate::vault) struct Kept {
     pub(in crate::vault) kind: SlotKind,
     /// The parameters of a passphrase.
     pub(in crate::vault) kdf: Option<String>,
-    /// The key file.
     pub(in crate::vault) keyfile: Option<PathBuf>,
     /// The key file was there before.
     provided: bool,

@@ -176,7 +176,6 @@ pub(in crate::vault) struct Last {
     pub(in crate::vault) mac: [u8; 32],
 }
 
-/// The last event.
 pub(in crate::vault) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>> {
     conn.prepare_cached("SELECT seq, at, mac FROM events ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| {
@@ -189,7 +188,6 @@ pub(in crate::vault) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>
         .optional()
 }
 
-/// One event's MAC.
 pub(in crate::vault) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<[u8; 32]>> {
     conn.query_row("SELECT mac FROM events WHERE seq = ?1", [seq], |row| {
         row.get(0)
@@ -197,7 +195,6 @@ pub(in crate::vault) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<
     .optional()
 }
 
-/// The generation that the newest change event of a profile gave it.
 pub(in crate::vault) fn newest_generation(
     conn: &Connection,
     agent: i64,
@@ -207,7 +204,6 @@ pub(in crate::vault) fn newest_generation(
         .query_row([agent, profile], |row| row.get(0))
 }
 
-/// The event of the newest change of a profile.
 pub(in crate::vault) fn newest_change(
     conn: &Connection,
     agent: i64,
@@ -233,7 +229,6 @@ const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN e
     e.subject = s.id \
      WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL";
 
-/// The id of who acts.
 pub(in crate::vault) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64> {
     let parent = actor.parent.as_deref().unwrap_or_default();
     let who = params![actor.program, actor.uid, actor.host, parent];
@@ -297,19 +292,16 @@ pub(in crate::vault) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::
         .query_row([seq], |row| row.get(0))
 }
 
-/// The newest event of a kind.
 pub(in crate::vault) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN series s \
     ON s.action = a.id \
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
-/// When the newest event of a kind was recorded, if there is one.
 pub(in crate::vault) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN series s \
     ON s.action = a.id \
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
-/// The number of the newest event of a kind, if there is one.
 pub(in crate::vault) fn newest_of_kind(
     conn: &Connection,
     kind: EventKind,
@@ -323,7 +315,6 @@ pub(in crate::vault) fn newest_of_kind(
     .optional()
 }
 
-/// The details of the newest event of a kind, if there is one and it has some.
 pub(in crate::vault) fn newest_detail(
     conn: &Connection,
     kind: EventKind,

@@ -16,10 +16,8 @@ pub(in crate::vault) struct Series {
     pub(in crate::vault) action: i64,
 }
 
-/// The series that a filter asks for.
 #[derive(Debug)]
 pub(in crate::vault) enum Selection {
-    /// Every series of the record.
     All,
     /// Only these series, in order.
     Some(Vec<Series>),
@@ -32,7 +30,6 @@ pub(in crate::vault) const ACTION: &str = "SELECT id FROM actions WHERE kind = ?
 pub(in crate::vault) const OF_SUBJECT: &str = "SELECT action FROM series WHERE subject = ?1";
 pub(in crate::vault) const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
 
-/// The subject of an agent and a profile, if there are events about it.
 fn find_subject(
     conn: &Connection,
     agent: Option<i64>,
@@ -133,7 +130,6 @@ pub(in crate::vault) fn forget_empty(conn: &Connection) -> rusqlite::Result<()> 
     .map(|_| ())
 }
 
-/// Every series there is.
 pub(in crate::vault) fn all(conn: &Connection) -> rusqlite::Result<Vec<Series>> {
     let mut select =
         conn.prepare_cached("SELECT subject, action FROM series ORDER BY subject, action")?;
@@ -146,7 +142,6 @@ pub(in crate::vault) fn all(conn: &Connection) -> rusqlite::Result<Vec<Series>> 
     rows.collect()
 }
 
-/// The subjects that a filter asks for.
 pub(in crate::vault) fn subjects(conn: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
     if let Some(found) = wanted_subjects(conn, filter)? {
         return Ok(found);

@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-/// The id of a text, if it has one.
 pub(in crate::vault) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT id FROM terms WHERE text = ?1")?
         .query_row([text], |row| row.get(0))
@@ -19,7 +18,6 @@ pub(in crate::vault) fn intern(conn: &Connection, text: &str) -> rusqlite::Resul
     Ok(conn.last_insert_rowid())
 }
 
-/// The id of an optional text.
 pub(super) fn intern_optional(
     conn: &Connection,
     text: Option<&str>,

@@ -38,22 +38,21 @@ pub struct Events<'v> {
     page: std::vec::IntoIter<Event>,
 }
 
-/// How a run is gone through.
 #[derive(Debug)]
 enum Route {
-    /// The route is not decided yet.
     Undecided,
     /// Event by event; how many were examined, and how many of them matched.
-    Through { examined: u64, matched: u64 },
+    Through {
+        examined: u64,
+        matched: u64,
+    },
     /// From match to match: the next event of each series, the first of all on top. Keys are
     /// sequence numbers, inverted bit by bit where the oldest comes first.
     Along(BinaryHeap<(i64, Reverse<Series>)>),
 }
 
-/// The newest event of a series in a run.
 pub(super) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND \
     seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
-/// The oldest event of a series in a run.
 pub(super) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND \
     seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
 

@@ -27,7 +27,6 @@ pub struct Pruned {
     pub last: Seq,
 }
 
-/// Where the record is cut.
 struct Cut {
     last: i64,
     mac: [u8; 32],
@@ -249,7 +248,6 @@ impl Tx<'_> {
     }
 }
 
-/// The newest change of each profile.
 fn newest_changes(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut select = conn.prepare(
         "SELECT (SELECT e.seq FROM events e WHERE e.subject = s.id AND e.generation IS NOT NULL \

@@ -35,7 +35,6 @@ struct Newest {
     is_expiry_noted: bool,
 }
 
-/// What the record says.
 #[derive(Default)]
 pub(in crate::vault) struct RecordSays {
     /// Whether the rows were listed before.

@@ -364,7 +364,6 @@ struct Tally {
 }
 
 impl Tally {
-    /// Adds so many events, of which these are the first and the last.
     fn add(&mut self, count: u64, first: &Event, last: &Event) {
         newer(&mut self.provider, last.at, &last.provider);
         if *last.kind != *EventKind::CredentialUsed.as_str() {
@@ -509,7 +508,6 @@ pub(super) fn profile_ref(
     }))
 }
 
-/// An event, read.
 pub(in crate::vault) fn event(
     conn: &Connection,
     labels: &mut Labels,

@@ -13,7 +13,6 @@ use crate::vault::log::events::{COLUMNS, Labels};
 use crate::vault::log::runs::{self, Run};
 use crate::vault::log::series::{self, Series};
 
-/// The events of a series in a run.
 pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq \
     >= ?3 AND seq <= ?4 ORDER BY seq";
 

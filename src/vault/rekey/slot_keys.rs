@@ -124,13 +124,11 @@ impl Prepared<'_> {
         matches!(self.scope, RotationScope::Everything { .. })
     }
 
-    /// The new key of a slot, if it gets one.
     pub(in crate::vault) fn of(&self, slot: &SlotRecord) -> Option<&NewSlotKey> {
         let mut new_keys = self.new_keys.iter();
         new_keys.find(|new| new.slot == slot.slot && new.before == slot.key_id)
     }
 
-    /// The new key of the slot of that number.
     pub(super) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
         let new = self.new_keys.iter().find(|new| new.slot == slot)?;
         Some(&new.kept.key)

@@ -14,13 +14,10 @@ use crate::crypto::{Aad, SealKey};
 use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
 
-/// A sealed cell.
 pub(in crate::vault) struct Cell<'r> {
     /// What it is, in words.
     pub(in crate::vault) name: &'r dyn Fn() -> String,
-    /// What it is bound to.
     pub(in crate::vault) aad: Aad,
-    /// As it is stored.
     pub(in crate::vault) blob: &'r [u8],
     /// The statement that puts another blob (`?1`) in its place, and what identifies it (from `?2`
     /// on).
@@ -37,7 +34,6 @@ impl Cell<'_> {
         self.listed_as.clone()
     }
 
-    /// Opens it.
     pub(in crate::vault) fn open(&self, seal: &SealKey) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         seal.open(self.aad.clone(), self.blob)
             .map_err(|_| VaultError::Unopened { row: (self.name)() })
@@ -183,7 +179,7 @@ fn credential(
         blob: blob(row, 8).at(path, "read")?,
         update,
         key: vec![id.into()],
-        listed_as: (table == Part::Versions.name()).then(|| {
+        listed_as: (table == Part::Versions.as_str()).then(|| {
             let key = serde_json::json!([plain.profile, id]).to_string();
             (Part::Versions, plain.agent.to_owned(), key)
         }),

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::crypto::{Aad, CryptoError, SealKey};
-use crate::domain::VaultId;
+use crate::domain::{VaultId, named};
 use crate::vault::log::events;
 
 /// The root's name in `listings.part`.
@@ -25,33 +25,31 @@ pub(in crate::vault) const VAULT: i64 = 0;
 /// tag would.
 pub(in crate::vault) type Digest = [u8; 16];
 
-/// A set of rows with a listing of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::vault) enum Part {
-    /// The vault's identity and the number of its data key.
-    Identity,
-    /// The audit and fingerprint keys.
-    RecordKeys,
-    /// The key slots of the vault.
-    KeySlots,
-    /// What became of each refresh token.
-    Grants,
-    /// Why sources' logins were last not imported.
-    Skips,
-    /// The agents, each with its own listings.
-    Agents,
-    /// The credentials of an agent.
-    Profiles,
-    /// The earlier versions of an agent's credentials.
-    Versions,
-    /// The usage statistics of an agent.
-    Usage,
-    /// The plain copies of order and last good.
-    Entries,
-    /// The session pins of an agent.
-    Pins,
-    /// What is known of the store files of an agent.
-    Exports,
+named! {
+    /// A set of rows with a listing of its own.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(in crate::vault) enum Part {
+        /// The vault's identity and the number of its data key.
+        Identity = "identity",
+        /// The audit and fingerprint keys.
+        RecordKeys = "record_keys",
+        KeySlots = "key_slots",
+        /// What became of each refresh token.
+        Grants = "grants",
+        /// Why sources' logins were last not imported.
+        Skips = "sync_skips",
+        /// The agents, each with its own listings.
+        Agents = "agents",
+        Profiles = "profiles",
+        /// The earlier versions of an agent's credentials.
+        Versions = "profile_versions",
+        Usage = "usage",
+        /// The plain copies of order and last good.
+        Entries = "provider_entries",
+        Pins = "session_pins",
+        /// What is known of the store files of an agent.
+        Exports = "exports",
+    }
 }
 
 /// How the rows of a part are read. `select` gives a row's key, the note that is kept beside its
@@ -65,7 +63,6 @@ struct Query {
 }
 
 impl Part {
-    /// The parts of the vault itself.
     pub(in crate::vault) const OF_VAULT: [Self; 6] = [
         Self::Identity,
         Self::RecordKeys,
@@ -74,7 +71,6 @@ impl Part {
         Self::Skips,
         Self::Agents,
     ];
-    /// The parts of each agent.
     pub(in crate::vault) const OF_AGENT: [Self; 6] = [
         Self::Profiles,
         Self::Versions,
@@ -83,24 +79,6 @@ impl Part {
         Self::Pins,
         Self::Exports,
     ];
-
-    /// The name in `listings.part`.
-    pub(in crate::vault) fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::RecordKeys => "record_keys",
-            Self::KeySlots => "key_slots",
-            Self::Grants => "grants",
-            Self::Skips => "sync_skips",
-            Self::Agents => "agents",
-            Self::Profiles => "profiles",
-            Self::Versions => "profile_versions",
-            Self::Usage => "usage",
-            Self::Entries => "provider_entries",
-            Self::Pins => "session_pins",
-            Self::Exports => "exports",
-        }
-    }
 
     fn query(self) -> Query {
         // Rows of the vault itself have no owner column to go by.
@@ -185,7 +163,6 @@ impl Part {
         }
     }
 
-    /// What a row is, in words.
     pub(in crate::vault) fn describe(self, agent: &str, key: &str) -> String {
         let pair = || -> (String, String) {
             let parts: Vec<serde_json::Value> = serde_json::from_str(key).unwrap_or_default();
@@ -250,7 +227,6 @@ pub(in crate::vault) struct Listing {
 }
 
 impl Listing {
-    /// One that lists nothing.
     pub(in crate::vault) fn empty() -> Self {
         Self::of(Zeroizing::new(Vec::new()))
     }
@@ -273,12 +249,10 @@ impl Listing {
         take_entry(&mut self.bytes.get(start..)?)
     }
 
-    /// The entries in their order.
     pub(in crate::vault) fn iter(&self) -> impl Iterator<Item = (&str, Digest, &str)> {
         self.starts.iter().filter_map(|start| self.at(*start))
     }
 
-    /// The entries whose keys begin with `prefix`.
     pub(in crate::vault) fn with_prefix(
         &self,
         prefix: &str,
@@ -290,7 +264,6 @@ impl Listing {
             .take_while(move |(key, ..)| key.starts_with(prefix))
     }
 
-    /// The digest of a row.
     pub(in crate::vault) fn get(&self, key: &str) -> Option<Digest> {
         self.find(key).map(|(digest, _)| digest)
     }
@@ -303,7 +276,6 @@ impl Listing {
         Some((digest, note))
     }
 
-    /// The entries, to be changed.
     pub(in crate::vault) fn to_entries(&self) -> Entries {
         self.iter()
             .map(|(key, digest, note)| {
@@ -397,7 +369,6 @@ fn aad(vault: VaultId, owner: &str, part: &str, head: Option<&events::Last>) -> 
     }
 }
 
-/// Seals a listing.
 pub(in crate::vault) fn seal(
     key: &SealKey,
     (vault, owner, part): (VaultId, &str, &str),
@@ -418,7 +389,6 @@ pub(in crate::vault) fn open(
     Some(Listing::of(opened))
 }
 
-/// A listing as it is stored.
 pub(in crate::vault) fn stored(
     conn: &Connection,
     owner: i64,
@@ -465,7 +435,6 @@ fn cut(hash: Sha256) -> Digest {
     digest
 }
 
-/// Every row of a part, as it is now.
 pub(in crate::vault) fn rows(
     conn: &Connection,
     owner: i64,
@@ -481,7 +450,6 @@ pub(in crate::vault) fn rows(
     read(conn, part, &sql, [owner])
 }
 
-/// One row of a part, as it is now.
 pub(in crate::vault) fn row(
     conn: &Connection,
     owner: i64,

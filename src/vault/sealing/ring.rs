@@ -16,10 +16,8 @@ use crate::vault::error::{Context, VaultError};
 /// What a key of the record is for: the names in the table.
 pub(in crate::vault) const AUDIT: &str = "audit";
 pub(in crate::vault) const FINGERPRINT: &str = "fingerprint";
-/// Bytes of a key.
 const KEY_LEN: usize = 32;
 
-/// The keys of an unlocked vault.
 pub(in crate::vault) struct Keys {
     pub(in crate::vault) data: DataKey,
     pub(in crate::vault) seal: SealKey,
@@ -96,7 +94,6 @@ impl Keys {
         })
     }
 
-    /// Returns the fingerprint of a token for the record.
     pub(in crate::vault) fn fingerprint(&self, token: &str) -> Fingerprint {
         self.fingerprint.fingerprint(self.fingerprint_number, token)
     }

@@ -5,7 +5,6 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{Aad, CryptoError, SealKey};
 
-/// Seals a JSON value's text.
 pub(in crate::vault) fn seal_json(
     seal: &SealKey,
     aad: Aad,
@@ -14,7 +13,6 @@ pub(in crate::vault) fn seal_json(
     seal.seal(aad, Zeroizing::new(value.to_string()).as_bytes())
 }
 
-/// Opens a JSON value's text.
 pub(in crate::vault) fn open_json(seal: &SealKey, aad: Aad, blob: &[u8]) -> Option<Value> {
     serde_json::from_slice(&seal.open(aad, blob).ok()?).ok()
 }

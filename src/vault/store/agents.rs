@@ -163,7 +163,6 @@ fn borrowed((profile, from): (String, Value)) -> Option<(String, Borrowed)> {
     Some((profile, borrowed))
 }
 
-/// Reads what an agent has.
 struct Reader<'a> {
     pub(in crate::vault) conn: &'a rusqlite::Connection,
     pub(in crate::vault) keys: &'a Keys,

@@ -22,7 +22,6 @@ pub(in crate::vault) enum Listed {
     AnewBut(Vec<Altered>),
 }
 
-/// What a transaction changes.
 #[derive(Debug)]
 pub(in crate::vault) struct ChangedRows {
     pub(super) root: Listing,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::proof::{Proof, Scope};
 use crate::crypto::constant_time_eq;
-use crate::domain::{self, AgentName, UnixMs, path_of_text};
+use crate::domain::{self, AgentName, UnixMs, named, path_of_text};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlocked::UnlockedVault;
@@ -19,22 +19,15 @@ use crate::vault::sealing::plain::snapshot_aad;
 use crate::vault::sealing::ring::Keys;
 use crate::vault::tx::Tx;
 
-/// Whether a store file is kept up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExportState {
-    /// The store file is written.
-    Written,
-    /// The store file is not written: a newer gateway owns the directory and refuses to start
-    /// beside a JSON store.
-    Withheld,
-}
-
-impl ExportState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Written => "written",
-            Self::Withheld => "withheld",
-        }
+named! {
+    /// Whether a store file is kept up.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ExportState {
+        /// The store file is written.
+        Written = "written",
+        /// The store file is not written: a newer gateway owns the directory and refuses to start
+        /// beside a JSON store.
+        Withheld = "withheld",
     }
 }
 

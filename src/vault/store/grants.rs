@@ -9,7 +9,7 @@ use super::proof::{Proof, Scope};
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
-    StoreDoc, UnixMs, VaultId,
+    StoreDoc, UnixMs, VaultId, named,
 };
 use crate::vault::error::{Context, VaultError};
 use crate::vault::keys::unlocked::UnlockedVault;
@@ -22,59 +22,35 @@ use crate::vault::tx::Tx;
 /// would never end.
 const SUCCESSORS_MAX: usize = 3_000;
 
-/// The refresh state of a grant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GrantState {
-    /// The grant may be refreshed.
-    #[default]
-    Free,
-    /// A refresh of it was begun and has not ended.
-    Started,
-    /// The grant may be spent: no usable answer arrived.
-    Uncertain,
-    /// The provider refuses the grant.
-    Dead,
-    /// Another refresh token took its place.
-    Spent,
-    /// It is another program's to redeem.
-    Borrowed,
+named! {
+    parsed
+    /// The refresh state of a grant, the one of which least is sent last.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum GrantState {
+        /// The grant may be refreshed.
+        #[default]
+        Free = "free",
+        /// A refresh of it was begun and has not ended.
+        Started = "started",
+        /// The grant may be spent: no usable answer arrived.
+        Uncertain = "uncertain",
+        /// The provider refuses the grant.
+        Dead = "dead",
+        /// Another refresh token took its place.
+        Spent = "spent",
+        /// It is another program's to redeem.
+        Borrowed = "borrowed",
+    }
 }
 
 impl GrantState {
-    /// The name in the vault and in what is printed.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Started => "started",
-            Self::Uncertain => "uncertain",
-            Self::Dead => "dead",
-            Self::Spent => "spent",
-            Self::Borrowed => "borrowed",
-        }
-    }
-
     /// How careful it is: the higher, the less is sent.
     pub(in crate::vault) fn caution(self) -> u8 {
-        match self {
-            Self::Free => 0,
-            Self::Started => 1,
-            Self::Uncertain => 2,
-            Self::Dead => 3,
-            Self::Spent => 4,
-            Self::Borrowed => 5,
-        }
+        self as u8
     }
 
     fn of(name: &str) -> Self {
-        match name {
-            "started" => Self::Started,
-            "uncertain" => Self::Uncertain,
-            "dead" => Self::Dead,
-            "spent" => Self::Spent,
-            "borrowed" => Self::Borrowed,
-            _ => Self::Free,
-        }
+        Self::from_name(name).unwrap_or_default()
     }
 }
 
@@ -98,7 +74,6 @@ pub(in crate::vault) const GRANT: &str =
 const ALL: &str =
     "SELECT print, state, fence, failed, not_before, successor FROM grants ORDER BY print";
 
-/// A grant's key in the listing.
 pub(super) fn grant_key(print: Fingerprint) -> String {
     data_encoding::HEXUPPER.encode(&print.to_bytes())
 }

@@ -253,12 +253,12 @@ impl Tx<'_> {
         (scope, part): (Scope<'_>, Part),
         entries: &Entries,
     ) -> Result<Option<Vec<u8>>, VaultError> {
-        let place = (scope.owner(), part.name());
+        let place = (scope.owner(), part.as_str());
         if entries.is_empty() {
             listing::remove(&self.tx, place).at(self.path, "write")?;
             return Ok(None);
         }
-        let bound = (self.vault, scope.name(), part.name());
+        let bound = (self.vault, scope.name(), part.as_str());
         let sealed = listing::seal(&self.keys.seal, bound, None, entries)?;
         listing::store(&self.tx, place, &sealed).at(self.path, "write")?;
         Ok(Some(sealed))
@@ -276,9 +276,9 @@ impl Tx<'_> {
                     digest: listing::digest_of(&sealed),
                     note: String::new(),
                 };
-                root.insert(part.name().to_owned(), entry);
+                root.insert(part.as_str().to_owned(), entry);
             }
-            None => drop(root.remove(part.name())),
+            None => drop(root.remove(part.as_str())),
         }
         Ok(())
     }

@@ -54,13 +54,11 @@ pub(in crate::vault) struct Altered {
 }
 
 impl Altered {
-    /// What the row is, in words.
     pub(in crate::vault) fn describe(&self) -> String {
         self.part.describe(&self.agent, &self.key)
     }
 }
 
-/// What is proved of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AgentProof {
     /// There is none, and none is listed.
@@ -149,7 +147,7 @@ impl<'c> Proof<'c> {
             let digest = blob.as_deref().map(listing::digest_of);
             return self.open((scope, part), blob, digest);
         };
-        let known = self.root.get(part.name());
+        let known = self.root.get(part.as_str());
         let version = data_version(self.conn).at(self.path, "read")?;
         if let Some(open) = known.and_then(|digest| self.keys.listings.find(part, digest, version))
         {
@@ -163,7 +161,7 @@ impl<'c> Proof<'c> {
     }
 
     fn stored(&self, scope: Scope<'_>, part: Part) -> Result<Option<Vec<u8>>, VaultError> {
-        listing::stored(self.conn, scope.owner(), part.name()).at(self.path, "read")
+        listing::stored(self.conn, scope.owner(), part.as_str()).at(self.path, "read")
     }
 
     /// Opens what is stored, which must have that digest.
@@ -179,7 +177,7 @@ impl<'c> Proof<'c> {
                 Some(_) => Err(self.unlisted(scope, part)),
             };
         };
-        let place = (self.vault, scope.name(), part.name());
+        let place = (self.vault, scope.name(), part.as_str());
         (known == Some(listing::digest_of(&blob)))
             .then(|| listing::open(&self.keys.seal, place, None, &blob))
             .flatten()
@@ -196,12 +194,11 @@ impl<'c> Proof<'c> {
             path: self.path.to_owned(),
             what: format!(
                 "its list of {}{of} was modified outside clawkeep",
-                part.name()
+                part.as_str()
             ),
         }
     }
 
-    /// What is proved of an agent.
     pub(in crate::vault) fn agent(
         &self,
         agents: &Listing,
@@ -328,7 +325,7 @@ impl Proof<'_> {
         };
         let mut strays = Vec::new();
         for part in Part::OF_AGENT {
-            let table = part.name();
+            let table = part.as_str();
             if has(&format!(
                 "SELECT 1 FROM {table} WHERE agent NOT IN ({OWNED})"
             ))? {
@@ -343,7 +340,7 @@ impl Proof<'_> {
             Part::Pins,
             Part::Skips,
         ];
-        for table in named.map(Part::name) {
+        for table in named.map(Part::as_str) {
             let sql = format!("SELECT 1 FROM {table} WHERE profile NOT IN (SELECT id FROM terms)");
             if has(&sql)? {
                 strays.push(format!("a row of {table} without a name"));

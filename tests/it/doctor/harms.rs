@@ -1,9 +1,8 @@
 //! For each finding a way to make it appear, and a way to make it go.
 
-use std::fs::{self, File};
+use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::{chown, symlink};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +15,9 @@ use clawkeep::vault::GrantState;
 use clawkeep::vault::{KeySources, Upgrade, Vault};
 use serde_json::{Value, json};
 
-use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
+use crate::support::damage::{
+    Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file, set_modified,
+};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, RUNTIME, STORE, VAULT, now_ms};
 #[cfg(unix)]
 use crate::support::mount::{Fuse, put_on};
@@ -556,7 +557,8 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         );
         by_hand(|home, fix| {
             assert!(fix.contains("paste-api-key"), "{fix}");
-            paste(home, fix.split("  # ").next().unwrap());
+            let command = fix.split("  # ").next().unwrap();
+            paste(home, command.rsplit("run: ").next().unwrap());
         })
     }),
     (FindingId::ConfigOrder, |home| {
@@ -622,19 +624,18 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         let left = home.at(CONFIG).with_extension("json.clawkeep-draft");
         fs::write(&left, "{models: 'sk-test-x'}").unwrap();
         chmod(&left, 0o600);
-        written(&left, SystemTime::now() - Duration::from_secs(3600));
+        set_modified(&left, SystemTime::now() - Duration::from_secs(3600));
         Mend::Repair
     }),
     (FindingId::FootprintGit, |home| {
         fs::create_dir(home.at(".git")).unwrap();
         by_hand(|home, fix| {
-            run_fix(home, fix);
+            if cfg!(unix) {
+                run_fix(home, fix);
+                assert_eq!(home.read(".gitignore"), "auth-profiles.json\n");
+            }
             // The key file too.
-            fs::write(
-                home.at(".gitignore"),
-                home.read(".gitignore") + ".config/\n",
-            )
-            .unwrap();
+            home.write(".gitignore", "auth-profiles.json\n.config/\n");
         })
     }),
     (FindingId::FootprintSynced, |home| {
@@ -649,7 +650,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         })
     }),
     (FindingId::ClockFile, |home| {
-        written(
+        set_modified(
             &home.at(STORE),
             SystemTime::now() + Duration::from_secs(7200),
         );
@@ -666,7 +667,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::LockStale, |home| {
         let lock = home.at(STORE).with_extension("json.lock");
         fs::create_dir(&lock).unwrap();
-        written(&lock, SystemTime::now() - Duration::from_secs(3600));
+        set_modified(&lock, SystemTime::now() - Duration::from_secs(3600));
         Mend::Repair
     }),
     (FindingId::LockUnusable, |home| {
@@ -720,10 +721,6 @@ pub(super) fn edit_store(home: &Home, edit: impl FnOnce(&mut Value)) {
 
 pub(super) fn put(home: &Home, id: &str, entry: &Value) {
     edit_store(home, |store| store["profiles"][id] = entry.clone());
-}
-
-pub(super) fn written(path: &Path, at: SystemTime) {
-    File::open(path).unwrap().set_modified(at).unwrap();
 }
 
 pub(super) fn head_file(home: &Home) -> std::path::PathBuf {

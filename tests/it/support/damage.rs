@@ -1,9 +1,10 @@
 //! Harm done to a home on purpose, and proof that a refused command did none of its own.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use rusqlite::Connection;
 use serde_json::json;
@@ -42,6 +43,36 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     #[cfg(not(unix))]
     let _ = (path, mode);
+}
+
+/// Sets the time at which a file or a directory was last changed.
+pub(crate) fn set_modified(path: &Path, at: SystemTime) {
+    let mut options = File::options();
+    #[cfg(unix)]
+    options.read(true);
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::OpenOptionsExt as _;
+        // `FILE_WRITE_ATTRIBUTES` and `FILE_FLAG_BACKUP_SEMANTICS`, without which no directory is
+        // opened. Source: Microsoft's documentation, CreateFileW.
+        options.access_mode(0x100).custom_flags(0x0200_0000);
+    }
+    options.open(path).unwrap().set_modified(at).unwrap();
+}
+
+/// Asserts that a file or directory of ours is the user's alone, by its mode, on Windows by its
+/// access-control list.
+#[track_caller]
+pub(crate) fn assert_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        let meta = fs::metadata(path).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&meta) & 0o777;
+        let wanted = if meta.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{}", path.display());
+    }
+    #[cfg(windows)]
+    clawkeep::platform::check_trusted(path, clawkeep::platform::Access::Secret).unwrap();
 }
 
 /// Everything below a directory: kind, permissions and content. Not the locks that a command may

@@ -1,9 +1,10 @@
 //! The command line: names, flags and help. Parsing validates; what a flag leads to is the
 //! context's business.
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::auth::Auth;
+use crate::commands::everyday::Everyday;
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
 use crate::commands::key::init;
 use crate::commands::{
@@ -11,6 +12,7 @@ use crate::commands::{
     sync, watch,
 };
 use crate::context::global::Global;
+use crate::terminal::program_name::is_called_as_gateway;
 
 /// An encrypted, audited vault for the credentials of AI model providers.
 #[derive(Debug, Parser)]
@@ -20,10 +22,8 @@ use crate::context::global::Global;
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Examples:\n  clawkeep models status           sync, then show every credential \
-        and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is \
-        missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to \
-        which credential\n  clawkeep audit verify            verify that the record was not altered"
+    after_help = "Examples:\n  clawkeep status\n  clawkeep add openai\n  clawkeep run openai -- \
+        python3 job.py"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -32,9 +32,85 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The commands that users type.
+/// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Everyday(Everyday),
+    #[command(flatten)]
+    Tree(Tree),
+}
+
+/// An encrypted, audited vault for the credentials of AI model providers.
+///
+/// The command line under the gateway's name: without the everyday commands.
+#[derive(Debug, Parser)]
+#[command(
+    name = "clawkeep",
+    long_about = None,
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  clawkeep models status           sync, then show every credential \
+        and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is \
+        missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to \
+        which credential\n  clawkeep audit verify            verify that the record was not altered"
+)]
+struct GatewayCli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Tree,
+}
+
+/// Options that have the same short form in every command.
+const SHORT: [(&str, char); 4] = [
+    ("provider", 'p'),
+    ("agent", 'a'),
+    ("limit", 'n'),
+    ("json", 'j'),
+];
+
+/// The command line of this process, by the name that it was called by.
+pub(crate) fn command() -> clap::Command {
+    match is_called_as_gateway() {
+        true => as_gateway(GatewayCli::command()),
+        false => with_short_options(Cli::command()),
+    }
+}
+
+fn with_short_options(command: clap::Command) -> clap::Command {
+    let short = |arg: Arg| {
+        let mut known = SHORT.iter();
+        let found = known.find(|(id, _)| arg.get_id() == id && arg.get_long() == Some(id));
+        match found {
+            Some((_, short)) => arg.short(*short),
+            None => arg,
+        }
+    };
+    command.mut_args(short).mut_subcommands(with_short_options)
+}
+
+/// Takes away what only clawkeep's own command line has. clap cannot remove an argument, so it
+/// becomes an option that nobody types.
+fn as_gateway(command: clap::Command) -> clap::Command {
+    let name = command.get_name().to_owned();
+    let hide = |arg: Arg| match (name.as_str(), arg.get_id().as_str()) {
+        (_, "named") => arg.index(None).long("\u{0}").hide(true),
+        ("exec", "variable") => arg.long("\u{0}").hide(true),
+        ("exec", "command") => arg
+            .allow_hyphen_values(true)
+            .help("The program and its arguments"),
+        ("refresh", "ids") => arg.help("The profiles"),
+        _ => arg,
+    };
+    command.mut_args(hide).mut_subcommands(as_gateway)
+}
+
+/// The commands that both names have.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tree {
     /// Make the vault and its key (the first command that needs them does it too)
     Init(init::Init),
     /// Import other programs' logins for every agent, and export
@@ -88,7 +164,7 @@ impl Command {
     /// How many of the last words are another program's.
     pub(crate) fn handed_on(&self) -> usize {
         match self {
-            Self::Exec(exec) => exec.handed_on(),
+            Self::Tree(Tree::Exec(exec)) | Self::Everyday(Everyday::Run(exec)) => exec.handed_on(),
             _ => 0,
         }
     }
@@ -108,11 +184,11 @@ pub(crate) enum Models {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+        as_gateway(GatewayCli::command()).debug_assert();
     }
 
     #[test]
@@ -132,6 +208,6 @@ mod tests {
                 "{path} shows no example of itself: {help:?}"
             );
         }
-        check(&Cli::command(), "");
+        check(&command(), "");
     }
 }

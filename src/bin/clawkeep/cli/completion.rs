@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Arg, Command, CommandFactory as _, Parser as _};
+use clap::{Arg, Command, Parser as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use clawkeep::audit::EventKind;
@@ -17,7 +17,7 @@ use clawkeep::domain::{AgentName, CredentialType, is_hidden};
 use clawkeep::oauth::Providers;
 use clawkeep::vault::Vault;
 
-use super::args::Cli;
+use super::args::{self, Cli};
 use crate::commands::completions::{SHELLS, VARIABLE};
 use crate::context::Context;
 
@@ -26,7 +26,7 @@ type Words = BTreeMap<String, String>;
 
 /// Answers a shell's request for completions; `None` for an ordinary call.
 pub(crate) fn answer() -> Option<ExitCode> {
-    let env = CompleteEnv::with_factory(|| with_candidates(Cli::command()))
+    let env = CompleteEnv::with_factory(|| with_candidates(args::command()))
         .var(VARIABLE)
         .shells(Shells(&SHELLS));
     let dir = std::env::current_dir().ok();
@@ -58,6 +58,7 @@ fn candidates(arg: &Arg) -> Option<fn() -> Words> {
     Some(match arg.get_id().as_str() {
         "profile" | "profile_id" | "prefer" | "id" | "ids" => profiles,
         "provider" => providers,
+        "named" => names,
         "agent" => agents,
         "session" => sessions,
         "slot" => slots,
@@ -122,6 +123,11 @@ fn providers() -> Words {
         .chain(held)
         .map(|id| (id, none()))
         .collect()
+}
+
+/// What a word can name where both will do.
+fn names() -> Words {
+    providers().into_iter().chain(profiles()).collect()
 }
 
 fn agents() -> Words {
@@ -236,7 +242,7 @@ mod tests {
             command.get_subcommands().for_each(|sub| check(sub, names));
         }
         let mut names = Vec::new();
-        check(&with_candidates(Cli::command()), &mut names);
+        check(&with_candidates(args::command()), &mut names);
         assert!(names.len() > 30, "{names:?}");
     }
 

@@ -1,16 +1,22 @@
 //! Parsing the arguments of this process.
 
-use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 
-use super::args::Cli;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, FromArgMatches as _};
+
+use super::args::{self, Cli, Command};
 use super::secret_args::Arguments;
+use super::words::command_words;
+use crate::commands::everyday::Everyday;
 use crate::commands::stand_in;
 use crate::failure::Failure;
 use crate::terminal::program_name;
 
 /// Parses the arguments of this process.
 pub(crate) fn parse() -> Result<Cli, Failure> {
-    let mut command = Cli::command();
+    let mut command = args::command();
     if program_name::is_called_as_gateway() {
         let help = command.get_after_help().map(ToString::to_string);
         let help = help.unwrap_or_default();
@@ -24,10 +30,38 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
         });
         command = command.mut_subcommand("doctor", |doctor| doctor.args(theirs));
     }
-    let cli = command
+    let parsed = command
         .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(Failure::Usage)?;
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Err(error) if is_bare(&error) => bare(error)?,
+        parsed => parsed.map_err(Failure::Usage)?,
+    };
     Arguments::of_process().check(cli.command.handed_on())?;
+    Ok(cli)
+}
+
+/// Whether no command was typed, by a person at a terminal.
+fn is_bare(error: &clap::Error) -> bool {
+    let is_missing = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+    );
+    let is_at_terminal = || io::stdout().is_terminal() && io::stderr().is_terminal();
+    is_missing
+        && !program_name::is_called_as_gateway()
+        && !command_words().contains(' ')
+        && is_at_terminal()
+}
+
+/// Parses a line without a command as `status`.
+fn bare(error: clap::Error) -> Result<Cli, Failure> {
+    let words = std::env::args_os().chain([OsString::from("status")]);
+    let matches = args::command().try_get_matches_from(words);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let mut cli = parsed.map_err(|_| Failure::Usage(error))?;
+    if let Command::Everyday(Everyday::Status(status)) = &mut cli.command {
+        status.is_bare = true;
+    }
     Ok(cli)
 }

@@ -16,7 +16,7 @@ use crate::terminal::text::{one_line, shown_id};
 /// The text that replaces a secret in an error.
 const HIDDEN: &str = "[hidden]";
 /// The commands that take a secret, or the groups of such commands.
-const TAKING: [&str; 3] = ["models auth", "init", "key"];
+const TAKING: [&str; 4] = ["models auth", "add", "init", "key"];
 /// The commands whose words are names of files.
 const FILES: [&str; 2] = ["backup", "import"];
 /// Parts of the names that people give to an option for a secret.
@@ -100,9 +100,11 @@ impl Arguments {
         )
     }
 
-    /// The parts of this program's words: those behind the `--` of `exec` are another program's.
+    /// The parts of this program's words: those behind the `--` of `exec` or `run` are another
+    /// program's.
     fn parts(&self) -> impl Iterator<Item = &str> {
-        let ours = |word: &String| self.command != "exec" || word != "--";
+        let hands_on = ["exec", "run"].contains(&self.command.as_str());
+        let ours = |word: &String| !hands_on || word != "--";
         let end = self.words.iter().position(|word| !ours(word));
         parts_of(&self.words[..end.unwrap_or(self.words.len())])
     }

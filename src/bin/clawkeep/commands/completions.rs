@@ -66,7 +66,6 @@ pub(crate) const VARIABLE: &str = "CLAWKEEP_COMPLETE";
 /// The shells, each with the way to report completions to it.
 pub(crate) const SHELLS: [&dyn EnvCompleter; 5] = [&Bash, &Zsh, &Fish, &Elvish, &Powershell];
 
-/// Writes the script of a shell.
 pub(crate) fn write_script(
     shell: &dyn EnvCompleter,
     program: &str,

@@ -62,8 +62,12 @@ impl Export {
                 if context.export_modes(&vault).of(&agent) == Some(ExportMode::Off) {
                     return Err(Failure::Refused {
                         what: format!(
-                            "{path} was not written: clawkeep.export is \"off\" for {}",
-                            agent.name
+                            "{path} was not written: clawkeep.export is \"off\" for {}{}",
+                            agent.name,
+                            match context.own()?.export {
+                                Some(_) => "",
+                                None => ", the default where no gateway reads it",
+                            }
                         ),
                         next: format!(
                             "Use clawkeep token or clawkeep exec, write a copy elsewhere with \

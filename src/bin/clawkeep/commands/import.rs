@@ -227,7 +227,6 @@ impl Import {
         context.verdict(loaded)
     }
 
-    /// Reports who refreshes the imported logins.
     fn report_ownership(&self, context: &Context, file: &ImportFile, joined_file: &Imported) {
         let (logins, others): (Vec<&str>, Vec<&str>) = joined_file.taken().partition(|id| {
             let credential = joined_file.doc.credential(id);
@@ -282,8 +281,7 @@ fn real_path(path: &Path) -> PathBuf {
     canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The path by which a program's file is read again: as named, or a link's target if that is the
-/// program's own file.
+/// The path to read a program's file again: as named, or a link's target if that is its own file.
 fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     let real = real_path(path);
     let is_own = |path: &Path| Owner::by_path(path) == Some(owner);
@@ -293,8 +291,7 @@ fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     }
 }
 
-/// The logins among these whose refresh token counts as another program's, whichever profile held
-/// it.
+/// The logins whose refresh token counts as another program's, whichever profile held it.
 fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<String>, Failure> {
     let mut lent = Vec::new();
     for id in joined_file.taken() {
@@ -309,8 +306,7 @@ fn lent_elsewhere(vault: &UnlockedVault, joined_file: &Imported) -> Result<Vec<S
     Ok(lent)
 }
 
-/// The new owner of each profile of a file, where it changes. Those of `lent` become clawkeep's,
-/// whatever their owner was.
+/// The new owner of each profile of a file, where it changes. Those of `lent` become clawkeep's.
 fn marks(
     file: &ImportFile,
     joined: &Imported,
@@ -325,7 +321,6 @@ fn marks(
         .collect()
 }
 
-/// A parsed file and its bytes.
 fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
     let found = read_trusted(path, Access::Read, STORE_LIMIT).map_err(Failure::ImportFile)?;
     let contents = found.ok_or_else(|| match has_login_in_keyring(path) {
@@ -393,7 +388,6 @@ fn note_unlisted(context: &Context, joined_file: &Imported) -> Result<(), Failur
     Ok(())
 }
 
-/// The outcome, in one line.
 fn outcome(joined_file: &Imported) -> String {
     let is_unusable = |id: &String| joined_file.unusable.iter().any(|(other, _)| other == id);
     let (unusable, kept): (Vec<String>, Vec<String>) =

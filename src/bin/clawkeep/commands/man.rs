@@ -75,8 +75,7 @@ fn write_all(command: &Command, date: &str, dir: &Path) -> Result<usize, Failure
 /// The definition that clap_mangen puts before each section; once is enough.
 const APOSTROPHE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// A page as clap_mangen makes it, but with the examples as they are typed, in a section of their
-/// own.
+/// A page as clap_mangen makes it, with the examples as they are typed, in a section of their own.
 fn page(command: &Command, date: &str) -> std::io::Result<String> {
     let page = Page::new(command.clone());
     let mut made = Vec::new();
@@ -93,14 +92,11 @@ fn page(command: &Command, date: &str) -> std::io::Result<String> {
     let body = body
         .replace(APOSTROPHE, "")
         .replace("\n.br\n\n.br\n", "\n.sp\n"); // the same, without what formatters warn about
-    // Its own title line has no quotes around a date that is empty, so that the version would be
-    // taken for it.
+    // Its own title line has no quotes around an empty date: the version would be taken for it.
     let name = command.get_display_name().unwrap_or(command.get_name());
     let version = env!("CARGO_PKG_VERSION");
-    let title = format!(
-        ".TH {} 1 \"{date}\" \"clawkeep {version}\" clawkeep\n",
-        name.to_uppercase()
-    );
+    let page = name.to_uppercase();
+    let title = format!(".TH {page} 1 \"{date}\" \"clawkeep {version}\" clawkeep\n");
     Ok([APOSTROPHE, &title, &body].concat())
 }
 

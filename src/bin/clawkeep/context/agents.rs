@@ -1,11 +1,9 @@
-//! Which agents there are, and what is said of a load.
+//! How agents are loaded, and what is reported of a load.
 
 use std::path::PathBuf;
 
-use clawkeep::config::{AgentRef, existing_agents};
-use clawkeep::domain::AgentName;
+use clawkeep::config::AgentRef;
 use clawkeep::export::StorePlace;
-use clawkeep::platform::canonicalize;
 use clawkeep::sync::{Loaded, Notice, SyncMode, queue_path};
 use clawkeep::vault::UnlockedVault;
 
@@ -24,21 +22,6 @@ impl Context {
         Ok(self.with_engine(vault, |engine| engine.load(agent, mode))?)
     }
 
-    /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR`
-    /// names one.
-    pub(crate) fn every_agent(&self, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
-        let mut agents = existing_agents(&self.layout, self.settings()?)?;
-        for name in vault.agents()? {
-            let Some(dir) = name.dir() else { continue };
-            let real = |dir: &PathBuf| canonicalize(dir).ok();
-            let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
-            if dir.is_dir() && is_new() {
-                agents.push(AgentRef { name, dir });
-            }
-        }
-        Ok(agents)
-    }
-
     /// The queue of our own processes for an agent's store.
     pub(crate) fn queue_of(&self, agent: &AgentRef) -> PathBuf {
         let place = StorePlace::of_agent(&agent.dir);
@@ -53,7 +36,7 @@ impl Context {
         agent: &AgentRef,
     ) -> Result<SyncMode, Failure> {
         if !self.is_unknown(vault, agent)? {
-            return Ok(self.mode);
+            return Ok(self.workspace.mode);
         }
         self.ui.note(&format!(
             "Note: there is no agent {} (no directory {}), so nothing was synced into one.",
@@ -61,25 +44,6 @@ impl Context {
             agent.dir.display()
         ));
         Ok(SyncMode::Off)
-    }
-
-    /// Notes an unknown agent that was named: most likely mistyped. Its directory is not created,
-    /// and nothing is written to it.
-    pub(crate) fn is_unknown(
-        &self,
-        vault: &UnlockedVault,
-        agent: &AgentRef,
-    ) -> Result<bool, Failure> {
-        let by_path = agent.name.is_path();
-        if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
-            return Ok(false);
-        }
-        let listed = self
-            .settings()?
-            .agents
-            .iter()
-            .any(|known| known.name == agent.name);
-        Ok(!listed && !vault.agents()?.contains(&agent.name))
     }
 
     /// The failure to report after a load's answer was printed.
@@ -92,8 +56,8 @@ impl Context {
             (Some(error), _) => Err(Failure::NotWritten(error)),
             (None, Some(error)) => Err(Failure::NotRemoved(error)),
             (None, None) => match self.own() {
-                Err(Failure::OwnSettings(error)) => Err(Failure::Undecided(error)),
-                own => own.map(|_| ()),
+                Err(error) => Err(Failure::Undecided(error)),
+                Ok(_) => Ok(()),
             },
         }
     }

@@ -2,63 +2,40 @@
 //! the actor.
 
 mod agents;
-mod export_modes;
 pub(crate) mod global;
 mod head;
-pub(crate) mod head_file;
 pub(crate) mod load_each;
 mod opening;
 pub(crate) mod passphrase;
-mod places;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 
-use clawkeep::audit::Head;
+use clawkeep::client::{Heads, Places, Workspace};
 use clawkeep::config::{
     AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
-    TRUSTED_VARIABLE, openclaw,
+    TRUSTED_VARIABLE, keychain_bus, openclaw,
 };
-use clawkeep::domain::{Credential, ProviderId, shown_path};
-use clawkeep::oauth::Providers;
-use clawkeep::platform::keychain::{
-    BUS_VARIABLE, DEADLINE, KEYCHAIN_VARIABLE, SessionBus, SystemKeychain,
-};
-use clawkeep::platform::openclaw::install_named_dirs;
-use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, harden,
-    restrict_new_files,
-};
-#[cfg(target_os = "macos")]
-use clawkeep::sources::{SecurityTool, keychain_account};
-use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Rules, SyncMode};
-use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
+use clawkeep::domain::shown_path;
+use clawkeep::platform::keychain::{DEADLINE, KEYCHAIN_VARIABLE, SystemKeychain};
+use clawkeep::platform::openclaw::add_named_dirs;
+use clawkeep::platform::{Actor, Admitted, FileMask, Trust, harden, restrict_new_files};
+use clawkeep::sync::{Engine, Loaded, Rules, SyncMode};
+use clawkeep::vault::{KeySources, UnlockedVault};
 
-use self::export_modes::ExportModes;
 use self::global::Global;
-use self::head_file::{Heads, heads};
 use self::passphrase::{Named, Passphrases};
-use self::places::Places;
 use crate::failure::Failure;
 use crate::terminal::program_name::{PROGRAM, is_called_as_gateway};
 use crate::terminal::ui::{Loudness, Ui};
 
-/// The paths, settings and state that a command works with.
+/// The workspace of a command, with its terminal and the sources of its passphrase.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) env: Env,
-    pub(crate) layout: Layout,
-    pub(crate) places: Places,
-    settings: OnceCell<Settings>,
-    own: OnceCell<OwnSettings>,
-    providers: OnceCell<Providers>,
-    mode: SyncMode,
-    /// The rules for other programs' logins.
-    pub(crate) rules: Rules,
-    pub(crate) clock: Clock,
-    pub(crate) actor: Actor,
+    workspace: Workspace,
     pub(crate) ui: Ui,
     keychain: SystemKeychain,
     passphrases: Passphrases,
@@ -68,10 +45,22 @@ pub(crate) struct Context {
     pub(crate) mask: FileMask,
     /// OpenClaw's directories that this run has already reported as not written to.
     withheld: RefCell<BTreeSet<PathBuf>>,
-    /// The head that was kept when a read-only vault was opened.
-    kept_at_opening: RefCell<Option<Option<Head>>>,
     /// Whether this run has reported that other systems may write the vault's storage.
     is_storage_reported: Cell<bool>,
+}
+
+impl Deref for Context {
+    type Target = Workspace;
+
+    fn deref(&self) -> &Workspace {
+        &self.workspace
+    }
+}
+
+impl DerefMut for Context {
+    fn deref_mut(&mut self) -> &mut Workspace {
+        &mut self.workspace
+    }
 }
 
 impl Context {
@@ -89,7 +78,8 @@ impl Context {
             is_stand_in: is_called_as_gateway(),
             chosen_vault: None,
         };
-        let places = Places::find(&env, overrides)?;
+        let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
+        let places = Places::find(&env, overrides, working_dir)?;
         let layout = places.layout.clone();
         let ui = Ui {
             loudness,
@@ -105,63 +95,25 @@ impl Context {
                 ));
             }
         }
-        install_named_dirs(openclaw::named_dirs(&layout, &env));
+        add_named_dirs(openclaw::named_dirs(&layout, &env));
+        let keychain = keychain(&env);
+        let mut workspace = Workspace::new(env, places, Actor::current(PROGRAM), own);
+        if global.no_sync {
+            workspace.mode = SyncMode::Off;
+        }
+        if is_called_as_gateway() {
+            workspace.rules = Rules::Reference;
+        }
         Ok(Self {
-            mode: if global.no_sync {
-                SyncMode::Off
-            } else {
-                SyncMode::On
-            },
-            rules: if is_called_as_gateway() {
-                Rules::Reference
-            } else {
-                Rules::Own
-            },
-            clock: Clock::System,
-            actor: Actor::current(PROGRAM),
+            workspace,
             ui,
-            keychain: keychain(&env),
+            keychain,
             mask: restrict_new_files(),
             withheld: RefCell::default(),
-            kept_at_opening: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
-            heads: heads(&layout),
-            env,
-            layout,
-            places,
-            settings: OnceCell::new(),
-            own: own.map_or_else(OnceCell::new, OnceCell::from),
-            providers: OnceCell::new(),
+            heads: Heads::of(&layout),
         })
-    }
-
-    /// The gateway's configuration, read on first use: commands of the record must work with a
-    /// broken one.
-    pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
-        if let Some(settings) = self.settings.get() {
-            return Ok(settings);
-        }
-        let settings = Settings::load(&self.layout.config_file)?;
-        Ok(self.settings.get_or_init(|| settings))
-    }
-
-    /// This program's own settings, read on first use.
-    pub(crate) fn own(&self) -> Result<&OwnSettings, Failure> {
-        if let Some(own) = self.own.get() {
-            return Ok(own);
-        }
-        let own = OwnSettings::load(&self.layout.settings_file)?;
-        Ok(self.own.get_or_init(|| own))
-    }
-
-    /// The providers whose logins can be refreshed here, read on first use.
-    pub(crate) fn providers(&self) -> Result<&Providers, Failure> {
-        if let Some(providers) = self.providers.get() {
-            return Ok(providers);
-        }
-        let providers = Providers::new(&self.own()?.providers);
-        Ok(self.providers.get_or_init(|| providers))
     }
 
     /// Reads the settings again after a change. Invalid settings change nothing; neither do empty
@@ -171,66 +123,32 @@ impl Context {
         let settings = Settings::load(&self.layout.config_file)?;
         let own = OwnSettings::load(&self.layout.settings_file)?;
         let nothing = OwnSettings::default();
-        let had_settings = self.own.get().is_some_and(|before| *before != nothing);
+        let had_settings = self.read_own().is_some_and(|before| *before != nothing);
         if own == nothing && had_settings && !is_confirmed {
             return Ok(false);
         }
-        self.settings = OnceCell::from(settings);
-        self.own = OnceCell::from(own);
-        self.providers = OnceCell::new();
+        self.set_settings(settings, own);
         Ok(true)
-    }
-
-    /// Resolves the paths again, and returns whether they changed. They stay while no vault is
-    /// found: a vault that is being replaced is absent for a moment.
-    pub(crate) fn find_places_again(&mut self) -> Result<bool, Failure> {
-        let places = self.places.find_again(&self.env)?;
-        if places.layout.vaults.is_empty() && !self.layout.vaults.is_empty() {
-            return Ok(false);
-        }
-        self.layout.vaults.clone_from(&places.layout.vaults);
-        let is_changed = places.layout != self.layout;
-        self.layout = places.layout.clone();
-        self.places = places;
-        Ok(is_changed)
     }
 
     /// A copy for another thread, with the settings that were read. It provides no passphrase.
     pub(crate) fn for_thread(&self) -> Self {
         Self {
-            env: self.env.clone(),
-            layout: self.layout.clone(),
-            places: self.places.clone(),
-            settings: self.settings.clone(),
-            own: self.own.clone(),
-            providers: self.providers.clone(),
-            mode: self.mode,
-            rules: self.rules,
-            clock: self.clock,
-            actor: self.actor.clone(),
+            workspace: self.workspace.for_thread(),
             ui: self.ui,
             keychain: keychain(&self.env),
             mask: self.mask,
             withheld: RefCell::default(),
-            kept_at_opening: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
-            heads: heads(&self.layout),
+            heads: Heads::of(&self.layout),
         }
     }
 
     pub(crate) fn key_sources(&self) -> KeySources<'_> {
-        KeySources {
-            named_keyfile: self.layout.named_key_file().map(Path::to_owned),
-            credential_keyfile: self.layout.credential_key_file(),
-            keyfile_dir: self.layout.key_file_dir(),
-            keychain: &self.keychain,
-            secrets: Some(&self.passphrases),
-            upgrade: Upgrade {
-                by: Some((&self.actor, self.clock)),
-                kept_head: Some(&*self.heads.0),
-            },
-        }
+        let secrets = Some(&self.passphrases as _);
+        self.workspace
+            .key_sources(&self.keychain, secrets, &self.heads)
     }
 
     /// Prevents other processes from reading this one's memory, before a key is read.
@@ -241,26 +159,6 @@ impl Context {
     /// The sources of this command's passphrase.
     pub(crate) fn passphrases(&self) -> &Passphrases {
         &self.passphrases
-    }
-
-    /// Checks the places of new files before they are created: another user's are left alone, since
-    /// our files there (`sudo`) would lock out their owner.
-    pub(crate) fn check_owner(&self) -> Result<(), Failure> {
-        refuse_untrusted(&self.layout.home, Access::Read)?;
-        for dir in [
-            &self.layout.state_dir,
-            &self.layout.vault_dir,
-            &self.layout.heads_dir(),
-            &self.lock_dir(),
-        ] {
-            refuse_untrusted(dir, Access::CreateIn)?;
-        }
-        Ok(())
-    }
-
-    /// The kept head, before the vault changes and a new head replaces it.
-    fn check_head(&self, vault: &Vault) -> Result<(), Failure> {
-        refuse_untrusted(&self.layout.head_file(vault.id()), Access::Read)
     }
 
     /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.
@@ -280,53 +178,14 @@ impl Context {
         mode: &dyn Fn(&AgentRef) -> Option<ExportMode>,
         work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let before = vault.head().ok().flatten();
-        #[cfg(target_os = "macos")]
-        let keychain = SecurityTool::default();
-        let sources = LoginSources {
-            logins: self.layout.logins.clone(),
-            #[cfg(target_os = "macos")]
-            user: keychain_account(self.env.get("USER")),
-            #[cfg(not(target_os = "macos"))]
-            user: self.env.get("USER").unwrap_or_default().to_owned(),
-            #[cfg(target_os = "macos")]
-            keychain: Some(&keychain),
-            #[cfg(not(target_os = "macos"))]
-            keychain: None,
-            legacy_oauth_file: self.layout.oauth_file(),
-        };
-        // Unreadable settings are reported by what needs them; logins are then pinned by their
-        // first refresh.
-        let endpoints = |credential: &Credential<'_>| {
-            let providers = self.providers().ok()?;
-            let provider = providers
-                .get(&ProviderId::new(credential.provider))
-                .ok()??;
-            provider.endpoint(credential.client_id())
-        };
-        let lock_dir = self.lock_dir();
-        let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
-        engine.context.rules = self.rules;
-        engine.context.endpoints = Some(&endpoints);
-        engine.context.export = Some(ExportPlan {
-            mode,
-            runtime_dir: self.layout.runtime_dir.as_deref(),
-        });
-        let done = work(&mut engine);
-        let notices = engine.drain_notices();
-        notices.iter().for_each(|notice| self.ui.notice(notice));
-        if vault.head().ok().flatten() != before {
+        let worked = self.workspace.with_engine(vault, mode, work);
+        for notice in &worked.notices {
+            self.ui.notice(notice);
+        }
+        if worked.has_new_events {
             self.keep_head(vault);
         }
-        done
-    }
-
-    /// How stores are exported. If the settings cannot be read, this is unknown: no store is
-    /// written or removed, and [`Context::verdict`] reports it.
-    pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
-        ExportModes::new(self.own().ok(), || {
-            self.every_agent(vault).unwrap_or_default()
-        })
+        worked.done
     }
 
     /// Loads an agent and reports the load's notices.
@@ -339,22 +198,6 @@ impl Context {
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.report_load(&loaded);
         Ok(loaded)
-    }
-
-    /// The directory of the locks between our own processes: beside the vault.
-    pub(crate) fn lock_dir(&self) -> PathBuf {
-        let mut path = self.layout.vault_file.as_os_str().to_owned();
-        path.push(".lease");
-        path.into()
-    }
-}
-
-/// Refuses a place that another user can have changed. A place that cannot be examined is reported
-/// by what needs it.
-fn refuse_untrusted(path: &Path, access: Access) -> Result<(), Failure> {
-    match check_trusted(path, access) {
-        Err(error @ FileError::Untrusted(_)) => Err(error.into()),
-        _ => Ok(()),
     }
 }
 
@@ -423,32 +266,5 @@ fn check_keychain_variable(env: &Env) -> Result<(), Failure> {
             let what = format!("{KEYCHAIN_VARIABLE} is off, or not set");
             Err(Failure::BadArgument(what))
         }
-    }
-}
-
-/// The access to the keychain: by the session bus if it needs one, and none if the user turned it
-/// off.
-fn keychain_bus(env: &Env) -> SessionBus {
-    if env
-        .raw(KEYCHAIN_VARIABLE)
-        .is_some_and(|value| value == "off")
-    {
-        SessionBus::TurnedOff
-    } else if cfg!(any(windows, target_os = "macos")) {
-        SessionBus::Present
-    } else {
-        session_bus(env)
-    }
-}
-
-/// Whether a session bus exists; zbus would otherwise try to start one.
-pub(crate) fn session_bus(env: &Env) -> SessionBus {
-    let socket = env
-        .raw("XDG_RUNTIME_DIR")
-        .map(|dir| Path::new(dir).join("bus"));
-    match env.raw(BUS_VARIABLE) {
-        Some(address) => SessionBus::at(address),
-        None if socket.is_some_and(|socket| socket.exists()) => SessionBus::Present,
-        None => SessionBus::Absent,
     }
 }

@@ -1,10 +1,11 @@
 //! Opens the vault, with its key or without, and creates it.
 
+use std::path::Path;
+
 use clawkeep::crypto::SlotKind;
-use clawkeep::platform::{exists, harden};
+use clawkeep::platform::harden;
 use clawkeep::vault::{
     Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Vault, VaultError,
-    create,
 };
 
 use super::Context;
@@ -32,28 +33,9 @@ impl Context {
 
     /// Opens the existing vault without its key, for reading, also on a read-only place.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let vault = self.open()?;
+        let vault = self.open_locked()?;
         self.report_storage(&vault);
         Ok(vault)
-    }
-
-    /// Opens the vault. A read-only vault may be a copy in memory that falls behind the file: then
-    /// the kept head is read once, before the copy is made. A later head would be ahead of the
-    /// copy.
-    fn open(&self) -> Result<Vault, Failure> {
-        let vault = Vault::open(&self.layout.vault_file)?;
-        if vault.read_only().is_none() {
-            return Ok(vault);
-        }
-        let Ok(kept) = self.kept_head(&vault) else {
-            return Ok(vault); // what needs the head reports the failure
-        };
-        self.kept_at_opening.replace(Some(kept));
-        let is_behind = kept.is_some_and(|kept| !vault.has_event_of(&kept).unwrap_or(true));
-        Ok(match is_behind {
-            true => Vault::open(&self.layout.vault_file)?,
-            false => vault,
-        })
     }
 
     /// Warns once that the vault is read-only because another system may write it, with the fix.
@@ -69,6 +51,19 @@ impl Context {
         self.ui.warn(&format!(
             "Warning: the vault {path} can only be read: {reason}. {remedy}"
         ));
+    }
+
+    /// Warns of a vault that is not used.
+    fn warn_of_other_vaults(&self) {
+        for other in &self.places.others {
+            let shown = |path: &Path| self.layout.shorten_home(path);
+            self.ui.warn(&format!(
+                "Warning: there are two vaults. {} is used, {} is not. Merge them: clawkeep \
+                 doctor --repair",
+                shown(&self.layout.vault_file),
+                shown(other)
+            ));
+        }
     }
 
     /// Like [`Context::locked`], for an answer to people that is not verified.
@@ -91,7 +86,7 @@ impl Context {
 
     /// Opens and unlocks the existing vault for reading, also on a read-only place.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self.ui);
+        self.warn_of_other_vaults();
         self.unlocked_for(Need::Reading, &self.key_sources())
     }
 
@@ -120,13 +115,12 @@ impl Context {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
-        let vault = self.open()?;
+        let vault = self.open_locked()?;
         if need == Need::Writing {
             vault.require_writable()?; // before the question for a passphrase
         }
         self.report_storage(&vault);
-        self.check_head(&vault)?;
-        Ok(vault.unlock(sources)?)
+        Ok(self.unlock(vault, sources)?)
     }
 
     /// Opens and unlocks the vault for changes, and creates it if there is none.
@@ -147,7 +141,7 @@ impl Context {
     }
 
     fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self.ui);
+        self.warn_of_other_vaults();
         let vault = match self.unlocked_for(need, &self.key_sources()) {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
                 match self.create(&self.first_key()?)? {
@@ -175,22 +169,9 @@ impl Context {
     /// Creates the vault, and reports on stderr where its key is and why.
     pub(crate) fn create(&self, choice: &KeyChoice) -> Result<Option<Created>, Failure> {
         harden();
-        let path = &self.layout.vault_file;
-        if self.layout.vaults.contains(path) && !exists(path) {
-            // A vault was found there a moment ago and was moved since: a new one would be a second
-            // one.
-            let path = path.clone();
-            return Err(VaultError::MovedAway { path }.into());
-        }
         let existed_before = self.lock_dir().exists();
         let _progress = self.ui.progress("Creating the vault");
-        let made = create(
-            &self.layout.vault_file,
-            choice,
-            &self.key_sources(),
-            &self.actor,
-            self.clock,
-        )?;
+        let made = self.workspace.create(choice, &self.key_sources())?;
         if let Some(created) = &made {
             if existed_before {
                 let path = self.layout.shorten_home(&self.layout.vault_file);

@@ -47,8 +47,7 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
     }
 }
 
-/// The remedy on a Mac. Its keychain is locked in an SSH session, and asks for permission again
-/// after each update of an unsigned program.
+/// The remedy on a Mac. Its keychain is locked over SSH, and asks again after each unsigned update.
 fn mac_remedy(error: &KeychainError) -> Option<String> {
     Some(match error {
         KeychainError::Locked(_) => format!(
@@ -91,10 +90,8 @@ impl SessionSocket {
 
 /// The remedy without a bus: cron, ssh, a system service, a container.
 fn bus_remedy(socket: &SessionSocket) -> String {
-    let address = format!(
-        "DBUS_SESSION_BUS_ADDRESS=unix:path={}",
-        socket.path.display()
-    );
+    let shown_path = socket.path.display();
+    let address = format!("DBUS_SESSION_BUS_ADDRESS=unix:path={shown_path}");
     if socket.is_there {
         return format!(
             "Use the bus of your session: {address} clawkeep … (to keep it when you log out: \

@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clawkeep::audit::{ChainFault, UnknownKind};
+use clawkeep::client::ClientError;
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
 use clawkeep::domain::{escaped, move_aside_command, shell_shown_path};
 use clawkeep::platform::{Cause, FileError, LockError, Refusal};
@@ -28,7 +29,6 @@ const DAMAGED: u8 = 65;
 const BUSY: u8 = 75;
 const NO_KEY: u8 = 77;
 
-/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -73,6 +73,9 @@ pub(crate) enum Failure {
     /// A file that was named to be imported.
     #[error(transparent)]
     ImportFile(FileError),
+    /// A word that names no credential, or more than one.
+    #[error("{what}")]
+    UnknownName { what: String, next: String },
     /// A request that is invalid for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
@@ -97,29 +100,11 @@ pub(crate) enum Failure {
          again"
     )]
     NotRemoved(#[source] FileError),
-    /// A credential cannot be handed out, since its use cannot be recorded.
-    #[error("no credential was handed out: its use cannot be recorded")]
-    Unrecorded(#[source] VaultError),
+    /// What the other variants do not name.
+    #[error(transparent)]
+    Client(ClientError),
     #[error("the record does not hold: {0}")]
     Chain(ChainFault),
-    /// An older copy of the vault was put back, or the end of its record was cut off.
-    #[error(
-        "the record of the vault {} ends before event {seq}, whose head is kept in {}: an older \
-         copy \
-         was put back, or its end was cut off",
-        vault.display(), head.display()
-    )]
-    OlderVault {
-        vault: PathBuf,
-        seq: i64,
-        head: PathBuf,
-    },
-    /// Two vaults exist in possible places.
-    #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other",
-        vaults[0].display(), vaults[1].display())]
-    TwoVaults { vaults: [PathBuf; 2] },
-    #[error("the kept head {} is not a head", path.display())]
-    BadHead { path: PathBuf },
     /// An exported record differs from the vault's.
     #[error("{} is not what is in the record: {how}", path.display())]
     ExportDiffers { path: PathBuf, how: String },
@@ -139,6 +124,22 @@ pub(crate) enum Failure {
     /// The command has printed the damage as its answer.
     #[error("damaged")]
     ReportedDamaged,
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Path(error) => Self::Path(error),
+            ClientError::Config(error) => Self::Config(error),
+            ClientError::OwnSettings(error) => Self::OwnSettings(error),
+            ClientError::File(error) => Self::File(error),
+            ClientError::Vault(error) => Self::Vault(error),
+            ClientError::Sync(error) => Self::Sync(error),
+            ClientError::Unopened { rows } => Self::Unopened { rows },
+            ClientError::Chain(fault) => Self::Chain(fault),
+            other => Self::Client(other),
+        }
+    }
 }
 
 impl From<BackupError> for Failure {
@@ -162,23 +163,24 @@ pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
 }
 
 impl Failure {
-    /// The failure of a command that hands out credentials: a vault that can only be read cannot
-    /// record that.
+    /// The failure of a command that hands out: a read-only vault cannot record that.
     pub(crate) fn of_use(failure: Self) -> Self {
         match failure {
-            Self::Vault(error @ VaultError::ReadOnly { .. })
-            | Self::Sync(SyncError::Vault(error @ VaultError::ReadOnly { .. })) => {
-                Self::Unrecorded(error)
+            Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => {
+                ClientError::from(error).of_use().into()
             }
             other => other,
         }
     }
 
-    /// The exit status of the failure.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
-            Self::Usage(_) | Self::BadArgument(_) | Self::SecretArgument | Self::Kind(_) => USAGE,
+            Self::Usage(_)
+            | Self::BadArgument(_)
+            | Self::SecretArgument
+            | Self::Kind(_)
+            | Self::UnknownName { .. } => USAGE,
             Self::Check(status) | Self::NotRun { status, .. } => *status,
             Self::Import {
                 fault: ImportFault::LoggedOut(_),
@@ -193,9 +195,6 @@ impl Failure {
             Self::Unopened { .. }
             | Self::BackupRows { .. }
             | Self::Chain(_)
-            | Self::BadHead { .. }
-            | Self::OlderVault { .. }
-            | Self::TwoVaults { .. }
             | Self::ExportDiffers { .. }
             | Self::Import { .. }
             | Self::ReportedDamaged => DAMAGED,
@@ -219,7 +218,13 @@ impl Failure {
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
             | Self::ImportFile(error) => of_file(error),
-            Self::Vault(error) | Self::Unrecorded(error) => of_vault(error),
+            Self::Vault(error) | Self::Client(ClientError::Unrecorded(error)) => of_vault(error),
+            Self::Client(
+                ClientError::BadHead { .. }
+                | ClientError::OlderVault { .. }
+                | ClientError::TwoVaults { .. },
+            ) => DAMAGED,
+            Self::Client(_) => FAILED,
             Self::Sync(error) => match error {
                 SyncError::Vault(error) => of_vault(error),
                 SyncError::File(error) => of_file(error),
@@ -275,8 +280,7 @@ impl Failure {
         )
     }
 
-    /// The remedy for a failure of a background process. `command` is the command that it runs, as
-    /// a person types it.
+    /// The remedy for a background process. `command` is what it runs, as a person types it.
     pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
             _ if self.is_busy() => Some("clawkeep tries again.".to_owned()),
@@ -300,9 +304,9 @@ impl Failure {
             return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));
         }
         let advice = match self {
-            Self::Vault(error) | Self::Unrecorded(error) | Self::Sync(SyncError::Vault(error)) => {
-                vault_remedy(error)?
-            }
+            Self::Vault(error)
+            | Self::Client(ClientError::Unrecorded(error))
+            | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
             Self::File(error)
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
@@ -314,7 +318,7 @@ impl Failure {
                  --force"
                     .to_owned()
             }
-            Self::Refused { next, .. } => next.clone(),
+            Self::Refused { next, .. } | Self::UnknownName { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }
@@ -330,10 +334,8 @@ impl Failure {
                 system_remedy(source).unwrap_or_default()
             ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
-                format!(
-                    "Fix the file, or move it away to start without it: {}",
-                    move_aside_command(path, "damaged")
-                )
+                let command = move_aside_command(path, "damaged");
+                format!("Fix the file, or move it away to start without it: {command}")
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
                 "It is damaged or was modified outside clawkeep, and auth-profiles.json is not \
@@ -373,12 +375,12 @@ impl Failure {
                  printed."
                     .to_owned()
             }
-            Self::OlderVault { vault, .. } => format!(
+            Self::Client(ClientError::OlderVault { vault, .. }) => format!(
                 "If you have the newer vault, put it back. To accept this one, without what came \
                  after it: cp {0} older.db && clawkeep backup restore older.db",
                 shell_shown_path(vault)
             ),
-            Self::TwoVaults { .. } => {
+            Self::Client(ClientError::TwoVaults { .. }) => {
                 "Merge them with: clawkeep doctor --repair. To keep them apart, name one with \
                  --vault or CLAWKEEP_VAULT."
                     .to_owned()
@@ -391,9 +393,11 @@ impl Failure {
             Self::Watched { .. } => "One is enough. See its state with: clawkeep monitor \
                 status"
                 .to_owned(),
-            Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head \
+            Self::Client(ClientError::BadHead { .. }) => {
+                "Give a file that `clawkeep audit head` printed, with --head \
                 FILE."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
             _ => return None,
         };

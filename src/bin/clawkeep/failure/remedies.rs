@@ -6,6 +6,7 @@ use std::path::Path;
 use clawkeep::domain::{REMOVE_COMMAND, shell_shown_path};
 use clawkeep::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
+    removal_command,
 };
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
@@ -125,7 +126,6 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     )
 }
 
-/// Whether a vault already exists in a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The vault was about to be created there.
@@ -366,8 +366,7 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         LockError::Busy { path } if path.is_dir() => Some(
             "Run the command again. If no program is running that uses it, remove it.".to_owned(),
         ),
-        // This lock is our own, and the system frees it with its holder: removing it would let two
-        // processes in.
+        // This lock is our own, and freed with its holder: removing it would let two processes in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::Held { path, pid } => Some(format!(
             "Run the command again. If process {pid} does not run, here or in a container: \
@@ -375,7 +374,8 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
             shell_shown_path(path)
         )),
         LockError::Unusable { path, .. } => Some(format!(
-            "Nothing was changed. If no gateway that made it is running: {REMOVE_COMMAND} {}",
+            "Nothing was changed. If no gateway that made it is running: {} {}",
+            removal_command(path),
             shell_shown_path(path)
         )),
         LockError::File(error) => file_remedy(error),

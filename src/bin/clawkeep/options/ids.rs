@@ -1,8 +1,9 @@
 //! Ids that are typed: of providers, sessions and profiles.
 
-use clawkeep::domain::{ProviderId, StoreDoc};
+pub(crate) use clawkeep::client::id_in;
+use clawkeep::client::{SESSION_MAX, session_name};
+use clawkeep::domain::ProviderId;
 
-/// A provider as an argument, which is not empty.
 pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     let provider = ProviderId::new(raw);
     match provider.as_str() {
@@ -14,32 +15,16 @@ pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     }
 }
 
-/// Characters of a session's name, at most: one is an id, not a text.
-pub(crate) const SESSION_MAX: usize = 256;
-
-/// A session's name as an argument.
 pub(crate) fn session(raw: &str) -> Result<String, String> {
-    let name = raw.trim();
-    if name.is_empty() || name.chars().count() > SESSION_MAX || name.contains(char::is_control) {
-        return Err(format!(
-            "a session's name has 1 to {SESSION_MAX} characters, none of them for control"
-        ));
-    }
-    Ok(name.to_owned())
+    let name = session_name(raw).map(str::to_owned);
+    name.ok_or_else(|| {
+        format!("a session's name has 1 to {SESSION_MAX} characters, none of them for control")
+    })
 }
 
-/// A profile's id as an argument, which is not empty.
 pub(crate) fn profile(raw: &str) -> Result<String, String> {
     if raw.trim().is_empty() {
         return Err("a profile id is not empty".to_owned());
     }
     Ok(raw.to_owned())
-}
-
-/// An id as the store has it: as it was typed, or without the blanks around it.
-pub(crate) fn id_in<'t>(doc: &StoreDoc, typed: &'t str) -> &'t str {
-    match doc.credential(typed) {
-        Some(_) => typed,
-        None => typed.trim(),
-    }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod agent;
 pub(crate) mod ids;
+pub(crate) mod named;
 pub(crate) mod target;
 pub(crate) mod time_arg;

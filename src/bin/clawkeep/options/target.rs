@@ -30,7 +30,6 @@ pub(crate) fn resolved(context: &Context, to: &Path) -> PathBuf {
 /// What may be replaced by a new file.
 #[derive(Clone, Copy)]
 pub(crate) enum Replaceable {
-    /// Nothing.
     Nothing,
     /// A file of that kind, which has this near its beginning.
     With(&'static str),
@@ -147,8 +146,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Refuses a copy of a store in a directory of OpenClaw's, which fails beside one, or has its own
-/// of that name.
+/// Refuses a copy of a store in OpenClaw's directory, which fails beside one, or has its own.
 pub(crate) fn check_not_openclaws(context: &Context, to: &Path) -> Result<(), Failure> {
     let found = match is_stdout(to) {
         true => None,

@@ -13,7 +13,6 @@ pub(crate) enum TimeArg {
 }
 
 impl TimeArg {
-    /// The instant, relative to `now`.
     pub(crate) fn resolve(self, now: UnixMs) -> UnixMs {
         match self {
             Self::Ago(span) => now - span,
@@ -22,7 +21,6 @@ impl TimeArg {
     }
 }
 
-/// Reads a span of time.
 pub(crate) fn span(raw: &str) -> Result<Span, String> {
     Span::parse(raw.trim())
         .ok_or_else(|| "a span is a number and s, m, h, d or w, such as 5m".to_owned())
@@ -73,8 +71,7 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     })
 }
 
-/// An instant of the local clock. One that it skipped, since summer time begins, is as much later
-/// as it skipped.
+/// An instant of the local clock. One skipped by summer time is as much later as the clock skipped.
 fn local(naive: NaiveDateTime) -> Option<TimeArg> {
     let at = |naive: NaiveDateTime| Local.from_local_datetime(&naive).earliest();
     let at = at(naive).or_else(|| at(naive.checked_add_signed(TimeDelta::hours(1))?))?;
@@ -115,10 +112,8 @@ mod tests {
     fn spans_and_instants() {
         assert_eq!(parse("90m"), Ok(TimeArg::Ago(Span::minutes(90))));
         assert_eq!(parse("2w"), Ok(TimeArg::Ago(Span::days(14))));
-        assert_eq!(
-            parse("2026-01-09T00:32:48Z"),
-            Ok(TimeArg::At(UnixMs(1_767_918_768_000)))
-        );
+        let found = parse("2026-01-09T00:32:48Z");
+        assert_eq!(found, Ok(TimeArg::At(UnixMs(1_767_918_768_000))));
         assert!(matches!(parse("2026-01-09"), Ok(TimeArg::At(_))));
         assert!(matches!(parse("2026-01-09 14:30"), Ok(TimeArg::At(_))));
         for bad in [
@@ -133,10 +128,8 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(
-            TimeArg::Ago(Span::from_ms(10)).resolve(UnixMs(15)),
-            UnixMs(5)
-        );
+        let found = TimeArg::Ago(Span::from_ms(10)).resolve(UnixMs(15));
+        assert_eq!(found, UnixMs(5));
     }
 
     #[test]

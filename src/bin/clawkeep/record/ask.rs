@@ -72,7 +72,6 @@ fn outcomes() -> impl clap::builder::TypedValueParser<Value = Outcome> {
 }
 
 impl SubjectArgs {
-    /// The filter that asks for these and nothing else.
     pub(crate) fn filter(self) -> Filter {
         let provider = self.provider.as_deref().map(ProviderId::new);
         Filter {
@@ -92,7 +91,6 @@ impl SubjectArgs {
 }
 
 impl KindArgs {
-    /// Adds the kinds, origin and outcome to a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Result<Filter, Failure> {
         let kinds = self.kind.iter().map(|kind| KindFilter::parse(kind));
         let kinds = kinds.collect::<Result<_, _>>()?;
@@ -104,7 +102,6 @@ impl KindArgs {
 }
 
 impl OutcomeArgs {
-    /// Adds the origin and outcome to a filter.
     pub(crate) fn narrow(self, filter: Filter) -> Filter {
         Filter {
             origin: self.origin,
@@ -115,7 +112,6 @@ impl OutcomeArgs {
 }
 
 impl TimeArgs {
-    /// Adds the period to a filter.
     pub(crate) fn narrow(self, filter: Filter, now: UnixMs) -> Result<Filter, Failure> {
         let since = self.since.map(|time| time.resolve(now));
         let until = self.until.map(|time| time.resolve(now));
@@ -154,7 +150,6 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Counts the selected events, and shows the sums.
     pub(crate) fn show<T, const N: usize, const M: usize>(
         self,
         context: &Context,

@@ -3,14 +3,12 @@
 use chrono::{Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike as _};
 use clawkeep::domain::UnixMs;
 
-/// A labelled point of the axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     pub(crate) at: UnixMs,
     pub(crate) label: String,
 }
 
-/// How far ticks are apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Parts of a day, in minutes.
@@ -128,8 +126,7 @@ impl Step {
         }
     }
 
-    /// No more than tells a tick from the others: `Nov 24 14:00`, `14:00`, `Nov 24`, `2026-01`,
-    /// `2026`.
+    /// No more than tells ticks apart: `Nov 24 14:00`, `14:00`, `Nov 24`, `2026-01`, `2026`.
     fn label(self, at: NaiveDateTime, is_dated: bool) -> String {
         let is_midnight = at.hour() == 0 && at.minute() == 0;
         let format = match self {
@@ -180,31 +177,19 @@ mod tests {
     #[test]
     fn the_finest_step_that_fits() {
         let from = NOV_24 + 90 * 60_000;
-        assert_eq!(
-            labels(from, from + 3 * HOUR, 4),
-            ["Nov 24 02:00", "03:00", "04:00"]
-        );
-        assert_eq!(
-            labels(NOV_24 - 3 * HOUR, NOV_24 + 9 * HOUR, 3),
-            ["Nov 24", "Nov 24 06:00"]
-        );
-        assert_eq!(
-            labels(NOV_24, NOV_24 + 72 * HOUR, 5),
-            ["Nov 24", "Nov 25", "Nov 26", "Nov 27"]
-        );
+        let found = labels(from, from + 3 * HOUR, 4);
+        assert_eq!(found, ["Nov 24 02:00", "03:00", "04:00"]);
+        let found = labels(NOV_24 - 3 * HOUR, NOV_24 + 9 * HOUR, 3);
+        assert_eq!(found, ["Nov 24", "Nov 24 06:00"]);
+        let found = labels(NOV_24, NOV_24 + 72 * HOUR, 5);
+        assert_eq!(found, ["Nov 24", "Nov 25", "Nov 26", "Nov 27"]);
         // Mondays.
-        assert_eq!(
-            labels(NOV_24, NOV_24 + 30 * 24 * HOUR, 5),
-            ["Nov 30", "Dec 07", "Dec 14", "Dec 21"]
-        );
-        assert_eq!(
-            labels(NOV_24, NOV_24 + 200 * 24 * HOUR, 4),
-            ["2027-01", "2027-03", "2027-05"]
-        );
-        assert_eq!(
-            labels(NOV_24, NOV_24 + 2000 * 24 * HOUR, 3),
-            ["2028", "2030", "2032"]
-        );
+        let found = labels(NOV_24, NOV_24 + 30 * 24 * HOUR, 5);
+        assert_eq!(found, ["Nov 30", "Dec 07", "Dec 14", "Dec 21"]);
+        let found = labels(NOV_24, NOV_24 + 200 * 24 * HOUR, 4);
+        assert_eq!(found, ["2027-01", "2027-03", "2027-05"]);
+        let found = labels(NOV_24, NOV_24 + 2000 * 24 * HOUR, 3);
+        assert_eq!(found, ["2028", "2030", "2032"]);
         assert_eq!(labels(NOV_24, NOV_24, 3), ["Nov 24"]);
     }
 
@@ -232,10 +217,8 @@ mod tests {
     fn equal_parts_begin_and_end_where_they_should() {
         let ms = |bounds: Vec<UnixMs>| bounds.iter().map(|bound| bound.0).collect::<Vec<_>>();
         assert_eq!(ms(equal_parts(UnixMs(10), UnixMs(20), 3)), [10, 13, 16, 20]);
-        assert_eq!(
-            ms(equal_parts(UnixMs(10), UnixMs(11), 4)),
-            [10, 11, 12, 13, 14]
-        );
+        let found = ms(equal_parts(UnixMs(10), UnixMs(11), 4));
+        assert_eq!(found, [10, 11, 12, 13, 14]);
         assert_eq!(ms(equal_parts(UnixMs(0), UnixMs(5), 0)), [0, 5]);
     }
 }

@@ -9,7 +9,6 @@ use super::text::actor_name;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 
-/// The columns of an event.
 pub(crate) const EVENT: [&str; 21] = [
     "seq",
     "at",
@@ -34,7 +33,6 @@ pub(crate) const EVENT: [&str; 21] = [
     "mac",
 ];
 
-/// The columns of a profile's uses.
 pub(crate) const USES: [&str; 10] = [
     "agent",
     "profile",
@@ -48,7 +46,6 @@ pub(crate) const USES: [&str; 10] = [
     "by",
 ];
 
-/// The columns of a profile's refreshes.
 pub(crate) const REFRESHES: [&str; 9] = [
     "agent",
     "profile",
@@ -61,13 +58,11 @@ pub(crate) const REFRESHES: [&str; 9] = [
     "last_failure",
 ];
 
-/// A writer of rows of a table.
 pub(crate) struct Rows<'w> {
     csv: csv::Writer<&'w mut dyn Write>,
 }
 
 impl<'w> Rows<'w> {
-    /// Starts the table with a header.
     pub(crate) fn begin<const N: usize>(
         out: &'w mut dyn Write,
         header: [&str; N],
@@ -79,13 +74,11 @@ impl<'w> Rows<'w> {
         Ok(Self { csv })
     }
 
-    /// Writes the next row of the table.
     pub(crate) fn row<const N: usize>(&mut self, cells: &[String; N]) -> Result<(), Failure> {
         let cells = cells.iter().map(|cell| harmless(cell));
         self.csv.write_record(cells).map_err(failed)
     }
 
-    /// Flushes the output of the table.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.csv.flush().map_err(Failure::Output)
     }
@@ -108,7 +101,6 @@ fn harmless(cell: &str) -> String {
     cell
 }
 
-/// The cells of one event.
 pub(crate) fn event(event: &Event) -> [String; 21] {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
@@ -145,7 +137,6 @@ fn time(at: Option<UnixMs>) -> String {
     at.map(UnixMs::rfc3339_millis).unwrap_or_default()
 }
 
-/// The cells of a profile's uses.
 pub(crate) fn uses(uses: &Uses) -> [String; 10] {
     let (first, last) = uses.span.unzip();
     let by = uses
@@ -169,7 +160,6 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
     ]
 }
 
-/// The cells of a profile's refreshes.
 pub(crate) fn refreshes(refreshes: &Refreshes) -> [String; 9] {
     [
         refreshes

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::terminal::text::json_text;
 
-/// The JSON of one event.
 pub(crate) fn event(event: &Event) -> Value {
     let actor = &event.actor;
     let who = fields([
@@ -52,7 +51,6 @@ pub(crate) fn event(event: &Event) -> Value {
     ])
 }
 
-/// The uses of a profile.
 pub(crate) fn uses(uses: &Uses) -> Value {
     let by = uses.by.iter().map(|(doer, count)| {
         let mut by = doer_fields(doer);
@@ -89,7 +87,6 @@ pub(crate) fn uses(uses: &Uses) -> Value {
     )
 }
 
-/// The refreshes of a profile.
 pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
     let time = |at: Option<UnixMs>| at.map(|at| json!(at.rfc3339_millis()));
     of_profile(
@@ -109,7 +106,6 @@ pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
     )
 }
 
-/// The JSON of a profile's summary.
 pub(crate) fn of_profile<const N: usize>(
     whose: &ProfileRef,
     provider: Option<&str>,
@@ -153,7 +149,6 @@ fn text(text: &std::sync::Arc<str>) -> Option<Value> {
     Some(Value::from(&**text))
 }
 
-/// A fingerprint as it is shown.
 pub(crate) fn print(bytes: Option<&[u8]>) -> Option<Value> {
     let print = bytes.and_then(Fingerprint::from_bytes);
     print.map(|print| Value::from(print.to_string()))
@@ -166,7 +161,6 @@ pub(crate) struct List<'w> {
 }
 
 impl<'w> List<'w> {
-    /// Writes the start of the list.
     pub(crate) fn begin(out: &'w mut dyn Write, name: &str) -> io::Result<Self> {
         // The vault was read without its key.
         write!(
@@ -180,7 +174,6 @@ impl<'w> List<'w> {
         })
     }
 
-    /// Writes the next item of the list.
     pub(crate) fn item(&mut self, item: &Value) -> io::Result<()> {
         let text = json_text(item)?;
         self.out
@@ -193,7 +186,6 @@ impl<'w> List<'w> {
         Ok(())
     }
 
-    /// Writes the end of the list.
     pub(crate) fn end(self) -> io::Result<()> {
         let close: &[u8] = if self.is_empty {
             b"]\n}\n"

@@ -6,8 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::terminal::table::first_columns;
 use crate::terminal::text::one_line;
 
-/// A profile under the name that `history` gives it: the agent in front unless it is the main one.
-/// Safe to print.
+/// A profile as `history` names it: the agent in front unless it is the main one. Safe to print.
 pub(crate) fn name(whose: &ProfileRef) -> String {
     let agent = whose.agent.as_deref().filter(|agent| *agent != "main");
     match agent {

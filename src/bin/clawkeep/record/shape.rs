@@ -24,21 +24,15 @@ pub(crate) struct ShapeArgs {
     csv: bool,
 }
 
-/// How an answer is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// A table, for people.
     Table,
-    /// One JSON document.
     Json,
-    /// One JSON document a line.
     JsonLines,
-    /// Comma-separated values.
     Csv,
 }
 
 impl ShapeArgs {
-    /// The output format that was requested.
     pub(crate) fn shape(&self) -> Shape {
         match (self.json, self.jsonl, self.csv) {
             (true, ..) => Shape::Json,
@@ -55,7 +49,6 @@ pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
     pub(crate) name: &'static str,
     /// The note if there are no rows.
     pub(crate) nothing: &'static str,
-    /// The header of the table.
     pub(crate) header: [&'static str; N],
     /// A row's cells in the table, each one line.
     pub(crate) cells: &'r dyn Fn(&T) -> [String; N],
@@ -63,12 +56,10 @@ pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
     pub(crate) columns: [&'static str; M],
     /// A row's cells in CSV.
     pub(crate) csv: fn(&T) -> [String; M],
-    /// Converts a row to JSON.
     pub(crate) json: fn(&T) -> Value,
 }
 
 impl<T, const N: usize, const M: usize> Rows<'_, T, N, M> {
-    /// Prints rows in the shape asked for.
     pub(crate) fn show(&self, context: &Context, shape: Shape, found: &[T]) -> Result<(), Failure> {
         match shape {
             Shape::Table => {

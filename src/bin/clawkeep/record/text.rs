@@ -33,11 +33,9 @@ pub(crate) fn kind(event: &Event) -> String {
 /// What an event is about: a profile, with its agent unless that is `main`; else a provider.
 pub(crate) fn subject(event: &Event) -> String {
     let about = event.profile.as_deref().or(event.provider.as_deref());
-    format!(
-        "{}{}",
-        agent_prefix(event.agent.as_deref()),
-        about.unwrap_or("-")
-    )
+    let prefix = agent_prefix(event.agent.as_deref());
+    let name = about.unwrap_or("-");
+    format!("{prefix}{name}")
 }
 
 fn agent_prefix(agent: Option<&str>) -> String {
@@ -46,8 +44,7 @@ fn agent_prefix(agent: Option<&str>) -> String {
     other.map(|agent| format!("{agent}/")).unwrap_or_default()
 }
 
-/// The actor: the program whose file showed the change, or clawkeep's process and the one that
-/// started it.
+/// The actor: the program whose file showed the change, or clawkeep and what started it.
 pub(crate) fn by(event: &Event) -> String {
     if *event.origin != *Origin::Clawkeep.as_str() {
         return event.origin.to_string();

@@ -19,8 +19,7 @@ pub(crate) enum ColourChoice {
 }
 
 impl ColourChoice {
-    /// For failures, which may come before the arguments are understood: the last `--color` among
-    /// them that makes sense.
+    /// For failures before the arguments are understood: the last `--color` that makes sense.
     pub(crate) fn from_process() -> Self {
         let words: Vec<_> = std::env::args_os().skip(1).collect();
         let choice = |at: usize| {
@@ -76,12 +75,9 @@ pub(crate) fn is_dumb_terminal(variable: impl Fn(&str) -> Option<OsString>) -> b
     variable("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Whether output uses colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
-    /// They are not.
     Off,
-    /// With the usual escape sequences.
     On,
 }
 

@@ -24,11 +24,10 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         }
         Notice::Login(report) => {
             let message = report.message(&report.place, Clock::System.now());
-            format!(
-                "Warning: {}. {}.",
-                capitalised(&message),
-                report.remedy().trim_end_matches('.')
-            )
+            let problem = capitalised(&message);
+            let remedy = report.remedy();
+            let remedy = remedy.trim_end_matches('.');
+            format!("Warning: {problem}. {remedy}.")
         }
         Notice::BorrowedUnavailable { profile, from, why } => format!(
             "Warning: {} is borrowed from {}, and {} {}. What is stored stays as it is. {}",
@@ -68,25 +67,21 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             }
         ),
         Notice::Removed { path } => format!(
-            "Note: {} was imported into the vault and removed, as clawkeep.export asks. To use \
-             its credentials: clawkeep token, clawkeep exec",
+            "Note: {} was imported into the vault and removed, as clawkeep.export asks (\"off\" by \
+             default where no gateway is). To use its credentials: clawkeep token, clawkeep exec",
             path.display()
         ),
         Notice::Imported { profiles, removed } => {
             let removed = removed
                 .as_ref()
                 .map(|path| format!("; {} is no longer needed and was removed", path.display()));
-            format!(
-                "Note: imported {} from the older store{}.",
-                counted(*profiles, "profile"),
-                removed.unwrap_or_default()
-            )
+            let count = counted(*profiles, "profile");
+            let removed = removed.unwrap_or_default();
+            format!("Note: imported {count} from the older store{removed}.")
         }
         Notice::Restored { path } => {
-            format!(
-                "Note: {} was missing; clawkeep wrote it again from the vault.",
-                path.display()
-            )
+            let shown_path = path.display();
+            format!("Note: {shown_path} was missing; clawkeep wrote it again from the vault.")
         }
         Notice::NotSynced { reason } => format!(
             "Note: nothing was synced, since the vault can only be read: {reason}. This is what \
@@ -180,8 +175,7 @@ pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     }
 }
 
-/// Whether a notice is reported only under this program's own name: the reference has no such
-/// notice.
+/// Whether a notice is reported only under our own name: the reference has no such notice.
 pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,
@@ -232,11 +226,9 @@ fn kept(undoes: &Undoes) -> String {
 /// The command that restores a removed credential, for one of them.
 fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     let id = profiles.first().map_or("ID", String::as_str);
-    format!(
-        "clawkeep models auth restore {}{}",
-        shell_word(id),
-        of_agent(agent)
-    )
+    let profile = shell_word(id);
+    let agent_option = of_agent(agent);
+    format!("clawkeep models auth restore {profile}{agent_option}")
 }
 
 /// Capitalises a sentence, unless it begins with a profile's id.

@@ -1,5 +1,4 @@
-//! The name that this program is called by: under the gateway's name it prints what the gateway's
-//! own program prints.
+//! The name this program is called by: under the gateway's name it prints what the gateway prints.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -57,7 +57,6 @@ struct Running {
 }
 
 impl Progress {
-    /// Work that shows no line.
     pub(crate) fn hidden() -> Self {
         Self { running: None }
     }
@@ -173,8 +172,7 @@ fn is_wanted() -> bool {
     io::stderr().is_terminal() && !is_plain && !is_for_program
 }
 
-/// Whether the terminal is not another job's. In the background the line would be drawn over what
-/// is typed there.
+/// Whether the terminal is this job's: in the background the line would cover what is typed.
 fn is_shown_to_this_job() -> bool {
     #[cfg(unix)]
     return super::signals::is_foreground(io::stderr());

@@ -3,10 +3,8 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Columns of a cell that are shown, but for the last of a row: an id of a file can be of any
-/// length.
+/// Columns shown of a cell, but for the last of a row: a file's id can be of any length.
 const CELL_MAX: usize = 64;
-/// Blanks between columns.
 const GAP: usize = 2;
 /// To this width, at least, a column is narrowed to fit the terminal.
 const NARROWEST: usize = 8;
@@ -67,7 +65,6 @@ fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -
     out
 }
 
-/// How wide the columns of a table are.
 pub(crate) struct Columns<const N: usize> {
     /// Which have ids or times.
     is_whole: [bool; N],
@@ -134,7 +131,6 @@ impl<const N: usize> Columns<N> {
         true
     }
 
-    /// A row as a line.
     pub(crate) fn line(&self, row: &[impl AsRef<str>; N]) -> String {
         let last = N.saturating_sub(1);
         let mut line = String::new();
@@ -220,8 +216,9 @@ mod tests {
     #[test]
     fn wide_and_combining_characters_align() {
         let rows = ["ab", "漢字", "e\u{301}e\u{301}"].map(|id| [id.to_owned(), "x".to_owned()]);
+        let found = table(["ID", "WHAT"], &rows, None);
         assert_eq!(
-            table(["ID", "WHAT"], &rows, None),
+            found,
             "ID    WHAT\nab    x\n漢字  x\ne\u{301}e\u{301}    x\n"
         );
         assert_eq!(fitting("漢字漢", Some(6)), "漢字漢");

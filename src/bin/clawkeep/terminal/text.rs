@@ -7,12 +7,10 @@ use clawkeep::domain::{Span, UnixMs, escaped, escaped_lines};
 use clawkeep::selection::Unavailability;
 use zeroize::Zeroizing;
 
-/// An instant in the reader's zone, to the minute.
 pub(crate) fn local_minute(at: UnixMs) -> String {
     local(at, "%Y-%m-%d %H:%M")
 }
 
-/// An instant in the reader's zone, to the second.
 pub(crate) fn local_second(at: UnixMs) -> String {
     local(at, "%Y-%m-%d %H:%M:%S")
 }
@@ -51,8 +49,7 @@ pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
     Zeroizing::new(escaped_lines(json).into_owned())
 }
 
-/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer
-/// than 128 characters.
+/// An id, or other text from outside, in a line of ours: one line, at most 128 characters.
 pub(crate) fn shown_id(text: &str) -> String {
     const ID_MAX: usize = 128;
     let line = one_line(text);
@@ -92,11 +89,9 @@ pub(crate) fn shown(text: &str, colour: bool) -> String {
 
 /// Why and how long a profile is not to be used: `cooldown 5m`, `disabled:billing 5h`.
 pub(crate) fn shown_unavailability(unavailability: &Unavailability<'_>) -> String {
-    format!(
-        "{} {}",
-        shown_id(&unavailability.state()),
-        Span::from_f64(unavailability.left_ms).short()
-    )
+    let state = shown_id(&unavailability.state());
+    let left = Span::from_f64(unavailability.left_ms).short();
+    format!("{state} {left}")
 }
 
 #[cfg(test)]
@@ -105,14 +100,10 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_moves_the_cursor() {
-        assert_eq!(
-            one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}"),
-            r"a\u001b[2Jb\u000ac\u202ed\u0007"
-        );
-        assert_eq!(
-            shown("a\u{1b}[32mok\u{1b}[0m\n\u{1b}]0;x", true),
-            "a\u{1b}[32mok\u{1b}[0m\n\\u001b]0;x"
-        );
+        let found = one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}");
+        assert_eq!(found, r"a\u001b[2Jb\u000ac\u202ed\u0007");
+        let found = shown("a\u{1b}[32mok\u{1b}[0m\n\u{1b}]0;x", true);
+        assert_eq!(found, "a\u{1b}[32mok\u{1b}[0m\n\\u001b]0;x");
         assert_eq!(shown("\u{1b}[32mok", false), r"\u001b[32mok");
         assert_eq!(shown("[32mok\u{200b}", true), r"[32mok\u200b");
         assert_eq!(shown("é\u{9b}2J", true), r"é\u009b2J");

@@ -10,7 +10,6 @@ use super::text::{json_text, one_line, shown};
 use super::{notices, program_name};
 use crate::failure::Failure;
 
-/// How much is printed on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loudness {
     /// Errors only.
@@ -21,7 +20,6 @@ pub(crate) enum Loudness {
     Verbose,
 }
 
-/// The output of the program: stdout and stderr.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ui {
     pub(crate) loudness: Loudness,
@@ -29,13 +27,11 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// Whether the answer may have colour.
     pub(crate) fn colour_on_stdout(&self) -> bool {
         self.colour.on(io::stdout().is_terminal())
     }
 
-    /// Columns of the terminal the answer goes to; `None` when it goes elsewhere, and is then not
-    /// cut.
+    /// Columns of the answer's terminal; `None` when it goes elsewhere, and is then not cut.
     pub(crate) fn width(&self) -> Option<usize> {
         let out = io::stdout();
         if !out.is_terminal() {
@@ -50,12 +46,10 @@ impl Ui {
         None
     }
 
-    /// Writes an answer for people.
     pub(crate) fn answer(&self, text: &str) -> Result<(), Failure> {
         self.write(&shown(text, self.colour_on_stdout()))
     }
 
-    /// Writes an answer for programs.
     pub(crate) fn json(&self, answer: &impl serde::Serialize) -> Result<(), Failure> {
         let mut text = json_text(answer).map_err(Failure::Output)?;
         text.push('\n');
@@ -78,8 +72,7 @@ impl Ui {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     }
 
-    /// Writes an answer in parts, as `write` produces it. A closed pipe stops it, and is no
-    /// failure.
+    /// Writes an answer in parts, as `write` produces it. A closed pipe stops it without failure.
     pub(crate) fn stream(
         &self,
         write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,
@@ -92,7 +85,6 @@ impl Ui {
         }
     }
 
-    /// Prints a note or warning.
     pub(crate) fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {
             print_line(&one_line(text));
@@ -130,7 +122,6 @@ impl Ui {
         }
     }
 
-    /// Prints a notice of a load.
     pub(crate) fn notice(&self, notice: &Notice) {
         if notices::is_of_our_name(notice) && program_name::is_called_as_gateway() {
             return;

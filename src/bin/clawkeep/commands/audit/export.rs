@@ -1,5 +1,4 @@
-//! `audit export`: writes the record to a file, for another program or another place. Needs no key,
-//! and contains none.
+//! `audit export`: writes the record to a file. Needs no key, and contains none.
 
 use std::path::PathBuf;
 
@@ -18,7 +17,7 @@ use crate::terminal::text::json_line;
 /// Write the record to a file, an event a line, and its head as the last line.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl\n  clawkeep \
+    after_help = "Examples:\n  clawkeep audit export --to record-2026-01-09.jsonl\n  clawkeep \
         audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head \
         record-2026-01-09.jsonl   later: is the record still what was exported?"
 )]

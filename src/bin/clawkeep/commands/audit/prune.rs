@@ -15,9 +15,9 @@ use crate::terminal::text::local_minute;
 /// vault, and leave a checkpoint that proves them
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl && clawkeep \
-        audit prune --before 400d\n  clawkeep audit prune   what clawkeep.retention in \
-        clawkeep.toml says; `clawkeep sync` does it too, once a day"
+    after_help = "Examples:\n  clawkeep audit export --to record-2026-01-09.jsonl   first, to keep \
+        a copy\n  clawkeep audit prune --before 400d\n  clawkeep audit prune   what \
+        clawkeep.retention in clawkeep.toml says; `clawkeep sync` does it too, once a day"
 )]
 pub(crate) struct AuditPrune {
     /// Remove events before this time: 400d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339

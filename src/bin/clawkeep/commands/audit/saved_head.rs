@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{Direction, Event, Filter, Head};
+use clawkeep::client::ClientError;
 use clawkeep::platform::{Cause, FileError, open_regular};
 use clawkeep::vault::Vault;
 use serde_json::Value;
@@ -28,9 +29,7 @@ pub(crate) struct SavedHead {
     pub(crate) is_export: bool,
 }
 
-/// The result of comparing an export with the record.
 pub(crate) struct Compared {
-    /// How many events are the same.
     pub(crate) same: u64,
     /// How many events were pruned from the record since.
     pub(crate) pruned: u64,
@@ -60,7 +59,7 @@ impl SavedHead {
         let head = exported.or_else(|| Head::parse(&text));
         Ok(Self {
             path: path.to_owned(),
-            head: head.ok_or_else(|| Failure::BadHead {
+            head: head.ok_or_else(|| ClientError::BadHead {
                 path: path.to_owned(),
             })?,
             is_export: exported.is_some(),
@@ -118,8 +117,7 @@ impl SavedHead {
     }
 }
 
-/// Whether a readable event is before a place in the record. An unreadable event is not: it is
-/// reported.
+/// Whether a readable event is before a place in the record. An unreadable one is reported.
 fn is_before<E>(event: &Result<Event, E>, seq: i64) -> bool {
     event.as_ref().is_ok_and(|event| event.seq.0 < seq)
 }

@@ -16,7 +16,6 @@ use crate::terminal::prompt;
 #[command(after_help = "Example:\n  clawkeep models auth add")]
 pub(crate) struct Add {}
 
-/// How a credential comes in.
 #[derive(Clone, Copy)]
 enum Method {
     SetupToken,

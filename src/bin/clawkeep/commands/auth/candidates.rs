@@ -111,7 +111,6 @@ struct Marks {
     fault: Option<&'static str>,
 }
 
-/// A candidate with these facts.
 fn line(
     doc: &StoreDoc,
     provider: &ProviderId,

@@ -57,7 +57,6 @@ pub(crate) fn existing<'d>(
         .ok_or_else(|| missing(agent, id))
 }
 
-/// The failure for a missing profile `id`.
 pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
     Failure::Refused {
         what: format!(
@@ -69,7 +68,6 @@ pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
     }
 }
 
-/// The command that lists an agent's ids.
 pub(crate) fn list_hint(agent: &AgentRef) -> String {
     // One that no id leads to is known by its directory, which CLAWDBOT_AGENT_DIR names.
     let agent_option = if agent.name.is_path() {

@@ -1,5 +1,4 @@
-//! Changes an agent's credentials in the vault, its store and the configuration, and reports the
-//! result.
+//! Changes an agent's credentials in vault, store and configuration, and reports the result.
 
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config};
 use clawkeep::domain::StoreDoc;
@@ -13,8 +12,7 @@ use crate::failure::Failure;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::shown_id;
 
-/// Reports which agent a credential was stored for. The reference prints nothing of it, so under
-/// its name nothing is printed.
+/// Reports which agent a credential was stored for; under the reference's name nothing, as there.
 pub(crate) fn note_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
     if is_called_as_gateway() {
         return Ok(());

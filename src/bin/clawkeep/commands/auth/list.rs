@@ -37,18 +37,15 @@ pub(crate) struct List {
     json: bool,
 }
 
-/// One stored profile, as it is shown.
 struct Row<'d> {
     id: &'d str,
     credential: Credential<'d>,
     health: Health,
     last_used: Option<Expiry>,
-    /// Why selection skips it for now.
     unavailability: Option<Unavailability<'d>>,
     grant: Option<GrantState>,
     /// The program that owns it, if it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
-    /// What is wrong with its expiry.
     fault: Option<ExpiryFault>,
     /// The state of the login that it mirrors.
     login: Option<&'d LoginReport>,
@@ -152,7 +149,6 @@ impl<'d> Row<'d> {
         is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
     }
 
-    /// Whether it has an expiry that cannot be relied on.
     fn has_odd_expiry(&self) -> bool {
         self.fault.is_some_and(|fault| !fault.is_absent())
     }
@@ -166,7 +162,6 @@ impl<'d> Row<'d> {
         }
     }
 
-    /// Who refreshes it.
     fn owner(&self) -> Owner {
         self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
     }

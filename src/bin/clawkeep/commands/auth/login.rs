@@ -1,5 +1,4 @@
-//! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another
-//! device.
+//! `models auth login`: log in at a provider, in a browser here or elsewhere, or on another device.
 
 use std::process::{Command, Stdio};
 
@@ -51,6 +50,13 @@ pub(crate) struct Login {
     /// The provider, for example openai-codex
     #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: ProviderId,
+    #[command(flatten)]
+    way: LoginWay,
+}
+
+/// How to log in, and where the login is stored.
+#[derive(Debug, Args)]
+pub(crate) struct LoginWay {
     /// The profile to store it as [default: PROVIDER:EMAIL, or PROVIDER:default]
     #[arg(long, value_name = "ID", value_parser = profile_id)]
     profile_id: Option<ProfileId>,
@@ -70,7 +76,6 @@ struct Brought {
     browser: Option<Callback>,
 }
 
-/// A login to store.
 struct NewLogin<'a> {
     id: ProfileId,
     provider: &'a Provider,
@@ -81,8 +86,15 @@ struct NewLogin<'a> {
 
 impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        self.way.log_in_at(context, &self.provider)
+    }
+}
+
+impl LoginWay {
+    /// Logs in at a provider, and stores the login.
+    pub(crate) fn log_in_at(self, context: &Context, provider: &ProviderId) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
-        let provider = self.known(context)?;
+        let provider = self.known(context, provider)?;
         let mut vault = context.vault()?; // before the login: without the vault it would be in vain
         checks::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
@@ -149,8 +161,8 @@ impl Login {
     }
 
     /// The provider's entry, with the settings that this way of logging in needs.
-    fn known(&self, context: &Context) -> Result<Provider, Failure> {
-        let known = context.providers()?.get(&self.provider);
+    fn known(&self, context: &Context, id: &ProviderId) -> Result<Provider, Failure> {
+        let known = context.providers()?.get(id);
         let known = known.map_err(|fault| Failure::Refused {
             what: fault.to_string(),
             next: format!("Fix it in {}.", settings(context)),
@@ -162,7 +174,7 @@ impl Login {
         };
         let Some(known) = known else {
             let lacking = format!("token_url, client_id and {way}");
-            return Err(lacks(context, &self.provider, &lacking));
+            return Err(lacks(context, id, &lacking));
         };
         let has_it = match self.device {
             true => known.device_url.is_some(),
@@ -171,7 +183,7 @@ impl Login {
         if has_it {
             Ok(known)
         } else {
-            Err(lacks(context, &self.provider, way))
+            Err(lacks(context, id, way))
         }
     }
 
@@ -193,11 +205,8 @@ impl Login {
     }
 }
 
-/// Why a login did not succeed.
 enum NotLoggedIn {
-    /// The login failed.
     Login(LoginError),
-    /// The question was not answered.
     Asking(Failure),
 }
 
@@ -228,11 +237,9 @@ impl NotLoggedIn {
             LoginError::NoTokens(refusal) | LoginError::NoDeviceCode(refusal)
                 if refusal.class == FailureClass::Misconfigured =>
             {
-                format!(
-                    "Check client_id and scopes in [providers.{}] of {}.",
-                    refresh_failure::quoted(provider),
-                    settings(context)
-                )
+                let id = refresh_failure::quoted(provider);
+                let file = settings(context);
+                format!("Check client_id and scopes in [providers.{id}] of {file}.")
             }
             _ => "Nothing was stored. Run the command again.".to_owned(),
         };
@@ -297,10 +304,8 @@ fn by_pasting(
     endpoint: &Endpoint,
 ) -> Result<Tokens, NotLoggedIn> {
     let login = Authorization::begin(provider, endpoint, Listener::nowhere(provider)?)?;
-    let begin = format!(
-        "Open this address in a browser, on any machine, to log in to {}:",
-        provider.id
-    );
+    let id = &provider.id;
+    let begin = format!("Open this address in a browser, on any machine, to log in to {id}:");
     show_url(context, &begin, login.url().as_str());
     context.ui.note(
         "The browser's last page does not open. Copy its address of that page (or code#state, if \
@@ -321,10 +326,8 @@ fn on_device(
     endpoint: &Endpoint,
 ) -> Result<Tokens, NotLoggedIn> {
     let login = DeviceLogin::begin(provider, endpoint, context.clock)?;
-    let begin = format!(
-        "Open this address on any device to log in to {}:",
-        provider.id
-    );
+    let id = &provider.id;
+    let begin = format!("Open this address on any device to log in to {id}:");
     show_url(context, &begin, login.verification_uri().as_str());
     context
         .ui
@@ -413,8 +416,7 @@ impl NewLogin<'_> {
             ("email", self.email.as_deref().and_then(text)),
             ("accountId", self.account().as_deref().and_then(text)),
         ];
-        // Secrets of an earlier login, or of another kind of credential, that this one does not
-        // bring.
+        // Secrets of an earlier login, or of another kind of credential, that this one lacks.
         let gone = ["token", "key", "idToken"];
         let mut entry = Map::new();
         let earlier = before.and_then(Value::as_object);
@@ -503,13 +505,10 @@ fn settings(context: &Context) -> String {
     context.layout.shorten_home(&context.layout.settings_file)
 }
 
-/// The error for a provider's entry that lacks settings for a login.
 fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
-    let set = format!(
-        "set {lacking} in [providers.{}] of {}.",
-        refresh_failure::quoted(provider),
-        settings(context)
-    );
+    let id = refresh_failure::quoted(provider);
+    let file = settings(context);
+    let set = format!("set {lacking} in [providers.{id}] of {file}.");
     let next = match provider.as_str() {
         "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
         _ => format!("To log in here, {set}"),

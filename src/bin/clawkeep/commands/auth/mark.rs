@@ -1,15 +1,8 @@
 //! `models auth mark`: records the result of using a credential.
 
 use clap::{Args, ValueEnum};
-use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
-use clawkeep::domain::{
-    CooldownRules, ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider,
-};
-use clawkeep::selection::{
-    FailureReason, after_clearing, after_failure, after_use, unavailability,
-};
-use clawkeep::sync::Edited;
-use serde_json::json;
+use clawkeep::client::{self, marked};
+use clawkeep::selection::{FailureReason, unavailability};
 
 use super::{checks, edit};
 use crate::context::Context;
@@ -87,7 +80,7 @@ impl Mark {
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let id = ids::id_in(doc, &self.id);
             checks::existing(doc, &agent, id)?;
-            Ok(self.result.marked(doc, id, rules, now))
+            Ok(marked(doc, id, self.result.mark(), rules, now)?)
         })?;
         let id = ids::id_in(&loaded.doc, &self.id);
         let state = unavailability(&loaded.doc, id, now).map_or_else(
@@ -100,52 +93,11 @@ impl Mark {
 }
 
 impl UseResult {
-    fn marked(&self, doc: &StoreDoc, id: &str, rules: &CooldownRules, now: UnixMs) -> Edited {
-        let provider = doc
-            .credential(id)
-            .map(|credential| ProviderId::new(credential.provider))
-            .unwrap_or_else(|| ProviderId::new(""));
-        let event = |kind| {
-            EventDraft::new(kind, Origin::Clawkeep).profile(&ProfileId::new(id), provider.as_str())
-        };
-        let usage = doc.get(Section::Usage, id);
-        let mut after = doc.clone();
-        let mut events = Vec::new();
-        if let Some(reason) = self.failed.map(FailureReason::from) {
-            let failed = after_failure(usage, reason, &provider, rules, now);
-            events.push(
-                event(EventKind::CredentialFailed)
-                    .outcome(Outcome::Failed)
-                    .detail("reason", reason.as_str())
-                    .detail("failures", failed.failures),
-            );
-            events.push(
-                event(EventKind::CooldownSet)
-                    .detail("until", failed.until.0)
-                    .detail("reason", reason.as_str()),
-            );
-            after.set(Section::Usage, id, failed.usage);
-        } else if self.used {
-            let was_in_cooldown = unavailability(doc, id, now).is_some();
-            after.set(Section::Usage, id, after_use(usage, now));
-            after.set(Section::LastGood, &last_good_key(doc, &provider), json!(id));
-            events.push(event(EventKind::CredentialUsed));
-            if was_in_cooldown {
-                events.push(event(EventKind::CooldownCleared).detail("by", "use"));
-            }
-        } else if let Some(cleared) = after_clearing(usage) {
-            after.set(Section::Usage, id, cleared);
-            events.push(event(EventKind::CooldownCleared));
+    fn mark(&self) -> client::Mark {
+        match self.failed {
+            Some(reason) => client::Mark::Failed(reason.into()),
+            None if self.used => client::Mark::Used,
+            None => client::Mark::Cleared,
         }
-        Edited::to(after, events)
     }
-}
-
-/// The provider's key in `lastGood`: the existing one, however it is spelled.
-fn last_good_key(doc: &StoreDoc, provider: &ProviderId) -> String {
-    doc.entries(Section::LastGood)
-        .map(|(key, _)| key)
-        .find(|key| normalize_provider(key) == provider.as_str())
-        .unwrap_or(provider.as_str())
-        .to_owned()
 }

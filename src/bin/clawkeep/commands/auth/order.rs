@@ -1,22 +1,19 @@
 //! `models auth order get|set|clear`: an agent's explicit order of a provider's credentials.
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::client::{ClientError, order_cleared, order_set};
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{
-    ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider, path_text,
-};
+use clawkeep::domain::{ProfileId, ProviderId, StoreDoc, path_text};
+use clawkeep::selection::{Preferences, candidates_ignoring_cooldowns};
 use clawkeep::sync::Edited;
-use serde_json::{Value, json};
+use clawkeep::vault::UnlockedVault;
+use serde_json::json;
 
 use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::{shown_id, shown_ids};
-
-/// Ids of an order that are recorded.
-const RECORDED_MAX: usize = 64;
 
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
@@ -173,7 +170,7 @@ impl Clear {
         let provider = &self.target.provider;
         let mut vault = context.vault()?;
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
-            Ok(clear_order(doc, provider))
+            Ok(order_cleared(doc, provider))
         })?;
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
@@ -183,13 +180,43 @@ impl Clear {
     }
 }
 
-/// The store's keys that mean `provider`: at most one after a change of ours, but other programs
-/// may write others.
-fn keys_for<'d>(doc: &'d StoreDoc, provider: &ProviderId) -> Vec<&'d str> {
-    doc.entries(Section::Order)
-        .map(|(key, _)| key)
-        .filter(|key| normalize_provider(key) == provider.as_str())
-        .collect()
+/// Puts a credential before the others of its provider in an agent's order, and says so.
+pub(crate) fn put_first(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<(), Failure> {
+    let settings = context.settings()?;
+    let ordered = |doc: &StoreDoc| {
+        let credential = checks::existing(doc, agent, id)?;
+        let provider = ProviderId::new(credential.provider);
+        let preferences = Preferences {
+            order: settings.order_for(&provider),
+            configured: settings.profiles_of(&provider),
+        };
+        let before = candidates_ignoring_cooldowns(doc, &preferences, &provider, None);
+        let others = before.into_iter().filter(|other| other.as_str() != id);
+        // An order may name only what the store has.
+        let stored = others.filter(|other| {
+            let other = doc.credential(other.as_str());
+            other.is_some_and(|other| other.is_readable() && other.is_for(provider.as_str()))
+        });
+        let ids: Vec<ProfileId> = [ProfileId::new(id)].into_iter().chain(stored).collect();
+        Ok::<_, Failure>((provider, ids))
+    };
+    let loaded = edit::edit_store(context, vault, agent, |doc| {
+        let (provider, ids) = ordered(doc)?;
+        let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
+        set_order(doc, agent, &provider, &ids)
+    })?;
+    let (provider, ids) = ordered(&loaded.doc)?;
+    context.ui.answer(&format!(
+        "Agent {} uses for {provider}: {}\n",
+        shown_id(agent.name.as_str()),
+        shown_ids(ids.iter().map(ProfileId::as_str))
+    ))?;
+    context.verdict(loaded)
 }
 
 fn set_order(
@@ -198,76 +225,18 @@ fn set_order(
     provider: &ProviderId,
     ids: &[&str],
 ) -> Result<Edited, Failure> {
-    let next = checks::list_hint(agent);
-    let refused = |what: String| Failure::Refused {
-        what,
-        next: next.clone(),
-    };
-    for id in ids {
-        let Some(credential) = doc
-            .credential(id)
-            .filter(|credential| credential.is_readable())
-        else {
-            return Err(refused(format!(
-                "Auth profile \"{id}\" not found in {}.",
+    order_set(doc, provider, ids).map_err(|error| {
+        let what = match error {
+            ClientError::UnknownProfile { profile } => format!(
+                "Auth profile \"{profile}\" not found in {}.",
                 agent.dir.display()
-            )));
+            ),
+            ClientError::OtherProvider { profile, found } => {
+                format!("Auth profile \"{profile}\" is for {found}, not {provider}.")
+            }
+            other => return other.into(),
         };
-        if !credential.is_for(provider.as_str()) {
-            return Err(refused(format!(
-                "Auth profile \"{id}\" is for {}, not {provider}.",
-                normalize_provider(credential.provider)
-            )));
-        }
-    }
-    let keys = keys_for(doc, provider);
-    let value = json!(ids);
-    if keys == [provider.as_str()] && doc.get(Section::Order, provider.as_str()) == Some(&value) {
-        return Ok(Edited::nothing());
-    }
-    let mut after = doc.clone();
-    keys.iter()
-        .filter(|key| **key != provider.as_str())
-        .for_each(|key| after.remove(Section::Order, key));
-    after.set(Section::Order, provider.as_str(), value.clone());
-    let event = changed(doc, provider.as_str(), &value);
-    Ok(Edited::to(after, vec![event]))
-}
-
-fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
-    let keys = keys_for(doc, provider);
-    if keys.is_empty() {
-        return Edited::nothing();
-    }
-    let mut after = doc.clone();
-    keys.iter()
-        .for_each(|key| after.remove(Section::Order, key));
-    let event = event(EventKind::OrderCleared, doc, provider);
-    Edited::to(after, vec![event])
-}
-
-/// The event of a provider's order that becomes `list`; an empty one is none.
-pub(super) fn changed(before: &StoreDoc, provider: &str, list: &Value) -> EventDraft {
-    let provider = ProviderId::new(provider);
-    match list.as_array() {
-        Some(ids) if !ids.is_empty() => {
-            let ids = ids.iter().filter_map(Value::as_str);
-            event(EventKind::OrderSet, before, &provider).detail("order", recorded(ids))
-        }
-        _ => event(EventKind::OrderCleared, before, &provider),
-    }
-}
-
-/// Ids as they go into the record: what another program put into an order is text from outside.
-fn recorded<'i>(ids: impl Iterator<Item = &'i str>) -> Vec<String> {
-    ids.take(RECORDED_MAX).map(from_outside).collect()
-}
-
-fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {
-    let mut event = EventDraft::new(kind, Origin::Clawkeep);
-    event.provider = Some(provider.as_str().to_owned());
-    match before.order_for(provider.as_str()) {
-        Some(ids) => event.detail("before", recorded(ids.iter().map(ProfileId::as_str))),
-        None => event.detail("before", Value::Null),
-    }
+        let next = checks::list_hint(agent);
+        Failure::Refused { what, next }
+    })
 }

@@ -1,5 +1,4 @@
-//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the
-//! store.
+//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt.
 
 use clap::Args;
 use clawkeep::audit::Origin;
@@ -60,14 +59,14 @@ struct Target {
 }
 
 /// The credential to store, without the secret.
-pub(super) struct Paste<'a> {
-    pub(super) agent: &'a AgentRef,
-    pub(super) provider: &'a ProviderId,
-    pub(super) id: &'a ProfileId,
-    pub(super) kind: CredentialType,
-    pub(super) expires: Option<UnixMs>,
+pub(crate) struct Paste<'a> {
+    pub(crate) agent: &'a AgentRef,
+    pub(crate) provider: &'a ProviderId,
+    pub(crate) id: &'a ProfileId,
+    pub(crate) kind: CredentialType,
+    pub(crate) expires: Option<UnixMs>,
     /// The command, for the record.
-    pub(super) means: &'static str,
+    pub(crate) means: &'static str,
 }
 
 impl PasteToken {
@@ -114,12 +113,11 @@ impl Target {
 }
 
 /// The default profile of a provider. Source: the reference.
-pub(super) fn default_id(provider: &ProviderId) -> ProfileId {
+pub(crate) fn default_id(provider: &ProviderId) -> ProfileId {
     ProfileId::new(format!("{provider}:manual"))
 }
 
-/// A profile id as an argument, which is not empty.
-pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
+pub(crate) fn profile_id(raw: &str) -> Result<ProfileId, String> {
     /// The longest accepted id; the store itself has no limit.
     const ID_MAX: usize = 200;
     let id = raw.trim();
@@ -141,7 +139,7 @@ pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
 impl Paste<'_> {
     /// Refuses a profile that mirrors another program's login, since the next sync would overwrite
     /// it, and an unknown agent, which is mistyped.
-    pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
+    pub(crate) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
         checks::check_known(context, vault, self.agent)?;
         let state = vault.agent(&self.agent.name)?;
         checks::check_no_reference(&state.doc, self.id.as_str())?;
@@ -149,7 +147,7 @@ impl Paste<'_> {
         Ok(())
     }
 
-    pub(super) fn ask(&self) -> Result<SecretString, Failure> {
+    pub(crate) fn ask(&self) -> Result<SecretString, Failure> {
         let what = match self.kind {
             CredentialType::ApiKey => "API key",
             _ => "token",
@@ -158,7 +156,7 @@ impl Paste<'_> {
     }
 
     /// Stores the secret and records the profile in the configuration.
-    pub(super) fn store(
+    pub(crate) fn store(
         &self,
         context: &Context,
         vault: &mut UnlockedVault,
@@ -202,7 +200,6 @@ impl Paste<'_> {
         })
     }
 
-    /// The entry as the reference writes it.
     fn entry(&self, secret: &SecretString) -> SecretJson {
         let field = match self.kind {
             CredentialType::ApiKey => "key",

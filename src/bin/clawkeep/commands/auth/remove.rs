@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::audit::Origin;
+use clawkeep::client::order_change;
 use clawkeep::config::{AgentRef, ConfigEdit};
 use clawkeep::domain::{
     Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
@@ -12,7 +13,7 @@ use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 use serde_json::json;
 
-use super::{checks, edit, order};
+use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -41,40 +42,68 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
+        remove(context, &mut vault, (&[agent], &self.id), self.yes)
+    }
+}
+
+/// Removes a credential from each of the agents, which all have it; asks once, unless `is_agreed`.
+pub(crate) fn remove(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    (agents, id): (&[AgentRef], &str),
+    is_agreed: bool,
+) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for agent in agents {
         // the change loads again, and reports
-        let loaded = context.load_silently(&mut vault, &agent)?;
-        let id = ids::id_in(&loaded.doc, &self.id);
+        let loaded = context.load_silently(vault, agent)?;
+        let id = ids::id_in(&loaded.doc, id);
         let credential = loaded.doc.credential(id);
-        let credential = credential.ok_or_else(|| checks::missing(&agent, id))?;
+        let credential = credential.ok_or_else(|| checks::missing(agent, id))?;
         check_owner(&loaded, id)?;
         let what = format!("{} ({})", shown_id(id), described(&credential));
-        if !self.yes {
-            if !prompt::is_possible() {
-                return Err(Failure::BadArgument(format!(
-                    "removing {what} needs confirmation, and there is no terminal to ask on; pass \
-                     --yes"
-                )));
-            }
-            let question = format!("Remove {what} from agent {}?", agent.name);
-            if !prompt::confirm(&question, false)? {
-                context.ui.note("Nothing was removed.");
-                return Ok(());
-            }
-        }
-        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| Ok(without(doc, id)))?;
-        let done = format!("{what} is removed from agent {}", agent.name);
-        let recorded = if is_elsewhere(context, &vault, &agent, id)? {
-            Ok(String::new())
-        } else {
-            let edit = ConfigEdit::Remove {
-                id: ProfileId::new(id),
-            };
-            edit::record_in_config(context, &edit, &done)
-        };
-        edit::conclude(context, loaded, recorded, |updated| {
-            format!("Removed {what} from agent {}.\n{updated}", agent.name)
-        })
+        found.push((agent, id.to_owned(), what));
     }
+    if let Some((_, _, what)) = found.first().filter(|_| !is_agreed) {
+        if !prompt::is_possible() {
+            return Err(Failure::BadArgument(format!(
+                "removing {what} needs confirmation, and there is no terminal to ask on; pass \
+                 --yes"
+            )));
+        }
+        let names: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
+        let agents = if names.len() == 1 { "agent" } else { "agents" };
+        let question = format!("Remove {what} from {agents} {}?", names.join(", "));
+        if !prompt::confirm(&question, false)? {
+            context.ui.note("Nothing was removed.");
+            return Ok(());
+        }
+    }
+    for (agent, id, what) in &found {
+        remove_from(context, vault, agent, (id, what))?;
+    }
+    Ok(())
+}
+
+fn remove_from(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    (id, what): (&str, &str),
+) -> Result<(), Failure> {
+    let loaded = edit::edit_store(context, vault, agent, |doc| Ok(without(doc, id)))?;
+    let done = format!("{what} is removed from agent {}", agent.name);
+    let recorded = if is_elsewhere(context, vault, agent, id)? {
+        Ok(String::new())
+    } else {
+        let edit = ConfigEdit::Remove {
+            id: ProfileId::new(id),
+        };
+        edit::record_in_config(context, &edit, &done)
+    };
+    edit::conclude(context, loaded, recorded, |updated| {
+        format!("Removed {what} from agent {}.\n{updated}", agent.name)
+    })
 }
 
 /// Provider and kind, as the reference names them.
@@ -143,7 +172,7 @@ fn without(doc: &StoreDoc, id: &str) -> Edited {
         if kept.len() == ids.len() {
             continue;
         }
-        events.push(order::changed(doc, provider, &json!(kept)));
+        events.push(order_change(doc, provider, &json!(kept)));
         if kept.is_empty() {
             after.remove(Section::Order, provider);
         } else {

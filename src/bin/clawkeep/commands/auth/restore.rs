@@ -86,11 +86,9 @@ impl Restore {
             ));
         }
         edit::conclude(context, loaded, Ok(String::new()), |updated| {
-            format!(
-                "Restored version {number} of {} in agent {}.\n{updated}",
-                shown_id(&id),
-                agent.name
-            )
+            let id_text = shown_id(&id);
+            let name = &agent.name;
+            format!("Restored version {number} of {id_text} in agent {name}.\n{updated}")
         })
     }
 

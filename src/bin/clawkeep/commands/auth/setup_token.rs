@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::terminal::{prompt, signals};
 
-/// The program that creates the token.
 const CLAUDE: &str = "claude";
 
 /// Run `claude setup-token` on this terminal and import the login.
@@ -36,7 +35,7 @@ pub(crate) struct SetupToken {
 
 impl SetupToken {
     /// The command as chosen in `models auth add`.
-    pub(super) fn asked_for() -> Self {
+    pub(crate) fn asked_for() -> Self {
         Self {
             provider: "anthropic".to_owned(),
             yes: false,

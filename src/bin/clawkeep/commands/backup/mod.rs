@@ -164,8 +164,7 @@ impl Verify {
         }
     }
 
-    /// How the backup relates to the vault in use here, if there is one: in words, and whether it
-    /// is the same one.
+    /// How the backup relates to the vault in use here, in words, and whether it is the same one.
     fn relation(&self, context: &Context, found: &Examined) -> Option<(String, bool)> {
         let vault = Vault::open(&context.layout.vault_file).ok()?;
         if vault.id() != found.vault {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clawkeep::audit::EventDraft;
+use clawkeep::client::ClientError;
 use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
 use clawkeep::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
@@ -17,7 +18,6 @@ use clawkeep::vault::{UnlockedVault, VaultError};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// The result of a diagnosis.
 pub(super) struct Diagnosis {
     settings: Option<Settings>,
     vault: OpenVault,
@@ -35,7 +35,6 @@ impl Diagnosis {
         in_order(found)
     }
 
-    /// The vault, if it opened with its key.
     pub(super) fn unlocked(&mut self) -> Option<&mut UnlockedVault> {
         match &mut self.vault {
             OpenVault::Unlocked(vault) => Some(vault),
@@ -59,7 +58,6 @@ impl Diagnosis {
         self.evidence(context, &main).knows_profile(id)
     }
 
-    /// Records a repair, if the vault is open.
     pub(super) fn record_repair(
         &mut self,
         context: &Context,
@@ -102,8 +100,7 @@ fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
     )
 }
 
-/// Opens, syncs and reads everything. Each failure becomes a finding; the diagnosis continues with
-/// the rest.
+/// Opens, syncs and reads everything. Each failure becomes a finding, and the rest goes on.
 pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let mut trouble = Vec::new();
     let settings = match Settings::load(&context.layout.config_file) {
@@ -115,11 +112,11 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
         }
     };
     let own = context.own().and_then(|own| match &own.notify_fault {
-        Some(fault) => Err(fault.error().into()),
+        Some(fault) => Err(fault.error()),
         None => Ok(()),
     });
     if let Err(failure) = own {
-        let finding = finding_of(FindingId::ConfigSettings, &failure);
+        let finding = finding_of(FindingId::ConfigSettings, &failure.into());
         trouble.push(finding.path(&context.layout.settings_file));
     }
     let mut vault = open(context, &mut trouble);
@@ -129,7 +126,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
             Ok(head) => head,
             Err(failure) => {
                 let path = context.layout.head_file(vault.id());
-                let finding = finding_of(FindingId::RecordHead, &failure).path(&path);
+                let finding = finding_of(FindingId::RecordHead, &failure.into()).path(&path);
                 let remove = format!("{REMOVE_COMMAND} {}", shell_path(&context.layout, &path));
                 let verify = "clawkeep audit verify --head FILE";
                 trouble.push(finding.advice(match cfg!(windows) {
@@ -195,12 +192,12 @@ fn agents(
         (Some(_), Some(vault)) => context.every_agent(vault),
         (settings, _) => {
             let none = Settings::default();
-            existing_agents(&context.layout, settings.unwrap_or(&none)).map_err(Failure::from)
+            existing_agents(&context.layout, settings.unwrap_or(&none)).map_err(ClientError::from)
         }
     };
     let mut agents = listed.unwrap_or_else(|failure| {
         let agents = context.layout.state_dir.join("agents");
-        trouble.push(finding_of(FindingId::StoreUnusable, &failure).path(agents));
+        trouble.push(finding_of(FindingId::StoreUnusable, &failure.into()).path(agents));
         Vec::new()
     });
     let main = main_agent(context, settings);
@@ -210,7 +207,6 @@ fn agents(
     agents
 }
 
-/// Loads an agent, as any command would.
 fn load(
     context: &Context,
     vault: &mut UnlockedVault,

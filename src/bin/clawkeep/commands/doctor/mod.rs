@@ -52,7 +52,6 @@ pub(crate) struct Doctor {
     json: bool,
 }
 
-/// The user's consent to repairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Consent {
     Always,
@@ -226,10 +225,8 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
             let question = match (finding.id, fix) {
                 // The reference's question.
                 (FindingId::ConfigLegacyDefault, _) => {
-                    format!(
-                        "{}. Update Anthropic OAuth profile id in config?",
-                        finding.message
-                    )
+                    let problem = &finding.message;
+                    format!("{problem}. Update Anthropic OAuth profile id in config?")
                 }
                 (_, Some(fix)) => format!("{}: {fix}?", finding.message),
                 (_, None) => format!("{}. Repair it?", finding.message),

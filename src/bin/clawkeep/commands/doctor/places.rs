@@ -1,5 +1,4 @@
-//! Findings about where the vault is: in a directory of OpenClaw's, in one that stops
-//! OpenClaw, or in two places at once.
+//! Findings about the vault's place: OpenClaw's directory, one that stops OpenClaw, or two places.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,6 @@ use crate::context::Context;
 /// The files in an agent's directory that only this program uses.
 pub(crate) const OF_AN_AGENT: [&str; 2] = ["auth-profiles.json", "auth-profiles.json.lock"];
 
-/// The findings about the places.
 pub(super) fn findings(context: &Context) -> Vec<Finding> {
     let layout = &context.layout;
     let vault = &layout.vault_file;
@@ -88,8 +86,7 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     let layout = &context.layout;
     let legacy = layout.home.join(".clawdbot");
     let openclaws = layout.home.join(STATE_DIR_NAME);
-    // Two vaults are merged first. If the user's data directory is OpenClaw's too, no place is
-    // left.
+    // Two vaults are merged first. If the data directory is OpenClaw's too, no place is left.
     if !context.places.others.is_empty() || openclaw_dir_of(&layout.data_dir).is_some() {
         return None;
     }
@@ -109,10 +106,8 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     }
     // What an interrupted move did not finish after its commit.
     if layout.vault_dir == layout.data_dir && openclaws.join("clawkeep.toml").is_file() {
-        let message = format!(
-            "{} is what a move of the vault left; nothing reads it",
-            layout.shorten_home(&openclaws.join("clawkeep.toml"))
-        );
+        let shown = layout.shorten_home(&openclaws.join("clawkeep.toml"));
+        let message = format!("{shown} is what a move of the vault left; nothing reads it");
         return Some((openclaws, message));
     }
     if legacy.is_symlink() || !legacy.is_dir() || !is_openclaw_installed(context) {

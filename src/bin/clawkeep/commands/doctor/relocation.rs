@@ -45,8 +45,7 @@ pub(crate) fn carry_out(
     }
 }
 
-/// Moves the vault and the settings out of `from`, and the rest of our files if only clawkeep uses
-/// it.
+/// Moves the vault and the settings out of `from`, and our other files if only clawkeep uses it.
 fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired, Failure> {
     if misplaced(context).is_none_or(|(dir, _)| dir != from) {
         return Ok(Repaired::NotNeeded);
@@ -399,8 +398,7 @@ fn agent_ref(context: &Context, settings: &Settings, name: &AgentName) -> AgentR
     order_agent(&context.layout, settings, Some(name.as_str()))
 }
 
-/// Removes what a move left: a file that is no vault any more, or an earlier copy of the vault in
-/// use.
+/// Removes what a move left: a file that is no vault any more, or an earlier copy of the vault.
 fn remove_left(context: &mut Context, path: &Path) -> Result<Repaired, Failure> {
     context.find_places_again()?;
     if !context.places.leftovers.iter().any(|left| left == path) {

@@ -2,11 +2,11 @@
 
 use clawkeep::doctor::{Finding, Fix, Repair, shell_path};
 use clawkeep::domain::{REMOVE_COMMAND, path_text};
+use clawkeep::platform::removal_command;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 
-/// A finding, and whether it was repaired.
 #[derive(Debug)]
 pub(crate) struct ReportedFinding {
     pub(super) finding: Finding,
@@ -44,7 +44,6 @@ impl ReportedFinding {
     }
 }
 
-/// The fix of a finding, in words.
 pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
     let shown = |path| shell_path(&context.layout, path);
     match fix {
@@ -52,12 +51,7 @@ pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
         Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
             let lock = clawkeep::platform::LockDir::path_for(store);
-            let command = if lock.is_dir() {
-                "rmdir"
-            } else {
-                REMOVE_COMMAND
-            };
-            format!("{command} {}", shown(&lock))
+            format!("{} {}", removal_command(&lock), shown(&lock))
         }
         Fix::Repair(Repair::MoveVault { to, .. }) => {
             format!("move the vault and its settings to {}", shown(to))

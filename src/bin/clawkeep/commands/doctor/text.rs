@@ -25,7 +25,6 @@ const TITLES: [(&str, &str); 13] = [
     ("lock", "Locks"),
 ];
 
-/// The report of all findings, with the verdict.
 pub(super) fn report(context: &Context, reported: &[ReportedFinding], colour: Colour) -> String {
     let mut agents: Vec<_> = reported
         .iter()

@@ -1,22 +1,27 @@
 //! `exec`: a program with a credential in its environment.
 
 use std::ffi::OsString;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use clap::Args;
+use clawkeep::client::Request;
 use clawkeep::config::provider_variables;
-use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
+use clawkeep::domain::{ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
-use super::pick::request::Request;
-use super::pick::{Picked, SelectionArgs};
+use super::naming::{is_name, requests_for};
+use super::pick::SelectionArgs;
+use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;
 use crate::options::ids;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::signals;
 
+/// What separates names from the program.
+const SEPARATOR: &str = "--";
 /// Exit status when the program does not exist. Source: POSIX, env(1).
 const NOT_FOUND: u8 = 127;
 /// Exit status when the program cannot be run. Source: as above.
@@ -39,52 +44,90 @@ pub(crate) struct Exec {
     /// This profile and no other of its provider
     #[arg(long, value_name = "ID", value_parser = ids::profile)]
     profile: Option<String>,
+    /// Put the secret into this variable, not into those of its provider
+    #[arg(long = AS, value_name = "VAR", value_parser = variable_name)]
+    variable: Option<String>,
     /// Leave CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE and CREDENTIALS_DIRECTORY in the program's
     /// environment, for a gateway that calls clawkeep itself
     #[arg(long)]
     pass_key_variables: bool,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// The program and its arguments
-    #[arg(
-        value_name = "CMD",
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required = true
-    )]
+    /// The program and its arguments. Words before -- are providers, or credentials by any part of
+    /// their ids: openai anthropic -- CMD
+    #[arg(value_name = "CMD", trailing_var_arg = true, required = true)]
     command: Vec<OsString>,
+}
+
+/// What the words of the command line are: names, then the program and its arguments.
+struct Words<'w> {
+    names: &'w [OsString],
+    program: &'w [OsString],
+}
+
+impl<'w> Words<'w> {
+    /// The words before the first `--` are names, unless another `--` came before all of them, or
+    /// no name is known and the first word is a program: that program's own `--` follows.
+    fn of(words: &'w [OsString]) -> Self {
+        let all = Self {
+            names: &[],
+            program: words,
+        };
+        // clap leaves out a `--` that stands before the first word.
+        let typed: Vec<OsString> = std::env::args_os().collect();
+        let before = typed.len().checked_sub(words.len() + 1);
+        let is_escaped = before.is_some_and(|at| typed[at] == SEPARATOR);
+        let separator = words.iter().position(|word| word == SEPARATOR);
+        match separator.filter(|_| !is_escaped && !is_called_as_gateway()) {
+            Some(at) => Self {
+                names: &words[..at],
+                program: &words[at + 1..],
+            },
+            None => all,
+        }
+    }
 }
 
 impl Exec {
     /// How many words are the program's, its name included.
     pub(crate) fn handed_on(&self) -> usize {
-        self.command.len()
+        Words::of(&self.command).program.len()
     }
 
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
+        let words = std::mem::take(&mut self.command);
+        let Words { names, program } = self.words(context, &words)?;
         let mut wanted: Vec<Request> = self.profile.into_iter().map(Request::Profile).collect();
         for provider in self.provider {
-            let of = Request::Of(provider);
-            if !wanted.contains(&of) {
-                wanted.push(of);
-            }
+            add(&mut wanted, Request::Provider(provider));
         }
-        if wanted.is_empty() {
-            wanted.push(Request::Of(
+        let names = names.iter().map(|name| name.to_string_lossy());
+        for request in requests_for(context, names, &mut self.selection.agent)? {
+            add(&mut wanted, request);
+        }
+        let is_default = wanted.is_empty();
+        if is_default {
+            wanted.push(Request::Provider(
                 context.settings()?.models.default_ref().provider,
             ));
         }
+        if self.variable.is_some() && wanted.len() > 1 {
+            return Err(Failure::BadArgument(
+                "--as names a variable for one secret, and several are asked for".to_owned(),
+            ));
+        }
+        let naming = self.variable.as_deref();
+        let takes = |provider: &ProviderId| check_variable(context, provider, naming);
         for wanted in &wanted {
-            if let Request::Of(provider) = wanted {
-                check_variable(context, provider)?; // before a vault is opened
+            if let Request::Provider(provider) = wanted {
+                takes(provider)?; // before a vault is opened
             }
         }
-        let takes = |provider: &ProviderId| check_variable(context, provider);
-        let mut words = self.command.into_iter();
-        let program = words.next().unwrap_or_default();
+        let mut words = program.iter();
+        let program = words.next().cloned().unwrap_or_default();
         let command = program_command(&program, |name| context.env.raw(name));
         // before a use is recorded
-        let mut command = command.map_err(|error| not_run(&program, error))?;
+        let mut command = command.map_err(|error| not_run(&program, error, is_default))?;
         let picked = self.selection.pick(context, &wanted, "exec", takes)?;
         command.args(words);
         if !self.pass_key_variables {
@@ -100,84 +143,47 @@ impl Exec {
             command.stdin(Stdio::null());
         }
         for picked in &picked {
-            set_variable(&mut command, picked, &variables(context, &picked.provider)?);
+            let variables = Variables::of(context, picked, naming)?;
+            for name in &variables.removed {
+                command.env_remove(name);
+            }
+            for name in &variables.set {
+                command.env(name, picked.secret().expose_secret());
+            }
         }
         for picked in &picked {
-            note_base_url(context, &picked.provider);
+            note_base_url(context, picked.provider());
         }
         drop(picked);
         let become_it = || signals::become_program(command);
-        Err(not_run(&program, context.mask.put_back_for(become_it)))
+        let error = context.mask.put_back_for(become_it);
+        Err(not_run(&program, error, is_default))
+    }
+
+    fn words<'w>(&self, context: &Context, words: &'w [OsString]) -> Result<Words<'w>, Failure> {
+        let found = Words::of(words);
+        let (Some(first), false) = (words.first(), found.names.is_empty()) else {
+            return Ok(found);
+        };
+        let is_program = || program_command(first, |name| context.env.raw(name)).is_ok();
+        if !is_name(context, &first.to_string_lossy())? && is_program() {
+            return Ok(Words {
+                names: &[],
+                program: words,
+            });
+        }
+        if found.program.is_empty() {
+            return Err(Failure::BadArgument(
+                "no program is named after --".to_owned(),
+            ));
+        }
+        Ok(found)
     }
 }
 
-/// Further variables in which clients of a provider look for a secret, before or beside those
-/// above. Sources: Claude Code's settings; Google's, OpenAI's client libraries. They are taken out,
-/// so that no other account's is used.
-const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
-    (
-        "anthropic",
-        &["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
-    ),
-    (
-        "google",
-        &["GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"],
-    ),
-    ("openai", &["OPENAI_ADMIN_KEY"]),
-];
-
-/// The variables in which programs expect a provider's secret: from the settings, else the known
-/// ones.
-fn variables(context: &Context, provider: &ProviderId) -> Result<Vec<String>, Failure> {
-    if let Some(names) = context.providers()?.variables(provider) {
-        return Ok(names.to_vec());
-    }
-    let known = provider_variables(provider).iter();
-    Ok(known.map(|name| (*name).to_owned()).collect())
-}
-
-fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failure> {
-    if variables(context, provider)?.is_empty() {
-        return Err(Failure::BadArgument(format!(
-            "programs look for a secret of {provider} in no variable that is known here; name one \
-             as env in [providers.{provider}] of clawkeep.toml, or hand it over with `clawkeep \
-             token`"
-        )));
-    }
-    Ok(())
-}
-
-/// Notes that a variable redirects the provider's requests, and the secret with them: setting it is
-/// the caller's choice.
-fn note_base_url(context: &Context, provider: &ProviderId) {
-    let name = provider.as_str().to_uppercase().replace('-', "_");
-    let name = format!("{name}_BASE_URL");
-    if context.env.path(&name).is_some() {
-        context.ui.note(&format!(
-            "Note: {name} is set: the program sends the secret there."
-        ));
-    }
-}
-
-/// Sets the secret in the variables that programs of that provider read, and removes those of other
-/// accounts.
-fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
-    let also = OTHER_VARIABLES
-        .iter()
-        .find(|(id, _)| *id == picked.provider.as_str());
-    let also = also.map_or(&[][..], |(_, names)| names);
-    for name in names.iter().map(String::as_str).chain(also.iter().copied()) {
-        command.env_remove(name);
-    }
-    // Programs use the first variable that is set, and Anthropic's first is for logins.
-    let is_key = picked.kind == CredentialType::ApiKey;
-    let is_for_keys = |name: &&String| !name.contains("OAUTH");
-    let name = match names.iter().find(is_for_keys) {
-        Some(name) if is_key => Some(name),
-        _ => names.first(),
-    };
-    if let Some(name) = name {
-        command.env(name, picked.secret.expose_secret());
+fn add(wanted: &mut Vec<Request>, request: Request) {
+    if !wanted.contains(&request) {
+        wanted.push(request);
     }
 }
 
@@ -204,9 +210,18 @@ fn windows_remedy(program: &str, kind: std::io::ErrorKind) -> Option<String> {
         .then(|| "a batch file takes no argument with a line break".to_owned())
 }
 
-fn not_run(program: &OsString, source: std::io::Error) -> Failure {
-    let remedy = windows_remedy(&program.to_string_lossy(), source.kind());
-    let source = match remedy.filter(|_| cfg!(windows)) {
+/// The failure of a program that does not run. Without a request, its name may have been meant as
+/// one.
+fn not_run(program: &OsString, source: std::io::Error, is_alone: bool) -> Failure {
+    let word = program.to_string_lossy();
+    let is_provider = is_alone && !provider_variables(&ProviderId::new(&word)).is_empty();
+    let remedy = match is_provider && !is_called_as_gateway() {
+        true => Some(format!(
+            "it is a provider, too; for its secret: clawkeep exec {word} -- PROGRAM"
+        )),
+        false => windows_remedy(&word, source.kind()).filter(|_| cfg!(windows)),
+    };
+    let source = match remedy {
         Some(remedy) => std::io::Error::new(source.kind(), format!("{source}; {remedy}")),
         None => source,
     };

@@ -1,12 +1,14 @@
 //! `refresh`: refreshes logins before they expire.
 
 use clap::Args;
+use clawkeep::client::Request;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
 use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
+use super::naming::request_for;
 use super::refresh_failure;
 use crate::commands::auth::checks;
 use crate::context::Context;
@@ -14,6 +16,7 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg::span;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::signals;
 use crate::terminal::text::shown_id;
 
@@ -26,7 +29,7 @@ use crate::terminal::text::shown_id;
         program's login (Claude Code's, Codex's). Exit status 1 when a refresh fails."
 )]
 pub(crate) struct Refresh {
-    /// The profiles
+    /// The profiles, by any part of their ids; or a provider
     #[arg(
         value_name = "ID",
         required_unless_present = "due",
@@ -109,6 +112,42 @@ impl Refresh {
         conclude(context, outcomes, trouble, self.json)
     }
 
+    /// Adds the login that a word names, or those of a provider.
+    fn add_named(
+        &self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        word: &str,
+        wanted: &mut Vec<(AgentRef, ProfileId)>,
+    ) -> Result<(), Failure> {
+        let mut agent = self.agent.clone();
+        let request = request_for(context, word, &mut agent)?;
+        let holder = agent.resolve(context)?;
+        let loaded = context.load_silently(vault, &holder)?;
+        let ids: Vec<String> = match request {
+            Request::Profile(id) => vec![id],
+            Request::Provider(provider) => {
+                let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
+                    credential.is_for(provider.as_str())
+                        && refresh_failure::is_refreshed_here(context, id, credential)
+                });
+                let ids: Vec<String> = of_provider.map(|(id, _)| id.to_owned()).collect();
+                if ids.is_empty() {
+                    return Err(Failure::Refused {
+                        what: format!("clawkeep refreshes no login of {provider} here"),
+                        next: "See what refreshes each login: clawkeep status".to_owned(),
+                    });
+                }
+                ids
+            }
+        };
+        for id in ids {
+            checks::existing_of(&loaded, &holder, &id)?;
+            wanted.push((holder.clone(), ProfileId::new(&id)));
+        }
+        Ok(())
+    }
+
     fn least_ms(&self) -> i64 {
         self.within.unwrap_or_default().ms().max(DUE_BELOW_MS)
     }
@@ -125,10 +164,15 @@ impl Refresh {
         if !self.due {
             let agent = self.agent.resolve(context)?;
             let loaded = context.load(vault, &agent)?;
-            for id in &self.ids {
-                let id = ids::id_in(&loaded.doc, id);
-                checks::existing_of(&loaded, &agent, id)?;
-                wanted.push((agent.clone(), ProfileId::new(id)));
+            for word in &self.ids {
+                let id = ids::id_in(&loaded.doc, word);
+                let is_stored = loaded.doc.credential(id).is_some();
+                if is_stored || loaded.damage.hides(id, &loaded.doc) || is_called_as_gateway() {
+                    checks::existing_of(&loaded, &agent, id)?;
+                    wanted.push((agent.clone(), ProfileId::new(id)));
+                } else {
+                    self.add_named(context, vault, word, &mut wanted)?;
+                }
             }
             return Ok(wanted);
         }
@@ -168,7 +212,7 @@ fn refresh_login(
     let _progress = context
         .ui
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
-    let providers = context.providers();
+    let providers = context.providers().map_err(Failure::from);
     let result = providers.and_then(|providers| {
         let mut refresher = Refresher::new(providers, agents);
         refresher.shield = Some(&signals::hold);

@@ -4,17 +4,13 @@
 //! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider
 //! (protocol version 1).
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Read as _};
 
 use clap::Args;
-use clawkeep::config::{AgentRef, Fallback, Settings};
-use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, Span, StoreDoc,
-};
-use clawkeep::selection::{
-    Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose, unusable,
-};
+use clawkeep::client::{Changing, Chooser, Request, Scope, TokenOptions};
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{ProfileId, ProviderId, SecretFault, Span};
+use clawkeep::selection::PassedOver;
 use clawkeep::sync::{HandOut, Loaded, Refreshes};
 use clawkeep::vault::{Damage, Pin};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -113,23 +109,27 @@ impl SecretRef {
     /// Chooses and records everything that is handed out, in one pass.
     fn hand_out(&self, context: &Context, ids: &[String]) -> Result<Answer, Failure> {
         let settings = context.settings()?;
-        let is_strict = context.own()?.fallback == Fallback::None;
+        let fallback = context.own()?.fallback;
         let agent = self.agent.resolve(context)?;
+        let options = TokenOptions::default().min_lifetime(self.min_valid.unwrap_or_default());
         // a vault created here would be wrong: the environment has only a few variables
         let mut vault = context.unlocked().map_err(Failure::of_use)?;
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
-            let choose = |loaded: &Loaded, _: &[Pin], _: &Refreshes| {
+            let choose = |loaded: &Loaded, pins: &[Pin], refreshes: &Refreshes| {
                 let choosing = Choosing {
-                    doc: &loaded.doc,
                     damage: &loaded.damage,
-                    borrowed: &loaded.borrowed,
-                    settings,
                     agent: &agent,
-                    is_strict,
-                    demand: Demand {
+                    chooser: Chooser {
+                        doc: &loaded.doc,
+                        borrowed: &loaded.borrowed,
+                        pins,
+                        refreshes,
+                        settings,
+                        options: &options,
+                        fallback,
+                        scope: Scope::Static,
                         now: context.clock.now(),
-                        min_valid_ms: self.min_valid.unwrap_or_default().ms(),
                     },
                 };
                 let mut passed_over = Vec::new();
@@ -174,63 +174,48 @@ impl SecretRef {
     }
 }
 
-/// The candidates of a choice.
+/// The candidates of a choice, and what is known of the agent.
 struct Choosing<'f> {
-    doc: &'f StoreDoc,
     damage: &'f Damage,
-    borrowed: &'f BTreeMap<String, Borrowed>,
-    settings: &'f Settings,
     agent: &'f AgentRef,
-    is_strict: bool,
-    demand: Demand,
+    chooser: Chooser<'f>,
 }
 
 impl Choosing<'_> {
     /// The profile that an id stands for, if its secret may be handed out.
     fn find(&self, id: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
-        if self.damage.hides(id, self.doc) || self.damage.affects(id, self.doc) {
+        let doc = self.chooser.doc;
+        if self.damage.hides(id, doc) || self.damage.affects(id, doc) {
             let what = "what the vault has of it is damaged or was modified outside clawkeep";
             return Err(refusal("DAMAGED", format!("{what}; see: clawkeep doctor")));
         }
-        let Some(credential) = self.doc.credential(id) else {
+        if doc.credential(id).is_none() {
             return self.next_of(id, passed_over);
-        };
-        if let Some(what) = changes_by_itself(self.owner(id), &credential) {
-            let id = shown_id(id);
+        }
+        if let Some(changing) = self.chooser.changing(id) {
+            let (what, id) = (how_it_changes(changing), shown_id(id));
             let message = format!("{what}; have it asked for with: clawkeep token --profile {id}");
             return Err(refusal("NOT_STATIC", message));
         }
-        let profile = ProfileId::new(id);
-        match self.objection(&profile) {
-            None => Ok(profile),
-            Some(why) => Err(refusal(code(why), in_words(why).to_owned())),
-        }
+        let choice = self.chooser.choose(&Request::Profile(id.to_owned()));
+        choice.chosen.ok_or_else(|| {
+            let why = choice.passed_over.first().map(|(_, why)| *why);
+            let why = why.unwrap_or(PassedOver::Missing);
+            refusal(code(why), in_words(why).to_owned())
+        })
     }
 
     /// The next key or token of a provider.
     fn next_of(&self, name: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
         let provider = ProviderId::new(name);
-        if self.doc.profiles_of(provider.as_str()).is_empty() {
+        if self.chooser.doc.profiles_of(provider.as_str()).is_empty() {
             let agent = &self.agent.name;
             let message = format!(
                 "agent {agent} has no profile of that id, and none of a provider of that name"
             );
             return Err(refusal("NOT_FOUND", message));
         }
-        let preferences = Preferences {
-            order: self.settings.order_for(&provider),
-            configured: self.settings.profiles_of(&provider),
-        };
-        let now = self.demand.now;
-        let mut tried = candidates(self.doc, &preferences, &provider, None, now);
-        let mut natural = candidates_ignoring_cooldowns(self.doc, &preferences, &provider, None);
-        tried.retain(|id| self.is_static(id));
-        natural.retain(|id| self.is_static(id));
-        if self.is_strict {
-            natural.truncate(1);
-            tried.retain(|id| natural.contains(id));
-        }
-        let choice = choose(self.doc, &tried, &natural, now, |id| self.objection(id));
+        let choice = self.chooser.choose(&Request::Provider(provider));
         let over = choice.passed_over.iter();
         passed_over.extend(over.map(|(id, why)| (id.clone(), why.as_str())));
         choice.chosen.ok_or_else(|| {
@@ -249,46 +234,14 @@ impl Choosing<'_> {
             refusal("UNUSABLE", reasons.join("; "))
         })
     }
-
-    /// The program that refreshes a credential.
-    fn owner(&self, id: &str) -> Owner {
-        let from = self.borrowed.get(id);
-        from.map_or(Owner::of(id), |from| from.owner)
-    }
-
-    fn is_static(&self, id: &ProfileId) -> bool {
-        let credential = self.doc.credential(id.as_str());
-        credential.is_some_and(|credential| {
-            changes_by_itself(self.owner(id.as_str()), &credential).is_none()
-        })
-    }
-
-    /// Why a credential cannot be used.
-    fn objection(&self, id: &ProfileId) -> Option<PassedOver> {
-        let credential = self.doc.credential(id.as_str());
-        let setting = self.settings.profile(id.as_str());
-        let is_other = (credential.as_ref())
-            .zip(setting)
-            .is_some_and(|(credential, setting)| {
-                credential.is_readable() && !setting.admits(credential)
-            });
-        if is_other {
-            return Some(PassedOver::Mismatch);
-        }
-        unusable(credential.as_ref(), self.demand)
-    }
 }
 
-/// Why a credential cannot be kept elsewhere; `None` if it can.
-fn changes_by_itself(owner: Owner, credential: &Credential<'_>) -> Option<&'static str> {
-    match (credential.kind, owner) {
-        (CredentialType::OAuth, _) => {
-            Some("it is a login, whose access token is replaced within hours")
+fn how_it_changes(changing: Changing) -> &'static str {
+    match changing {
+        Changing::Login => "it is a login, whose access token is replaced within hours",
+        Changing::OtherPrograms => {
+            "it is another program's login, which that program replaces within hours"
         }
-        (CredentialType::Token, owner) if owner != Owner::Vault => {
-            Some("it is another program's login, which that program replaces within hours")
-        }
-        _ => None,
     }
 }
 

@@ -1,13 +1,14 @@
 //! `token`: a secret on stdout, for scripts and for programs that ask for one.
 
 use clap::Args;
+use clawkeep::client::{self, Request};
 use clawkeep::domain::ProviderId;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::pick::request::Request;
-use super::pick::{Picked, SelectionArgs};
+use super::naming::request_for;
+use super::pick::SelectionArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
@@ -22,6 +23,9 @@ use crate::terminal::text::json_shown;
         apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
 )]
 pub(crate) struct Token {
+    /// A provider, or a credential by any part of its id
+    #[arg(value_name = "PROVIDER|ID", conflicts_with_all = ["provider", "profile"])]
+    named: Option<String>,
     /// The provider [default: that of the configured default model]
     #[arg(long, value_name = "NAME", value_parser = ids::provider, conflicts_with = "profile")]
     provider: Option<ProviderId>,
@@ -36,11 +40,14 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let wanted = match (self.profile, self.provider) {
-            (Some(profile), _) => Request::Profile(profile),
-            (None, Some(provider)) => Request::Of(provider),
-            (None, None) => Request::Of(context.settings()?.models.default_ref().provider),
+    pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
+        let wanted = match (self.named, self.profile, self.provider) {
+            (Some(word), ..) => request_for(context, &word, &mut self.selection.agent)?,
+            (None, Some(profile), _) => Request::Profile(profile),
+            (None, None, Some(provider)) => Request::Provider(provider),
+            (None, None, None) => {
+                Request::Provider(context.settings()?.models.default_ref().provider)
+            }
         };
         let picked = self
             .selection
@@ -49,20 +56,20 @@ impl Token {
             context.ui.write(&if self.json {
                 as_json(&picked)
             } else {
-                Zeroizing::new(format!("{}\n", picked.secret.expose_secret()))
+                Zeroizing::new(format!("{}\n", picked.secret().expose_secret()))
             })?;
         }
         Ok(())
     }
 }
 
-fn as_json(picked: &Picked) -> Zeroizing<String> {
+fn as_json(picked: &client::Token) -> Zeroizing<String> {
     let answer = json!({
-        "profile": picked.id.as_str(),
-        "provider": picked.provider.as_str(),
-        "type": picked.kind.as_str(),
-        "expires": picked.expires,
-        "token": picked.secret.expose_secret(),
+        "profile": picked.profile().as_str(),
+        "provider": picked.provider().as_str(),
+        "type": picked.kind().as_str(),
+        "expires": picked.expires().map(|at| at.0),
+        "token": picked.secret().expose_secret(),
     });
     json_shown(&Zeroizing::new(format!("{answer:#}\n")))
 }

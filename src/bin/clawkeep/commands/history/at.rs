@@ -125,11 +125,9 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
             } else {
                 ""
             };
-            format!(
-                "{} by {}{mark}",
-                local_minute(*used),
-                text::actor_name(doer)
-            )
+            let used_at = local_minute(*used);
+            let user = text::actor_name(doer);
+            format!("{used_at} by {user}{mark}")
         }
         None => "-".to_owned(),
     };

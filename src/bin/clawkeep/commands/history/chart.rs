@@ -12,21 +12,17 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::record::axis::{Tick, ticks};
 use crate::record::names::{cut_middle, name};
 
-/// Characters of the longest label.
 const LABEL_MAX: usize = 28;
 /// Characters of a label however narrow the terminal is.
 const LABEL_MIN: usize = 8;
 /// Columns of a lane however narrow the terminal is: with fewer there is nothing to see.
 const LANE_MIN: usize = 20;
-/// The largest number of labels of the axis.
 const TICKS_MAX: usize = 8;
 
-/// The terminal's abilities: characters and colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Palette {
     /// Whether it shows more than ASCII.
     pub(crate) unicode: bool,
-    /// Whether to use colour.
     pub(crate) colour: bool,
 }
 
@@ -256,8 +252,7 @@ fn put(row: &mut [char], at: usize, c: char) {
     }
 }
 
-/// Writes a word around a column, moved where the row ends; not at all where it would touch
-/// another.
+/// Writes a word around a column, moved where the row ends; omitted where it would touch another.
 fn write(row: &mut [char], middle: usize, word: &str) -> bool {
     let length = word.chars().count();
     let Some(latest) = row.len().checked_sub(length) else {
@@ -274,7 +269,6 @@ fn write(row: &mut [char], middle: usize, word: &str) -> bool {
     true
 }
 
-/// The legend, on one line if it fits.
 fn legend_lines(timeline: &Timeline, columns: usize, palette: Palette) -> Vec<String> {
     let marks = [
         (Mark::Valid, "valid"),

@@ -15,6 +15,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::named::{Named, Names};
 use crate::record::ask::{KindArgs, SubjectArgs, TimeArgs, direction};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
@@ -68,6 +69,9 @@ pub(crate) enum Summary {
 
 #[derive(Debug, Args)]
 struct List {
+    /// Only this provider, or this credential by any part of its id
+    #[arg(value_name = "PROVIDER|ID", conflicts_with_all = ["provider", "profile"])]
+    named: Option<String>,
     #[command(flatten)]
     subject: SubjectArgs,
     #[command(flatten)]
@@ -102,10 +106,12 @@ impl History {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut subject = self.subject.filter();
+        if let Some(word) = &self.named {
+            select_named(context, word, &mut subject)?;
+        }
         if self.chart {
-            let filter = self
-                .when
-                .narrow(self.subject.filter(), context.clock.now())?;
+            let filter = self.when.narrow(subject, context.clock.now())?;
             return draw(context, &filter);
         }
         let shape = self.shape.shape();
@@ -115,7 +121,7 @@ impl List {
             (None, Shape::Table) => Some(TABLE_ROWS),
             (None, _) => None,
         };
-        let filter = self.kinds.narrow(self.subject.filter())?;
+        let filter = self.kinds.narrow(subject)?;
         let filter = Filter {
             // One more tells whether there is more.
             limit: limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table))),
@@ -136,7 +142,17 @@ impl List {
     }
 }
 
-/// Writes events for programs while they are read.
+/// Narrows a filter to the provider or the profile that a word names in the record.
+fn select_named(context: &Context, word: &str, filter: &mut Filter) -> Result<(), Failure> {
+    let vault = context.locked()?;
+    let names = Names::of(context, Some(&vault), None)?.with_recorded(&vault.names()?);
+    match names.find(word)?.ok_or_else(|| names.unknown(word))? {
+        Named::Provider(provider) => filter.provider = Some(provider.as_str().to_owned()),
+        Named::Id(id) => filter.profile = Some(id),
+    }
+    Ok(())
+}
+
 pub(crate) fn write_events(
     out: &mut dyn Write,
     vault: &Vault,
@@ -207,7 +223,6 @@ fn show_table(
     note_pruning(context, vault, filter.since)
 }
 
-/// Draws the history of each credential.
 fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     let now = context.clock.now();
     let until = filter.until.unwrap_or(now);
@@ -238,7 +253,6 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         .answer(&chart::chart(&timeline, width, now, palette))
 }
 
-/// The layout of events on a terminal of some width.
 enum Layout {
     /// In columns, with the year if there is room.
     Columns { columns: Columns<5>, has_year: bool },

@@ -1,5 +1,4 @@
-//! `history refreshes`: how often each credential was refreshed, and when the next is due. Needs no
-//! key.
+//! `history refreshes`: how often each credential was refreshed, and when it is due. Needs no key.
 
 use clap::Args;
 use clawkeep::audit::Refreshes;
@@ -53,11 +52,9 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [String; 6] {
     let time = |at: Option<UnixMs>| at.map_or("-".to_owned(), local_minute);
     let lifetime = refreshes.mean_lifetime_ms;
     let is_over = refreshes.due.is_some_and(|due| due <= now);
-    let due = format!(
-        "{}{}",
-        time(refreshes.due),
-        if is_over { " (overdue)" } else { "" }
-    );
+    let due = time(refreshes.due);
+    let mark = if is_over { " (overdue)" } else { "" };
+    let due = format!("{due}{mark}");
     [
         name(&refreshes.profile),
         refreshes.succeeded.to_string(),

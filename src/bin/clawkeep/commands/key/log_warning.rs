@@ -4,7 +4,6 @@ use clawkeep::vault::LogState;
 
 use crate::context::Context;
 
-/// Warns if the log could not be emptied after a change of keys.
 pub(crate) fn warn_of_log(context: &Context, log: LogState) {
     if log == LogState::Emptied {
         return;

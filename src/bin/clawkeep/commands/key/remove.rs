@@ -65,10 +65,8 @@ impl Remove {
 fn leftovers(removed: &RemovedKey, keyfile: Option<&str>) -> String {
     let copies = match removed.kind {
         Some(SlotKind::Keychain) => {
-            format!(
-                "Its item in the keychain (account …/{}) was left: it",
-                removed.key_id
-            )
+            let account = removed.key_id;
+            format!("Its item in the keychain (account …/{account}) was left: it")
         }
         Some(SlotKind::Keyfile) => match keyfile {
             Some(place) => format!("Its key file {place} was left: it"),

@@ -69,7 +69,6 @@ impl Rotate {
         self.print_result(context, &rotated?)
     }
 
-    /// The new passphrases of the slots that have one.
     fn passphrases(&self, vault: &UnlockedVault) -> Result<BTreeMap<i64, SecretString>, Failure> {
         let mut passphrases = BTreeMap::new();
         if !self.compromised {

@@ -69,8 +69,7 @@ impl RunHidden {
         let mut child = command.spawn().map_err(Failure::Input)?;
         let _open = child.stdin.take(); // `wait` would close it
         leave_console();
-        // From here on nothing may be printed: a handle of the console may be another file's by
-        // now.
+        // From here on nothing may be printed: the console's handle may be another file's.
         let ended = child.wait();
         signals::end(ended.ok().and_then(|status| status.code()).unwrap_or(1))
     }

@@ -413,8 +413,7 @@ fn check_unit_path(dir: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Refuses on Windows a service manager that Windows does not have. Its paths would be of no use on
-/// another system.
+/// Refuses a service manager that Windows does not have: its paths are of no use on another system.
 fn check_is_on_windows(by: ServiceManager) -> Result<(), Failure> {
     let what = match by {
         _ if cfg!(not(windows)) => return Ok(()),

@@ -40,7 +40,6 @@ pub(crate) fn watcher(context: &Context) -> Option<String> {
     Some(noted.trim().to_owned())
 }
 
-/// The state of our files.
 pub(crate) struct InstalledFiles {
     pub(crate) service: (PathBuf, FileState),
     pub(crate) timer: (PathBuf, FileState),

@@ -28,7 +28,6 @@ pub(crate) struct Status {
     json: bool,
 }
 
-/// The state of the installed watcher.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MonitorStatus {
@@ -45,7 +44,6 @@ struct MonitorStatus {
     status_text: Option<String>,
     /// The last exit of the program, if it failed.
     last_exit: Option<String>,
-    /// Where its log is.
     #[serde(skip)]
     log: String,
     lingering: Option<bool>,

@@ -47,8 +47,7 @@ impl Uninstall {
             match answers {
                 Ok(_) => {
                     order(&["daemon-reload"]).map_err(not_stopped)?;
-                    // Of a unit that failed it is kept that it did. That there is nothing of the
-                    // kind is no failure.
+                    // Of a failed unit it is kept that it failed. That there is none is no failure.
                     let _ = order(&["reset-failed", systemd::SERVICE]);
                 }
                 Err(why) => {

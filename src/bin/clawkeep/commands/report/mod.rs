@@ -157,7 +157,6 @@ fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
     }
 }
 
-/// Uses per local day.
 fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure> {
     let day = |at: UnixMs| {
         let at = at.utc().unwrap_or_default();

@@ -13,8 +13,7 @@ pub(crate) fn locale_cmp(a: &str, b: &str) -> Ordering {
     if a == b {
         return Ordering::Equal;
     }
-    // What both begin with makes no difference to any of the three, and in a long list it is most
-    // of every name.
+    // What both begin with makes no difference, and in a long list it is most of every name.
     let (a, b) = without_common_start(a, b);
     let primary = |c: char| c.to_lowercase().map(rank);
     let primaries = a.chars().flat_map(primary).cmp(b.chars().flat_map(primary));

@@ -42,7 +42,6 @@ pub(crate) struct Report {
     fallbacks: Vec<String>,
     image_model: Option<String>,
     image_fallbacks: Vec<String>,
-    /// Alias to model.
     aliases: Map<String, Value>,
     allowed: Vec<String>,
     shell_env_enabled: bool,
@@ -60,7 +59,6 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Builds the report from its inputs.
     pub(crate) fn build(inputs: &Inputs<'_>) -> Self {
         let Inputs {
             settings,
@@ -120,8 +118,7 @@ impl Report {
         }
     }
 
-    /// The model that a gateway with this configuration uses: what `--plain` prints, without a line
-    /// end.
+    /// The model that a gateway with this configuration uses: what `--plain` prints.
     pub(crate) fn plain(&self) -> &str {
         &self.resolved_default
     }

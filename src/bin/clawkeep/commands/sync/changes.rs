@@ -6,14 +6,11 @@ use serde_json::Map;
 
 use crate::terminal::text::shown_ids;
 
-/// The profiles that a load changed.
 #[derive(Debug)]
 pub(crate) struct Changes {
     /// The number of profiles now.
     pub(crate) profiles: usize,
-    /// Profiles that are new or changed.
     pub(crate) changed: Vec<String>,
-    /// The profiles that were removed.
     pub(crate) removed: Vec<String>,
 }
 

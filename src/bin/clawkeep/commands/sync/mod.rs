@@ -96,12 +96,11 @@ impl Sync {
                 context.settings()?,
                 Some(id),
             )]),
-            None => context.every_agent(vault),
+            None => Ok(context.every_agent(vault)?),
         }
     }
 }
 
-/// The result of each agent.
 #[derive(Default)]
 struct Tally {
     rows: Vec<Value>,
@@ -159,7 +158,6 @@ impl Tally {
     }
 }
 
-/// The states of other programs' logins.
 fn login_states(loaded: &Loaded) -> Vec<Value> {
     let states = loaded.logins.iter().map(|report| {
         json!({

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clawkeep::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
-use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget};
+use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget, session_bus};
 use clawkeep::domain::{Fingerprint, StoreDoc, UnixMs};
 use clawkeep::sync::LoginReport;
 use clawkeep::vault::UnlockedVault;
 
 pub(crate) use clawkeep::alerts::Trouble;
 
-use crate::context::{Context, session_bus};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
 

@@ -15,7 +15,6 @@ const ROOMY: u64 = 16 << 20;
 /// The number of open files that clawkeep needs at most, and a usual limit.
 const OPEN_FILES: u64 = 1024;
 
-/// The remedy for a cause.
 pub(crate) fn remedy_of(cause: &Cause) -> String {
     #[cfg(windows)]
     return windows::remedy_of(cause);
@@ -102,11 +101,9 @@ fn remedy_on_unix(cause: &Cause) -> String {
         } => attribute_remedy(path, *attribute, *may_remove),
         Cause::Denied { path } => {
             let dir = path.parent().unwrap_or(path);
-            format!(
-                "See who owns it and who may use it: ls -ld {} {}",
-                shell_shown_path(dir),
-                shell_shown_path(path)
-            )
+            let dir = shell_shown_path(dir);
+            let path = shell_shown_path(path);
+            format!("See who owns it and who may use it: ls -ld {dir} {path}")
         }
         Cause::Directory { path } => format!("A directory is there. {}", move_away(path)),
         Cause::Special { path } => {

@@ -5,7 +5,6 @@ use clawkeep::platform::Cause;
 
 use crate::failure::another::{move_away, name_what_is_there};
 
-/// The remedy for a cause.
 pub(super) fn remedy_of(cause: &Cause) -> String {
     match cause {
         Cause::InUse { path } => format!(

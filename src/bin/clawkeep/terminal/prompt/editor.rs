@@ -20,9 +20,7 @@ pub(super) struct Keys {
 /// What a key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The line goes on.
     More,
-    /// The line is complete.
     Line,
     /// The question is left unanswered.
     Left,
@@ -95,8 +93,7 @@ impl Editor {
         }
     }
 
-    /// Drops the escape sequence of a key, as of an arrow, once it is complete. That of a paste
-    /// begins it.
+    /// Drops the escape sequence of a key once it is complete. That of a paste begins it.
     fn drop_sequence(&mut self) {
         let from = self.line.len().saturating_sub(SEQUENCE_MAX);
         let Some(at) = self.line[from..].iter().rposition(|byte| *byte == 0x1b) else {

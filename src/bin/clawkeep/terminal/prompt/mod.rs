@@ -31,13 +31,11 @@ use super::progress::Question;
 use super::text::one_line;
 use crate::failure::Failure;
 
-/// Whether questions can be asked.
 pub(crate) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether hidden questions can be asked. If stderr is no terminal, the terminal itself shows the
-/// question.
+/// Whether hidden questions can be asked. If stderr is no terminal, the terminal itself shows them.
 pub(crate) fn hidden_is_possible() -> bool {
     io::stdin().is_terminal() && person::is_reachable()
 }
@@ -153,12 +151,10 @@ fn hidden_by(
     }
 }
 
-/// Questions for what does not show, one after the other: from the first until this is dropped,
-/// nothing that is typed shows.
+/// Questions for hidden input: from the first until this is dropped, nothing that is typed shows.
 #[derive(Debug)]
 pub(crate) struct HiddenQuestions {
-    /// `None` where the system has no room for it: each question then hides what is typed for
-    /// itself.
+    /// `None` where the system has no room for it: each question then hides its own input.
     #[cfg(unix)]
     questions: Option<unix::Questions>,
 }
@@ -272,10 +268,8 @@ mod tests {
     fn a_secret_is_one_word_and_is_not_repeated_in_complaints() {
         for good in ["sk-a=b_c", " eyJ.x.y==\r\n", "\u{feff}sk-1"] {
             let kept = checked(good.as_bytes()).unwrap();
-            assert_eq!(
-                kept.expose_secret(),
-                good.trim_matches(['\u{feff}', ' ', '\r', '\n'])
-            );
+            let found = kept.expose_secret();
+            assert_eq!(found, good.trim_matches(['\u{feff}', ' ', '\r', '\n']));
         }
         let long = "x".repeat(SECRET_MAX + 1);
         for bad in [

@@ -20,7 +20,6 @@ pub(super) fn show(question: &str) -> Result<(), Failure> {
         .map_err(Failure::Output)
 }
 
-/// Prints a line between questions.
 pub(crate) fn print_line(text: &str) {
     progress::make_room(|| {
         // stderr may be closed; the next question finds that out.
@@ -28,7 +27,6 @@ pub(crate) fn print_line(text: &str) {
     });
 }
 
-/// Ends the line of a hidden question.
 #[cfg(any(unix, windows))]
 pub(super) fn end_line() {
     let _ = writeln!(out()); // as above

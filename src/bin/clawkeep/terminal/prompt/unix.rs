@@ -89,8 +89,7 @@ impl Hider {
         }
     }
 
-    /// Throws away what is typed until something can be read from `woken`. The terminal stays
-    /// hidden.
+    /// Throws away what is typed until `woken` can be read. The terminal stays hidden.
     fn ignore_until(&mut self, woken: &UnixStream) -> Result<(), Failure> {
         loop {
             if !is_foreground(io::stdin()) {
@@ -245,8 +244,7 @@ struct Hidden {
 }
 
 impl Hidden {
-    /// Hides what is typed. `known` is how the terminal was before it was hidden, if it may still
-    /// be.
+    /// Hides what is typed. `known` is how the terminal was before, if it may still be hidden.
     fn begin(known: Option<Termios>, action: OptionalActions) -> rustix::io::Result<Self> {
         let now = tcgetattr(io::stdin())?;
         let before = match known {
@@ -308,8 +306,7 @@ impl Hidden {
     }
 }
 
-/// The line that was typed. Of a paste, the rest would go to the shell, for all to see: it is read,
-/// to its end.
+/// The line that was typed. The rest of a paste would go to the shell and show: it is read too.
 fn line(editor: Editor) -> Typed {
     let has_more = has_input(io::stdin(), PASTE_GAP);
     if has_more {

@@ -19,8 +19,7 @@ use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use signal_hook::low_level::emulate_default_handler;
 
-/// What a hold holds back: Ctrl-C, a service manager's or `timeout`'s request, a terminal that
-/// is closed.
+/// What a hold holds back: Ctrl-C, a request of a service manager or `timeout`, a closed terminal.
 const HELD: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 /// Other signals that end the program, and that a hidden question catches as well. Not those of
 /// faults of the program's own (ILL, FPE, SEGV, BUS), to which it cannot return, and those that
@@ -228,8 +227,7 @@ fn is_orphaned() -> bool {
     true
 }
 
-/// Whether this process may use a terminal: it is in the foreground, or the terminal knows no
-/// jobs.
+/// Whether this process may use a terminal: it is in the foreground, or there are no jobs.
 pub(crate) fn is_foreground(terminal: impl AsFd) -> bool {
     let Ok(group) = tcgetpgrp(terminal) else {
         return true;
@@ -252,9 +250,7 @@ pub(crate) fn stopped_in_background<T>(call: impl FnOnce() -> T) -> T {
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// To end by it.
     End(i32),
-    /// To stop.
     Stop,
     /// Nothing: the process was stopped and goes on.
     Continued,
@@ -298,8 +294,7 @@ pub(crate) struct Caught {
     queue: MutexGuard<'static, Queue>,
 }
 
-/// Catches every signal that ends or stops this process; `None` where the system takes no
-/// handlers.
+/// Catches every signal that ends or stops this process; `None` where no handlers are taken.
 pub(crate) fn catch() -> Option<Caught> {
     let hold = hold_handlers()?;
     let prompt = prompt_handlers()?;

@@ -47,8 +47,7 @@ impl Events {
         })
     }
 
-    /// Whether an event has come since this was last asked; where none has, the next one wakes
-    /// `task`.
+    /// Whether an event has come since the last call; if none, the next one wakes `task`.
     fn poll(&mut self, task: &mut Context<'_>) -> bool {
         let came = [
             self.ctrl_c.poll_recv(task),
@@ -60,7 +59,6 @@ impl Events {
         came.iter().any(Poll::is_ready)
     }
 
-    /// Waits until an event comes.
     pub(crate) fn wait(&mut self) {
         let waker = unpark_this_thread();
         let mut task = Context::from_waker(&waker);
@@ -88,8 +86,7 @@ pub(crate) fn end_by_event() -> ! {
 /// Whether another part of the program acts on the events.
 static IS_LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the events to the caller, which listens for them: a hold does not end the process any
-/// more.
+/// Leaves the events to the caller: a hold does not end the process any more.
 pub(crate) fn leave_to_caller() {
     IS_LEFT.store(true, Ordering::SeqCst);
 }
@@ -133,7 +130,6 @@ pub(super) enum Came {
     IsIgnored,
 }
 
-/// The events of this process, which the holds and the thread share.
 struct Listener {
     events: Events,
     count: Count,
@@ -179,8 +175,7 @@ fn lock(listener: &Mutex<Listener>) -> MutexGuard<'_, Listener> {
     listener.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds every event back until the returned value is dropped; `None` where the system takes no
-/// handler.
+/// Holds every event back until the value is dropped; `None` where the system takes no handler.
 pub(super) fn hold(what_came: Came) -> Option<Hold> {
     static LISTENER: OnceLock<Option<Arc<Mutex<Listener>>>> = OnceLock::new();
     let listener = LISTENER.get_or_init(|| Listener::start().ok()).as_deref()?;

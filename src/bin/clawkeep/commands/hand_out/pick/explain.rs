@@ -1,19 +1,28 @@
 //! Why a credential was passed over, or none can be handed out, and how to fix it.
 
-use clawkeep::config::{AgentRef, openclaw};
-use clawkeep::doctor::{how_to_refresh, how_to_replace, misnamed, paste};
+use clawkeep::client::{Chosen, Pick, Request, Token};
+use clawkeep::config::{AgentRef, Fallback, openclaw};
+use clawkeep::doctor::{Removed, how_to_refresh, how_to_replace, misnamed, paste};
 use clawkeep::domain::{
     Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
 };
 use clawkeep::selection::{PassedOver, unavailability};
 use clawkeep::sync::{Loaded, LoginReport, Refreshes};
 
-use super::request::{ChoiceContext, Pick, Request};
 use crate::commands::auth::checks;
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::{self, one_line, shown_id};
+
+/// The inputs of a choice, and what was found beside it.
+pub(super) struct ChoiceContext<'f> {
+    pub(super) context: &'f Context,
+    pub(super) agent: &'f AgentRef,
+    pub(super) chosen: &'f Chosen,
+    /// Credentials that other programs removed from the store, where one is missing.
+    pub(super) removed: &'f [Removed],
+}
 
 /// The context of an explanation.
 type Explained<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Refreshes);
@@ -100,11 +109,9 @@ fn fix_of_entry(
 }
 
 /// Reports that another account is used: that is never silent.
-pub(super) fn note_passed_over(
-    context: &Context,
-    (agent, doc, refreshes): (&AgentRef, &StoreDoc, &Refreshes),
-    pick: &Pick,
-) {
+pub(super) fn note_passed_over(found: &ChoiceContext<'_>, pick: &Pick) {
+    let ChoiceContext { context, agent, .. } = *found;
+    let (doc, refreshes) = (&found.chosen.loaded.doc, &found.chosen.refreshes);
     let Some(chosen) = &pick.choice.chosen else {
         return; // the error reports it
     };
@@ -123,14 +130,11 @@ pub(super) fn note_passed_over(
 }
 
 /// Warns that a credential is handed out although its refresh failed: it expires soon.
-pub(super) fn warn_not_refreshed(context: &Context, refreshes: &Refreshes, pick: &Pick) {
-    let Some(chosen) = &pick.choice.chosen else {
-        return;
-    };
-    if let Some(why) = refreshes.why_not(chosen) {
+pub(super) fn warn_not_refreshed(context: &Context, token: &Token) {
+    if let Some(why) = token.not_refreshed() {
         context.ui.note(&format!(
             "Warning: {}. clawkeep hands out the current token.",
-            refresh_failure::reason(chosen.as_str(), why)
+            refresh_failure::reason(token.profile().as_str(), why)
         ));
     }
 }
@@ -144,22 +148,19 @@ fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> 
 }
 
 /// The failure when nothing can be handed out, with its fix.
-pub(super) fn none(
-    found: &ChoiceContext<'_>,
-    agent: &AgentRef,
-    pick: &Pick,
-    is_strict: bool,
-) -> Failure {
+pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
     let ChoiceContext {
         context,
-        loaded,
-        refreshes,
+        agent,
+        chosen,
         removed,
     } = *found;
+    let (loaded, refreshes) = (&chosen.loaded, &chosen.refreshes);
+    let is_strict = chosen.fallback == Fallback::None;
     let doc = &loaded.doc;
     // Entries with a wrong name in them are no candidates; where there is no other, they are why.
     let misnamed: Vec<(ProfileId, PassedOver)> = match &pick.wanted {
-        Request::Of(provider) if pick.choice.passed_over.is_empty() => doc
+        Request::Provider(provider) if pick.choice.passed_over.is_empty() => doc
             .credentials()
             .filter(|(_, credential)| {
                 normalize_provider(credential.provider) == provider.as_str()
@@ -183,10 +184,12 @@ pub(super) fn none(
         reasons.join("; ")
     };
     let what = match &pick.wanted {
-        Request::Of(provider) if is_strict => {
+        Request::Provider(provider) if is_strict => {
             format!("the first choice for {provider} cannot be used: {reasons}")
         }
-        Request::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
+        Request::Provider(provider) => {
+            format!("no credential of {provider} can be used: {reasons}")
+        }
         Request::Profile(_) => reasons,
     };
     let not_refreshed = passed.iter().find_map(|(id, _)| {
@@ -231,7 +234,7 @@ pub(super) fn none(
         .iter()
         .find_map(|(id, why)| fix_of_entry((context, agent, doc, refreshes), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
-        Request::Of(provider) => removed.provider == *provider,
+        Request::Provider(provider) => removed.provider == *provider,
         Request::Profile(id) => removed.id == *id,
     });
     let restore = removed.map(|removed| {

@@ -37,7 +37,6 @@ fn lane(whose: ProfileRef, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
     }
 }
 
-/// Five days of three profiles, in so many parts.
 fn sample(parts: usize) -> Timeline {
     let count = i64::try_from(parts).unwrap_or(1);
     let bound = |part: i64| UnixMs(START + 120 * HOUR * part / count);

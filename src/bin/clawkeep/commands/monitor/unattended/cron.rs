@@ -4,7 +4,6 @@ use clawkeep::doctor::shell_word;
 
 use super::job::{EVERY_MINUTES, Job};
 
-/// Why no crontab line is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,

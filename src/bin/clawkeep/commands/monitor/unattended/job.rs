@@ -7,17 +7,14 @@ use clawkeep::domain::shown_path;
 /// The mark in each file that is written here, which tells it from other files.
 pub(crate) const MARK: &str = "Written by `clawkeep monitor install`";
 
-/// Minutes between two passes of what is started by a timer: less than the shortest that logins are
-/// refreshed ahead.
+/// Minutes between two passes that a timer starts: less than the shortest refresh ahead.
 pub(crate) const EVERY_MINUTES: u32 = 5;
 
-/// The error that a text file cannot hold a path.
 pub(crate) fn not_text(file: &str, word: &OsStr) -> String {
     let shown = shown_path(word.as_ref());
     format!("{file} holds only UTF-8, and `{shown}` is not")
 }
 
-/// The schedule of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// A process that keeps running.
@@ -26,14 +23,11 @@ pub(crate) enum Pace {
     Timed,
 }
 
-/// The program to run with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     /// This program, by an absolute path.
     pub(crate) program: String,
-    /// Options that every command takes.
     pub(crate) global: Vec<OsString>,
-    /// Options for the `watch` command.
     pub(crate) options: Vec<String>,
     /// The variables that its paths depend on. Nothing secret.
     pub(crate) variables: Vec<(String, OsString)>,
@@ -41,7 +35,6 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The arguments of the program, in order.
     pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
         let once = (self.pace == Pace::Timed).then_some(OsStr::new("--once"));
         let global = self.global.iter().map(OsString::as_os_str);

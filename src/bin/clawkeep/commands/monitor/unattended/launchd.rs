@@ -22,8 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the agent may take to end before launchd kills it, in seconds: as long as systemd gives
 /// it, since a refresh is not to be cut off. launchd's own default is 20.
 const EXIT_SECONDS: u64 = 120;
-/// How long an agent that was booted out may stay loaded: until launchd has killed it, and some
-/// time.
+/// How long an agent that was booted out may stay loaded: launchd kills it, and some time.
 const UNLOADED_WITHIN: Duration = Duration::from_secs(EXIT_SECONDS + 10);
 /// The interval between checks whether the agent is still loaded.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -34,7 +33,6 @@ const NEVER_EXITED: &str = "(never exited)";
 /// The program's name, or its path.
 const LAUNCHCTL: &str = "launchctl";
 
-/// The name of the agent's file.
 pub(crate) fn file_name() -> String {
     format!("{LABEL}.plist")
 }
@@ -44,7 +42,6 @@ pub(crate) fn log(home: &Path) -> PathBuf {
     home.join("Library/Logs/clawkeep-watch.log")
 }
 
-/// Why no agent is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
@@ -108,11 +105,9 @@ pub(crate) fn plist(job: &Job, log: &str, session: Session) -> String {
         .variables
         .iter()
         .map(|(name, value)| {
-            format!(
-                "    <key>{}</key>\n    {}\n",
-                escaped(name),
-                string(&value.to_string_lossy())
-            )
+            let key = escaped(name);
+            let value = string(&value.to_string_lossy());
+            format!("    <key>{key}</key>\n    {value}\n")
         })
         .collect();
     let variables = if variables.is_empty() {
@@ -212,11 +207,9 @@ pub(crate) fn state(uid: u32) -> Option<State> {
     domains(uid).iter().find_map(|domain| state_in(domain))
 }
 
-/// The state of a loaded agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) pid: Option<u32>,
-    /// Its last exit, in launchd's words.
     pub(crate) last_exit: Option<String>,
 }
 

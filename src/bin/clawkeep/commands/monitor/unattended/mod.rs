@@ -1,5 +1,4 @@
-//! Running `clawkeep watch` unattended: the job in the format of each service manager, and their
-//! programs. The commands write the text for people.
+//! Running `clawkeep watch` unattended: the job in each service manager's format, and its program.
 
 pub(crate) mod cron;
 pub(crate) mod job;

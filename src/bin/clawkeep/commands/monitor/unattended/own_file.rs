@@ -12,7 +12,6 @@ use super::job::MARK;
 /// Larger than any of ours, in bytes.
 const FILE_MAX: u64 = 64 << 10;
 
-/// The state of one of our files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileState {
     Nothing,
@@ -23,7 +22,6 @@ pub(crate) enum FileState {
 }
 
 impl FileState {
-    /// The text, if the file is ours.
     pub(crate) fn ours(&self) -> Option<&str> {
         match self {
             Self::Ours(text) => Some(text),
@@ -71,7 +69,6 @@ pub(crate) fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<(), FileError> 
     replace_file(path, Path::new(&temporary), text.as_ref())
 }
 
-/// Removes one of our files.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     remove_if_present(path).map(|_| ())
 }

@@ -53,7 +53,6 @@ pub(crate) fn order(words: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Reads properties of a unit.
 pub(crate) fn properties(unit: &str, names: &[&str]) -> BTreeMap<String, String> {
     let wanted = format!("--property={}", names.join(","));
     let answer = output_within(

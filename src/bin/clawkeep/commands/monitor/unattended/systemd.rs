@@ -35,7 +35,6 @@ SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 ";
 
-/// Why no unit is possible.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     // Source: string_is_safe() in systemd, which it asks of a program's path.
     let is_refused = |c: char| c.is_control() || "'\"\\".contains(c);
@@ -45,7 +44,6 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
     })
 }
 
-/// The files of a job, by name.
 pub(crate) fn units(job: &Job) -> Vec<(&'static str, String)> {
     match job.pace {
         Pace::Always => vec![(SERVICE, service(job))],
@@ -53,7 +51,6 @@ pub(crate) fn units(job: &Job) -> Vec<(&'static str, String)> {
     }
 }
 
-/// The unit that is enabled.
 pub(crate) fn enabled_unit(pace: Pace) -> &'static str {
     match pace {
         Pace::Always => SERVICE,
@@ -176,8 +173,7 @@ fn assignment(name: &str, value: &OsStr) -> OsString {
     text
 }
 
-/// Quotes a word for a unit: `%` begins a specifier, `\` a character by number. `dollar` replaces
-/// `$`.
+/// Quotes a word for a unit: `%` begins a specifier, `\` a number. `dollar` replaces `$`.
 fn quoted(word: &OsStr, dollar: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@=$".contains(c);
     if let Some(text) = word.to_str()

@@ -25,8 +25,7 @@ const ANSWER_MAX: usize = 1 << 20;
 /// Scheduler Error and Success Constants.
 const NO_EXITS: [&str; 3] = ["267008", "267009", "267011"];
 
-/// The name of the task of the user with the security identifier `sid`. All users' tasks share one
-/// folder.
+/// The name of the task of the user with that SID. All users' tasks share one folder.
 pub(crate) fn name(sid: &str) -> String {
     format!("clawkeep.watch.{sid}")
 }
@@ -176,12 +175,10 @@ pub(crate) fn program_of(xml: &str) -> Option<String> {
     Some(text.trim_matches('"').to_owned())
 }
 
-/// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// Whether it runs or waits, in the system's language.
     pub(crate) status: String,
-    /// Its last exit, if it failed.
     pub(crate) last_exit: Option<String>,
 }
 
@@ -192,7 +189,6 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// The scheduler for the user with the security identifier `sid`.
     pub(crate) fn new(sid: &str) -> Self {
         Self {
             program: system_program("schtasks.exe"),
@@ -200,7 +196,6 @@ impl Scheduler {
         }
     }
 
-    /// The name of the task.
     pub(crate) fn task(&self) -> &str {
         &self.task
     }
@@ -219,7 +214,6 @@ impl Scheduler {
         )
     }
 
-    /// Starts the registered task now.
     pub(crate) fn run(&self) -> Result<(), String> {
         self.order("/Run", &[])
     }
@@ -301,8 +295,7 @@ impl Scheduler {
     }
 }
 
-/// Reads the rows of a query, one for each trigger. Columns have fixed places, and names in the
-/// system's language.
+/// Reads the rows of a query, one per trigger. Columns have fixed places, and translated names.
 fn state_in(rows: &[u8]) -> Option<State> {
     const STATUS: usize = 3;
     const LAST_RESULT: usize = 6;

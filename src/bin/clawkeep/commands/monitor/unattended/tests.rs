@@ -27,10 +27,8 @@ fn a_unit_quotes_what_systemd_would_take_for_more() {
         line("ExecStart="),
         r#"ExecStart="/opt/100%%/$x/clawkeep" --vault "/a b/$$HOME/100%%\x0a\"v\\" watch"#
     );
-    assert_eq!(
-        line("Environment="),
-        r#"Environment="CODEX_HOME=/c d/%%h$x""#
-    );
+    let found = line("Environment=");
+    assert_eq!(found, r#"Environment="CODEX_HOME=/c d/%%h$x""#);
 }
 
 #[test]
@@ -82,10 +80,8 @@ fn a_task_has_its_command_escaped_and_quoted() {
         let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
         rest.split_once("</").unwrap().0
     };
-    assert_eq!(
-        element("Command"),
-        r"&quot;C:\Program Files\R&amp;D\clawkeep.exe&quot;"
-    );
+    let found = element("Command");
+    assert_eq!(found, r"&quot;C:\Program Files\R&amp;D\clawkeep.exe&quot;");
     assert_eq!(
         element("Arguments"),
         concat!(
@@ -97,10 +93,8 @@ fn a_task_has_its_command_escaped_and_quoted() {
     );
     assert_eq!(element("Interval"), "PT5M");
     assert_eq!(element("ExecutionTimeLimit"), "PT0S");
-    assert_eq!(
-        task::program_of(&xml).as_deref(),
-        Some(windows_job().program.as_str())
-    );
+    let found = task::program_of(&xml);
+    assert_eq!(found.as_deref(), Some(windows_job().program.as_str()));
     // Each element that begins ends, in turn.
     let mut open = Vec::new();
     for tag in xml

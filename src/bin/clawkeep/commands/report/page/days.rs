@@ -18,7 +18,6 @@ const LABELS_MAX: usize = 8;
 /// Height of the drawing, in pixels.
 const HEIGHT: u64 = 168;
 
-/// Columns of a drawing.
 struct Columns {
     /// How many days each is of.
     group: usize,
@@ -324,11 +323,8 @@ mod tests {
     fn many_days_are_put_together_and_none_is_lost() {
         for (days, group) in [(1, 1), (92, 1), (93, 7), (645, 28), (4_000, 364)] {
             let columns = Columns::new(&use_of(days, 3));
-            assert_eq!(
-                columns.as_ref().map(|columns| columns.group),
-                Some(group),
-                "{days}"
-            );
+            let found = columns.as_ref().map(|columns| columns.group);
+            assert_eq!(found, Some(group), "{days}");
             let total: u64 = columns
                 .iter()
                 .flat_map(|columns| &columns.series)

@@ -7,32 +7,23 @@ use clawkeep::health::Status;
 /// The owner that the page does not name.
 pub(crate) const VAULT: &str = "vault";
 
-/// The facts that the page shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     /// The vault's id, in hexadecimal.
     pub(crate) vault: String,
-    /// The version of this program.
     pub(crate) version: String,
     /// When the page is made: its *now*.
     pub(crate) generated: UnixMs,
-    /// Start of the period that the page covers.
     pub(crate) since: UnixMs,
     /// End of the period, exclusive.
     pub(crate) until: UnixMs,
-    /// The host on which the page is made.
     pub(crate) host: String,
-    /// The stored credentials, in any order.
     pub(crate) health: Vec<HealthRow>,
     /// What happened, in [`timeline_parts`] parts.
     pub(crate) timeline: Timeline,
-    /// The uses per local day.
     pub(crate) days: DailyUse,
-    /// The refreshes in the period.
     pub(crate) refreshes: Vec<Refreshes>,
-    /// The uses in the period.
     pub(crate) uses: Vec<Uses>,
-    /// The facts about the record itself.
     pub(crate) record: RecordFacts,
 }
 
@@ -46,7 +37,6 @@ impl Page {
     }
 }
 
-/// The state of a stored credential.
 #[derive(Clone, Debug)]
 pub(crate) struct HealthRow {
     pub(crate) whose: ProfileRef,
@@ -56,14 +46,12 @@ pub(crate) struct HealthRow {
     /// Who refreshes it: `vault`, `Claude Code`, `Codex CLI`.
     pub(crate) keeper: &'static str,
     pub(crate) status: Status,
-    /// The expiry of the credential, if known.
     pub(crate) expires: Option<UnixMs>,
     /// End of its cooldown; a time in the past counts as none.
     pub(crate) cooldown_until: Option<UnixMs>,
     pub(crate) last_used: Option<UnixMs>,
 }
 
-/// The uses of each local day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DailyUse {
     /// The days, `YYYY-MM-DD`, none left out.
@@ -72,7 +60,6 @@ pub(crate) struct DailyUse {
     pub(crate) series: Vec<(ProfileRef, Vec<u64>)>,
 }
 
-/// The facts about the record itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordFacts {
     /// All events that it has, also before the page's time.

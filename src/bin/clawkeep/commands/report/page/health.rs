@@ -102,7 +102,6 @@ fn verdict(expired: usize, missing: usize, all: usize) -> String {
     }
 }
 
-/// The section on the state of the credentials.
 pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
     let columns = [
         Column::Words("Profile"),
@@ -183,9 +182,7 @@ mod tests {
         assert_eq!(verdict(0, 0, 3), "No credential has expired or is missing.");
         assert_eq!(verdict(1, 0, 1), "The credential has expired.");
         assert_eq!(verdict(0, 2, 3), "2 of 3 credentials are missing.");
-        assert_eq!(
-            verdict(2, 1, 9),
-            "2 of 9 credentials have expired, 1 is missing."
-        );
+        let found = verdict(2, 1, 9);
+        assert_eq!(found, "2 of 9 credentials have expired, 1 is missing.");
     }
 }

@@ -18,7 +18,6 @@ const SPANS_MAX: usize = 150;
 /// Height of the strip that shows how much a credential was used, in pixels.
 const STRIP: u64 = 12;
 
-/// What a lane comes to.
 struct Sums {
     refreshes: u64,
     failures: u64,
@@ -162,8 +161,7 @@ fn fails_path(failures: &[(usize, usize)], parts: usize) -> String {
         .collect()
 }
 
-/// The ground that gaps show: hatched from the first to the last of them, and covered where the bar
-/// is.
+/// The ground that gaps show: hatched from the first to the last, and covered where the bar is.
 fn ground(scale: &Scale, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     html! {
         @if let (Some(first), Some(last)) = (gaps.first(), gaps.last()) {
@@ -226,8 +224,7 @@ fn refresh_path(lane: &Lane, parts: usize) -> String {
         .collect()
 }
 
-/// A skyline: each part as high as its uses are against those of the busiest; a single use shows
-/// too.
+/// A skyline: each part as high as its uses against the busiest's; a single use shows too.
 fn use_path(lane: &Lane) -> String {
     let most = lane.uses.iter().copied().max().unwrap_or(0).max(1);
     let mut out = format!("M0 {STRIP}");
@@ -253,8 +250,7 @@ fn happened(lane: &Lane, part: usize) -> Option<String> {
     (sums.refreshes > 0 || sums.failures > 0 || sums.uses > 0).then(|| sums.words())
 }
 
-/// Invisible areas with the tooltips: one for each part of the time, and over them one for each
-/// gap.
+/// Invisible areas with tooltips: one for each part of the time, and over them one for each gap.
 fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
     let parts = scale.parts.len();
     let hover_parts = scale
@@ -336,14 +332,10 @@ mod tests {
     #[test]
     fn a_short_gap_is_noticed_and_takes_no_more_than_half() {
         let path = |valid: &[(i64, Option<i64>)]| held_path(&scale(0), &lane(valid));
-        assert_eq!(
-            path(&[(0, Some(100)), (101, Some(900))]),
-            "M0 20H100M130 20H900"
-        );
-        assert_eq!(
-            path(&[(0, Some(100)), (101, Some(121))]),
-            "M0 20H100M111 20H121"
-        );
+        let found = path(&[(0, Some(100)), (101, Some(900))]);
+        assert_eq!(found, "M0 20H100M130 20H900");
+        let found = path(&[(0, Some(100)), (101, Some(121))]);
+        assert_eq!(found, "M0 20H100M111 20H121");
         assert_eq!(path(&[(-500, None)]), "M0 20H10000");
         let many: Vec<(i64, Option<i64>)> = (0..200).map(|n| (n * 50, Some(n * 50 + 49))).collect();
         assert_eq!(path(&many), "M0 20H9999");

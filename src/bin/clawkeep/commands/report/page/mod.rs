@@ -38,7 +38,6 @@ pub(crate) fn timeline_parts(profiles: usize) -> usize {
     }
 }
 
-/// The whole page as HTML.
 pub(crate) fn page(page: &Page) -> String {
     let health = health::worst_first(&page.health, page.generated);
     html! {

@@ -6,7 +6,6 @@ use super::facts::{Page, RecordFacts};
 use super::text::{counted, number, when};
 use crate::terminal::text::one_line;
 
-/// The section on the record itself.
 pub(super) fn section(page: &Page) -> Markup {
     let record = &page.record;
     html! {

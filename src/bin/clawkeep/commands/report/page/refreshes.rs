@@ -8,7 +8,6 @@ use super::facts::Page;
 use super::table::{Column, table};
 use super::text::{bar, counted, none, number, rate, share, shown_name, when, when_from};
 
-/// The section with the refreshes.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Refreshes> = page.refreshes.iter().collect();
     all.sort_by(|a, b| {

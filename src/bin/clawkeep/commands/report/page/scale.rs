@@ -11,13 +11,11 @@ pub(super) const TICKS_MAX: usize = 7;
 /// Units along a lane's time, in hundredths of a per cent.
 pub(crate) const ALONG: i128 = 10_000;
 
-/// The time that the lanes show.
 pub(crate) struct Scale {
     pub(super) from: UnixMs,
     pub(super) until: UnixMs,
     pub(super) now: UnixMs,
     pub(super) ticks: Vec<Tick>,
-    /// What a part of the time is called.
     pub(super) parts: Vec<String>,
 }
 

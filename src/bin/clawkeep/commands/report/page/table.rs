@@ -5,10 +5,8 @@ use maud::{Markup, html};
 /// Rows that are open: what is beyond them is folded away.
 pub(super) const OPEN_MAX: usize = 60;
 
-/// The head of a column.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Column {
-    /// Of words.
     Words(&'static str),
     /// Of numbers, set to the right.
     Numbers(&'static str),
@@ -47,8 +45,7 @@ pub(super) fn table<const N: usize>(
     }
 }
 
-/// The roles say again what the elements say: browsers forget it where the style sheet makes cards
-/// of them.
+/// The roles repeat what the elements say: browsers forget it where the style makes cards of them.
 fn block<const N: usize>(caption: &str, columns: [Column; N], rows: &[[Markup; N]]) -> Markup {
     html! {
         // Scrolls by itself should it be too wide, and the page does not.

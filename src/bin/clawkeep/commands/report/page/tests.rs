@@ -158,8 +158,7 @@ fn assert_harmless(html: &str) {
         "src=",
     ] {
         let count = lower.matches(word).count();
-        // The name of an attribute may be a part of an id's text, where it is escaped; an element
-        // may not.
+        // An attribute's name may be part of an id's text, where it is escaped; an element may not.
         assert!(
             count == 0 || (word == "src=" && lower.contains("&lt;img src=")),
             "{word}"

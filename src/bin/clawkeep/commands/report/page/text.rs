@@ -112,8 +112,7 @@ pub(super) fn bar(hundredths: u32, class: &str) -> Markup {
     }
 }
 
-/// The zone that times are in, by its distance from UTC; also that at the beginning where clocks
-/// have changed since.
+/// The zone of the times, by its distance from UTC; also the earlier one where clocks have changed.
 pub(super) fn zone(since: UnixMs, now: UnixMs) -> String {
     let offset = |at: UnixMs| {
         at.utc()
@@ -158,9 +157,7 @@ mod tests {
         assert_eq!(far(UnixMs(3 * hour), UnixMs(0)), "in 3h");
         assert_eq!(far(UnixMs(0), UnixMs(72 * hour)), "3d ago");
         assert_eq!(far(UnixMs(hour), UnixMs(hour + 59_999)), "now");
-        assert_eq!(
-            far(UnixMs(i64::MIN), UnixMs(i64::MAX)),
-            far(UnixMs(i64::MIN), UnixMs(0))
-        );
+        let found = far(UnixMs(i64::MIN), UnixMs(i64::MAX));
+        assert_eq!(found, far(UnixMs(i64::MIN), UnixMs(0)));
     }
 }

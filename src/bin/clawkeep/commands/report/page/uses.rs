@@ -15,7 +15,6 @@ use crate::record::text::actor_name;
 /// Who used a profile, as many as are named.
 const DOERS_MAX: usize = 3;
 
-/// The section with the uses.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Uses> = page.uses.iter().collect();
     all.sort_by(|a, b| {
@@ -79,8 +78,7 @@ fn between((first, last): (UnixMs, UnixMs)) -> Markup {
     }
 }
 
-/// Who used it: the program that ran clawkeep where that is known, else the program itself, and the
-/// host.
+/// Who used it: the program that ran clawkeep if known, else the program itself, and the host.
 fn doers(by: &[(Doer, u64)]) -> Markup {
     let mut counts: HashMap<(String, &str), u64> = HashMap::new();
     for (doer, count) in by {

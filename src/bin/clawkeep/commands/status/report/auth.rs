@@ -1,5 +1,4 @@
-//! What a provider has to authenticate with: stored profiles, a variable, a key in the
-//! configuration.
+//! What a provider has to authenticate with: stored profiles, a variable, a configured key.
 
 use std::collections::HashMap;
 
@@ -117,8 +116,7 @@ impl ProviderAuth {
     }
 }
 
-/// A profile's id and the e-mail address that goes with it, the configuration's before the
-/// credential's.
+/// A profile's id and its e-mail address, the configuration's before the credential's.
 pub(super) fn display_label(settings: &Settings, id: &str, credential: &Credential<'_>) -> String {
     let configured = settings
         .profile(id)

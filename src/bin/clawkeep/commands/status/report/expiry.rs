@@ -13,7 +13,6 @@ use super::auth::display_label;
 use super::inputs::{Inputs, Profile};
 use crate::commands::status::collation::locale_cmp;
 
-/// The expiry status of a stored profile.
 #[derive(Debug)]
 pub(super) struct ProfileExpiry {
     pub(super) id: String,
@@ -45,7 +44,6 @@ pub(super) struct ProfileExpiry {
     pub(super) is_login_expiring: bool,
 }
 
-/// The expiry status of a provider.
 #[derive(Debug)]
 pub(super) struct ProviderExpiry {
     pub(super) provider: String,

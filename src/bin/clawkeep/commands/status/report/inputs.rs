@@ -7,30 +7,21 @@ use clawkeep::domain::{Borrowed, Credential, StoreDoc, UnixMs};
 use clawkeep::sync::LoginReport;
 use clawkeep::vault::{Damage, GrantState};
 
-/// The values that the report is built from.
 pub(crate) struct Inputs<'a> {
-    /// The store of the agent.
     pub(crate) doc: &'a StoreDoc,
     /// The entries that the store lacks because their rows are damaged.
     pub(crate) damage: &'a Damage,
-    /// The configuration of the gateway.
     pub(crate) settings: &'a Settings,
-    /// The environment of this process.
     pub(crate) env: &'a Env,
-    /// The paths of this run.
     pub(crate) layout: &'a Layout,
-    /// The agent that is reported.
     pub(crate) agent: &'a AgentRef,
     /// The profiles whose grant is uncertain, dead or used up.
     pub(crate) grants: &'a BTreeMap<String, GrantState>,
-    /// The profiles that were imported as another program's; none where the gateway's own report is
-    /// wanted.
+    /// The profiles imported as another program's; none where the gateway's own report is wanted.
     pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
     /// The states of other programs' logins; `None` for a report under the reference's name.
     pub(crate) logins: Option<&'a [LoginReport]>,
-    /// The time that expiry is measured at.
     pub(crate) now: UnixMs,
 }
 
-/// A stored profile's id and credential.
 pub(crate) type Profile<'a> = (&'a str, Credential<'a>);

@@ -136,7 +136,6 @@ struct Times {
 }
 
 impl Report {
-    /// The document that `--json` prints.
     pub(crate) fn json(&self) -> Document<'_> {
         Document {
             config_path: &self.config_path,

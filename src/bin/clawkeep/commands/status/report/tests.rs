@@ -20,7 +20,6 @@ const HOME: &str = match cfg!(windows) {
 /// When the cases were recorded: a provider whose earliest end is 0 has this much less than 0 left.
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
-/// Everything a report is drawn up from.
 struct World {
     doc: StoreDoc,
     settings: Settings,
@@ -173,11 +172,8 @@ fn run(case: &Value, store: Value, tally: &mut Tally) {
         if argv.contains(&"--json") {
             // As text: the order of keys counts, too.
             let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
-            assert_eq!(
-                pretty(&report.to_json()),
-                pretty(&fill_json(&command["stdout_json"])),
-                "{name}"
-            );
+            let found = pretty(&report.to_json());
+            assert_eq!(found, pretty(&fill_json(&command["stdout_json"])), "{name}");
             tally.json += 1;
         } else if argv.contains(&"--plain") {
             assert_eq!(format!("{}\n", report.plain()), want(), "{name}");
@@ -232,8 +228,7 @@ fn every_recorded_status_case_of_the_reference_holds() {
     );
 }
 
-/// The reports of the other families come after a sync or an import: the store as it was left is
-/// what they show.
+/// The other families report after a sync or an import: what they show is the store that was left.
 #[test]
 fn every_recorded_case_holds_for_the_store_that_was_left() {
     for (family, want) in [
@@ -384,15 +379,10 @@ fn what_is_expiring_is_2_and_only_that() {
     assert_eq!(exit(json!({"a": login(5)})), 2);
     assert_eq!(exit(json!({"a": login(5), "b": login(-5)})), 1);
     assert_eq!(exit(json!({"a": login(100_000_000)})), 0);
-    assert_eq!(
-        exit(json!({"a": login(-NOW.0)})),
-        1,
-        "an end of 0 is not known"
-    );
-    assert_eq!(
-        exit(json!({"a": {"type": "api_key", "provider": "anthropic", "key": "k"}})),
-        0
-    );
+    let found = exit(json!({"a": login(-NOW.0)}));
+    assert_eq!(found, 1, "an end of 0 is not known");
+    let found = exit(json!({"a": {"type": "api_key", "provider": "anthropic", "key": "k"}}));
+    assert_eq!(found, 0);
     assert_eq!(exit(json!({})), 1, "the provider in use has nothing");
 }
 

@@ -14,8 +14,7 @@ use crate::terminal::colour::Colour;
 use crate::terminal::text::one_line;
 
 impl Report {
-    /// What is printed without `--json` and `--plain`, with the last line end. Sections are a blank
-    /// line apart.
+    /// What is printed without `--json` and `--plain`. Sections are a blank line apart.
     pub(crate) fn to_text(&self, colour: Colour) -> String {
         let mut sections = vec![self.models(), self.overview()];
         sections.extend(self.missing());
@@ -141,11 +140,9 @@ fn provider_line(entry: &ProviderAuth) -> String {
     parts.extend(
         found.map(|(key, found)| format!("{key}={} | source={}", found.value, found.source)),
     );
-    format!(
-        "- {} {}\n",
-        one_line(provider),
-        one_line(&parts.join(" | "))
-    )
+    let provider = one_line(provider);
+    let places = one_line(&parts.join(" | "));
+    format!("- {provider} {places}\n")
 }
 
 fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
@@ -155,8 +152,7 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
             .left()
             .map_or_else(|| "unknown".to_owned(), Span::short)
     };
-    // The reference tells an end that makes no sense (below 0, a text) from none (absent, 0,
-    // empty).
+    // The reference tells an end that makes no sense (below 0, text) from none (0, empty).
     let has_end = match (&profile.odd_end, health.expires_at) {
         (Some(odd), _) => !matches!(odd, Value::Null | Value::Bool(false)) && odd != "",
         (None, end) => end.is_some_and(|end| end.ms() != 0.0),

@@ -32,7 +32,6 @@ impl Inbox {
         was_empty
     }
 
-    /// Removes and returns all pending notifications.
     pub(crate) fn take(&self) -> Contents {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -87,7 +87,6 @@ impl Log {
         })
     }
 
-    /// Logs that something was done.
     pub(crate) fn event(&self, text: &str) {
         let line = self.line(self.journal.0, Level::Info, text);
         self.send(Line::Out(line));
@@ -102,7 +101,6 @@ impl Log {
         self.send(Line::Err(line));
     }
 
-    /// Logs a failure at the error level.
     pub(crate) fn fail(&self, text: &str) {
         let line = self.line(self.journal.1, Level::Error, text);
         self.send(Line::Err(line));
@@ -240,7 +238,6 @@ fn write_lines(lines: &Receiver<Line>) {
     }
 }
 
-/// A failure and its fix, in one line.
 pub(crate) fn in_a_line(failure: &Failure) -> String {
     let mut words = failure.lines();
     words.extend(failure.remedy_unattended("clawkeep watch"));

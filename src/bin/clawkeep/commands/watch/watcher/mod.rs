@@ -37,18 +37,15 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::shown_id;
 
-/// How often changes without a notification are looked for: network file systems, a clock that was
-/// set, the vault.
+/// How often unannounced changes are looked for: network file systems, a set clock, the vault.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// The same while the system reports no file changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// The shortest time between two passes without a request.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
-/// The watcher of one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
-    /// Prevents a second watcher of the vault; `None` while the lock moves to the vault's new
-    /// place.
+    /// Prevents a second watcher; `None` while the lock moves to the vault's new place.
     lock: Option<FileLock>,
     log: Log,
     service: Service,
@@ -275,7 +272,6 @@ impl<'c> Watcher<'c> {
         hold
     }
 
-    /// The longest sleep between two checks.
     fn check_interval(&self) -> Duration {
         let interval = if self.follower.is_some() {
             CHECK_INTERVAL
@@ -386,7 +382,6 @@ impl<'c> Watcher<'c> {
         Ok(())
     }
 
-    /// Waits briefly until the log is written.
     pub(crate) fn flush(&self) {
         self.log.flush();
     }

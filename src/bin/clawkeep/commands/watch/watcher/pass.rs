@@ -35,7 +35,6 @@ struct Login<'d> {
     token: Fingerprint,
 }
 
-/// The inputs of a pass.
 pub(crate) struct Pass<'p> {
     pub(crate) context: &'p Context,
     pub(crate) vault: &'p mut UnlockedVault,
@@ -50,8 +49,7 @@ pub(crate) struct Pass<'p> {
 }
 
 impl Pass<'_> {
-    /// Syncs every agent. One agent's failure does not stop the others; a failure of the vault
-    /// affects all, and ends the pass.
+    /// Syncs every agent. One agent's failure does not stop the others; the vault's ends the pass.
     pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
         let mut report = self.load_all(agents)?;
         let logins = self.logins(&report.agents);
@@ -174,8 +172,7 @@ impl Pass<'_> {
         jobs
     }
 
-    /// How long until something is due. While logins are being refreshed, their outcome is awaited
-    /// instead.
+    /// How long until something is due. While logins are being refreshed, their outcome is awaited.
     fn wait(&self, docs: &[(AgentRef, StoreDoc)], logins: &[Login<'_>]) -> Option<Duration> {
         let now = self.now();
         let due = logins.iter().filter_map(|login| {

@@ -1,5 +1,4 @@
-//! Refreshes beside the passes: a provider may be slow, and a login that changes meanwhile must not
-//! wait for it.
+//! Refreshes beside the passes: a changed login must not wait for a slow provider.
 
 use std::thread::JoinHandle;
 use std::time::Duration;

@@ -24,8 +24,7 @@ const EMPTY_SETTINGS_DEBOUNCE: Duration = Duration::from_secs(2);
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 /// How often pruning is checked.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-/// How many failures of the vault in a row are notified: while it is replaced, it is absent for a
-/// moment.
+/// How many failures of the vault in a row are notified: a replaced one is absent for a moment.
 const FAILURES_TO_ALERT: usize = 3;
 /// How long another process must hold a store before it is notified.
 const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
@@ -157,7 +156,7 @@ impl Watcher<'_> {
         if self.lock.is_none() {
             self.lock = Some(super::lock::lock(self.context)?);
         }
-        self.context.places.check_single()
+        Ok(self.context.places.check_single()?)
     }
 
     /// Opens the vault, unless the current one is still that file.
@@ -167,7 +166,7 @@ impl Watcher<'_> {
         if let Some((vault, Some(opened))) = &self.vault
             && there.is_some_and(|there| there.is_same_file(opened))
         {
-            return self.context.check_end(vault);
+            return Ok(self.context.check_end(vault)?);
         }
         self.vault = None;
         let vault = if self.had_vault {
@@ -182,7 +181,6 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Starts refreshing the logins.
     fn refresh(&mut self, jobs: Vec<state::Job>) -> Result<(), Failure> {
         let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
             return Ok(());
@@ -229,8 +227,7 @@ impl Watcher<'_> {
         let due = report.due.iter().map(|job| job.grant);
         let under_way = self.under_way.iter().copied();
         let under_way = under_way.filter(|_| self.refreshing.is_some());
-        // A single pass has no retry. After waking from sleep, the first one may run before the
-        // network is up.
+        // A single pass has no retry. After sleep, the first may run before the network is up.
         let soon = self.schedule.failed_once().filter(|_| !self.is_single);
         let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
         let logins = (!report.is_unread).then_some(&report.logins[..]);
@@ -252,7 +249,6 @@ impl Watcher<'_> {
         }
     }
 
-    /// Logs which targets could not be reached.
     fn warn_unreached(&mut self) {
         for (target, why) in self.alerting.unreached() {
             let text = format!("alerts: {target} was not notified: {why}");
@@ -268,7 +264,6 @@ impl Watcher<'_> {
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
-    /// Does the periodic work.
     fn tidy(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;
@@ -285,7 +280,6 @@ impl Watcher<'_> {
         }
     }
 
-    /// Waits for running deliveries of alerts.
     pub(super) fn finish_alerts(&mut self) {
         let Some((vault, _)) = self.vault.as_mut() else {
             return;

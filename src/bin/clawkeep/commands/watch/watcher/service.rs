@@ -15,7 +15,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Service {
     /// The manager's watchdog interval.
     watchdog: Option<Duration>,
-    /// The last status that was sent.
     status: String,
 }
 
@@ -42,14 +41,12 @@ impl Service {
         self.alive();
     }
 
-    /// Sends a sign of life.
     pub(crate) fn alive(&self) {
         if self.watchdog.is_some() {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }
 
-    /// Reports that the watcher is stopping.
     pub(crate) fn stopping(&self) {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
@@ -74,7 +71,6 @@ impl Service {
 }
 
 impl Service {
-    /// The status that was reported last.
     pub(crate) fn status(&self) -> &str {
         &self.status
     }

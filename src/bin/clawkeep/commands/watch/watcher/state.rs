@@ -33,29 +33,24 @@ pub(crate) struct Job {
     pub(crate) ahead_ms: i64,
 }
 
-/// The outcome of a refresh.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The login's remaining lifetime in milliseconds and its grant; whether this process refreshed
-    /// it.
+    /// The login's lifetime left in milliseconds and its grant; whether this process refreshed it.
     Lasts(i64, Fingerprint, bool),
     /// The login was not refreshed: why, and the fix.
     Not(NotRefreshed, String),
     Failed(Failure),
 }
 
-/// The result of a pass.
 #[derive(Debug, Default)]
 pub(crate) struct PassReport {
     /// Every agent that was read completely, in its current state.
     pub(crate) agents: Vec<(AgentRef, StoreDoc)>,
-    /// The files of borrowed logins.
     pub(crate) borrowed: BTreeSet<PathBuf>,
     /// The state of other programs' logins, for every agent.
     pub(crate) logins: Vec<LoginReport>,
     /// Whether some sources were not read.
     pub(crate) is_unread: bool,
-    /// The failures, each with its agent.
     pub(crate) failures: Vec<(AgentRef, Failure)>,
     /// The logins that are due for a refresh.
     pub(crate) due: Vec<Job>,
@@ -100,7 +95,6 @@ pub(crate) enum Wake {
     End,
 }
 
-/// Why and when the next pass is due.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     /// Whether a pass is due now.

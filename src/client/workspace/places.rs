@@ -1,33 +1,38 @@
 //! The place of the vault: which of several files counts, and what is refused while there are two.
 
-use std::path::{Path, PathBuf};
-
-use clawkeep::config::{Env, Layout, Overrides};
-use clawkeep::vault::{Several, Vault, which_counts};
+use std::path::PathBuf;
 
 use super::head_file::read_head;
-use crate::failure::Failure;
-use crate::terminal::ui::Ui;
+use crate::client::error::ClientError;
+use crate::config::{Env, Layout, Overrides, PathError};
+use crate::vault::{Several, Vault, which_counts};
 
 /// The paths of this run, and the vaults that were found.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub struct Places {
     /// The paths of the vault in use.
-    pub(crate) layout: Layout,
+    pub layout: Layout,
     /// Other vaults in possible places. One login in two vaults would be refreshed twice.
-    pub(crate) others: Vec<PathBuf>,
+    pub others: Vec<PathBuf>,
     /// Files that a move left in possible places.
-    pub(crate) leftovers: Vec<PathBuf>,
+    pub leftovers: Vec<PathBuf>,
     /// Files in possible places that are no vault that opens.
-    pub(crate) strays: Vec<PathBuf>,
+    pub strays: Vec<PathBuf>,
     overrides: Overrides,
+    working_dir: PathBuf,
 }
 
 impl Places {
     /// Resolves the paths of this run. Of several vaults, the one that no move left behind is used.
-    pub(crate) fn find(env: &Env, mut overrides: Overrides) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// As [`Layout::resolve`].
+    pub fn find(
+        env: &Env,
+        mut overrides: Overrides,
+        working_dir: PathBuf,
+    ) -> Result<Self, PathError> {
         overrides.chosen_vault = None;
-        let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
         let layout = Layout::resolve(env, &overrides, &working_dir)?;
         if layout.vaults.len() < 2 {
             return Ok(Self {
@@ -36,6 +41,7 @@ impl Places {
                 leftovers: Vec::new(),
                 strays: Vec::new(),
                 overrides,
+                working_dir,
             });
         }
         let has_head = |vault: &Vault| {
@@ -67,39 +73,34 @@ impl Places {
             leftovers,
             strays,
             overrides,
+            working_dir,
         })
     }
 
     /// Resolves the paths again: the vault may have moved.
-    pub(crate) fn find_again(&self, env: &Env) -> Result<Self, Failure> {
-        Self::find(env, self.overrides.clone())
+    ///
+    /// # Errors
+    /// As [`Layout::resolve`].
+    pub fn find_again(&self, env: &Env) -> Result<Self, PathError> {
+        Self::find(env, self.overrides.clone(), self.working_dir.clone())
     }
 
     /// Refuses what refreshes logins while there are two vaults.
-    pub(crate) fn check_single(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`ClientError::TwoVaults`].
+    pub fn check_single(&self) -> Result<(), ClientError> {
         match self.others.first() {
             None => Ok(()),
-            Some(other) => Err(Failure::TwoVaults {
+            Some(other) => Err(ClientError::TwoVaults {
                 vaults: [self.layout.vault_file.clone(), other.clone()],
             }),
         }
     }
 
-    /// Warns of a vault that is not used.
-    pub(crate) fn warn_of_others(&self, ui: Ui) {
-        for other in &self.others {
-            let shown = |path: &Path| self.layout.shorten_home(path);
-            ui.warn(&format!(
-                "Warning: there are two vaults. {} is used, {} is not. Merge them: clawkeep \
-                 doctor --repair",
-                shown(&self.layout.vault_file),
-                shown(other)
-            ));
-        }
-    }
-
     /// Whether the vault lies in a directory of OpenClaw's.
-    pub(crate) fn is_in_openclaws(&self) -> bool {
-        clawkeep::platform::openclaw::openclaw_dir_of(&self.layout.vault_file).is_some()
+    #[must_use]
+    pub fn is_in_openclaws(&self) -> bool {
+        crate::platform::openclaw::openclaw_dir_of(&self.layout.vault_file).is_some()
     }
 }

@@ -1,0 +1,68 @@
+//! The commands of every day: short names over what the other commands do. The gateway's name has
+//! none of them.
+
+pub(crate) mod add;
+mod first_steps;
+pub(crate) mod login;
+pub(crate) mod ls;
+pub(crate) mod rm;
+pub(crate) mod status;
+pub(crate) mod use_first;
+pub(crate) mod version;
+
+use clap::Subcommand;
+
+use crate::commands::hand_out::{env, exec};
+use crate::commands::history;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The commands of every day.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Everyday {
+    /// Show the state of every login, the worst first, and what fixes it
+    Status(status::Status),
+    /// List the credentials of every agent
+    Ls(ls::Ls),
+    /// Add an API key or a token
+    Add(add::Add),
+    /// Log in at a provider
+    Login(login::LogIn),
+    /// Use a credential before the others of its provider
+    Use(use_first::UseFirst),
+    /// Remove a credential
+    Rm(rm::Rm),
+    /// Run a program with a secret in its provider's variable (also: exec)
+    #[command(
+        after_help = "Examples:\n  clawkeep run openai -- python3 job.py     with OPENAI_API_KEY\n  \
+            clawkeep run anthropic openai -- ./agent\n\nSee also: clawkeep exec --help"
+    )]
+    Run(exec::Exec),
+    /// What happened to which credential (also: history)
+    #[command(
+        after_help = "Examples:\n  clawkeep log\n  clawkeep log anthropic --since 7d\n  clawkeep \
+            log -n 5 --json\n\nSee also: clawkeep history --help"
+    )]
+    Log(history::History),
+    /// Print a secret as shell lines that set its provider's variable
+    Env(env::EnvLines),
+    /// Print the version
+    Version(version::Version),
+}
+
+impl Everyday {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Status(command) => command.run(context),
+            Self::Ls(command) => command.run(context),
+            Self::Add(command) => command.run(context),
+            Self::Login(command) => command.run(context),
+            Self::Use(command) => command.run(context),
+            Self::Rm(command) => command.run(context),
+            Self::Run(command) => command.run(context),
+            Self::Log(command) => command.run(context),
+            Self::Env(command) => command.run(context),
+            Self::Version(command) => command.run(context),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `env`: a secret as lines that a shell evaluates.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::{Args, ValueEnum};
+use clawkeep::client::{Request, Token};
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use super::naming::requests_for;
+use super::pick::SelectionArgs;
+use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::text::shown_id;
+
+/// Print a secret as shell lines that set its provider's variable.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  eval \"$(clawkeep env openai)\"             sh, bash, zsh, and .envrc of \
+        direnv\n  clawkeep env openai --shell fish | cat   in fish: … | source\n\nA file with these \
+        lines is a plain copy of the secret. `clawkeep run` gives it to one program only."
+)]
+pub(crate) struct EnvLines {
+    /// Providers, or credentials by any part of their ids [default: the provider of the configured
+    /// default model]
+    #[arg(value_name = "PROVIDER|ID")]
+    named: Vec<String>,
+    /// Set this variable, not those of the provider
+    #[arg(long = AS, value_name = "VAR", value_parser = variable_name)]
+    variable: Option<String>,
+    /// The shell that reads the lines
+    #[arg(long, value_enum, default_value_t = Shell::Sh, value_name = "SHELL")]
+    shell: Shell,
+    /// Print the secret although the output is a terminal
+    #[arg(long)]
+    reveal: bool,
+    #[command(flatten)]
+    selection: SelectionArgs,
+}
+
+/// The shell that reads the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shell {
+    /// sh, bash, zsh, and direnv
+    Sh,
+    /// fish
+    Fish,
+    /// PowerShell
+    Powershell,
+}
+
+impl EnvLines {
+    pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
+        if io::stdout().is_terminal() && !self.reveal {
+            return Err(Failure::BadArgument(
+                "the secret would be shown on the terminal; give the output to a shell: eval \
+                 \"$(clawkeep env …)\", or pass --reveal"
+                    .to_owned(),
+            ));
+        }
+        let names = self.named.iter().map(|name| name.as_str().into());
+        let mut wanted = requests_for(context, names, &mut self.selection.agent)?;
+        if wanted.is_empty() {
+            let provider = context.settings()?.models.default_ref().provider;
+            wanted.push(Request::Provider(provider));
+        }
+        if self.variable.is_some() && wanted.len() > 1 {
+            return Err(Failure::BadArgument(
+                "--as names a variable for one secret, and several are asked for".to_owned(),
+            ));
+        }
+        let naming = self.variable.as_deref();
+        let takes = |provider: &_| check_variable(context, provider, naming);
+        for wanted in &wanted {
+            if let Request::Provider(provider) = wanted {
+                takes(provider)?; // before a use is recorded
+            }
+        }
+        let picked = self.selection.pick(context, &wanted, "env", takes)?;
+        let mut text = Zeroizing::new(String::new());
+        for picked in &picked {
+            let variables = Variables::of(context, picked, naming)?;
+            for name in &variables.removed {
+                if !variables.set.contains(name) {
+                    text.push_str(&self.shell.without(name));
+                }
+            }
+            for name in &variables.set {
+                text.push_str(&self.shell.line(name, picked)?);
+            }
+            note_base_url(context, picked.provider());
+        }
+        context.ui.write(&text)
+    }
+}
+
+impl Shell {
+    fn without(self, name: &str) -> String {
+        match self {
+            Self::Sh => format!("unset {name}\n"),
+            Self::Fish => format!("set -e {name}\n"),
+            Self::Powershell => {
+                format!("Remove-Item -ErrorAction Ignore Env:{name}\n")
+            }
+        }
+    }
+
+    fn line(self, name: &str, picked: &Token) -> Result<Zeroizing<String>, Failure> {
+        let secret = picked.secret().expose_secret();
+        if secret.contains(['\n', '\r', '\0']) {
+            return Err(Failure::Refused {
+                what: format!(
+                    "the secret of {} has a line break or a NUL inside, which no variable can have",
+                    shown_id(picked.profile().as_str())
+                ),
+                next: "Store it again: clawkeep add".to_owned(),
+            });
+        }
+        let quoted = Zeroizing::new(self.quoted(secret));
+        let before = match self {
+            Self::Sh => format!("export {name}="),
+            Self::Fish => format!("set -gx {name} "),
+            Self::Powershell => format!("$Env:{name} = "),
+        };
+        Ok(Zeroizing::new(format!("{before}{}\n", *quoted)))
+    }
+
+    /// The text in single quotes, in which a shell expands nothing. Sources: POSIX, 2.2.2; fish's
+    /// documentation, Quotes; PowerShell's, about_Quoting_Rules.
+    fn quoted(self, text: &str) -> String {
+        let inside = match self {
+            Self::Sh => text.replace('\'', "'\\''"),
+            Self::Fish => text.replace('\\', "\\\\").replace('\'', "\\'"),
+            Self::Powershell => text.replace('\'', "''"),
+        };
+        format!("'{inside}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_stays_inside_its_quotes() {
+        for (shell, quoted) in [
+            (Shell::Sh, r"'a'\''b\c$(id)'"),
+            (Shell::Fish, r"'a\'b\\c$(id)'"),
+            (Shell::Powershell, r"'a''b\c$(id)'"),
+        ] {
+            assert_eq!(shell.quoted(r"a'b\c$(id)"), quoted, "{shell:?}");
+        }
+    }
+}

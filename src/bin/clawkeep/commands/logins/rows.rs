@@ -1,0 +1,342 @@
+//! The logins of every agent: a row for each, however many agents share it.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use clawkeep::alerts::{CredentialStatus, Loss, Refresher, Scene, State, survey};
+use clawkeep::config::{AgentRef, NotifySettings};
+use clawkeep::doctor::{how_to_refresh, how_to_replace};
+use clawkeep::domain::{
+    AgentName, Credential, CredentialType, Expiry, Fingerprint, Owner, Section, Span, StoreDoc,
+    UnixMs, normalize_provider,
+};
+use clawkeep::health::{Health, Status, assess};
+use clawkeep::selection::{UnavailableReason, unavailability};
+use clawkeep::sync::{Loaded, LoginReport};
+use clawkeep::vault::UnlockedVault;
+
+use crate::context::Context;
+use crate::context::load_each::LoadOptions;
+use crate::failure::Failure;
+
+/// How urgent a row is, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// It cannot be used, and a person has to act.
+    Unusable,
+    /// It will stop working unless a person acts.
+    Ending,
+    /// It cannot be used for a while.
+    Resting,
+    /// It works.
+    Good,
+}
+
+/// A login, an API key or a token: one row, whichever agents have it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) provider: String,
+    pub(crate) kind: CredentialType,
+    pub(crate) agents: Vec<AgentName>,
+    pub(crate) severity: Severity,
+    pub(crate) state: String,
+    pub(crate) expires: Option<UnixMs>,
+    pub(crate) last_used: Option<UnixMs>,
+    /// What fixes it.
+    pub(crate) fix: Option<String>,
+    /// The same for every agent that has this login under this id.
+    login: Option<Fingerprint>,
+}
+
+/// The agents that were loaded, and why others were not.
+#[derive(Debug, Default)]
+pub(crate) struct LoadedAgents {
+    pub(crate) loaded: Vec<(AgentRef, Loaded)>,
+    pub(crate) failures: Vec<(AgentName, Failure)>,
+}
+
+impl LoadedAgents {
+    /// Loads the named agent, or every agent.
+    pub(crate) fn load(
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agent: Option<AgentRef>,
+    ) -> Result<Self, Failure> {
+        let agents = match agent {
+            Some(agent) => vec![agent],
+            None => context.every_agent(vault)?,
+        };
+        let _progress = context.ui.progress("Reading the stores");
+        let wanted = agents
+            .iter()
+            .map(|agent| (agent, context.mode_for(vault, agent)));
+        let (wanted, options) = (wanted.collect(), LoadOptions::for_a_command());
+        let mut all = Self::default();
+        context.load_each(vault, wanted, &options, &mut |agent, loaded| {
+            match loaded {
+                Ok(loaded) => all.loaded.push((agent.clone(), loaded)),
+                Err(failure) => all.failures.push((agent.name.clone(), failure)),
+            }
+            ControlFlow::Continue(())
+        });
+        Ok(all)
+    }
+
+    /// Reports the notices of the loads.
+    pub(crate) fn report(&self, context: &Context) {
+        for (_, loaded) in &self.loaded {
+            context.report_load(loaded);
+        }
+    }
+
+    /// The failure to report after the answer was printed; prints the others.
+    pub(crate) fn verdict(self, context: &Context) -> Result<(), Failure> {
+        let verdicts = self.loaded.into_iter().filter_map(|(agent, loaded)| {
+            let failure = context.verdict(loaded).err()?;
+            Some((agent.name, failure))
+        });
+        let mut failures = self.failures.into_iter().chain(verdicts);
+        let Some((_, first)) = failures.next() else {
+            return Ok(());
+        };
+        for (agent, failure) in failures {
+            let lines = failure.lines().join(" ");
+            context.ui.error(&format!("{agent}: {lines}"));
+        }
+        Err(first)
+    }
+}
+
+/// The rows of the loaded agents, the worst first.
+pub(crate) fn rows(
+    context: &Context,
+    vault: &UnlockedVault,
+    agents: &LoadedAgents,
+) -> Result<Vec<Row>, Failure> {
+    let now = context.clock.now();
+    let docs: Vec<(AgentRef, StoreDoc)> = agents
+        .loaded
+        .iter()
+        .map(|(agent, loaded)| (agent.clone(), loaded.doc.clone()))
+        .collect();
+    let logins: Vec<LoginReport> = agents
+        .loaded
+        .iter()
+        .flat_map(|(_, loaded)| loaded.logins.iter().cloned())
+        .collect();
+    let scene = Scene {
+        agents: &docs,
+        logins: Some(&logins),
+        providers: context.providers().ok(),
+        refreshing: &[],
+        trouble: &[],
+    };
+    let standard = NotifySettings::default();
+    let settings = context.own().map_or(&standard, |own| &own.notify);
+    let surveyed = survey(vault, scene, (settings, now))?;
+    let last_uses = last_uses(vault)?;
+    let mut rows: Vec<Row> = Vec::new();
+    for (agent, loaded) in &agents.loaded {
+        for (id, credential) in loaded.doc.credentials() {
+            let status = surveyed
+                .statuses
+                .iter()
+                .find(|status| status.agent == agent.name && status.profile.as_str() == id);
+            let assessed = Assessed {
+                context,
+                agent,
+                loaded,
+                id,
+                credential,
+                health: assess(&credential, now),
+                status,
+                alert: status.and_then(|status| status.state(settings, now)),
+                now,
+            };
+            let mut row = assessed.row();
+            row.login = login_of(vault, &credential);
+            let used = last_uses.get(&(agent.name.as_str().to_owned(), id.to_owned()));
+            row.last_used = row.last_used.max(used.copied());
+            add(&mut rows, row);
+        }
+        for (id, provider) in &loaded.damage.profiles {
+            rows.push(Row {
+                id: id.clone(),
+                provider: provider.clone(),
+                kind: CredentialType::Unreadable,
+                agents: vec![agent.name.clone()],
+                severity: Severity::Unusable,
+                state: "damaged".to_owned(),
+                expires: None,
+                last_used: None,
+                fix: Some("clawkeep doctor".to_owned()),
+                login: None,
+            });
+        }
+    }
+    rows.sort_by_cached_key(|row| {
+        let ends = row.expires.map_or(i64::MAX, |at| at.0);
+        (row.severity, ends, row.id.clone(), row.agents.clone())
+    });
+    Ok(rows)
+}
+
+/// Adds a row, or its agent to the row of the same login.
+fn add(rows: &mut Vec<Row>, row: Row) {
+    let same = rows
+        .iter_mut()
+        .find(|known| known.id == row.id && known.login.is_some() && known.login == row.login);
+    let Some(known) = same else {
+        rows.push(row);
+        return;
+    };
+    known.agents.extend(row.agents);
+    known.last_used = known.last_used.max(row.last_used);
+    if row.severity < known.severity {
+        (known.severity, known.state, known.fix) = (row.severity, row.state, row.fix);
+    }
+}
+
+/// What tells one login from another that has the same id.
+pub(crate) fn login_of(vault: &UnlockedVault, credential: &Credential<'_>) -> Option<Fingerprint> {
+    let token = credential.expose_refresh().or(credential.expose_secret());
+    token.map(|token| vault.fingerprint(token))
+}
+
+/// The last recorded use of each credential, by agent and id.
+fn last_uses(vault: &UnlockedVault) -> Result<BTreeMap<(String, String), UnixMs>, Failure> {
+    let uses = vault.uses(&clawkeep::audit::Filter::default())?;
+    let last = uses.into_iter().filter_map(|uses| {
+        let (_, last) = uses.span?;
+        let agent = uses.profile.agent.as_deref().unwrap_or_default().to_owned();
+        Some(((agent, uses.profile.id.to_string()), last))
+    });
+    Ok(last.collect())
+}
+
+/// A credential of one agent, and what is known of it.
+struct Assessed<'a> {
+    context: &'a Context,
+    agent: &'a AgentRef,
+    loaded: &'a Loaded,
+    id: &'a str,
+    credential: Credential<'a>,
+    health: Health,
+    status: Option<&'a CredentialStatus>,
+    alert: Option<State>,
+    now: UnixMs,
+}
+
+impl Assessed<'_> {
+    fn row(&self) -> Row {
+        let (severity, state) = self.state();
+        let usage = self.loaded.doc.get(Section::Usage, self.id);
+        let last_used = Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed")));
+        let expires = self.health.expires_at.filter(|at| at.ms() > 0.0);
+        Row {
+            id: self.id.to_owned(),
+            provider: normalize_provider(self.credential.provider),
+            kind: self.credential.kind,
+            agents: vec![self.agent.name.clone()],
+            severity,
+            state,
+            expires: expires.map(|at| UnixMs(at.floor_ms())),
+            last_used: last_used.map(|at| UnixMs(at.floor_ms())),
+            fix: self.fix(severity),
+            login: None,
+        }
+    }
+
+    /// Whether clawkeep refreshes it on its next use.
+    fn is_refreshed_here(&self) -> bool {
+        self.status
+            .is_some_and(|status| status.refresher == Refresher::Here)
+    }
+
+    fn state(&self) -> (Severity, String) {
+        use Severity::{Ending, Good, Resting, Unusable};
+        let word = |severity, word: &str| (severity, word.to_owned());
+        if let Some(fault) = self.credential.entry_fault() {
+            return word(Unusable, fault.as_str());
+        }
+        let is_over = matches!(self.health.status, Status::Expired | Status::Missing);
+        match self.alert {
+            Some(State::Lost(loss)) => return (Ending, lost(loss).to_owned()),
+            Some(State::LostAndExpired(loss)) => {
+                return (Unusable, format!("expired, {}", lost(loss)));
+            }
+            Some(State::LoginExpired) => return word(Unusable, "login expired"),
+            Some(State::Source(code)) => {
+                let severity = if is_over { Unusable } else { Ending };
+                return (severity, code.replace('-', " "));
+            }
+            Some(State::Expired | State::Overdue) => return word(Unusable, "expired"),
+            _ => {}
+        }
+        if let Some(found) = unavailability(&self.loaded.doc, self.id, self.now) {
+            let severity = match found.why {
+                UnavailableReason::Cooldown => Resting,
+                UnavailableReason::Disabled(_) => Unusable,
+            };
+            return (severity, found.state().replace(':', ", "));
+        }
+        match (self.health.status, self.alert) {
+            (Status::Expired, _) if self.is_refreshed_here() => word(Good, "refreshed on use"),
+            (Status::Expired, _) => word(Unusable, "expired"),
+            (Status::Missing, _) => word(Unusable, "no expiry known"),
+            (_, Some(State::LoginExpires(_))) => word(Ending, "login expires soon"),
+            (Status::Expiring, Some(_)) => word(Ending, "expires soon"),
+            _ => word(Good, "ok"),
+        }
+    }
+
+    fn fix(&self, severity: Severity) -> Option<String> {
+        if severity == Severity::Good {
+            return None;
+        }
+        let (agent, doc) = (&self.agent.name, &self.loaded.doc);
+        let providers = self.context.providers().ok();
+        if let Some(found) = unavailability(doc, self.id, self.now) {
+            let until = format!("usable again in {}", Span::from_f64(found.left_ms).short());
+            return Some(match found.why {
+                UnavailableReason::Cooldown => until,
+                UnavailableReason::Disabled(_) => format!(
+                    "Fix the account at {}; {until}",
+                    normalize_provider(self.credential.provider)
+                ),
+            });
+        }
+        if Owner::of(self.id) == Owner::ClaudeCode {
+            let again = "clawkeep login anthropic";
+            return Some(match self.alert {
+                Some(State::LoginExpires(_) | State::LoginExpired | State::Source(_)) => {
+                    again.to_owned()
+                }
+                _ => {
+                    let start = Owner::of(self.id).how_to_refresh();
+                    format!("{start} If that does not help: {again}")
+                }
+            });
+        }
+        let remedy = self.status.map(|status| status.remedy.clone());
+        if let Some(remedy) = remedy.filter(|remedy| !remedy.is_empty()) {
+            return Some(remedy);
+        }
+        if self.credential.entry_fault().is_some() {
+            return Some(how_to_replace(agent, self.id, &self.credential, providers));
+        }
+        if let Some(from) = self.loaded.borrowed.get(self.id) {
+            return Some(from.how_to_refresh());
+        }
+        how_to_refresh(agent, doc, self.id, providers)
+    }
+}
+
+fn lost(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Dead | Loss::Unopened | Loss::Spent => "login lost",
+        Loss::Moved => "endpoint changed",
+        Loss::Uncertain => "refresh uncertain",
+    }
+}

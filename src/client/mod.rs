@@ -1,0 +1,473 @@
+//! The front door of the library: [`Client`] hands out a credential, refreshed if it is due, after
+//! its use is in the audit record.
+//!
+//! A call blocks: it reads files, may wait for another process, and may send a request to a
+//! provider. A `Client` is [`Send`] and [`Sync`]; its calls run one after the other. A child of a
+//! `fork` must open a client of its own.
+
+mod builder;
+mod chooser;
+mod error;
+mod hand_out;
+mod keys;
+mod mark;
+mod order;
+mod request;
+mod status;
+mod token;
+mod workspace;
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::builder::NoticeSink;
+pub use self::builder::{ClientBuilder, ClientNotice};
+pub use self::chooser::{Changing, Chooser, Scope};
+pub use self::error::{ClientError, ErrorKind};
+pub use self::hand_out::{Chosen, Hooks, Pick};
+use self::keys::Keys;
+pub use self::mark::{Mark, marked};
+pub use self::order::{order_change, order_cleared, order_set};
+pub use self::request::{Request, SESSION_MAX, TokenOptions, id_in, session_name};
+pub use self::status::{CredentialStatus, Synced};
+pub use self::token::Token;
+pub use self::workspace::{ExportModes, HeadProblem, Heads, Places, Worked, Workspace};
+use crate::audit::{Event, Filter, Verified};
+use crate::config::AgentRef;
+use crate::domain::{ProviderId, StoreDoc};
+use crate::platform::Stamp;
+use crate::selection::FailureReason;
+use crate::sync::{Edited, Engine, Loaded, Refresher, SyncMode};
+use crate::vault::{UnlockedVault, VaultError};
+
+/// The command that the record names for what a client hands out.
+const COMMAND: &str = "client";
+
+/// An open vault, and the agent whose credentials it hands out.
+pub struct Client {
+    workspace: Workspace,
+    agent: AgentRef,
+    keys: Keys,
+    heads: Heads,
+    on_notice: Option<NoticeSink>,
+    /// The vault, and the state of its file when it was opened.
+    vault: Mutex<Option<(UnlockedVault, Option<Stamp>)>>,
+    /// The process that opened it.
+    process: u32,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let vault = self.workspace.layout.vault_file.display();
+        write!(f, "Client({vault}, {})", self.agent.name)
+    }
+}
+
+impl Client {
+    /// Begins the set-up of a client. `actor` is the name of the program in the audit record.
+    pub fn builder(actor: &str) -> ClientBuilder {
+        ClientBuilder::new(actor)
+    }
+
+    fn new(
+        workspace: Workspace,
+        agent: AgentRef,
+        keys: Keys,
+        on_notice: Option<NoticeSink>,
+    ) -> Self {
+        Self {
+            heads: Heads::of(&workspace.layout),
+            process: workspace.actor.pid,
+            vault: Mutex::default(),
+            workspace,
+            agent,
+            keys,
+            on_notice,
+        }
+    }
+
+    /// Hands out the next credential of a provider.
+    ///
+    /// # Errors
+    /// Why none can be handed out; see [`ClientError::kind`].
+    pub fn token(&self, provider: &str) -> Result<Token, ClientError> {
+        let wanted = Request::Provider(ProviderId::new(provider));
+        self.token_with(&wanted, &TokenOptions::default())
+    }
+
+    /// Hands out the credential of a profile.
+    ///
+    /// # Errors
+    /// As [`Client::token`].
+    pub fn token_for(&self, profile: &str) -> Result<Token, ClientError> {
+        let wanted = Request::Profile(profile.to_owned());
+        self.token_with(&wanted, &TokenOptions::default())
+    }
+
+    /// Hands out the credential that a request asks for, on these terms. A login that is due is
+    /// refreshed first; concurrent callers in any process share one request to the provider.
+    ///
+    /// # Errors
+    /// As [`Client::token`].
+    pub fn token_with(
+        &self,
+        wanted: &Request,
+        options: &TokenOptions,
+    ) -> Result<Token, ClientError> {
+        if let Some(name) = &options.session
+            && session_name(name) != Some(name)
+        {
+            return Err(ClientError::BadArgument(
+                "a session's name has 1 to 256 characters, none of them for control",
+            ));
+        }
+        self.with_vault(|vault| {
+            vault.require_writable()?;
+            let mode = self.mode(vault)?;
+            let hooks: Hooks<'_, ClientError> = Hooks {
+                command: COMMAND,
+                accept: &|_| Ok(()),
+                refresh: &|engine, id, when| {
+                    let agents = self.workspace.every_agent(engine.vault)?;
+                    let mut refresher = Refresher::new(self.workspace.providers()?, &agents);
+                    let keep_head = |vault: &UnlockedVault| self.keep_head(vault);
+                    refresher.keep_head = Some(&keep_head);
+                    Ok(engine.refresh(&refresher, &self.agent, mode, id, when)?)
+                },
+            };
+            let requests = std::slice::from_ref(wanted);
+            let chosen = self.with_engine(vault, |engine| {
+                let of = (&self.agent, mode);
+                self.workspace
+                    .hand_out(engine, of, (requests, options), &hooks)
+            })?;
+            let token = chosen.picks.first();
+            let token = token.and_then(|pick| chosen.token(pick, &self.workspace));
+            let token = token.map_or_else(|| Err(self.refusal(wanted, &chosen)), Ok);
+            self.report(chosen.loaded);
+            token
+        })
+        .map_err(ClientError::of_use)
+    }
+
+    /// Lists the agent's credentials, and how each one stands. Records nothing but what a sync
+    /// finds.
+    ///
+    /// # Errors
+    /// When the agent cannot be loaded.
+    pub fn status(&self) -> Result<Vec<CredentialStatus>, ClientError> {
+        let loaded = self.load()?;
+        let now = self.workspace.clock.now();
+        let all = loaded.doc.credentials();
+        Ok(all
+            .map(|(id, credential)| CredentialStatus::of(&loaded.doc, id, &credential, now))
+            .collect())
+    }
+
+    /// Imports the logins of other programs and exports the agent's store, if anything has changed.
+    ///
+    /// # Errors
+    /// When the agent cannot be loaded.
+    pub fn sync(&self) -> Result<Synced, ClientError> {
+        Ok(Synced::of(self.load()?))
+    }
+
+    /// Returns the events of the audit record that a filter matches. What they say is not verified;
+    /// [`Client::verify`] does that.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn history(&self, filter: &Filter) -> Result<Vec<Event>, ClientError> {
+        self.with_vault(|vault| Ok(vault.history(filter)?.collect::<Result<_, _>>()?))
+    }
+
+    /// Verifies the whole audit record, against the head that is kept outside the vault.
+    ///
+    /// # Errors
+    /// [`ClientError::Chain`] when the record was altered; when it cannot be read.
+    pub fn verify(&self) -> Result<Verified, ClientError> {
+        self.with_vault(|vault| {
+            let kept = self.workspace.kept_head(vault)?;
+            vault.verify_record(kept)?.map_err(ClientError::Chain)
+        })
+    }
+
+    /// Records that a profile's credential worked: its cooldown ends.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownProfile`]; when the store cannot be changed.
+    pub fn mark_used(&self, profile: &str) -> Result<(), ClientError> {
+        self.mark(profile, Mark::Used)
+    }
+
+    /// Records that a provider refused a profile's credential or did not answer: it gets a
+    /// cooldown.
+    ///
+    /// # Errors
+    /// As [`Client::mark_used`].
+    pub fn mark_failed(&self, profile: &str, reason: FailureReason) -> Result<(), ClientError> {
+        self.mark(profile, Mark::Failed(reason))
+    }
+
+    fn mark(&self, profile: &str, mark: Mark) -> Result<(), ClientError> {
+        let settings = self.workspace.settings()?;
+        self.edit(|doc| {
+            marked(
+                doc,
+                profile,
+                mark,
+                &settings.cooldowns,
+                self.workspace.clock.now(),
+            )
+        })
+    }
+
+    /// Sets the order in which the profiles of a provider are tried; an empty one is removed.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownProfile`] and [`ClientError::OtherProvider`]; when the store cannot be
+    /// changed.
+    pub fn set_order(&self, provider: &str, profiles: &[&str]) -> Result<(), ClientError> {
+        let provider = ProviderId::new(provider);
+        self.edit(|doc| match profiles {
+            [] => Ok(order_cleared(doc, &provider)),
+            profiles => order_set(doc, &provider, profiles),
+        })
+    }
+
+    fn edit(
+        &self,
+        change: impl Fn(&StoreDoc) -> Result<Edited, ClientError>,
+    ) -> Result<(), ClientError> {
+        self.with_vault(|vault| {
+            vault.require_writable()?;
+            let mode = self.mode(vault)?;
+            let loaded =
+                self.with_engine(vault, |engine| engine.edit(&self.agent, mode, change))?;
+            if !loaded.unopened.is_empty() {
+                let rows = loaded.unopened;
+                return Err(ClientError::Unopened { rows });
+            }
+            self.report(loaded);
+            Ok(())
+        })
+    }
+
+    fn load(&self) -> Result<Loaded, ClientError> {
+        self.with_vault(|vault| {
+            let mode = self.mode(vault)?;
+            let mut loaded = self.with_engine(vault, |engine| {
+                engine.load(&self.agent, mode).map_err(ClientError::from)
+            })?;
+            let notices = std::mem::take(&mut loaded.notices);
+            notices
+                .into_iter()
+                .for_each(|notice| self.notify(ClientNotice::Load(notice)));
+            Ok(loaded)
+        })
+    }
+
+    /// Whether to read other programs' logins: not for an unknown agent.
+    fn mode(&self, vault: &UnlockedVault) -> Result<SyncMode, ClientError> {
+        Ok(match self.workspace.is_unknown(vault, &self.agent)? {
+            true => SyncMode::Off,
+            false => self.workspace.mode,
+        })
+    }
+
+    /// Why no credential was chosen.
+    fn refusal(&self, wanted: &Request, chosen: &Chosen) -> ClientError {
+        let doc = &chosen.loaded.doc;
+        let passed_over = chosen
+            .picks
+            .iter()
+            .flat_map(|pick| pick.choice.passed_over.clone());
+        let passed_over: Vec<_> = passed_over.collect();
+        match wanted {
+            Request::Provider(provider) if !self.is_known(provider, doc) => {
+                let provider = provider.clone();
+                return ClientError::UnknownProvider { provider };
+            }
+            Request::Profile(id) if doc.credential(id_in(doc, id)).is_none() => {
+                let profile = id_in(doc, id).to_owned();
+                return ClientError::UnknownProfile { profile };
+            }
+            _ => {}
+        }
+        let not_refreshed = passed_over.iter().filter_map(|(id, _)| {
+            let why = chosen.refreshes.why_not(id)?;
+            Some((id.clone(), why.clone()))
+        });
+        ClientError::NoCredential {
+            wanted: wanted.clone(),
+            not_refreshed: not_refreshed.collect(),
+            passed_over,
+        }
+    }
+
+    /// Whether a credential, a setting or a built-in entry is of that provider.
+    fn is_known(&self, provider: &ProviderId, doc: &StoreDoc) -> bool {
+        let is_entry = |workspace: &Workspace| {
+            let providers = workspace.providers().ok()?;
+            Some(
+                !matches!(providers.get(provider), Ok(None))
+                    || providers.variables(provider).is_some(),
+            )
+        };
+        let is_set = |workspace: &Workspace| {
+            let settings = workspace.settings().ok()?;
+            Some(
+                settings.order_for(provider).is_some()
+                    || !settings.profiles_of(provider).is_empty(),
+            )
+        };
+        !doc.profiles_of(provider.as_str()).is_empty()
+            || doc.order_for(provider.as_str()).is_some()
+            || !crate::config::provider_variables(provider).is_empty()
+            || is_entry(&self.workspace) == Some(true)
+            || is_set(&self.workspace) == Some(true)
+    }
+
+    /// Opens the vault for the first time.
+    fn opened(self, creates: bool) -> Result<Self, ClientError> {
+        self.workspace.places.check_single()?;
+        let opened = match self.open() {
+            Err(ClientError::Vault(VaultError::Absent { .. })) if creates => self.create()?,
+            opened => opened?,
+        };
+        *self.lock() = Some(opened);
+        Ok(self)
+    }
+
+    fn open(&self) -> Result<(UnlockedVault, Option<Stamp>), ClientError> {
+        let Self { workspace, .. } = self;
+        workspace.check_owner()?;
+        let stamp = Stamp::of(&workspace.layout.vault_file);
+        let vault = workspace.open_locked()?;
+        let sources = self.keys.sources(workspace, &self.heads);
+        let vault = workspace.unlock(vault, &sources)?;
+        workspace.check_end(&vault)?;
+        Ok((vault, stamp))
+    }
+
+    fn create(&self) -> Result<(UnlockedVault, Option<Stamp>), ClientError> {
+        let sources = self.keys.sources(&self.workspace, &self.heads);
+        match self.workspace.create(&self.keys.first(), &sources)? {
+            Some(created) => {
+                self.keep_head(&created.vault);
+                let stamp = Stamp::of(created.vault.path());
+                Ok((created.vault, stamp))
+            }
+            None => self.open(), // another process created it first
+        }
+    }
+
+    /// Runs `work` with the vault, opened again if another file has taken its place.
+    fn with_vault<T>(
+        &self,
+        work: impl FnOnce(&mut UnlockedVault) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        if std::process::id() != self.process {
+            return Err(ClientError::Forked);
+        }
+        let mut open = self.lock();
+        let there = Stamp::of(&self.workspace.layout.vault_file);
+        let is_same = |(_, opened): &(_, Option<Stamp>)| match (opened, there) {
+            (Some(opened), Some(there)) => there.is_same_file(opened),
+            _ => false,
+        };
+        let vault = match open.take().filter(is_same) {
+            Some(vault) => vault,
+            None => self.open()?,
+        };
+        work(&mut open.insert(vault).0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(UnlockedVault, Option<Stamp>)>> {
+        // A transaction of a thread that panicked was rolled back.
+        self.vault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_engine<T>(
+        &self,
+        vault: &mut UnlockedVault,
+        work: impl FnOnce(&mut Engine<'_>) -> T,
+    ) -> T {
+        let modes = self.workspace.export_modes(vault);
+        let mode = |agent: &AgentRef| modes.of(agent);
+        let worked = self.workspace.with_engine(vault, &mode, work);
+        let notices = worked.notices.into_iter();
+        notices.for_each(|notice| self.notify(ClientNotice::Load(notice)));
+        if worked.has_new_events {
+            self.keep_head(vault);
+        }
+        worked.done
+    }
+
+    fn keep_head(&self, vault: &UnlockedVault) {
+        for problem in self.workspace.keep_head(vault) {
+            self.notify(ClientNotice::Head(problem));
+        }
+    }
+
+    fn report(&self, loaded: Loaded) {
+        let notices = loaded.notices.into_iter();
+        notices.for_each(|notice| self.notify(ClientNotice::Load(notice)));
+    }
+
+    fn notify(&self, notice: ClientNotice) {
+        if let Some(take) = &self.on_notice {
+            take(notice);
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if std::process::id() != self.process {
+            // Closing it here would disturb the parent's connection to the same file. Source:
+            // SQLite, How To Corrupt An SQLite Database File, section 2.6.
+            std::mem::forget(self.lock().take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_refused_after_a_fork() {
+        const fn is_shared_by_threads<T: Send + Sync>() {}
+        is_shared_by_threads::<Client>();
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::builder("test")
+            .state_dir(dir.path())
+            .open_or_create()
+            .unwrap();
+        client.process += 1;
+        let error = client.token("openai").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forked);
+        assert_eq!(client.status().unwrap_err().kind(), ErrorKind::Forked);
+    }
+
+    #[test]
+    #[cfg(not(feature = "oauth"))]
+    fn without_an_http_client_a_login_that_is_due_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = dir.path().join("agents/main/agent");
+        std::fs::create_dir_all(&agent).unwrap();
+        let profiles = serde_json::json!({"openai-codex:default": {
+            "type": "oauth", "provider": "openai-codex", "access": "a", "refresh": "r",
+            "expires": 1,
+        }});
+        let store = serde_json::json!({"version": 1, "profiles": profiles}).to_string();
+        std::fs::write(agent.join("auth-profiles.json"), store).unwrap();
+        let client = Client::builder("test")
+            .state_dir(dir.path())
+            .open_or_create()
+            .unwrap();
+        let error = client.token("openai-codex").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RefreshUnavailable);
+    }
+}

@@ -1,0 +1,150 @@
+//! Keeps the head of the record outside the vault's directory.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Workspace;
+use super::head_file::{read_head, write_head};
+use crate::audit::Head;
+use crate::client::error::ClientError;
+use crate::config::OwnSettingsError;
+use crate::domain::{Seq, VaultId};
+use crate::platform::syslog;
+use crate::vault::Vault;
+
+/// The name under which heads are sent to the system log.
+const LOGGED_AS: &str = "clawkeep";
+
+/// Why the head of the record is not kept as it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadProblem {
+    /// The record no longer has the event whose head is kept. That head stays: a newer one would
+    /// hide that the end of the record was cut off.
+    #[error("event {seq}, whose head is kept in {}, is not in the record any more",
+        path.display())]
+    Gone {
+        /// The event.
+        seq: Seq,
+        /// The file with the kept head.
+        path: PathBuf,
+    },
+    /// The head could not be written.
+    #[error("the record's head was not kept in {}: {source}", path.display())]
+    NotKept {
+        /// The file that keeps it.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The settings, which may ask for it to be sent to the system log, cannot be read.
+    #[error("the record's head was not sent to the system log")]
+    NotSent(#[source] OwnSettingsError),
+    /// The system log did not take the head, which the settings ask to be sent there.
+    #[error("the record's head was not sent to the system log: {}, as clawkeep.heads asks: {source}",
+        path.display())]
+    NotLogged {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Workspace {
+    /// Refuses a vault whose record ends before its kept head: an older copy was put back, or the
+    /// end was cut off. A restore that continued from an earlier event is accepted.
+    ///
+    /// # Errors
+    /// [`ClientError::OlderVault`]; and when the record cannot be read.
+    pub fn check_end(&self, vault: &Vault) -> Result<(), ClientError> {
+        // The head is read first: a process that commits later also keeps its head later.
+        let Ok(Some(kept)) = self.kept_head(vault) else {
+            return Ok(());
+        };
+        if kept.vault != vault.id() || vault.has_event_of(&kept)? {
+            return Ok(());
+        }
+        Err(ClientError::OlderVault {
+            vault: vault.path().to_owned(),
+            seq: kept.seq,
+            head: self.layout.head_file(vault.id()),
+        })
+    }
+
+    /// Keeps the record's head, which later shows whether the end was cut off. Nothing else fails
+    /// if that fails.
+    #[must_use]
+    pub fn keep_head(&self, vault: &Vault) -> Vec<HeadProblem> {
+        let Ok(Some(head)) = vault.head() else {
+            return Vec::new();
+        };
+        let path = self.layout.head_file(vault.id());
+        if let Ok(Some(kept)) = self.kept_head(vault)
+            && kept.vault == vault.id()
+        {
+            if !vault.has_event_of(&kept).unwrap_or(false) {
+                return vec![HeadProblem::Gone {
+                    seq: kept.seq,
+                    path,
+                }];
+            }
+            if kept.seq >= head.seq {
+                return Vec::new(); // another process wrote later and kept its head first
+            }
+        }
+        let not_kept = write_head(&path, &head).err();
+        let not_kept = not_kept.map(|error| HeadProblem::NotKept {
+            path,
+            source: error.into(),
+        });
+        not_kept.into_iter().chain(self.send(&head).err()).collect()
+    }
+
+    /// Sends a head to the system log, if the settings ask for that.
+    fn send(&self, head: &Head) -> Result<(), HeadProblem> {
+        let own = self.own().map_err(HeadProblem::NotSent)?;
+        let Some(path) = own.syslog.clone() else {
+            return Ok(());
+        };
+        syslog::send(&path, LOGGED_AS, &head.to_string())
+            .map_err(|source| HeadProblem::NotLogged { path, source })
+    }
+
+    /// Keeps the head of a vault that replaced another one, also over a later head: the record
+    /// itself says that it continued from an earlier event.
+    ///
+    /// # Errors
+    /// When the record cannot be read, or the head cannot be written.
+    pub fn replace_head(&self, vault: &Vault) -> Result<(), HeadProblem> {
+        let path = self.layout.head_file(vault.id());
+        let kept = vault.head().map_err(|error| error.into());
+        let kept = kept.and_then(|head| match head {
+            Some(head) => write_head(&path, &head).map_err(|error| error.into()),
+            None => Ok(()),
+        });
+        kept.map_err(|source| HeadProblem::NotKept { path, source })
+    }
+
+    /// Returns the head that was kept last. `None` if the record says that it continued from an
+    /// earlier event and the restore was interrupted before it kept the new head.
+    ///
+    /// # Errors
+    /// When what is kept cannot be read, or is no head.
+    pub fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, ClientError> {
+        let kept_at_opening = *self.kept_at_opening();
+        let kept = match kept_at_opening.filter(|_| vault.read_only().is_some()) {
+            Some(kept) => kept,
+            None => self.head_kept_of(vault.id())?,
+        };
+        Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
+    }
+
+    /// Like [`Workspace::kept_head`], regardless of the record.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, ClientError> {
+        read_head(self.layout.head_file(vault))
+    }
+}

@@ -1,0 +1,59 @@
+//! The state of a file, compared without reading it.
+
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Identifies a state of a file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Device and file number; 0 where the system has none.
+    file: (u64, u64),
+    /// Bytes.
+    len: u64,
+    modified: Option<SystemTime>,
+    /// When anything of it changed, who may read it too: seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Reads the stamp of the file to which `path` leads; `None` if there is no file.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            file: number(&metadata),
+            changed: changed(&metadata),
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+
+    /// Whether it is the same file, whatever is in it.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+}
+
+#[cfg(unix)]
+fn number(metadata: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(unix)]
+fn changed(metadata: &fs::Metadata) -> (i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed(_metadata: &fs::Metadata) -> (i64, i64) {
+    (0, 0)
+}
+
+#[cfg(not(unix))]
+fn number(_metadata: &fs::Metadata) -> (u64, u64) {
+    (0, 0)
+}

@@ -1,0 +1,373 @@
+//! The commands of every day: what they do, for which agents, and that the gateway's name has none
+//! of them.
+
+use serde_json::{Value, json};
+
+use crate::support::damage::refuses;
+use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, TRUE, now_ms, start_with_input};
+
+const OPS: &str = ".clawdbot/agents/ops/agent/auth-profiles.json";
+
+fn key(provider: &str, key: &str) -> Value {
+    json!({"type": "api_key", "provider": provider, "key": key})
+}
+
+/// Two agents that share one key, and have one each of the same id.
+fn home() -> Home {
+    let home = Home::new();
+    let shared = key("anthropic", "sk-test-shared");
+    home.write(
+        STORE,
+        json!({"version": 1, "profiles": {
+            "anthropic:shared": shared,
+            "anthropic:old": {"type": "token", "provider": "anthropic", "token": "sk-test-old",
+                "expires": now_ms() - HOUR},
+            "openai:same": key("openai", "sk-test-openai-main"),
+        }})
+        .to_string(),
+    );
+    home.write(
+        OPS,
+        json!({"version": 1, "profiles": {
+            "anthropic:shared": shared,
+            "openai:same": key("openai", "sk-test-openai-ops"),
+            "groq:only": key("groq", "sk-test-groq"),
+        }})
+        .to_string(),
+    );
+    home
+}
+
+fn given(home: &Home, args: &[&str], input: &str) -> Run {
+    let child = start_with_input(home.command(args), input);
+    Run::from(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_login_that_agents_share_is_one_row_and_the_worst_comes_first() {
+    let home = home();
+    let report = home.run(&["status", "--json"]).json();
+    let rows = report["logins"].as_array().unwrap();
+    assert_eq!(rows.len(), 5, "{report:#}");
+    assert_eq!(rows[0]["profileId"], "anthropic:old");
+    assert_eq!(
+        (&rows[0]["usable"], &rows[0]["state"]),
+        (&json!(false), &json!("expired"))
+    );
+    assert!(
+        rows[0]["fix"].as_str().unwrap().contains("paste-token"),
+        "{report:#}"
+    );
+    assert_eq!(report["needAttention"], 1);
+    let shared = rows
+        .iter()
+        .find(|row| row["profileId"] == "anthropic:shared")
+        .unwrap();
+    assert_eq!(shared["agents"], json!(["main", "ops"]));
+    assert_eq!(shared.get("fix"), None);
+    let text = home.run(&["status"]).ok();
+    assert!(
+        text.starts_with("1 of 5 credentials needs you.\n"),
+        "{text}"
+    );
+    assert!(text.contains("What to do:\n  anthropic:old: "), "{text}");
+    home.run(&["status", "--check"]).exits(1);
+    home.run(&["status", "--check", "-a", "ops"]).exits(0);
+    // The use is recorded, and shown.
+    home.run(&["token", "groq"]).ok();
+    let listed = home.run(&["ls", "groq", "-j"]).json();
+    assert!(
+        listed["logins"][0]["lastUsed"].as_i64().is_some(),
+        "{listed:#}"
+    );
+}
+
+#[test]
+fn a_word_names_a_credential_of_whichever_agent_has_it() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    for (args, secret) in [
+        (&["token", "groq"][..], "sk-test-groq"),
+        (&["token", "only"], "sk-test-groq"),
+        (&["token", "shar"], "sk-test-shared"),
+        (&["token", "same"], "sk-test-openai-main"),
+        (&["token", "same", "-a", "ops"], "sk-test-openai-ops"),
+        (&["token", "-p", "openai"], "sk-test-openai-main"),
+    ] {
+        assert_eq!(home.run(args).ok().trim(), secret, "{args:?}");
+    }
+    refuses(
+        &home,
+        &["token", "anthropc"],
+        64,
+        &["anthropc", "Did you mean anthropic?"],
+    );
+    refuses(&home, &["token", "nothing"], 64, &["nothing", "groq:only"]);
+    refuses(
+        &home,
+        &["token", "a"],
+        64,
+        &["several", "anthropic:old", "anthropic:shared"],
+    );
+    refuses(
+        &home,
+        &["use", "same"],
+        64,
+        &["not the same credential", "--agent"],
+    );
+    refuses(
+        &home,
+        &["rm", "anthropic"],
+        64,
+        &["anthropic:old", "anthropic:shared"],
+    );
+    // One that only a store has, which was not read yet.
+    let mut store = home.json(OPS);
+    store["profiles"]["xai:new"] = key("xai", "sk-test-new");
+    home.write(OPS, store.to_string());
+    assert_eq!(home.run(&["token", "xai:new"]).ok().trim(), "sk-test-new");
+}
+
+#[test]
+fn use_puts_a_credential_first_and_keeps_the_others() {
+    let home = home();
+    let text = home.run(&["use", "shared"]).ok();
+    assert_eq!(
+        text,
+        "Agent main uses for anthropic: anthropic:shared, anthropic:old\nAgent ops uses for \
+         anthropic: anthropic:shared\n"
+    );
+    assert_eq!(
+        home.json(STORE)["order"]["anthropic"],
+        json!(["anthropic:shared", "anthropic:old"])
+    );
+    home.run(&["use", "old", "--agent", "main"]).ok();
+    assert_eq!(
+        home.json(STORE)["order"]["anthropic"],
+        json!(["anthropic:old", "anthropic:shared"])
+    );
+}
+
+#[test]
+fn rm_removes_from_every_agent_that_has_it_and_asks() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    refuses(
+        &home,
+        &["rm", "shared"],
+        64,
+        &["needs confirmation", "--yes"],
+    );
+    let text = home.run(&["rm", "shared", "--yes"]).ok();
+    assert!(
+        text.contains("from agent main") && text.contains("from agent ops"),
+        "{text}"
+    );
+    for store in [STORE, OPS] {
+        assert_eq!(home.json(store)["profiles"].get("anthropic:shared"), None);
+    }
+    home.run(&["rm", "same", "--yes", "-a", "ops"]).ok();
+    assert!(home.json(STORE)["profiles"].get("openai:same").is_some());
+}
+
+#[test]
+fn add_stores_what_is_given() {
+    let home = Home::new();
+    given(&home, &["add", "openai"], "sk-test-one").ok();
+    given(
+        &home,
+        &["add", "anthropic", "-t", "--id", "anthropic:sub"],
+        "sk-ant-oat01-abcdefgh",
+    )
+    .ok();
+    let store = home.json(STORE);
+    assert_eq!(store["profiles"]["openai:manual"]["key"], "sk-test-one");
+    assert_eq!(store["profiles"]["anthropic:sub"]["type"], "token");
+}
+
+#[test]
+fn without_a_credential_the_first_steps_are_shown() {
+    let home = Home::new();
+    let text = home.run(&["status"]).ok();
+    assert!(
+        text.contains("clawkeep add") && text.contains("clawkeep login"),
+        "{text}"
+    );
+    let home = Home::with_claude("sk-test-claude", 8);
+    home.run(&["status"]).ok();
+    home.write(CLAUDE, "{}");
+    // Without a command and a terminal it is a mistake.
+    let run = home.run(&[]).exits(64);
+    assert!(
+        run.stdout.is_empty() && run.stderr.contains("clawkeep status"),
+        "{run:?}"
+    );
+}
+
+/// What a shell prints that gets the secret.
+#[cfg(unix)]
+#[test]
+fn words_before_the_dashes_name_what_a_program_gets() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    let shown = "echo \"$OPENAI_API_KEY|$ANTHROPIC_API_KEY|$CODEX_API_KEY|$MINE\"";
+    for (args, got) in [
+        (
+            &["run", "openai", "--"][..],
+            "sk-test-openai-main||sk-test-openai-main|",
+        ),
+        (
+            &["exec", "same", "shared", "--"],
+            "sk-test-openai-main|sk-test-shared|sk-test-openai-main|",
+        ),
+        (&["run", "shared", "--as", "MINE", "--"], "||||"),
+        (
+            &["run", "--as", "MINE", "shared", "--"],
+            "|||sk-test-shared",
+        ),
+    ] {
+        let args = [args, &["sh", "-c", shown]].concat();
+        let run = home.run(&args);
+        if got == "||||" {
+            // What follows the first word is the program's.
+            assert_ne!(run.status, 0);
+            continue;
+        }
+        assert_eq!(run.ok().trim(), got, "{args:?}");
+    }
+    let before = home.count_of("credential.used");
+    // A program that is not there is no use, nor is an option that does not exist.
+    home.run(&["run", "openai", "--", "no-such-program"])
+        .exits(127);
+    refuses(
+        &home,
+        &["run", "--profle", "openai", "--", TRUE],
+        64,
+        &["--profle"],
+    );
+    refuses(
+        &home,
+        &["run", "openai"],
+        127,
+        &["clawkeep exec openai -- PROGRAM"],
+    );
+    refuses(
+        &home,
+        &["run", "opnai", "--", TRUE],
+        64,
+        &["Did you mean", "openai"],
+    );
+    refuses(&home, &["run", "openai", "--"], 64, &["no program"]);
+    let of_two = ["run", "groq", "anthropic:old", "--", TRUE];
+    refuses(&home, &of_two, 64, &["not of one agent", "--agent"]);
+    assert_eq!(home.count_of("credential.used"), before);
+    // A program's own dashes stay its own.
+    let run = home.run(&["run", "-p", "openai", "echo", "a", "--", "b"]);
+    assert_eq!(run.ok(), "a -- b\n");
+    let run = home.run(&["run", "-p", "openai", "--", "echo", "groq", "--", "b"]);
+    assert_eq!(run.ok(), "groq -- b\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_claude_login_goes_where_claude_code_reads_it() {
+    let home = Home::with_claude("sk-ant-oat01-claude-abcdefgh", 8);
+    let shown = "echo \"$CLAUDE_CODE_OAUTH_TOKEN|$ANTHROPIC_OAUTH_TOKEN|$ANTHROPIC_API_KEY\"";
+    let run = home.run(&["run", "anthropic", "--", "sh", "-c", shown]);
+    let token = "sk-ant-oat01-claude-abcdefgh";
+    assert_eq!(run.ok().trim(), format!("{token}|{token}|"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_shell_that_evaluates_env_has_the_secret_as_it_is() {
+    let home = home();
+    let odd = r"sk-test-a`id`$b$(id)";
+    let mut store = home.json(STORE);
+    store["profiles"]["openai:same"] = key("openai", odd);
+    home.write(STORE, store.to_string());
+    let lines = home.run(&["env", "openai"]).ok();
+    let script =
+        format!("OPENAI_ADMIN_KEY=x; {lines}printf %s \"$OPENAI_API_KEY|$OPENAI_ADMIN_KEY\"");
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{odd}|"));
+    let lines = home
+        .run(&["env", "openai", "--as", "X", "--shell", "powershell"])
+        .ok();
+    assert!(
+        lines.ends_with(&format!("$Env:X = '{}'\n", odd.replace('\'', "''"))),
+        "{lines}"
+    );
+    assert_eq!(home.count_of("credential.used"), 2);
+    // A secret that no variable can have is refused.
+    store["profiles"]["openai:same"] = key("openai", "sk-a\nb");
+    home.write(STORE, store.to_string());
+    home.run(&["env", "openai"]).exits(1);
+    refuses(
+        &home,
+        &["env", "--as", "A B", "openai"],
+        64,
+        &["A B", "letters"],
+    );
+}
+
+#[test]
+fn refresh_and_log_take_a_word() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    home.run(&["token", "groq"]).ok();
+    for (args, count) in [
+        (&["log", "groq", "-j"][..], 2),
+        (&["history", "only", "-n", "1", "-j"], 1),
+    ] {
+        let events = home.run(args).json();
+        let events = events["events"].as_array().unwrap();
+        assert_eq!(events.len(), count, "{args:?}");
+        assert!(events.iter().all(|event| event["profile"] == "groq:only"));
+    }
+    refuses(&home, &["log", "grok"], 64, &["Did you mean", "groq"]);
+    refuses(
+        &home,
+        &["refresh", "groq", "-a", "ops"],
+        1,
+        &["no login of groq"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn the_gateways_name_has_none_of_them() {
+    let home = home();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_clawkeep"), home.at("clawdbot")).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(home.at("clawdbot"));
+        command.args(args).env_clear().env("HOME", home.path());
+        Run::from(command.output().unwrap())
+    };
+    for word in [
+        "status", "ls", "add", "rm", "login", "use", "run", "log", "config", "version",
+    ] {
+        let said = run(&[word]).exits(64).stderr;
+        assert!(
+            said.contains("does not have that command"),
+            "{word}: {said}"
+        );
+    }
+    for args in [
+        &["token", "openai"][..],
+        &["token", "-p", "openai"],
+        &["history", "openai"],
+        &["exec", "--as", "X", "true"],
+        &["models", "status", "-j"],
+    ] {
+        assert_ne!(run(args).status, 0, "{args:?}");
+    }
+    let help = run(&["--help"]).ok();
+    assert!(
+        !help.contains("\n  status") && help.contains("\n  models "),
+        "{help}"
+    );
+}
