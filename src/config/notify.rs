@@ -245,13 +245,9 @@ impl Written {
         invalid: &impl Fn(usize, &str) -> OwnSettingsError,
     ) -> Result<NotifySettings, OwnSettingsError> {
         let default = NotifySettings::default();
-        let is_never = self
-            .repeat
-            .as_ref()
-            .is_some_and(|repeat| repeat.get_ref() == "never");
-        let repeat = match self.repeat.filter(|_| !is_never) {
-            _ if is_never => None,
+        let repeat = match self.repeat {
             None => default.repeat_ms,
+            Some(repeat) if repeat.get_ref() == "never" => None,
             Some(repeat) => {
                 let what = "notify.repeat is a span from five minutes to a year, such as \"24h\", \
                     or \"never\"";

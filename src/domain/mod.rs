@@ -34,7 +34,7 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
-pub use owner::{CLAUDE_CLI, CODEX_KEY, Mirror, Owner, PROGRAMS, Program, RefreshTime};
+pub use owner::{CLAUDE_CLI, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,

@@ -80,8 +80,8 @@ pub struct Mirror {
     /// Whether the file notes when the login expires. Otherwise the token says so itself, or the
     /// time of the file does.
     pub is_expiry_noted: bool,
-    /// When the program refreshes its login.
-    pub refreshes: RefreshTime,
+    /// Whether the program refreshes its login whenever it starts. Otherwise it does so in use.
+    pub is_refreshed_at_start: bool,
     /// The command that logs in and stores the login where it is read here.
     pub log_in: &'static str,
     /// The command that logs out.
@@ -90,15 +90,6 @@ pub struct Mirror {
     pub hint: (&'static str, &'static str),
     /// The command that makes a login of clawkeep's own at the same provider.
     pub own_login: &'static str,
-}
-
-/// When a program refreshes its login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshTime {
-    /// Whenever it starts.
-    AtStart,
-    /// While it is used, if it finds the login expired.
-    InUse,
 }
 
 /// Every program that is known by name. Mirrored logins are read in this order.
@@ -119,7 +110,7 @@ pub static PROGRAMS: &[Program] = &[
             is_verbatim: true,
             account_file: Some(".claude.json"), // source: Claude Code 2.1
             is_expiry_noted: true,
-            refreshes: RefreshTime::AtStart,
+            is_refreshed_at_start: true,
             // Unlike `claude setup-token`, it stores the login.
             log_in: "claude auth login",
             log_out: "claude /logout",
@@ -143,7 +134,7 @@ pub static PROGRAMS: &[Program] = &[
             is_verbatim: false,
             account_file: None,
             is_expiry_noted: false,
-            refreshes: RefreshTime::InUse,
+            is_refreshed_at_start: false,
             log_in: CODEX_LOGIN,
             log_out: "codex logout",
             hint: (CODEX_LOGIN, ""),
@@ -199,7 +190,7 @@ pub static PROGRAMS: &[Program] = &[
             is_verbatim: false,
             account_file: None,
             is_expiry_noted: true,
-            refreshes: RefreshTime::InUse,
+            is_refreshed_at_start: false,
             log_in: "example login",
             log_out: "example logout",
             hint: ("example login", ""),
@@ -314,7 +305,7 @@ impl Owner {
             return "Start the program that owns it.".to_owned();
         };
         match self.mirror() {
-            Some(mirror) if mirror.refreshes == RefreshTime::AtStart => {
+            Some(mirror) if mirror.is_refreshed_at_start => {
                 format!("Start `{command}` once on this host, which refreshes it.")
             }
             Some(mirror) => format!(

@@ -76,9 +76,14 @@ pub fn parse(bytes: &[u8]) -> Reading<Login> {
         return Reading::LoggedOut(LoggedOut::NoAccessToken);
     };
     let positive = |ms: Option<f64>| ms.filter(|ms| *ms > 0.0).and_then(Expiry::from_ms);
-    let noted = login.expires_at.unwrap_or_default();
-    let Some(expires) = positive(noted.ms) else {
-        return Reading::LoggedOut(LoggedOut::NoExpiry(noted.fault()));
+    let noted = login.expires_at;
+    let Some(expires) = positive(noted.as_ref().and_then(|noted| noted.0)) else {
+        return Reading::LoggedOut(LoggedOut::NoExpiry(match noted {
+            None => ExpiryFault::Missing,
+            Some(FoundExpiry(None)) => ExpiryFault::NotANumber,
+            Some(FoundExpiry(Some(ms))) if ms < 0.0 => ExpiryFault::Negative,
+            Some(_) => ExpiryFault::Zero,
+        }));
     };
     // Source: Claude Code 2.1.332, tried; earlier versions name none.
     let account = Account {
@@ -127,38 +132,16 @@ object!(Account {
     "organizationUuid" => organization: SecretString,
 });
 
-/// An expiry as it was found: a number, another value, or nothing.
-#[derive(Default)]
-struct FoundExpiry {
-    ms: Option<f64>,
-    is_other: bool,
-}
-
-impl FoundExpiry {
-    /// What is wrong with it, where it is no number above 0.
-    fn fault(&self) -> ExpiryFault {
-        match self.ms {
-            None if self.is_other => ExpiryFault::NotANumber,
-            None => ExpiryFault::Missing,
-            Some(ms) if ms < 0.0 => ExpiryFault::Negative,
-            Some(_) => ExpiryFault::Zero,
-        }
-    }
-}
+/// An expiry as it was found: a number, or text.
+struct FoundExpiry(Option<f64>);
 
 impl Shape for FoundExpiry {
     fn from_text(_text: &str) -> Option<Self> {
-        Some(Self {
-            ms: None,
-            is_other: true,
-        })
+        Some(Self(None))
     }
 
     fn from_number(number: f64) -> Option<Self> {
-        Some(Self {
-            ms: Some(number),
-            is_other: false,
-        })
+        Some(Self(Some(number)))
     }
 }
 

@@ -26,29 +26,21 @@ pub const READER: Reader = Reader {
     owner: Owner::CodexCli,
     keys: &["tokens", "OPENAI_API_KEY", "auth_mode"],
     find: |inputs| {
-        let reading = read_codex_cli((inputs.file)(), || (inputs.beside)(CONFIG));
+        let file = (inputs.file)();
+        // A login that is kept elsewhere may leave an older file, which is not Codex's login any
+        // more (tried with Codex CLI 0.171).
+        let reading = match (inputs.beside)(CONFIG) {
+            FileReading::Content(config) if is_in_keyring(&config.bytes) => {
+                Reading::LoggedOut(LoggedOut::InKeyring)
+            }
+            _ => file.understood(|content| parse(&content.bytes, content.modified)),
+        };
         (Place::File, reading)
     },
     parse,
     account: |_| None, // the file names it
     api_key,
 };
-
-/// Reads Codex's login from what came of opening its file. `read_config` opens Codex's
-/// `config.toml`, which says whether the login is kept elsewhere: an older file stays then, and is
-/// not Codex's login any more (tried with Codex CLI 0.171).
-#[must_use]
-pub fn read_codex_cli(
-    file: FileReading,
-    read_config: impl FnOnce() -> FileReading,
-) -> Reading<Login> {
-    match read_config() {
-        FileReading::Content(config) if is_in_keyring(&config.bytes) => {
-            Reading::LoggedOut(LoggedOut::InKeyring)
-        }
-        _ => file.understood(|content| parse(&content.bytes, content.modified)),
-    }
-}
 
 /// Whether `config.toml` says that the login is in the keyring: `cli_auth_credentials_store =
 /// "keyring"` among the keys before the first table. With `"auto"` the login may be there too;
@@ -272,9 +264,6 @@ mod tests {
     fn a_file_from_before_the_epoch_is_no_crash() {
         let found = unix_ms(UNIX_EPOCH - Duration::from_millis(1500)).to_string();
         assert_eq!(found, "-1500");
-        let file = FileReading::Unreadable(std::io::ErrorKind::IsADirectory);
-        let config = || FileReading::Absent;
-        assert!(matches!(read_codex_cli(file, config), Reading::Damaged(_)));
     }
 
     #[test]

@@ -294,17 +294,15 @@ fn any_stored() -> impl Strategy<Value = Option<Value>> {
 proptest! {
     #[test]
     fn a_second_sync_changes_nothing(stored in any_stored(), offset in -9_i64..9) {
-        let reading = claude("new", offset);
-        let first = plan_claude_code(stored.as_ref(), &reading, NOW);
-        if let Decision::Insert { entry } | Decision::Replace { entry, .. } = first {
-            let again = plan_claude_code(Some(entry.expose_secret()), &reading, NOW);
-            prop_assert_eq!(shown(&again), "same");
-        }
-        let reading = codex("new", "new", offset);
-        let first = plan_codex_cli(stored.as_ref(), &reading, NOW);
-        if let Decision::Insert { entry } | Decision::Replace { entry, .. } = first {
-            let again = plan_codex_cli(Some(entry.expose_secret()), &reading, NOW);
-            prop_assert_eq!(shown(&again), "same");
+        for (owner, reading) in [
+            (Owner::ClaudeCode, claude("new", offset)),
+            (Owner::CodexCli, codex("new", "new", offset)),
+        ] {
+            let plan = |stored| plan_login(mirror(owner), stored, &reading, NOW);
+            let first = plan(stored.as_ref());
+            if let Decision::Insert { entry } | Decision::Replace { entry, .. } = first {
+                prop_assert_eq!(shown(&plan(Some(entry.expose_secret()))), "same");
+            }
         }
     }
 
