@@ -9,26 +9,14 @@ use secrecy::SecretString;
 use super::Client;
 use super::error::ClientError;
 use super::keys::Keys;
-use super::workspace::{HeadProblem, Places, Workspace};
+use super::notice::{ClientNotice, NoticeSink};
+use super::workspace::{Places, Workspace};
 use crate::config::{Env, Overrides, keychain_bus, openclaw, status_agent};
 use crate::domain::UnixMs;
 use crate::platform::keychain::{DEADLINE, SystemKeychain};
 use crate::platform::openclaw::add_named_dirs;
 use crate::platform::{Actor, Clock, Keychain};
-use crate::sync::{Notice, SyncMode};
-
-/// Something that a person should read, and that no call fails for.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ClientNotice {
-    /// A load reports this.
-    Load(Notice),
-    /// The head of the record is not kept as it should be.
-    Head(HeadProblem),
-}
-
-/// Takes the notices of a client.
-pub(super) type NoticeSink = Box<dyn Fn(ClientNotice) + Send + Sync>;
+use crate::sync::SyncMode;
 
 /// The set-up of a [`Client`]: made by [`Client::builder`], used up by [`ClientBuilder::open`].
 #[must_use]
@@ -57,9 +45,10 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-impl ClientBuilder {
-    pub(super) fn new(actor: &str) -> Self {
-        Self {
+impl Client {
+    /// Begins the set-up of a client. `actor` is the name of the program in the audit record.
+    pub fn builder(actor: &str) -> ClientBuilder {
+        ClientBuilder {
             actor: actor.to_owned(),
             environment: None,
             state_dir: None,
@@ -74,7 +63,9 @@ impl ClientBuilder {
             on_notice: None,
         }
     }
+}
 
+impl ClientBuilder {
     /// Hands in the environment, as [`std::env::vars_os`] returns it: paths, the keychain and
     /// settings are then those of the `clawkeep` program in that environment. Without it, nothing
     /// of the user is used but what is named here.
@@ -82,8 +73,7 @@ impl ClientBuilder {
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let home = std::env::home_dir();
-        self.environment = Some(Env::from_pairs(variables).with_account_home(home));
+        self.environment = Some(Env::of_process(variables));
         self
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod hand_out;
 mod keys;
 mod mark;
+mod notice;
 mod order;
 mod request;
 mod status;
@@ -20,13 +21,14 @@ mod workspace;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::builder::NoticeSink;
-pub use self::builder::{ClientBuilder, ClientNotice};
+pub use self::builder::ClientBuilder;
 pub use self::chooser::{Changing, Chooser, Scope};
 pub use self::error::{ClientError, ErrorKind};
 pub use self::hand_out::{Chosen, Hooks, Pick};
 use self::keys::Keys;
 pub use self::mark::{Mark, marked};
+pub use self::notice::ClientNotice;
+use self::notice::NoticeSink;
 pub use self::order::{order_change, order_cleared, order_set};
 pub use self::request::{Request, SESSION_MAX, TokenOptions, id_in, session_name};
 pub use self::status::{CredentialStatus, Synced};
@@ -64,11 +66,6 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Begins the set-up of a client. `actor` is the name of the program in the audit record.
-    pub fn builder(actor: &str) -> ClientBuilder {
-        ClientBuilder::new(actor)
-    }
-
     fn new(
         workspace: Workspace,
         agent: AgentRef,

@@ -58,6 +58,15 @@ impl Env {
         }
     }
 
+    /// Takes the variables of a process, in the order in which the system lists them.
+    pub fn of_process(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut variables: Vec<_> = variables.into_iter().collect();
+        if cfg!(windows) {
+            variables.reverse(); // Windows uses the first of two spellings of a name
+        }
+        Self::from_pairs(variables)
+    }
+
     /// Reads the gateway's paths without surrounding space, as the reference does: for a process
     /// that stands in for it.
     #[must_use]

@@ -17,10 +17,12 @@ mod nesting;
 mod notify;
 pub mod openclaw;
 mod own;
+mod own_edit;
 mod paths;
 mod session_bus;
 mod settings;
 mod shell_env;
+mod trusted;
 mod vault_home;
 mod windows_names;
 
@@ -46,6 +48,7 @@ pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
     Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, ProviderSettings, parse_providers,
 };
+pub use own_edit::{list_own_settings, own_setting, with_own_setting};
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 pub use session_bus::{keychain_bus, session_bus};
 #[cfg(any(test, fuzzing))]
@@ -54,3 +57,4 @@ pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};
 #[cfg(any(test, fuzzing))]
 pub(crate) use shell_env::expected_in;
 pub use shell_env::{ShellEnv, ShellFault};
+pub use trusted::trust_of;

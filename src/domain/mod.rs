@@ -13,6 +13,7 @@ mod ids;
 mod jwt;
 mod named;
 mod owner;
+mod recognised;
 mod secret;
 mod secret_rules;
 mod shell;
@@ -35,6 +36,7 @@ pub use ids::{
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
 pub use owner::{CLAUDE_CLI, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
+pub use recognised::{Recognised, recognise_secret};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,

@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::refresh::{self, OPS, SETTINGS};
 use crate::support::damage::chmod;
 use crate::support::home::{AGENT, HOME_VARIABLE, Home, STORE, VAULT};
+use crate::support::provider::Provider;
 
 /// A home with two keys and a token.
 fn home() -> Home {
@@ -348,12 +349,12 @@ fn another_file_in_the_vaults_place_is_opened() {
 }
 
 #[test]
-fn a_sync_imports_and_notices_are_told() {
+fn a_sync_imports_and_notices_arrive() {
     let home = Home::with_claude("sk-ant-oat01-test", 8);
     let notices = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&notices);
-    let tell = move |notice: ClientNotice| told.lock().unwrap().push(format!("{notice:?}"));
-    let client = builder(&home).on_notice(tell).open_or_create().unwrap();
+    let taken = Arc::clone(&notices);
+    let take = move |notice: ClientNotice| taken.lock().unwrap().push(format!("{notice:?}"));
+    let client = builder(&home).on_notice(take).open_or_create().unwrap();
     let synced = client.sync().unwrap();
     assert!(synced.is_changed && synced.not_exported.is_none());
     assert!(!client.sync().unwrap().is_changed);
@@ -366,7 +367,8 @@ fn a_sync_imports_and_notices_are_told() {
     );
     let token = client.token("anthropic").unwrap();
     assert_eq!(token.secret().expose_secret(), "sk-ant-oat01-test");
-    let without = builder(&Home::with_claude("sk-ant-oat01-test", 8))
+    let home = Home::with_claude("sk-ant-oat01-test", 8);
+    let without = builder(&home)
         .without_other_programs()
         .open_or_create()
         .unwrap();
@@ -432,10 +434,7 @@ fn below(dir: &Path, found: &mut Vec<PathBuf>) {
 fn files_are_private_whatever_the_umask_is() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new();
-    let (_, provider) = (
-        fs::remove_dir(home.at(".clawdbot/agents")),
-        refresh::home().1,
-    );
+    let provider = Provider::start();
     home.write(SETTINGS, provider.setting("test"));
     let entry = refresh::login("sk-test-old", &provider.grant("a"), -1);
     let given = [SETTINGS, STORE].map(|path| home.at(path));

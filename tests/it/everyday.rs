@@ -173,6 +173,47 @@ fn rm_removes_from_every_agent_that_has_it_and_asks() {
 #[test]
 fn add_stores_what_is_given() {
     let home = Home::new();
+    let run = given(&home, &["add"], "sk-ant-oat01-recognised");
+    assert!(
+        run.stderr.contains("in the vault ~/.clawdbot/vault.db"),
+        "{run:?}"
+    );
+    run.ok();
+    let manual = &home.json(STORE)["profiles"]["anthropic:manual"];
+    assert_eq!(
+        (&manual["type"], &manual["provider"]),
+        (&json!("token"), &json!("anthropic"))
+    );
+    for (args, secret, status, words) in [
+        (
+            &["add", "openai"][..],
+            "sk-ant-api03-x",
+            0,
+            "an API key of Anthropic, not",
+        ),
+        (
+            &["add", "anthropic"],
+            "sk-ant-ort01-x",
+            1,
+            "a refresh token",
+        ),
+        (
+            &["add", "antropic"],
+            "sk-test",
+            64,
+            "Did you mean anthropic?",
+        ),
+        (&["add"], "sk-test", 64, "name the provider"),
+        (
+            &["add", "groq", "--id", "openai:x"],
+            "sk-test",
+            0,
+            "reads as a credential of openai",
+        ),
+    ] {
+        let run = given(&home, args, secret).exits(status);
+        assert!(run.stderr.contains(words), "{args:?}: {run:?}");
+    }
     given(&home, &["add", "openai"], "sk-test-one").ok();
     given(
         &home,
@@ -370,4 +411,178 @@ fn the_gateways_name_has_none_of_them() {
         !help.contains("\n  status") && help.contains("\n  models "),
         "{help}"
     );
+}
+
+/// `tests/fixtures/words.tsv`: the words of other programs.
+#[test]
+fn words_of_other_programs_lead_to_the_right_command() {
+    let home = Home::new();
+    let words = include_str!("../fixtures/words.tsv");
+    let rows: Vec<Vec<&str>> = words
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert!(rows.len() >= 90);
+    for row in &rows {
+        let [program, word, leads_to] = row[..] else {
+            panic!("{row:?}");
+        };
+        if leads_to == "=" {
+            home.run(&[word, "--help"]).exits(0);
+            continue;
+        }
+        let run = home.run(&[word]).exits(64);
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(lines.len(), 3, "{program} {word}: {run:?}");
+        assert!(lines[1].contains(leads_to), "{program} {word}: {run:?}");
+    }
+    assert!(home.files().is_empty(), "{:?}", home.files());
+}
+
+#[test]
+fn the_jobs_of_every_day_are_short() {
+    // The provider, the id and the program do not count, nor does the last blank before them.
+    for (job, line) in [
+        ("how do I stand", "clawkeep status"),
+        ("list", "clawkeep ls"),
+        ("add a key", "clawkeep add "),
+        ("add a token", "clawkeep add -t "),
+        ("log in", "clawkeep login "),
+        ("remove", "clawkeep rm "),
+        ("get a secret", "clawkeep token "),
+        ("run with it", "clawkeep run "),
+        ("switch account", "clawkeep use "),
+        ("what happened", "clawkeep log"),
+    ] {
+        assert!(line.trim_end().len() <= 16, "{job}: {line}");
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        Home::new()
+            .run(&[&words[..], &["--help"]].concat())
+            .exits(0);
+    }
+}
+
+#[test]
+fn help_begins_with_an_overview_and_has_topics() {
+    let home = Home::new();
+    let overview = home.run(&["-h"]).ok();
+    assert!(overview.lines().count() <= 24, "{overview}");
+    assert_eq!(home.run(&["help"]).ok(), overview);
+    assert!(home.run(&["--help"]).ok().contains("\nGlobal options:\n"));
+    for topic in ["exit-codes", "environment", "files", "formatting"] {
+        assert!(
+            home.run(&["help", topic]).ok().lines().count() > 5,
+            "{topic}"
+        );
+    }
+    let short = home.run(&["token", "-h"]).ok();
+    assert!(!short.contains("--state-dir"), "{short}");
+    assert!(home.run(&["token", "--help"]).ok().contains("--state-dir"));
+}
+
+#[test]
+fn under_json_an_error_is_one_line_of_json() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    for (args, status, code, message) in [
+        (
+            &["token", "nothing", "--json"][..],
+            64,
+            "unknown-name",
+            "nothing",
+        ),
+        (&["status", "--jsn", "-j"], 64, "usage", "--jsn"),
+        (
+            &["refresh", "groq", "-a", "ops", "-j"],
+            1,
+            "refused",
+            "groq",
+        ),
+        (&["gett", "-j"], 64, "usage", "gett"),
+        (
+            &["log", "--vault", "none.db", "--json"],
+            1,
+            "no-vault",
+            "none.db",
+        ),
+    ] {
+        let run = home.run(args).exits(status);
+        assert_eq!(run.stdout, "", "{args:?}");
+        let last = run.stderr.lines().last().unwrap();
+        let error: Value = serde_json::from_str(last).unwrap();
+        let error = &error["error"];
+        assert_eq!(
+            (&error["code"], &error["exitStatus"]),
+            (&json!(code), &json!(status)),
+            "{last}"
+        );
+        assert!(
+            error["message"].as_str().unwrap().contains(message),
+            "{last}"
+        );
+        assert!(error["remedy"].as_str().is_some(), "{last}");
+    }
+    // Another program's --json is not ours.
+    let run = home.run(&[
+        "run",
+        "groq",
+        "-a",
+        "ops",
+        "--",
+        "no-such-program",
+        "--json",
+    ]);
+    assert!(!run.stderr.contains('{'), "{run:?}");
+}
+
+#[test]
+fn config_changes_one_setting_and_a_bad_one_changes_nothing() {
+    let home = Home::new();
+    const SETTINGS: &str = ".clawdbot/clawkeep.toml";
+    home.run(&["config", "set", "retention", "400d"]).ok();
+    assert_eq!(home.read(SETTINGS), "[clawkeep]\nretention = \"400d\"\n");
+    assert_eq!(
+        home.run(&["config", "get", "clawkeep.retention"]).ok(),
+        "400d\n"
+    );
+    home.run(&["config", "get", "fallback"]).exits(1);
+    assert_eq!(
+        home.run(&["config", "path"]).ok(),
+        "~/.clawdbot/clawkeep.toml\n".replace('~', &home.path().display().to_string())
+    );
+    let before = home.read(SETTINGS);
+    for (key, value) in [("retention", "soon"), ("no_such", "1"), ("x y", "1")] {
+        home.run(&["config", "set", key, value]).exits(64);
+        assert_eq!(home.read(SETTINGS), before);
+    }
+    let text = format!("{before}\n[[notify.targets]]\n");
+    home.write(
+        SETTINGS,
+        text.replace("[[notify.targets]]", "[notify]\nahead = \"7d\""),
+    );
+    let listed = home.run(&["config", "list", "-j"]).json();
+    assert_eq!(
+        listed["settings"],
+        json!({"clawkeep.retention": "400d", "notify.ahead": "(set)"})
+    );
+    #[cfg(unix)]
+    for (editor, status, words) in [
+        ("sed -i s/400d/30d/", 0, ""),
+        ("sed -i s/30d/soon/", 65, "retention"),
+        ("false", 1, "editor false failed"),
+    ] {
+        let mut command = home.command(&["config", "edit"]);
+        let path = std::env::var("PATH").unwrap();
+        let run = Run::from(
+            command
+                .env("EDITOR", editor)
+                .env("PATH", path)
+                .output()
+                .unwrap(),
+        );
+        let run = run.exits(status);
+        assert!(run.stderr.contains(words), "{run:?}");
+        assert!(home.read(SETTINGS).contains("\"30d\""), "{run:?}");
+    }
 }

@@ -39,7 +39,7 @@ enum Person {
 const ON_A_TERMINAL: &[(&str, &[Person])] = &[
     (
         "clawkeep add openai",
-        &[Person::Hides("Paste API key for openai", SECRET)],
+        &[Person::Hides("Paste API key or token for openai", SECRET)],
     ),
     ("clawkeep login openai-codex", &[Person::Browses]),
     (

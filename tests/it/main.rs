@@ -25,7 +25,6 @@ mod backup;
 mod bad_input;
 mod borrowed;
 mod client;
-mod command_reference;
 mod completions;
 #[cfg(windows)]
 mod console_events;
@@ -86,7 +85,8 @@ mod watch;
 
 cfg_if::cfg_if! {
     if #[cfg(unix)] {
-        // Terminals, signals, modes, links, shell scripts.
+        // Terminals, signals, modes, links, shell scripts; help that names the usual shell.
+        mod command_reference;
         mod examples;
         mod export_modes;
         mod guide;

@@ -10,7 +10,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use crate::cli::{completion, parse, print, run};
+use crate::cli::{completion, parse, print, run, topics};
 use crate::commands::stand_in;
 use crate::terminal::{colour, panics, signals};
 use clawkeep::platform::{forbid_core_dump, with_stack};
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn run() -> ExitCode {
     panics::contain(|| {
         signals::survive_file_size_limit();
-        if let Some(answered) = completion::answer() {
+        if let Some(answered) = completion::answer().or_else(topics::answer) {
             return answered;
         }
         let colour = colour::ColourChoice::from_process();

@@ -76,7 +76,8 @@ const SHORT: [(&str, char); 4] = [
 pub(crate) fn command() -> clap::Command {
     match is_called_as_gateway() {
         true => as_gateway(GatewayCli::command()),
-        false => with_short_options(Cli::command()),
+        // They are in the overview and in `--help`.
+        false => with_short_options(Cli::command().mut_args(|arg| arg.hide_short_help(true))),
     }
 }
 

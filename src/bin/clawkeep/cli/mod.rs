@@ -6,4 +6,6 @@ pub(crate) mod parse;
 pub(crate) mod print;
 pub(crate) mod run;
 pub(crate) mod secret_args;
+mod suggest;
+pub(crate) mod topics;
 pub(crate) mod words;

@@ -3,14 +3,21 @@
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use serde_json::{Value, json};
 
 use super::secret_args::Arguments;
 use super::words::command_words;
+use super::{suggest, topics};
 use crate::failure::Failure;
+use crate::record::json::fields;
 use crate::terminal::colour::ColourChoice;
-use crate::terminal::text::shown;
+use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::text::{json_line, shown};
 use crate::terminal::ui::{print_line, write_answer};
+
+/// What stands before the causes of an error.
+const BECAUSE: &str = "because: ";
 
 /// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its
 /// usage line is in the help that the last line points to. It quotes arguments as they are, so its
@@ -22,9 +29,10 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.contains("Usage:"))
         .collect();
-    let text = match lines.as_slice() {
-        [what, hint, .., next] => [*what, *hint, *next].join("\n"),
-        few => few.join("\n"),
+    let text = match (lines.as_slice(), pointer_to_command(error)) {
+        ([what, .., next], Some(pointer)) => format!("{what}\n  {pointer}\n{next}"),
+        ([what, hint, .., next], None) => [*what, *hint, *next].join("\n"),
+        (few, _) => few.join("\n"),
     };
     let text = Arguments::of_process().hide_secrets(&text, failure);
     match text.strip_prefix(WORD).filter(|_| colour) {
@@ -33,9 +41,27 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     }
 }
 
+/// The command to type in place of a word that is none. clap suggests what has like letters, which
+/// is mostly wrong.
+fn pointer_to_command(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand || is_called_as_gateway() {
+        return None;
+    }
+    let word = error.get(ContextKind::InvalidSubcommand)?;
+    let ContextValue::String(word) = word else {
+        return None;
+    };
+    let nothing = || "To see every command: clawkeep help".to_owned();
+    Some(suggest::pointer(&command_words(), word).unwrap_or_else(nothing))
+}
+
 /// Prints help or the version, which clap makes: to stdout, or to stderr if a command is missing.
 fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> {
-    let (text, is_stderr) = (error.render(), error.use_stderr());
+    let is_stderr = error.use_stderr();
+    let text = match topics::overview(error) {
+        Some(text) => text,
+        None => error.render(),
+    };
     let is_terminal = match is_stderr {
         true => io::stderr().is_terminal(),
         false => io::stdout().is_terminal(),
@@ -51,32 +77,79 @@ fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> 
     write_answer(&text)
 }
 
+/// Whether errors are to be JSON: the command line asks for JSON.
+fn wants_json() -> bool {
+    let is_flag = |word: &String| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        word == "--json" || (letters.contains('j') && letters.chars().all(|c| "jqv".contains(c)))
+    };
+    let hands_on = ["clawkeep exec", "clawkeep run"].contains(&command_words().as_str());
+    let words = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let mut ours = words.take_while(|word| word != "--");
+    !is_called_as_gateway() && !hands_on && ours.any(|word| is_flag(&word))
+}
+
+/// An error as a line of JSON, made of the lines that people would read.
+fn json_error(failure: &Failure, text: &str) -> String {
+    // It is about help for people.
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("For more information"));
+    let first = lines.next().unwrap_or_default();
+    let message = ["Error: ", "error: "]
+        .iter()
+        .find_map(|word| first.strip_prefix(word))
+        .unwrap_or(first);
+    let (causes, remedies): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| line.starts_with(BECAUSE));
+    let some = |text: String| (!text.is_empty()).then(|| Value::from(text));
+    let cause = causes.join(" ").replacen(BECAUSE, "", 1);
+    json_line(&json!({"error": fields([
+        ("code", Some(json!(failure.code()))),
+        ("message", Some(json!(message))),
+        ("cause", some(cause)),
+        ("remedy", some(remedies.join(" "))),
+        ("exitStatus", Some(json!(failure.exit_status()))),
+    ])}))
+}
+
 /// Prints what failed, why, and the remedy; returns the exit status.
 pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
-    if let Failure::Usage(error) = failure {
-        if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        {
-            print_line(&usage_error(
-                failure,
-                error,
-                colour.on(io::stderr().is_terminal()),
-            ));
-        } else if let Err(failure) = print_help(error, colour) {
-            return fail(&failure, colour);
+    let status = ExitCode::from(failure.exit_status());
+    let is_json = wants_json();
+    let has_colour = !is_json && colour.on(io::stderr().is_terminal());
+    let text = match failure {
+        Failure::Usage(error) => {
+            let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            if !error.use_stderr() || is_help {
+                return match print_help(error, colour) {
+                    Ok(()) => status,
+                    Err(failure) => fail(&failure, colour),
+                };
+            }
+            usage_error(failure, error, has_colour)
         }
-    } else if !failure.is_reported() {
-        let has_colour = colour.on(io::stderr().is_terminal());
-        let word = match has_colour {
-            true => "\u{1b}[31mError:\u{1b}[0m",
-            false => "Error:",
-        };
-        let mut text = format!("{word} {}", failure.lines().join("\n"));
-        if let Some(remedy) = failure.remedy(&command_words()) {
-            text.push('\n');
-            text.push_str(&remedy);
+        failure if failure.is_reported() => return status,
+        failure => {
+            let word = match has_colour {
+                true => "\u{1b}[31mError:\u{1b}[0m",
+                false => "Error:",
+            };
+            let mut text = format!("{word} {}", failure.lines().join("\n"));
+            if let Some(remedy) = failure.remedy(&command_words()) {
+                text.push('\n');
+                text.push_str(&remedy);
+            }
+            let text = Arguments::of_process().hide_secrets(&text, failure);
+            shown(&text, has_colour)
         }
-        let text = Arguments::of_process().hide_secrets(&text, failure);
-        print_line(&shown(&text, has_colour));
+    };
+    match is_json {
+        true => print_line(&json_error(failure, &text)),
+        false => print_line(&text),
     }
-    ExitCode::from(failure.exit_status())
+    status
 }

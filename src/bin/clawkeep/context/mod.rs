@@ -17,19 +17,20 @@ use std::path::PathBuf;
 use clawkeep::client::{Heads, Places, Workspace};
 use clawkeep::config::{
     AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
-    TRUSTED_VARIABLE, keychain_bus, openclaw,
+    TRUSTED_VARIABLE, keychain_bus, openclaw, trust_of,
 };
 use clawkeep::domain::shown_path;
 use clawkeep::platform::keychain::{DEADLINE, KEYCHAIN_VARIABLE, SystemKeychain};
 use clawkeep::platform::openclaw::add_named_dirs;
-use clawkeep::platform::{Actor, Admitted, FileMask, Trust, harden, restrict_new_files};
-use clawkeep::sync::{Engine, Loaded, Rules, SyncMode};
+use clawkeep::platform::{Actor, FileMask, harden, restrict_new_files};
+use clawkeep::sync::{Engine, Loaded, Refresher, Rules, SyncMode};
 use clawkeep::vault::{KeySources, UnlockedVault};
 
 use self::global::Global;
 use self::passphrase::{Named, Passphrases};
 use crate::failure::Failure;
 use crate::terminal::program_name::{PROGRAM, is_called_as_gateway};
+use crate::terminal::signals;
 use crate::terminal::ui::{Loudness, Ui};
 
 /// The workspace of a command, with its terminal and the sources of its passphrase.
@@ -188,6 +189,19 @@ impl Context {
         worked.done
     }
 
+    /// Runs `work` with what a refresh needs: it holds signals back, and keeps the record's head.
+    pub(crate) fn with_refresher<T>(
+        &self,
+        every_agent: &[AgentRef],
+        work: impl FnOnce(Refresher<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let keep_head = |vault: &UnlockedVault| self.keep_head(vault);
+        let mut refresher = Refresher::new(self.providers()?, every_agent);
+        refresher.shield = Some(&signals::hold);
+        refresher.keep_head = Some(&keep_head);
+        work(refresher)
+    }
+
     /// Loads an agent and reports the load's notices.
     pub(crate) fn load(
         &self,
@@ -201,34 +215,18 @@ impl Context {
     }
 }
 
-/// Installs the policy on trusted users before any file is used: those of `CLAWKEEP_TRUSTED`, and
-/// those of `clawkeep.toml`. If the settings cannot be used, what needs them reports it.
+/// Installs the policy on trusted users before any file is used. If the settings cannot be used,
+/// what needs them reports it.
 fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Failure> {
-    let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
-    let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
-    let admitted = entries.map(|entry| {
+    let Some((trust, own)) = trust_of(env, layout) else {
         let example = match cfg!(windows) {
             true => "sid:S-1-5-21-1-2-3-1001",
             false => "uid:1000,gid:2000",
         };
         let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
-        Admitted::parse(entry).ok_or(Failure::BadArgument(what))
-    });
-    // If a directory only replaces the home, everything above it is checked.
-    let home = if layout.has_home {
-        layout.home.clone()
-    } else {
-        PathBuf::new()
+        return Err(Failure::BadArgument(what));
     };
-    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?)
-        .with_vault(layout.vault_file.clone());
-    let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
-    let by_settings = own.as_ref().map(|own| own.trusted.clone());
-    let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);
-    trust
-        .admitting(by_settings.unwrap_or_default())
-        .with_shared_storage(is_shared_allowed)
-        .install();
+    trust.install();
     Ok(own)
 }
 
@@ -241,11 +239,7 @@ fn named_passphrase(global: &Global) -> Option<Named> {
 /// This process's environment and the home directory that Node uses if no variable names one: the
 /// user database's.
 fn environment() -> Env {
-    let mut variables: Vec<_> = std::env::vars_os().collect();
-    if cfg!(windows) {
-        variables.reverse(); // Windows uses the first of two spellings of a name
-    }
-    let env = Env::from_pairs(variables).of_stand_in(is_called_as_gateway());
+    let env = Env::of_process(std::env::vars_os()).of_stand_in(is_called_as_gateway());
     if env.path(HOME_VARIABLE).is_some() {
         return env; // a directory service may be slow
     }

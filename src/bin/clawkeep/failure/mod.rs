@@ -238,6 +238,26 @@ impl Failure {
         }
     }
 
+    /// The failure's name in JSON. It stays the same from version to version.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Usage(_) | Self::BadArgument(_) | Self::Kind(_) => "usage",
+            Self::SecretArgument => "secret-argument",
+            Self::UnknownName { .. } => "unknown-name",
+            Self::Refused { .. } => "refused",
+            Self::NotRun { .. } => "not-run",
+            Self::Vault(VaultError::Absent { .. }) => "no-vault",
+            Self::NotWritten(_) | Self::NotRemoved(_) | Self::Undecided(_) => "store-not-written",
+            Self::Config(_) | Self::OwnSettings(_) | Self::ConfigEdit { .. } => "settings",
+            _ => match self.exit_status() {
+                NO_KEY => "no-key",
+                BUSY => "busy",
+                DAMAGED => "damaged",
+                _ => "failed",
+            },
+        }
+    }
+
     /// Whether a retry may succeed.
     pub(crate) fn is_busy(&self) -> bool {
         self.exit_status() == BUSY

@@ -91,6 +91,29 @@ impl Login {
 }
 
 impl LoginWay {
+    /// Refuses a login that nobody could finish: with neither a browser nor a terminal, it would
+    /// wait in vain.
+    pub(crate) fn check_reachable(
+        &self,
+        context: &Context,
+        provider: &ProviderId,
+    ) -> Result<(), Failure> {
+        if self.device || self.no_browser || has_desktop(context) || prompt::is_possible() {
+            return Ok(());
+        }
+        let known = context.providers()?.get(provider).ok().flatten();
+        let device = match known.is_some_and(|known| known.device_url.is_some()) {
+            true => " Or on another device: --device",
+            false => "",
+        };
+        Err(Failure::Refused {
+            what: "no browser can open here (no DISPLAY), and there is no terminal".to_owned(),
+            next: format!(
+                "Log in at a terminal, over SSH too: clawkeep login {provider} --no-browser{device}"
+            ),
+        })
+    }
+
     /// Logs in at a provider, and stores the login.
     pub(crate) fn log_in_at(self, context: &Context, provider: &ProviderId) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
@@ -349,6 +372,12 @@ fn show_url(context: &Context, begin: &str, url: &str) {
     context.ui.warn(&format!("  {url}"));
 }
 
+/// Whether there is a desktop, on which a browser can open.
+fn has_desktop(context: &Context) -> bool {
+    let is_set = |name| context.env.path(name).is_some();
+    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
+}
+
 /// Opens a browser, if there is a desktop to open it on.
 fn open_browser(context: &Context, url: &str) -> bool {
     let mut command = if cfg!(target_os = "macos") {
@@ -359,8 +388,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
         command.arg("url.dll,FileProtocolHandler");
         command
     } else {
-        let has_desktop = |name| context.env.path(name).is_some();
-        if !has_desktop("DISPLAY") && !has_desktop("WAYLAND_DISPLAY") {
+        if !has_desktop(context) {
             return false;
         }
         Command::new("xdg-open")

@@ -1,12 +1,17 @@
 //! `add`: stores an API key or a token that is pasted or given on stdin.
 
 use clap::Args;
-use clawkeep::domain::{CredentialType, ProfileId, ProviderId, Span};
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret};
+use clawkeep::platform::exists;
+use secrecy::ExposeSecret as _;
 
+use crate::commands::auth::checks;
 use crate::commands::auth::paste::{Paste, default_id, profile_id};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
+use crate::options::named::{known_providers, mistypes};
 use crate::options::{ids, time_arg};
 use crate::terminal::prompt;
 
@@ -18,10 +23,10 @@ use crate::terminal::prompt;
         key.txt"
 )]
 pub(crate) struct Add {
-    /// The provider; asked for if left out
+    /// The provider; if left out, the one that the secret shows, else asked for
     #[arg(value_name = "PROVIDER", value_parser = ids::provider)]
     provider: Option<ProviderId>,
-    /// It is a token, not an API key
+    /// It is a token, not an API key [default: what the secret shows]
     #[arg(long, short)]
     token: bool,
     /// The id to store it under [default: PROVIDER:manual]
@@ -38,16 +43,41 @@ pub(crate) struct Add {
 impl Add {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
-        let provider = match self.provider {
-            Some(provider) => provider,
-            None => ask_provider()?,
+        // before the question: without the vault the secret would be typed in vain
+        let mut vault = context.vault()?;
+        checks::check_known(context, &vault, &agent)?;
+        if let Some(provider) = &self.provider {
+            check_spelling(context, provider)?;
+        }
+        let what = match self.is_token() {
+            true => "token",
+            false => "API key or token",
         };
-        let is_token = self.token || self.expires_in.is_some();
-        let (kind, means) = match is_token {
-            true => (CredentialType::Token, "paste-token"),
-            false => (CredentialType::ApiKey, "paste-api-key"),
+        let secret = prompt::secret(&match &self.provider {
+            Some(provider) => format!("Paste {what} for {provider}"),
+            None => format!("Paste {what}"),
+        })?;
+        let found = recognise_secret(secret.expose_secret());
+        let provider = match (&self.provider, found.and_then(|found| found.provider)) {
+            (Some(provider), _) => provider.clone(),
+            (None, Some(provider)) => ProviderId::new(provider),
+            (None, None) => ask_provider(context)?,
         };
-        let id = self.id.unwrap_or_else(|| default_id(&provider));
+        let kind = match found.and_then(|found| found.kind) {
+            Some(kind) if !self.is_token() => kind,
+            _ if self.is_token() => CredentialType::Token,
+            _ => CredentialType::ApiKey,
+        };
+        let id = self.id.clone().unwrap_or_else(|| default_id(&provider));
+        if let Some(found) = found {
+            self.check_recognised(context, found, &provider)?;
+        }
+        if !id.as_str().contains(provider.as_str()) && is_of_another(context, &id) {
+            context.ui.note(&format!(
+                "Warning: {id} reads as a credential of {}, and it is stored as one of {provider}.",
+                id.provider_part()
+            ));
+        }
         let paste = Paste {
             agent: &agent,
             provider: &provider,
@@ -56,24 +86,122 @@ impl Add {
             expires: self
                 .expires_in
                 .map(|lifetime| context.clock.now() + lifetime),
-            means,
+            means: match kind {
+                CredentialType::ApiKey => "paste-api-key",
+                _ => "paste-token",
+            },
         };
-        // before the question: without the vault the secret would be typed in vain
-        let mut vault = context.vault()?;
         paste.check(context, &vault)?;
-        let secret = paste.ask()?;
-        paste.store(context, &mut vault, &secret)
+        paste.store(context, &mut vault, &secret)?;
+        note_place(context, &agent);
+        Ok(())
+    }
+
+    fn is_token(&self) -> bool {
+        self.token || self.expires_in.is_some()
+    }
+
+    /// Compares what a secret is with what it is stored as; asks where a person can answer.
+    fn check_recognised(
+        &self,
+        context: &Context,
+        found: Recognised,
+        provider: &ProviderId,
+    ) -> Result<(), Failure> {
+        let what = found.what;
+        let Some(kind) = found.kind else {
+            return Err(Failure::Refused {
+                what: format!("that begins as {what}, with which no program can send requests"),
+                next: "Paste an API key, or a token that `claude setup-token` prints.".to_owned(),
+            });
+        };
+        let is_other = found.provider.is_some_and(|of| of != provider.as_str());
+        let is_key_as_token = kind == CredentialType::ApiKey && self.is_token();
+        let warning = match (is_other, is_key_as_token) {
+            (true, _) => format!("Warning: that begins as {what}, not as a secret of {provider}."),
+            (false, true) => format!("Warning: that begins as {what}, and is stored as a token."),
+            (false, false) => return Ok(()),
+        };
+        context.ui.warn(&warning);
+        if prompt::is_possible() && !prompt::confirm("Store it anyway?", false)? {
+            return Err(Failure::Refused {
+                what: "nothing was stored".to_owned(),
+                next: "Run the command again, with the provider of the secret.".to_owned(),
+            });
+        }
+        Ok(())
     }
 }
 
-fn ask_provider() -> Result<ProviderId, Failure> {
+/// Refuses a provider that is most likely mistyped. Others than the known ones are accepted.
+fn check_spelling(context: &Context, provider: &ProviderId) -> Result<(), Failure> {
+    let known = known_providers(context);
+    if known.contains(provider.as_str()) {
+        return Ok(());
+    }
+    let near = known
+        .iter()
+        .filter_map(|known| Some((mistypes(known, provider.as_str())?, known)))
+        .min();
+    let Some((_, near)) = near else {
+        return Ok(());
+    };
+    let next = format!(
+        "Did you mean {near}? To store it for {provider} anyway: clawkeep models auth \
+         paste-api-key --provider {provider}"
+    );
+    Err(Failure::UnknownName {
+        what: format!("no provider is named {provider}"),
+        next,
+    })
+}
+
+/// Whether an id begins with the name of a provider that is known.
+fn is_of_another(context: &Context, id: &ProfileId) -> bool {
+    known_providers(context).contains(id.provider_part())
+}
+
+/// Says where the secret is now, and whether a plain copy exists.
+fn note_place(context: &Context, agent: &AgentRef) {
+    let vault = context.layout.shorten_home(&context.layout.vault_file);
+    let store = agent.store_file();
+    let copy = match exists(&store) {
+        true => format!(
+            "a plain copy for the gateway is in {}",
+            context.layout.shorten_home(&store)
+        ),
+        false => "there is no plain copy of it".to_owned(),
+    };
+    context
+        .ui
+        .note(&format!("The secret is in the vault {vault}; {copy}."));
+}
+
+/// Asks for a provider: by its name, or the number of one that many use.
+fn ask_provider(context: &Context) -> Result<ProviderId, Failure> {
+    const COMMON: [&str; 5] = ["anthropic", "openai", "google", "openrouter", "groq"];
     if !prompt::is_possible() {
         return Err(Failure::BadArgument(
-            "there is no terminal to ask on; name the provider".to_owned(),
+            "the secret does not show whose it is; name the provider".to_owned(),
         ));
     }
-    let typed = prompt::text("Provider", Some("anthropic"), |typed| {
-        ids::provider(typed).map(|_| ())
-    })?;
-    Ok(ProviderId::new(&typed))
+    let listed: Vec<String> = COMMON
+        .iter()
+        .enumerate()
+        .map(|(at, name)| format!("{}) {name}", at + 1))
+        .collect();
+    let meant = |typed: &str| -> Result<ProviderId, String> {
+        let number = typed.parse::<usize>().ok();
+        let numbered = number.and_then(|number| COMMON.get(number.checked_sub(1)?));
+        let provider = match numbered {
+            Some(name) => ProviderId::new(name),
+            None => ids::provider(typed)?,
+        };
+        let checked = check_spelling(context, &provider);
+        checked.map_err(|failure| failure.remedy("").unwrap_or_default())?;
+        Ok(provider)
+    };
+    let question = format!("Provider: {}, or its name", listed.join(", "));
+    let typed = prompt::text(&question, Some("1"), |typed| meant(typed).map(|_| ()))?;
+    meant(&typed).map_err(Failure::BadArgument)
 }

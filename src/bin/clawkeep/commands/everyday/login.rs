@@ -37,6 +37,7 @@ impl LogIn {
         if provider.as_str() == "anthropic" && !has_page {
             return SetupToken::asked_for().run(context);
         }
+        self.way.check_reachable(context, &provider)?;
         self.way.log_in_at(context, &provider)
     }
 }

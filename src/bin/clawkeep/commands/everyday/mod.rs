@@ -2,6 +2,7 @@
 //! none of them.
 
 pub(crate) mod add;
+pub(crate) mod config;
 mod first_steps;
 pub(crate) mod login;
 pub(crate) mod ls;
@@ -46,6 +47,9 @@ pub(crate) enum Everyday {
     Log(history::History),
     /// Print a secret as shell lines that set its provider's variable
     Env(env::EnvLines),
+    /// Read and change the settings in clawkeep.toml
+    #[command(subcommand)]
+    Config(config::Config),
     /// Print the version
     Version(version::Version),
 }
@@ -62,6 +66,7 @@ impl Everyday {
             Self::Run(command) => command.run(context),
             Self::Log(command) => command.run(context),
             Self::Env(command) => command.run(context),
+            Self::Config(command) => command.run(context),
             Self::Version(command) => command.run(context),
         }
     }

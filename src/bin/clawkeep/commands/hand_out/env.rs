@@ -30,7 +30,7 @@ pub(crate) struct EnvLines {
     #[arg(long = AS, value_name = "VAR", value_parser = variable_name)]
     variable: Option<String>,
     /// The shell that reads the lines
-    #[arg(long, value_enum, default_value_t = Shell::Sh, value_name = "SHELL")]
+    #[arg(long, value_enum, default_value_t = OF_SYSTEM, value_name = "SHELL")]
     shell: Shell,
     /// Print the secret although the output is a terminal
     #[arg(long)]
@@ -50,14 +50,24 @@ enum Shell {
     Powershell,
 }
 
+/// The shell of whoever names none.
+const OF_SYSTEM: Shell = if cfg!(windows) {
+    Shell::Powershell
+} else {
+    Shell::Sh
+};
+
 impl EnvLines {
     pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
         if io::stdout().is_terminal() && !self.reveal {
-            return Err(Failure::BadArgument(
-                "the secret would be shown on the terminal; give the output to a shell: eval \
-                 \"$(clawkeep env …)\", or pass --reveal"
-                    .to_owned(),
-            ));
+            let example = match self.shell {
+                Shell::Sh | Shell::Fish => "eval \"$(clawkeep env …)\"",
+                Shell::Powershell => "clawkeep env … | Invoke-Expression",
+            };
+            return Err(Failure::BadArgument(format!(
+                "the secret would be shown on the terminal; give the output to a shell: {example}, \
+                 or pass --reveal"
+            )));
         }
         let names = self.named.iter().map(|name| name.as_str().into());
         let mut wanted = requests_for(context, names, &mut self.selection.agent)?;
@@ -132,7 +142,17 @@ impl Shell {
         let inside = match self {
             Self::Sh => text.replace('\'', "'\\''"),
             Self::Fish => text.replace('\\', "\\\\").replace('\'', "\\'"),
-            Self::Powershell => text.replace('\'', "''"),
+            Self::Powershell => {
+                let mut doubled = String::with_capacity(2 * text.len());
+                for c in text.chars() {
+                    doubled.push(c);
+                    // It takes typographic quotes for plain ones.
+                    if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
+                        doubled.push(c);
+                    }
+                }
+                doubled
+            }
         };
         format!("'{inside}'")
     }
@@ -151,5 +171,7 @@ mod tests {
         ] {
             assert_eq!(shell.quoted(r"a'b\c$(id)"), quoted, "{shell:?}");
         }
+        let typographic = Shell::Powershell.quoted("a\u{2019}; b");
+        assert_eq!(typographic, "'a\u{2019}\u{2019}; b'");
     }
 }

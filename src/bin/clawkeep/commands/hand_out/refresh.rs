@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::client::Request;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
-use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
+use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
@@ -17,7 +17,6 @@ use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg::span;
 use crate::terminal::program_name::is_called_as_gateway;
-use crate::terminal::signals;
 use crate::terminal::text::shown_id;
 
 /// Refresh logins.
@@ -212,12 +211,7 @@ fn refresh_login(
     let _progress = context
         .ui
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
-    let providers = context.providers().map_err(Failure::from);
-    let result = providers.and_then(|providers| {
-        let mut refresher = Refresher::new(providers, agents);
-        refresher.shield = Some(&signals::hold);
-        let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
-        refresher.keep_head = Some(&keep_head);
+    let result = context.with_refresher(agents, |refresher| {
         let mode = context.mode_for(vault, &agent)?;
         let refresh = |engine: &mut clawkeep::sync::Engine<'_>| {
             engine.refresh(&refresher, &agent, mode, &id, when)

@@ -7,7 +7,7 @@ use clawkeep::client::{Chosen, Hooks, Request, Token, TokenOptions};
 use clawkeep::config::AgentRef;
 use clawkeep::doctor::removed_elsewhere;
 use clawkeep::domain::{ProviderId, Span, UnixMs};
-use clawkeep::sync::{Loaded, Refresher, Rules};
+use clawkeep::sync::{Loaded, Rules};
 use clawkeep::vault::UnlockedVault;
 
 use self::explain::{ChoiceContext, none, note_passed_over, warn_not_refreshed};
@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg::span;
-use crate::terminal::signals;
 use crate::terminal::text::shown_id;
 
 /// Options that control which credential is chosen.
@@ -99,7 +98,6 @@ impl SelectionArgs {
             options = options.session(session);
         }
         let mode = context.mode_for(vault, agent)?;
-        let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
         let hooks = Hooks {
             command,
             accept,
@@ -108,10 +106,9 @@ impl SelectionArgs {
                 let _progress = context.ui.progress(&what);
                 // Loaded only here, so that a command without a refresh does not pay for it.
                 let agents = context.every_agent(engine.vault)?;
-                let mut refresher = Refresher::new(context.providers()?, &agents);
-                refresher.shield = Some(&signals::hold);
-                refresher.keep_head = Some(&keep_head);
-                Ok(engine.refresh(&refresher, agent, mode, id, when)?)
+                context.with_refresher(&agents, |refresher| {
+                    Ok(engine.refresh(&refresher, agent, mode, id, when)?)
+                })
             },
         };
         context.with_engine(vault, |engine| {

@@ -6,14 +6,13 @@ use std::time::Duration;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
 use clawkeep::platform::start_thread;
-use clawkeep::sync::{Engine, RefreshOutcome, Refresher, SyncError, When};
+use clawkeep::sync::{Engine, RefreshOutcome, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
 use super::state::{Ending, Job, Outcome};
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::signals;
 
 /// How long to wait for another process's refresh of the same login, which has the same result.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,19 +55,18 @@ fn refresh(
     agents: &[AgentRef],
     job: &Job,
 ) -> Result<Outcome, Failure> {
-    let mut refresher = Refresher::new(context.providers()?, agents);
-    let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
-    refresher.keep_head = Some(&keep_head);
-    refresher.shield = Some(&signals::hold); // a running watch handles the signals itself
-    refresher.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
-    let refresh = |engine: &mut Engine<'_>| {
-        let result = engine.refresh(&refresher, &job.agent, mode, &job.id, when)?;
-        let loaded = engine.load(&job.agent, mode)?;
-        Ok::<_, SyncError>((result, loaded.doc))
-    };
-    let (result, doc) = context.with_engine(vault, refresh)?;
+    // a running watch handles the signals itself
+    let (result, doc) = context.with_refresher(agents, |mut refresher| {
+        refresher.patience = PATIENCE;
+        let refresh = |engine: &mut Engine<'_>| {
+            let result = engine.refresh(&refresher, &job.agent, mode, &job.id, when)?;
+            let loaded = engine.load(&job.agent, mode)?;
+            Ok::<_, SyncError>((result, loaded.doc))
+        };
+        Ok(context.with_engine(vault, refresh)?)
+    })?;
     Ok(match result {
         RefreshOutcome::NotRefreshed(why) => {
             let name: &AgentName = &job.agent.name;

@@ -1,0 +1,303 @@
+//! `config get|set|list|edit|path`: the settings in `clawkeep.toml`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use clawkeep::config::{OwnSettingsError, list_own_settings, own_setting, with_own_setting};
+use clawkeep::domain::path_text;
+use clawkeep::platform::{
+    Access, FileError, check_trusted, create_private_dir, persist, program_command, read_regular,
+    resolve_link, sync_dir, sync_file, temporary_in, withhold_key_variables,
+};
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::text::one_line;
+use crate::terminal::{prompt, signals};
+
+/// The largest settings file, in bytes.
+const SETTINGS_MAX: u64 = 1 << 20;
+/// The editor where no variable names one. Source: POSIX, crontab and others.
+const EDITOR: &str = if cfg!(windows) { "notepad" } else { "vi" };
+
+/// Read and change the settings in clawkeep.toml.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep config list\n  clawkeep config set retention 400d\n\nThe \
+        settings are described in docs/settings.md."
+)]
+pub(crate) enum Config {
+    /// Print one setting
+    #[command(after_help = "Example:\n  clawkeep config get retention")]
+    Get(Get),
+    /// Change one setting; one that is not valid changes nothing
+    #[command(
+        after_help = "Examples:\n  clawkeep config set retention 400d\n  clawkeep config set \
+            agents.ops.export file"
+    )]
+    Set(Set),
+    /// Print what is set
+    #[command(after_help = "Examples:\n  clawkeep config list\n  clawkeep config list --json")]
+    List(List),
+    /// Edit the file; what is not valid changes nothing
+    #[command(after_help = "Example:\n  clawkeep config edit   with $VISUAL or $EDITOR")]
+    Edit(Edit),
+    /// Print the path of the file
+    #[command(after_help = "Example:\n  clawkeep config path")]
+    Path(ShowPath),
+}
+
+/// `get`
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The setting: retention, agents.ops.export
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// The setting: retention, agents.ops.export
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// Its value: a word, a number, true, or a value in TOML
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    value: String,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `edit`
+#[derive(Debug, Args)]
+pub(crate) struct Edit {}
+
+/// `path`
+#[derive(Debug, Args)]
+pub(crate) struct ShowPath {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Config {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let path = &context.layout.settings_file;
+        match self {
+            Self::Get(command) => command.run(context, path),
+            Self::Set(command) => command.run(context, path),
+            Self::List(command) => command.run(context, path),
+            Self::Edit(_) => edit(context, path),
+            Self::Path(command) => command.run(context, path),
+        }
+    }
+}
+
+impl Get {
+    fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
+        let value = own_setting(path, &read(path)?, &self.key)?;
+        let value = value.as_ref().map(as_json).transpose()?;
+        if self.json {
+            return context.ui.json(&json!({"key": self.key, "value": value}));
+        }
+        match value {
+            Some(value) => context.ui.answer(&format!("{}\n", shown(&value))),
+            None => Err(Failure::Refused {
+                what: format!(
+                    "{} is not set in {}",
+                    one_line(&self.key),
+                    context.layout.shorten_home(path)
+                ),
+                next: "See what is set: clawkeep config list".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Set {
+    fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
+        let before = read(path)?;
+        list_own_settings(path, &before)?;
+        let after = with_own_setting(path, &before, &self.key, &self.value);
+        let after = after.map_err(|error| match error {
+            OwnSettingsError::Invalid { what, .. } => {
+                Failure::BadArgument(format!("nothing was changed: {what}"))
+            }
+            other => other.into(),
+        })?;
+        write(path, &before, &after)?;
+        context.ui.answer(&format!(
+            "Set {} in {}\n",
+            one_line(&self.key),
+            context.layout.shorten_home(path)
+        ))
+    }
+}
+
+impl List {
+    fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
+        let settings = list_own_settings(path, &read(path)?)?;
+        let mut listed = Map::new();
+        for (key, value) in &settings {
+            listed.insert(key.clone(), listed_value(key, value)?);
+        }
+        if self.json {
+            return context.ui.json(&json!({
+                "path": path_text(path).into_owned(),
+                "settings": listed,
+            }));
+        }
+        if listed.is_empty() {
+            let file = context.layout.shorten_home(path);
+            let note = format!("Nothing is set in {file}: the defaults apply.");
+            context.ui.note(&note);
+        }
+        let lines = listed
+            .iter()
+            .map(|(key, value)| format!("{} = {}\n", one_line(key), shown(value)));
+        context.ui.answer(&lines.collect::<String>())
+    }
+}
+
+impl ShowPath {
+    fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
+        let text = path_text(path).into_owned();
+        match self.json {
+            true => context.ui.json(&json!({"path": text})),
+            false => context.ui.answer(&format!("{}\n", one_line(&text))),
+        }
+    }
+}
+
+/// A value of a list. Targets of alerts may hold passwords, which a list does not show.
+fn listed_value(key: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
+    let value = as_json(value)?;
+    let may_be_secret = key.starts_with("notify.") && !matches!(value, Value::Number(_));
+    Ok(match may_be_secret {
+        true => Value::from("(set)"),
+        false => value,
+    })
+}
+
+fn as_json(value: &impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::Output(error.into()))
+}
+
+/// A value as people read it: a text without quotes.
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map(str::to_owned);
+    one_line(&text.unwrap_or_else(|| value.to_string()))
+}
+
+/// The text of the settings; empty where there is no file.
+fn read(path: &Path) -> Result<String, Failure> {
+    let contents = read_regular(path, SETTINGS_MAX)?;
+    let bytes = contents.map(|contents| contents.bytes).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Replaces the settings at once, unless another program changed them meanwhile.
+fn write(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
+    check_trusted(path, Access::Read)?;
+    let (real, dir) = place(path)?;
+    let failed = failed(&real);
+    let mut file = temporary_in(&dir).map_err(&failed)?;
+    file.write_all(after.as_bytes()).map_err(&failed)?;
+    sync_file(file.as_file()).map_err(&failed)?;
+    if read(path)? != before {
+        return Err(Failure::Refused {
+            what: "another program changed the settings meanwhile".to_owned(),
+            next: "Run the command again.".to_owned(),
+        });
+    }
+    persist(file, &real).map_err(&failed)?;
+    Ok(sync_dir(&dir)?)
+}
+
+/// The file behind a link, and its directory, which is made if it is not there.
+fn place(path: &Path) -> Result<(PathBuf, PathBuf), Failure> {
+    let real = resolve_link(path)?;
+    let dir = real.parent().unwrap_or(Path::new(".")).to_owned();
+    create_private_dir(&dir)?;
+    Ok((real, dir))
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> Failure {
+    let path = path.to_owned();
+    move |source| {
+        Failure::File(FileError::Io {
+            action: "write",
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+/// Has a person edit a copy of the settings, which takes their place once it is valid.
+fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
+    let before = read(path)?; // also where it is not valid: that is why somebody edits it
+    let (real, dir) = place(path)?;
+    let copy = temporary_in(&dir).map_err(failed(&real))?;
+    fs::write(copy.path(), &before).map_err(failed(&real))?;
+    loop {
+        run_editor(context, copy.path())?;
+        let after = read(copy.path())?;
+        if after == before {
+            context.ui.note("Nothing was changed.");
+            return Ok(());
+        }
+        let Err(error) = list_own_settings(path, &after) else {
+            write(path, &before, &after)?;
+            let file = context.layout.shorten_home(path);
+            return context.ui.answer(&format!("Changed {file}\n"));
+        };
+        let failure = Failure::from(error);
+        if !prompt::is_possible() {
+            return Err(failure);
+        }
+        context.ui.error(&failure.lines().join(" "));
+        if !prompt::confirm("Edit it again?", true)? {
+            context.ui.note("Nothing was changed.");
+            return Ok(());
+        }
+    }
+}
+
+/// Runs the person's editor, and waits for it.
+fn run_editor(context: &Context, file: &Path) -> Result<(), Failure> {
+    let named = ["VISUAL", "EDITOR"];
+    let editor = named.iter().find_map(|name| context.env.trimmed(name));
+    let mut words = editor.unwrap_or(EDITOR).split_whitespace();
+    let program = OsString::from(words.next().unwrap_or(EDITOR));
+    let refused = |why: String| Failure::Refused {
+        what: format!("the editor {} failed: {why}", path_shown(&program)),
+        next: "Name another one in EDITOR.".to_owned(),
+    };
+    let command = program_command(&program, |name| context.env.raw(name));
+    let mut command = command.map_err(|error| refused(error.to_string()))?;
+    withhold_key_variables(&mut command, context.layout.credentials_dir());
+    command.args(words).arg(file);
+    let run = || signals::wait_for_program(&mut command);
+    let status = context.mask.put_back_for(run);
+    match status.map_err(|error| refused(error.to_string()))? {
+        status if status.success() => Ok(()),
+        status => Err(refused(status.to_string())),
+    }
+}
+
+fn path_shown(program: &OsString) -> String {
+    one_line(&PathBuf::from(program).to_string_lossy())
+}

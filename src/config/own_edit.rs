@@ -1,0 +1,259 @@
+//! Changes one setting of `clawkeep.toml` with the smallest edit of its text. The result is used
+//! only if it says what was wanted, and is valid.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::OwnSettings;
+use super::error::OwnSettingsError;
+
+/// The part in which a setting without one is.
+const OWN_PART: &str = "clawkeep";
+
+/// A setting's place: the parts that lead to it, and its name.
+struct Key {
+    parts: Vec<String>,
+    name: String,
+}
+
+impl Key {
+    fn parse(key: &str) -> Option<Self> {
+        let mut parts: Vec<String> = key.split('.').map(|part| part.trim().to_owned()).collect();
+        let is_plain = |part: &String| {
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        };
+        if !parts.iter().all(is_plain) {
+            return None;
+        }
+        let name = parts.pop()?;
+        if parts.is_empty() {
+            parts.push(OWN_PART.to_owned());
+        }
+        Some(Self { parts, name })
+    }
+
+    fn header(&self) -> String {
+        format!("[{}]", self.parts.join("."))
+    }
+
+    fn get<'t>(&self, table: &'t Table) -> Option<&'t Value> {
+        let mut table = table;
+        for part in &self.parts {
+            table = table.get(part)?.as_table()?;
+        }
+        table.get(&self.name)
+    }
+
+    fn put(&self, table: &mut Table, value: Value) -> Option<()> {
+        let mut table = table;
+        for part in &self.parts {
+            let below = table
+                .entry(part.clone())
+                .or_insert_with(|| Value::Table(Table::new()));
+            table = below.as_table_mut()?;
+        }
+        table.insert(self.name.clone(), value);
+        Some(())
+    }
+}
+
+/// The value of a setting in a settings file's text; `None` if it is not set there. `key` is its
+/// path, such as `clawkeep.retention`; a name alone is one of `[clawkeep]`.
+///
+/// # Errors
+/// When the text is no TOML.
+pub fn own_setting(path: &Path, text: &str, key: &str) -> Result<Option<Value>, OwnSettingsError> {
+    OwnSettings::parse(path, text)?;
+    let table: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
+    Ok(Key::parse(key).and_then(|key| key.get(&table).cloned()))
+}
+
+/// The settings that a settings file's text has, each with its path, in the order of the paths.
+///
+/// # Errors
+/// When the text is no TOML.
+pub fn list_own_settings(
+    path: &Path,
+    text: &str,
+) -> Result<Vec<(String, Value)>, OwnSettingsError> {
+    fn collect(table: &Table, path: &str, found: &mut Vec<(String, Value)>) {
+        for (name, value) in table {
+            let path = match path {
+                "" => name.clone(),
+                path => format!("{path}.{name}"),
+            };
+            match value {
+                Value::Table(below) => collect(below, &path, found),
+                value => found.push((path, value.clone())),
+            }
+        }
+    }
+    OwnSettings::parse(path, text)?;
+    let table: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
+    let mut found = Vec::new();
+    collect(&table, "", &mut found);
+    Ok(found)
+}
+
+/// The text of a settings file after one setting was given a value, as it is typed: a word, a
+/// number, `true`, or a value in TOML.
+///
+/// # Errors
+/// When the settings would then not be valid, or only a person can make the change.
+pub fn with_own_setting(
+    path: &Path,
+    text: &str,
+    key: &str,
+    typed: &str,
+) -> Result<String, OwnSettingsError> {
+    let fault = |line: usize, what: &str| OwnSettingsError::Invalid {
+        path: path.to_owned(),
+        line,
+        what: what.to_owned(),
+    };
+    OwnSettings::parse(path, text)?;
+    let place = Key::parse(key).ok_or_else(|| {
+        fault(
+            1,
+            "a setting's name is such as clawkeep.retention: letters, digits, _, -, and dots",
+        )
+    })?;
+    let literal = |written: &str| -> Option<Value> {
+        let table: Table = toml::from_str(&format!("x = {written}")).ok()?;
+        (table.len() == 1).then(|| table.get("x").cloned())?
+    };
+    let quoted = serde_json::Value::from(typed).to_string();
+    let candidates = [typed.trim(), quoted.as_str()];
+    let mut refused = None;
+    for written in candidates {
+        let Some(value) = literal(written) else {
+            continue;
+        };
+        let mut wanted: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
+        let by_hand = || {
+            fault(
+                1,
+                "that part is written in a way that only a person can change",
+            )
+        };
+        place.put(&mut wanted, value).ok_or_else(by_hand)?;
+        let after = replaced(text, &place, written);
+        match OwnSettings::parse(path, &after) {
+            Ok(settings) => {
+                let is_wanted = toml::from_str::<Table>(&after).is_ok_and(|got| got == wanted);
+                if !is_wanted {
+                    return Err(by_hand());
+                }
+                match settings.notify_fault {
+                    Some(fault) => refused = Some(fault.error()),
+                    None => return Ok(after),
+                }
+            }
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| fault(1, "that is no value")))
+}
+
+/// The text with a line for the setting: in place of the one there is, else below its header, else
+/// at the end.
+fn replaced(text: &str, key: &Key, written: &str) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let line = format!("{} = {written}", key.name);
+    let is_header = |line: &String| line.trim_start().starts_with('[');
+    let without_comment = |line: &String| line.split('#').next().unwrap_or_default().to_owned();
+    let header = lines.iter().position(|line| {
+        let line: String = without_comment(line).split_whitespace().collect();
+        line == key.header()
+    });
+    let names = |line: &String, name: &str| {
+        let before = line.split_once('=').map(|(before, _)| before.trim());
+        before.is_some_and(|before| before == name)
+    };
+    let root_end = lines.iter().position(is_header).unwrap_or(lines.len());
+    let dotted = format!("{}.{}", key.parts.join("."), key.name);
+    if let Some(at) = (0..root_end).find(|at| names(&lines[*at], &dotted)) {
+        lines[at] = format!("{dotted} = {written}{}", comment_of(&lines[at]));
+        return lines.join("\n") + "\n";
+    }
+    let Some(header) = header else {
+        if lines.last().is_some_and(|line| !line.trim().is_empty()) {
+            lines.push(String::new());
+        }
+        lines.extend([key.header(), line]);
+        return lines.join("\n") + "\n";
+    };
+    let end = (header + 1..lines.len()).find(|at| is_header(&lines[*at]));
+    let end = end.unwrap_or(lines.len());
+    match (header + 1..end).find(|at| names(&lines[*at], &key.name)) {
+        Some(at) => lines[at] = format!("{line}{}", comment_of(&lines[at])),
+        None => {
+            let last = (header..end).rev().find(|at| !lines[*at].trim().is_empty());
+            lines.insert(last.unwrap_or(header) + 1, line);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The comment at the end of a line with a setting, with the blank before it.
+fn comment_of(line: &str) -> String {
+    let at = line.rfind('#').filter(|at| {
+        // One inside the value is no comment.
+        toml::from_str::<Table>(&line[..*at]).is_ok_and(|table| !table.is_empty())
+    });
+    at.map_or_else(String::new, |at| format!("  {}", &line[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
+        let path = Path::new("/s/clawkeep.toml");
+        with_own_setting(path, text, key, value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_setting_is_changed_where_it_is_and_nothing_else() {
+        let text = "# mine\n[clawkeep]\nretention = \"400d\"  # a year\n\n[agents.ops]\nexport = \
+                    \"off\"\n";
+        assert_eq!(
+            set(text, "retention", "30d").unwrap(),
+            text.replace("400d", "30d")
+        );
+        assert_eq!(
+            set(text, "clawkeep.fallback", "none").unwrap(),
+            text.replace("# a year\n", "# a year\nfallback = \"none\"\n")
+        );
+        assert_eq!(
+            set(text, "agents.ops.export", "file").unwrap(),
+            text.replace("\"off\"", "\"file\"")
+        );
+        assert_eq!(
+            set("", "allow_shared_storage", "true").unwrap(),
+            "[clawkeep]\nallow_shared_storage = true\n"
+        );
+        assert_eq!(
+            set("clawkeep.retention = \"9d\"", "retention", "8d").unwrap(),
+            "clawkeep.retention = \"8d\"\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_valid_is_refused() {
+        for (key, value) in [
+            ("retention", "soon"),
+            ("no_such", "1"),
+            ("a..b", "1"),
+            ("clawkeep", "1"),
+            ("fallback", "a\nb = 1"),
+        ] {
+            assert!(set("[clawkeep]\n", key, value).is_err(), "{key} {value}");
+        }
+        assert!(set("[clawkeep\n", "retention", "9d").is_err());
+    }
+}
