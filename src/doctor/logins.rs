@@ -4,7 +4,7 @@ use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::words::shell_path;
 use crate::config::Layout;
-use crate::domain::{CLAUDE_CLI, Owner, Span, UnixMs, of_agent, path_of_text};
+use crate::domain::{CLAUDE_CLI, CLAUDE_SETUP, Owner, Span, UnixMs, of_agent, path_of_text};
 use crate::sync::{LoginReport, LoginState};
 
 /// A login that expires within this time is a finding.
@@ -54,7 +54,7 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
     let agent_option = of_agent(&report.agent);
     match report.profile {
         CLAUDE_CLI => format!(
-            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
+            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} {CLAUDE_SETUP}, then: \
              clawkeep models auth paste-token --provider anthropic --profile-id \
              anthropic:second{agent_option} (the configuration then names this one alone); then \
              use both: \

@@ -47,6 +47,14 @@ impl CredentialType {
     }
 }
 
+/// Whether a credential is a login of a provider whose tokens do not expire, with 0 in the expiry's
+/// place: GitHub Copilot's, where the token is its own refresh token.
+pub(crate) fn is_endless(kind: CredentialType, provider: &str, expiry: Option<Expiry>) -> bool {
+    kind == CredentialType::OAuth
+        && expiry.is_some_and(|expiry| expiry.ms() == 0.0)
+        && normalize_provider(provider) == "github-copilot"
+}
+
 /// A view of one entry. `Debug` shows its kind and provider only.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
@@ -104,15 +112,10 @@ impl<'a> Credential<'a> {
         }
     }
 
-    /// Whether it is a login of a provider whose tokens do not expire, with 0 in the expiry's
-    /// place: GitHub Copilot's, where the token is its own refresh token.
+    /// Whether it is a login that does not expire: see [`is_endless`].
     #[must_use]
     pub fn never_expires(&self) -> bool {
-        let is_zero = self.expiry().is_some_and(|expiry| expiry.ms() == 0.0);
-        self.kind == CredentialType::OAuth
-            && normalize_provider(self.provider) == "github-copilot"
-            && is_zero
-            && self.expose_secret().is_some()
+        is_endless(self.kind, self.provider, self.expiry()) && self.expose_secret().is_some()
     }
 
     /// The value of `expires` as it is stored, whatever it is.

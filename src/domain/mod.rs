@@ -23,7 +23,8 @@ mod text;
 mod time;
 
 pub use borrowed::Borrowed;
-pub use cooldown::CooldownRules;
+pub use cooldown::{CooldownRules, Unavailability, UnavailableReason, unavailability};
+pub(crate) use credential::is_endless;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
@@ -35,7 +36,7 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
-pub use owner::{CLAUDE_CLI, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
+pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
 pub use recognised::{Recognised, recognise_secret};
 pub use secret::SecretJson;
 pub use secret_rules::{

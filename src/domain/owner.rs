@@ -10,6 +10,9 @@ pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
 /// The profile that Codex's API key becomes.
 pub const CODEX_KEY: &str = "openai:codex-cli";
 
+/// The command that makes a long-lived token of Claude Code.
+pub const CLAUDE_SETUP: &str = "claude setup-token";
+
 /// The command that logs in to Codex CLI. It writes the file that is read here.
 const CODEX_LOGIN: &str = "codex login";
 
@@ -111,10 +114,10 @@ pub static PROGRAMS: &[Program] = &[
             account_file: Some(".claude.json"), // source: Claude Code 2.1
             is_expiry_noted: true,
             is_refreshed_at_start: true,
-            // Unlike `claude setup-token`, it stores the login.
+            // Unlike `CLAUDE_SETUP`, it stores the login.
             log_in: "claude auth login",
             log_out: "claude /logout",
-            hint: ("claude setup-token", " on the gateway host"),
+            hint: (CLAUDE_SETUP, " on the gateway host"),
             own_login: "clawkeep models auth setup-token",
         }),
     },

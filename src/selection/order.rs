@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::cooldown::{Unavailability, unavailability};
-use crate::domain::{CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
+use crate::domain::{
+    CredentialType, ProfileId, ProviderId, Section, StoreDoc, Unavailability, UnixMs,
+    unavailability,
+};
 
 /// What the configuration says of a provider's profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider};
+use crate::domain::{
+    ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider, unavailability,
+};
 
 const NOW: UnixMs = UnixMs(1_768_000_000_000);
 

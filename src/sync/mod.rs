@@ -22,6 +22,7 @@ pub mod plan;
 mod refresh;
 mod rotate;
 mod side_by_side;
+mod state;
 mod store_lock;
 mod tasks;
 #[cfg(feature = "watch")]
@@ -42,6 +43,7 @@ pub use logins::report::{LoginReport, LoginState, fault_remedy};
 pub use logins::sources::LoginSources;
 pub use notice::{Notice, Writer};
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
-pub use refresh::grant::{DUE_BELOW_MS, Refresher, When, is_due};
+pub use refresh::grant::{DUE_BELOW_MS, Refresher, When};
 pub use refresh::outcome::{NotRefreshed, RefreshOutcome};
+pub use state::{Kept, StateReader, is_refreshed_here, loss_of};
 pub use store_lock::queue_path;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
-    AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
+    AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, WARN_AFTER_MS, from_outside,
 };
-use crate::health::{Status, WARN_AFTER_MS, assess};
+use crate::health::{AsOf, Status, assess};
 use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
 use crate::sync::loaded::Loaded;
@@ -217,7 +217,7 @@ fn find_expiring<'d>(
 /// The stage of its expiry that a credential has come to, and when it did.
 fn stage(credential: &Credential<'_>, now: UnixMs) -> Option<(ExpiryStage, UnixMs)> {
     let expires = credential.expiry()?.floor_ms();
-    match assess(credential, now).status {
+    match assess(credential, AsOf::at(now)).status {
         Status::Expiring => Some((
             ExpiryStage::Expiring,
             UnixMs(expires.saturating_sub(WARN_AFTER_MS)),

@@ -154,6 +154,15 @@ impl LoginReport {
             )
     }
 
+    /// Whether the program has the login that is stored, or is about to be, as far as is known.
+    #[must_use]
+    pub fn may_be_current(&self) -> bool {
+        matches!(
+            self.state,
+            LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::NotReadable(_)
+        )
+    }
+
     /// Whether Claude Code can refresh the login by itself for longer than `span`: the date on
     /// which a person has to log in is known, and further ahead.
     #[must_use]

@@ -9,7 +9,8 @@ use crate::domain::{
     normalize_provider,
 };
 use crate::export::{StorePlace, StoreReading, render};
-use crate::oauth::{FailureClass, Providers, is_answer_unopened};
+use crate::health::Loss;
+use crate::oauth::{FailureClass, Providers};
 use crate::platform::FileError;
 use crate::platform::openclaw::live_json_stores;
 use crate::sync::context::LoadContext;
@@ -17,6 +18,7 @@ use crate::sync::error::SyncError;
 use crate::sync::load::shared::with_tokens_of;
 use crate::sync::load::spent::holder_of_successor;
 use crate::sync::logins::whole_file::read_once_written;
+use crate::sync::state::loss_of;
 use crate::vault::{ChangeNote, GrantState, UnlockedVault};
 
 /// Whether a refresh token may be sent.
@@ -58,34 +60,31 @@ pub(crate) fn clearance(
         Err(why) => return refused(NotRefreshed::GatewayUnknown(why)),
     }
     let known = vault.grant(grant)?;
-    match known.state {
-        GrantState::Dead if is_answer_unopened(&known) => {
-            return refused(NotRefreshed::AnswerUnopened);
-        }
-        GrantState::Dead => return refused(NotRefreshed::Dead),
-        GrantState::Spent if follow(vault, context, holders, grant)? => {
+    match loss_of(&known) {
+        Some(Loss::Spent) if follow(vault, context, holders, grant)? => {
             return Ok(Clearance::Retry);
         }
-        GrantState::Spent => return refused(NotRefreshed::Spent),
-        GrantState::Borrowed => {
-            let credential = doc.credential(id.as_str());
-            let provider = credential
-                .as_ref()
-                .map(|credential| normalize_provider(credential.provider));
-            // Imported as another program's under another id.
-            let imported = vault.agent(&agent.name)?.borrowed;
-            let imported = imported.iter().find(|(id, _)| {
-                let other = doc.credential(id);
-                other.map(|other| normalize_provider(other.provider)) == provider
-            });
-            let owner = match (imported, credential) {
-                (Some((_, from)), _) => from.owner,
-                (None, Some(credential)) => borrowed_of(&credential),
-                (None, None) => Owner::OtherProgram,
-            };
-            return refused(NotRefreshed::Borrowed(owner));
-        }
-        GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
+        // A token that may be used up is tried once more.
+        None | Some(Loss::Uncertain) => {}
+        Some(loss) => return refused(NotRefreshed::Lost(loss)),
+    }
+    if known.state == GrantState::Borrowed {
+        let credential = doc.credential(id.as_str());
+        let provider = credential
+            .as_ref()
+            .map(|credential| normalize_provider(credential.provider));
+        // Imported as another program's under another id.
+        let imported = vault.agent(&agent.name)?.borrowed;
+        let imported = imported.iter().find(|(id, _)| {
+            let other = doc.credential(id);
+            other.map(|other| normalize_provider(other.provider)) == provider
+        });
+        let owner = match (imported, credential) {
+            (Some((_, from)), _) => from.owner,
+            (None, Some(credential)) => borrowed_of(&credential),
+            (None, None) => Owner::OtherProgram,
+        };
+        return refused(NotRefreshed::Borrowed(owner));
     }
     // The process that held the lease has tried meanwhile.
     let failed = known.failed.as_deref().and_then(FailureClass::from_name);

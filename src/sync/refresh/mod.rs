@@ -28,8 +28,7 @@ use std::time::{Duration, Instant};
 
 use self::clearance::{Clearance, clearance};
 use self::grant::{
-    Begun, Holder, Refresher, Request, When, begin_refresh, give_up, holders, is_due, sharing,
-    unopened,
+    Begun, Holder, Refresher, Request, When, begin_refresh, give_up, holders, sharing, unopened,
 };
 use self::interrupted::{end_interrupted, sweep};
 use self::outcome::{NotRefreshed, RefreshOutcome};
@@ -43,6 +42,7 @@ use super::store_lock::StoreLock;
 use crate::config::AgentRef;
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, StoreDoc};
 use crate::export::StorePlace;
+use crate::health::{Loss, is_due};
 use crate::oauth::{Brought, CAN_EXCHANGE, FailureClass, Lease, RecoveryFile, Tries, exchange};
 use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
@@ -352,7 +352,7 @@ impl Engine<'_> {
                     return Ok(None);
                 }
                 if refused.refusal.class == FailureClass::Dead {
-                    return not(NotRefreshed::Dead);
+                    return not(NotRefreshed::Lost(Loss::Dead));
                 }
                 not(until.map_or(NotRefreshed::Refused(refused), NotRefreshed::Limited))
             }

@@ -1,7 +1,8 @@
 //! The outcomes of a refresh.
 
 use crate::domain::{Endpoint, Owner, ProviderId, UnixMs};
-use crate::oauth::{ANSWER_UNOPENED, FailureClass, ProviderFault, Refused};
+use crate::health::Loss;
+use crate::oauth::{FailureClass, ProviderFault, Refused};
 use crate::platform::FileError;
 
 /// What came of a refresh.
@@ -45,12 +46,8 @@ pub enum NotRefreshed {
         /// What the provider's entry says now.
         now: Endpoint,
     },
-    /// Its provider refuses it permanently.
-    Dead,
-    /// The answer to its last refresh came and does not open: its refresh token is used up.
-    AnswerUnopened,
-    /// Its refresh token was replaced by another one.
-    Spent,
+    /// Its refresh token is of no use any more.
+    Lost(Loss),
     /// Its provider does not want to be asked before.
     Limited(UnixMs),
     /// This build of clawkeep has no HTTP client (the feature `oauth`): nothing can be sent.
@@ -76,9 +73,7 @@ impl NotRefreshed {
             Self::NoProvider(_) | Self::NoClient(_) => "no-provider",
             Self::BadProvider(_) => "bad-provider",
             Self::EndpointChanged { .. } => "endpoint-changed",
-            Self::Dead => "dead",
-            Self::AnswerUnopened => ANSWER_UNOPENED,
-            Self::Spent => "spent",
+            Self::Lost(loss) => loss.as_str(),
             Self::Limited(_) => "limited",
             Self::RefreshUnavailable => "refresh-unavailable",
             Self::Obstacle(_) => "obstacle",

@@ -3,8 +3,7 @@
 use std::io;
 
 use chrono::Local;
-use clawkeep::domain::{Span, UnixMs, escaped, escaped_lines};
-use clawkeep::selection::Unavailability;
+use clawkeep::domain::{Span, Unavailability, UnixMs, escaped, escaped_lines};
 use zeroize::Zeroizing;
 
 pub(crate) fn local_minute(at: UnixMs) -> String {
@@ -42,6 +41,11 @@ pub(crate) fn json_text(value: &impl serde::Serialize) -> io::Result<String> {
 /// As [`json_text`], on one line, without its end.
 pub(crate) fn json_line(value: &serde_json::Value) -> String {
     escaped(&value.to_string()).into_owned()
+}
+
+/// A JSON document as an answer: with its line's end.
+pub(crate) fn json_document(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
 }
 
 /// JSON that holds secrets, as it is printed: see [`json_text`].

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, Span, StoreDoc, UnixMs};
 use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode};
+use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode, is_refreshed_here};
 use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
 use super::state::{Job, PassReport};
-use crate::commands::hand_out::refresh_failure;
 use crate::commands::sync::changes::Changes;
 use crate::context::Context;
 use crate::context::load_each::{AgentToLoad, LoadOptions, words_for_copies};
@@ -130,7 +129,7 @@ impl Pass<'_> {
                 let Some(refresh) = credential.expose_refresh() else {
                     continue;
                 };
-                if !refresh_failure::is_refreshed_here(self.context, id, &credential) {
+                if !is_refreshed_here(self.context.providers().ok(), id, &credential) {
                     continue;
                 }
                 let token = credential.expose_secret().unwrap_or_default();
