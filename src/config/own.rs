@@ -237,7 +237,7 @@ impl OwnSettings {
     }
 
     /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
-    pub fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
+    pub(crate) fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
         let is_usable = || {
             strict
                 .strict()

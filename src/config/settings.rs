@@ -191,7 +191,7 @@ impl Settings {
 
     /// The variables that the configuration sets where the environment does not: name and value, in
     /// the clear.
-    pub fn expose_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn expose_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.expose_secret()))

@@ -113,13 +113,13 @@ impl<'a> Credential<'a> {
 
     /// Whether it is a login that does not expire: see [`is_endless`].
     #[must_use]
-    pub fn never_expires(&self) -> bool {
+    pub(crate) fn never_expires(&self) -> bool {
         is_endless(self.kind, self.provider, self.expiry()) && self.expose_secret().is_some()
     }
 
     /// The value of `expires` as it is stored, whatever it is.
     #[must_use]
-    pub fn stored_expiry(&self) -> Option<&'a Value> {
+    pub(crate) fn stored_expiry(&self) -> Option<&'a Value> {
         self.entry.get("expires")
     }
 
@@ -139,7 +139,7 @@ impl<'a> Credential<'a> {
 
     /// Whether its token is no token but a marker that another program left while it refreshes.
     #[must_use]
-    pub fn is_marker(&self) -> bool {
+    pub(crate) fn is_marker(&self) -> bool {
         let is_marker =
             |token: Option<&str>| token.is_some_and(|token| token.starts_with(REFRESH_FENCE));
         self.kind == CredentialType::OAuth
@@ -203,7 +203,7 @@ impl<'a> Credential<'a> {
     /// What is wrong with its secret, or with an OAuth login's refresh token. Nothing for an entry
     /// that holds none, or a reference.
     #[must_use]
-    pub fn secret_fault(&self) -> Option<SecretFault> {
+    pub(crate) fn secret_fault(&self) -> Option<SecretFault> {
         if self.is_marker() || self.reference().is_some() {
             return None;
         }

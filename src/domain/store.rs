@@ -210,7 +210,7 @@ impl StoreDoc {
     }
 
     /// Sets a field at the top level that is no section.
-    pub fn set_field(&mut self, name: &str, value: Value) {
+    pub(crate) fn set_field(&mut self, name: &str, value: Value) {
         let is_section = Section::ALL
             .into_iter()
             .any(|section| section.key() == name);
@@ -220,7 +220,7 @@ impl StoreDoc {
     }
 
     /// Makes a section what it is in `other`; it goes where `other` has none.
-    pub fn copy_section(&mut self, section: Section, other: &Self) {
+    pub(crate) fn copy_section(&mut self, section: Section, other: &Self) {
         match other.root.get(section.key()) {
             Some(value) => drop(self.root.insert(section.key().to_owned(), value.clone())),
             None => drop(self.root.shift_remove(section.key())),

@@ -238,7 +238,7 @@ impl Examined {
 
     /// As [`openclaw_dir_of`], where `real` is the path with its links resolved.
     #[must_use]
-    pub fn openclaw_dir_of_resolved(&self, path: &Path, real: &Path) -> Option<OpenClawDir> {
+    pub(crate) fn openclaw_dir_of_resolved(&self, path: &Path, real: &Path) -> Option<OpenClawDir> {
         openclaw_dir_among((path, real), Trust::current().home(), &named_dirs(), self)
     }
 

@@ -120,7 +120,7 @@ impl Replacement {
     }
 
     /// As [`Replacement::finish`], in place of whatever was found there.
-    pub fn finish_over(
+    pub(crate) fn finish_over(
         mut self,
         bytes: &[u8],
         found: Found<'_>,
@@ -141,7 +141,7 @@ impl Replacement {
     ///
     /// # Errors
     /// When the system refuses; the file is then what it was.
-    pub fn finish_by_rename(
+    pub(crate) fn finish_by_rename(
         mut self,
         bytes: &[u8],
         is_wanted: impl FnOnce() -> Result<bool, FileError>,

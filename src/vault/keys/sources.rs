@@ -68,7 +68,7 @@ impl fmt::Debug for KeySources<'_> {
 impl KeySources<'_> {
     /// The path of a vault's own key file.
     #[must_use]
-    pub fn own_keyfile(&self, vault: VaultId) -> PathBuf {
+    pub(crate) fn own_keyfile(&self, vault: VaultId) -> PathBuf {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 

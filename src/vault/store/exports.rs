@@ -58,7 +58,7 @@ pub struct ExportRecord {
 impl ExportRecord {
     /// Whether it is known what was in the file: not after there was none any more.
     #[must_use]
-    pub fn is_of_a_file(&self) -> bool {
+    pub(crate) fn is_of_a_file(&self) -> bool {
         self.digest.is_some()
     }
 }
@@ -188,7 +188,7 @@ impl UnlockedVault {
 
     /// Whether `bytes` are those the record was made of.
     #[must_use]
-    pub fn is_as_exported(&self, record: &ExportRecord, bytes: &[u8]) -> bool {
+    pub(crate) fn is_as_exported(&self, record: &ExportRecord, bytes: &[u8]) -> bool {
         record.digest.as_deref().is_some_and(|known| {
             constant_time_eq(known, &self.keys.data.export_digest(self.id, bytes))
         })
@@ -205,7 +205,7 @@ impl Tx<'_> {
     }
 
     /// Records that the store file was read, and is unchanged.
-    pub fn note_unchanged_export(
+    pub(crate) fn note_unchanged_export(
         &mut self,
         path: &Path,
         agent: &AgentName,
@@ -224,7 +224,11 @@ impl Tx<'_> {
     }
 
     /// Forgets what was in the store file: whatever is found there next is compared with nothing.
-    pub fn forget_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+    pub(crate) fn forget_export(
+        &mut self,
+        path: &Path,
+        agent: &AgentName,
+    ) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
             .prepare_cached(
@@ -239,7 +243,7 @@ impl Tx<'_> {
     /// Store files, but for one at `except`, that say what the agent has now get a snapshot of
     /// that, `bytes`: what they say can no longer be read off the agent once it changes. To be
     /// called before it does.
-    pub fn keep_snapshots(
+    pub(crate) fn keep_snapshots(
         &mut self,
         agent: &AgentName,
         except: Option<&Path>,
