@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
-use super::remedies::{login_again, of_agent, paste};
+use super::remedies::{of_agent, paste};
 use super::repair::Repair;
 use super::words::{shell_path, shell_word};
 use crate::config::{KEPT, ProfileSetting, Settings};
@@ -126,7 +126,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
             &profile.provider,
             profile.mode.unwrap_or(CredentialType::Token),
         ),
-        _ => login_again(Owner::of(id)),
+        owner => owner.how_to_log_in(),
     };
     let fix = keeper.map_or_else(store_anew, restore);
     let config_shown = shell_path(evidence.layout, config);

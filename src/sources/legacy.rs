@@ -57,6 +57,14 @@ fn entry_of(
     provider: String,
     fields: Map<String, Value>,
 ) -> Option<LegacyEntry> {
+    let entry = typed(kind, provider, fields);
+    let is_readable = Credential::of(&entry).is_readable();
+    is_readable.then(|| (format!("{key}:default"), SecretJson::new(entry)))
+}
+
+/// The entry with type and provider first, as the reference writes it, and every other field as it
+/// was.
+pub(super) fn typed(kind: Value, provider: String, fields: Map<String, Value>) -> Value {
     let known = [
         ("type".to_owned(), kind),
         ("provider".to_owned(), Value::from(provider)),
@@ -64,9 +72,7 @@ fn entry_of(
     let others = fields
         .into_iter()
         .filter(|(name, _)| name != "type" && name != "provider");
-    let entry = Value::Object(known.into_iter().chain(others).collect());
-    let is_readable = Credential::of(&entry).is_readable();
-    is_readable.then(|| (format!("{key}:default"), SecretJson::new(entry)))
+    Value::Object(known.into_iter().chain(others).collect())
 }
 
 #[cfg(test)]

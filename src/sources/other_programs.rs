@@ -9,12 +9,9 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::legacy::LegacyEntry;
+use super::legacy::{LegacyEntry, typed};
 use super::{SourceFault, wanted};
 use crate::domain::{Credential, CredentialType, Owner, SecretJson, WITH_PROJECT};
-
-/// The profile that Codex's API key becomes.
-pub const CODEX_KEY: &str = "openai:codex-cli";
 
 /// What a file of another program holds.
 #[derive(Debug, Default)]
@@ -55,26 +52,6 @@ pub fn owner_by_format(bytes: &[u8]) -> Option<Owner> {
         () if has_type(&["api", "wellknown"]) => Some(Owner::OpenCode),
         () => None,
     }
-}
-
-/// Understands Codex's `auth.json` in API-key mode; `None` where it is in another mode.
-pub fn codex_api_key(bytes: &[u8]) -> Result<Option<LegacyEntry>, SourceFault> {
-    let Value::Object(fields) = wanted::deserialize(bytes)? else {
-        return Ok(None);
-    };
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let mode = text("auth_mode").map(str::to_lowercase);
-    let has_tokens = fields.get("tokens").is_some_and(Value::is_object);
-    let is_key_mode = match mode.as_deref() {
-        Some(mode) => mode.replace(['_', '-'], "") == "apikey",
-        None => !has_tokens,
-    };
-    let key = text("OPENAI_API_KEY").filter(|key| !key.trim().is_empty());
-    let Some(key) = key.filter(|_| is_key_mode) else {
-        return Ok(None);
-    };
-    let entry = json!({"type": "api_key", "provider": "openai", "key": key});
-    Ok(Some((CODEX_KEY.to_owned(), SecretJson::new(entry))))
 }
 
 /// Understands Gemini CLI's and Qwen Code's `oauth_creds.json`.
@@ -161,17 +138,8 @@ fn understand(name: &str, fields: Map<String, Value>) -> Result<(String, Value),
         provider = "openai-codex".to_owned();
         name = "openai-codex";
     }
-    let known = [
-        ("type".to_owned(), Value::from(kind.as_str())),
-        ("provider".to_owned(), Value::from(provider)),
-    ];
-    let others = fields
-        .into_iter()
-        .filter(|(name, _)| name != "type" && name != "provider");
-    Ok((
-        name.to_owned(),
-        Value::Object(known.into_iter().chain(others).collect()),
-    ))
+    let entry = typed(Value::from(kind.as_str()), provider, fields);
+    Ok((name.to_owned(), entry))
 }
 
 /// An entry as it is kept where its tokens do not expire: a token. Any other as it is.
@@ -307,26 +275,6 @@ mod tests {
             shown(&out),
             ["google-gemini-cli has no access token: its program is logged out"]
         );
-    }
-
-    #[test]
-    fn codex_in_api_key_mode_is_an_api_key() {
-        let key = r#"openai:codex-cli {"type":"api_key","provider":"openai","key":"k"}"#;
-        for (text, want) in cases(
-            r#"
-            {"auth_mode": "apikey", "OPENAI_API_KEY": "k"} => key
-            {"OPENAI_API_KEY": "k", "tokens": null} => key
-            {"auth_mode": "ApiKey", "OPENAI_API_KEY": "k", "tokens": {}} => key
-            {"auth_mode": "chatgpt", "OPENAI_API_KEY": "k", "tokens": {}} => none
-            {"OPENAI_API_KEY": "k", "tokens": {}} => none
-            {"auth_mode": "apikey", "OPENAI_API_KEY": " "} => none
-            [] => none
-            "#,
-        ) {
-            let found = codex_api_key(text.as_bytes()).unwrap();
-            let found = found.map(|(id, entry)| format!("{id} {}", entry.expose_secret()));
-            assert_eq!(found.as_deref(), (want == "key").then_some(key), "{text}");
-        }
     }
 
     #[test]

@@ -35,6 +35,33 @@ pub(super) trait Shape: Sized {
     }
 }
 
+/// Defines what is read of a JSON object: which field takes the value of which key. No other key's
+/// value is read.
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident { $($key:literal => $field:ident: $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        struct $name { $($field: Option<$kind>),* }
+
+        impl $crate::sources::wanted::Shape for $name {
+            fn from_object<'de, A: serde::de::MapAccess<'de>>(
+                mut fields: A,
+            ) -> Result<Option<Self>, A::Error> {
+                use $crate::sources::wanted::Wanted;
+                let mut object = Self::default();
+                while let Some(key) = fields.next_key::<String>()? {
+                    match key.as_str() {
+                        $($key => object.$field = fields.next_value::<Wanted<$kind>>()?.0,)*
+                        _ => drop(fields.next_value::<serde::de::IgnoredAny>()?),
+                    }
+                }
+                Ok(Some(object))
+            }
+        }
+    };
+}
+pub(super) use object;
+
 impl Shape for SecretString {
     fn from_text(text: &str) -> Option<Self> {
         Some(Self::from(text))

@@ -255,9 +255,7 @@ fn route(
 
 /// The program that owns the borrowed login of a provider.
 fn borrowed_of(credential: &Credential<'_>) -> Owner {
-    match normalize_provider(credential.provider).as_str() {
-        "anthropic" => Owner::ClaudeCode,
-        "openai-codex" => Owner::CodexCli,
-        _ => Owner::OtherProgram,
-    }
+    let provider = normalize_provider(credential.provider);
+    let owner = Owner::mirrored().find(|(_, mirror)| mirror.provider == provider);
+    owner.map_or(Owner::OtherProgram, |(owner, _)| owner)
 }

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::terms;
-use crate::audit::{Event, Filter, IMPORTED_REFRESHES};
+use crate::audit::{Event, Filter, imported_refreshes};
 
 /// One series: whom its events are about, and what was done by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,7 +192,7 @@ fn actions(conn: &Connection, filter: &Filter) -> rusqlite::Result<Option<BTreeS
             add(kind.as_str(), None)?;
         }
         if kinds.includes_imported_refreshes {
-            for (kind, origin) in IMPORTED_REFRESHES {
+            for (kind, origin) in imported_refreshes() {
                 add(kind.as_str(), Some(origin.as_str()))?;
             }
         }

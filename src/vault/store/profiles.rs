@@ -106,7 +106,7 @@ impl Tx<'_> {
             profile: profile.as_str(),
             provider: &provider,
             kind: credential.kind.as_str(),
-            owner: Owner::of(profile.as_str()).as_str(),
+            owner: Owner::of(profile.as_str()).column(),
             expires: credential.expiry().map(Expiry::floor_ms),
             generation: generation.0,
         };
@@ -285,7 +285,7 @@ impl Tx<'_> {
             id: 0,
             provider: normalize_provider(credential.provider),
             kind: credential.kind.as_str().to_owned(),
-            owner: Owner::of(profile.as_str()).as_str().to_owned(),
+            owner: Owner::of(profile.as_str()).column().to_owned(),
             expires: credential.expiry().map(Expiry::floor_ms),
             generation: newest.unwrap_or(0),
             entry: SecretJson::new(entry.clone()),
