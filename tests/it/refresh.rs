@@ -789,8 +789,10 @@ fn tokens_go_where_they_came_from() {
     // Settings that others may write do not count.
     home.write(SETTINGS, provider.setting("test"));
     crate::support::damage::chmod(&home.at(SETTINGS), 0o622);
-    let run = token(&home).exits(65);
-    assert!(run.stderr.contains("chmod go-w"), "{}", run.stderr);
+    if cfg!(unix) {
+        let run = token(&home).exits(65);
+        assert!(run.stderr.contains("chmod go-w"), "{}", run.stderr);
+    }
     assert_eq!((provider.count(), other.count()), (1, 0));
     crate::support::damage::chmod(&home.at(SETTINGS), 0o600);
     token(&home).ok();
@@ -933,8 +935,8 @@ fn refresh_by_hand_and_by_cron() {
         run.stderr.contains("test:static has no refresh token"),
         "{run:?}"
     );
-    let run = home.run(&["refresh", "test:nobody"]).exits(1);
-    assert!(run.stderr.contains("not found"), "{run:?}");
+    let run = home.run(&["refresh", "test:nobody"]).exits(64);
+    assert!(run.stderr.contains("is named \"test:nobody\""), "{run:?}");
     home.write(SETTINGS, "[providers.test]\ntokn = 1");
     let run = home.run(&["refresh", "--due"]).exits(65);
     assert!(run.stderr.contains("unknown field `tokn`"), "{run:?}");
