@@ -14,7 +14,7 @@ use crate::doctor::{Advised, remedy};
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs};
 use crate::health::{AsOf, CredentialState, Outlook, RefreshedBy};
 use crate::oauth::Providers;
-use crate::sync::{LoginReport, LoginState, StateReader, log_in};
+use crate::sync::{LoginReport, LoginState, StateReader};
 use crate::vault::{UnlockedVault, VaultError};
 
 /// How many failed refreshes of a profile are searched for the last one of a login.
@@ -33,9 +33,6 @@ pub struct Survey {
 
 /// Surveys the agents' stores, which must be whole. A login that is about to be refreshed is not
 /// reported as overdue.
-///
-/// # Errors
-/// When the vault cannot be read.
 pub fn survey(
     vault: &UnlockedVault,
     Scene {
@@ -214,7 +211,7 @@ impl<'l> AgentSurvey<'l> {
         let mut what = match (&status.source, state) {
             (Some(source), _) => source.remedy.clone(),
             (None, State::LoginExpires(_) | State::LoginExpired) => {
-                format!("Log in again: {}", log_in(id))
+                format!("Log in again: {}", Owner::of(id).log_in())
             }
             (None, _) => {
                 let advised = Advised {

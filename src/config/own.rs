@@ -237,9 +237,6 @@ impl OwnSettings {
     }
 
     /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
-    ///
-    /// # Errors
-    /// As [`OwnSettings::load`].
     pub fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
         let is_usable = || {
             strict
@@ -439,6 +436,7 @@ fn agent_named(written: &str) -> Option<AgentName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
 
     fn parse(text: &str) -> Result<OwnSettings, String> {
         OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).map_err(|error| error.to_string())
@@ -556,47 +554,31 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused_with_its_line() {
-        for (text, words) in [
-            (
-                "\nclawkeep.retention = \"4 years\"",
-                "line 2: clawkeep.retention is a span",
-            ),
-            ("clawkeep.retention = \"1h\"", "from a day to"),
-            ("clawkeep.retention = \"99999999999d\"", "from a day to"),
-            ("clawkeep.retention = 400", "line 1"),
-            (
-                "clawkeep.expiring_within = \"soon\"",
-                "expiring_within is a",
-            ),
-            ("clawkeep.expiring_within = \"0s\"", "from a minute to"),
-            ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
-            ("clawkeep.fallback = \"some\"", "clawkeep.fallback is"),
-            ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),
-            (
-                "[clawkeep]\nretentoin = \"400d\"",
-                "line 2: unknown field `retentoin`",
-            ),
-            ("retention = \"400d\"", "unknown field `retention`"),
-            ("clawkeep = [", "line 1"),
-            ("\"\\u001b[31m\" = 1", "unknown field `?[31m`"),
-            (
-                "providers.p.expiry_margin = \"sk-x\"",
-                "invalid type: string \"…\", expected u32",
-            ),
-            (
-                "\n[clawkeep]\nexport = \"Off\"",
-                "line 3: clawkeep.export is \"file\", \"runtime\" or \"off\"",
-            ),
-            ("clawkeep.export = false", "line 1"),
-            (
-                "[agents.ops]\n\nexport = \"none\"",
-                "line 3: agents.<id>.export is",
-            ),
-            ("[agents.ops]\nexprot = \"off\"", "line 2: unknown field"),
-            ("\n[agents.\"\"]\nexport = \"off\"", "an agent is named by"),
-            ("[agents.\"a/b\"]\nexport = \"off\"", "an agent is named by"),
-        ] {
-            let error = parse(text).unwrap_err();
+        for (text, words) in cases(
+            r#"
+            \nclawkeep.retention = "4 years" => line 2: clawkeep.retention is a span
+            clawkeep.retention = "1h" => from a day to
+            clawkeep.retention = "99999999999d" => from a day to
+            clawkeep.retention = 400 => line 1
+            clawkeep.expiring_within = "soon" => expiring_within is a
+            clawkeep.expiring_within = "0s" => from a minute to
+            clawkeep.heads = "mail" => clawkeep.heads is
+            clawkeep.fallback = "some" => clawkeep.fallback is
+            clawkeep.heads = "syslog:relative" => clawkeep.heads is
+            [clawkeep]\nretentoin = "400d" => line 2: unknown field `retentoin`
+            retention = "400d" => unknown field `retention`
+            clawkeep = [ => line 1
+            "\u001b[31m" = 1 => unknown field `?[31m`
+            providers.p.expiry_margin = "sk-x" => invalid type: string "…", expected u32
+            \n[clawkeep]\nexport = "Off" => line 3: clawkeep.export is "file", "runtime" or "off"
+            clawkeep.export = false => line 1
+            [agents.ops]\n\nexport = "none" => line 3: agents.<id>.export is
+            [agents.ops]\nexprot = "off" => line 2: unknown field
+            \n[agents.""]\nexport = "off" => an agent is named by
+            [agents."a/b"]\nexport = "off" => an agent is named by
+            "#,
+        ) {
+            let error = parse(&text.replace("\\n", "\n")).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

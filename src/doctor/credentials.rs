@@ -194,7 +194,7 @@ impl Subject<'_> {
                     of_agent(&self.examined.agent.name)
                 )
             }
-            _ => format!("Log in again: {}", crate::sync::log_in(self.id)),
+            _ => format!("Log in again: {}", Owner::of(self.id).log_in()),
         };
         Some((FindingId::CredentialExpiry, message, fix))
     }

@@ -2,8 +2,7 @@
 
 pub use crate::domain::of_agent;
 use crate::domain::{
-    AgentName, Borrowed, CLAUDE_SETUP, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId,
-    ProviderId,
+    AgentName, Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId,
 };
 use crate::health::{CredentialState, Loss, RefreshedBy};
 use crate::oauth::Providers;
@@ -56,13 +55,7 @@ pub fn remedy(state: &CredentialState<'_>, of: Advised<'_>) -> String {
         (None, by) => by,
     };
     match by {
-        Some(RefreshedBy::Program(Owner::CodexCli)) => format!(
-            "Start `codex` on this host, which refreshes it. If that does not help, run \
-             `{CODEX_LOGIN}` there."
-        ),
-        Some(RefreshedBy::Program(_)) => {
-            "Start `claude` once on this host, which refreshes it.".to_owned()
-        }
+        Some(RefreshedBy::Program(owner)) => owner.how_to_refresh(),
         Some(RefreshedBy::Clawkeep) => format!("clawkeep refresh {}", of.words()),
         Some(RefreshedBy::Gateway) if Owner::of(of.id) == Owner::Vault => format!(
             "The gateway refreshes it when it uses it. Otherwise log in again there, or: {}",
@@ -129,7 +122,7 @@ pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> Str
 #[must_use]
 pub fn how_to_log_in(of: Advised<'_>) -> String {
     if Owner::of(of.id) != Owner::Vault {
-        return login_again(Owner::of(of.id));
+        return Owner::of(of.id).how_to_log_in();
     }
     let provider = of.provider();
     let known = of
@@ -156,16 +149,7 @@ fn replacement(of: Advised<'_>) -> String {
             format!("Log in again with the gateway, or: {}", of.paste())
         }
         (Owner::Vault, _) => of.paste(),
-        (owner, _) => login_again(owner),
-    }
-}
-
-/// Returns how to log in again. Source: the hints of the reference's doctor.
-#[must_use]
-pub fn login_again(owner: Owner) -> String {
-    match owner {
-        Owner::CodexCli => format!("Run `{CODEX_LOGIN}`."),
-        _ => format!("Run `{CLAUDE_SETUP}` on the gateway host."),
+        (owner, _) => owner.how_to_log_in(),
     }
 }
 

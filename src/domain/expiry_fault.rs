@@ -9,8 +9,7 @@ use super::time::UnixMs;
 /// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as
 /// seconds it is the year 5138.
 const SECONDS_BELOW: f64 = 1e11;
-/// An expiry further ahead than this many milliseconds, 20 years, is no date that a provider gave
-/// out.
+/// An expiry further ahead than this, 20 years in milliseconds, is no date of a provider's.
 const FAR_AHEAD_MS: f64 = 20.0 * 365.25 * 86_400_000.0;
 
 named! {

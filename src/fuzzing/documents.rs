@@ -60,8 +60,7 @@ fn check_credential(credential: &Credential<'_>) {
     }
 }
 
-/// A failure puts the credential in cooldown for a finite time; clearing it and using it end the
-/// cooldown.
+/// A failure is a cooldown for a finite time; clearing it and using the credential end it.
 fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
     let usage = doc.get(Section::Usage, id);
     let with = |usage: Value| {

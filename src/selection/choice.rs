@@ -70,17 +70,10 @@ mod tests {
         assert_eq!(choice("acbd", ""), (chosen("a"), String::new()));
         let found = choice("acbd", "a");
         assert_eq!(found, (chosen("c"), "a expired, b resting".to_owned()));
-        assert_eq!(
-            choice("acbd", "ac"),
-            (chosen("b"), "a expired".to_owned()),
-            "one in cooldown, if nothing else is left"
-        );
-        assert_eq!(
-            choice("acbd", "abcd"),
-            (
-                None,
-                "a expired, b expired, c expired, d expired".to_owned()
-            )
-        );
+        let found = choice("acbd", "ac");
+        let cooling = "one in cooldown, if nothing else is left";
+        assert_eq!(found, (chosen("b"), "a expired".to_owned()), "{cooling}");
+        let all = "a expired, b expired, c expired, d expired".to_owned();
+        assert_eq!(choice("acbd", "abcd"), (None, all));
     }
 }

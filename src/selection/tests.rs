@@ -1,5 +1,4 @@
-//! The recorded behaviour of the reference, then the rules stated without regard to how they are
-//! kept.
+//! The recorded behaviour of the reference, then the rules stated independently of the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -144,8 +143,7 @@ fn a_disabled_profile_is_skipped_like_one_in_cooldown() {
     assert_eq!(got, ["c", "b", "a"].map(ProfileId::new));
 }
 
-/// A store, what the configuration says, and an id to prefer; ids are `a` to `h`, the provider is
-/// `p`.
+/// A store, the configuration, and an id to prefer; ids are `a` to `h`, the provider is `p`.
 #[derive(Debug, Clone)]
 struct Input {
     doc: StoreDoc,

@@ -39,7 +39,7 @@ pub use load::old_copy::Undoes;
 pub use loaded::Loaded;
 pub use logins::decide::Rules;
 pub use logins::planned::Planned;
-pub use logins::report::{LoginReport, LoginState, fault_remedy, log_in};
+pub use logins::report::{LoginReport, LoginState, fault_remedy};
 pub use logins::sources::LoginSources;
 pub use notice::{Notice, Writer};
 pub use openclaw_copy::{OpenClawCopy, examine_copy};

@@ -149,6 +149,68 @@ fn use_puts_a_credential_first_and_keeps_the_others() {
 }
 
 #[test]
+fn what_changes_something_answers_in_json_too() {
+    let home = home();
+    let used = home.run(&["use", "shared", "-j"]).json();
+    assert_eq!(used["orders"][1]["agentId"], "ops", "{used}");
+    assert_eq!(
+        used["orders"][0]["order"],
+        json!(["anthropic:shared", "anthropic:old"])
+    );
+    let added = given(&home, &["add", "groq", "-j"], "sk-test-added").json();
+    assert_eq!(
+        (&added["profileId"], &added["type"]),
+        (&json!("groq:manual"), &json!("api_key"))
+    );
+    let removed = home.run(&["rm", "shared", "--yes", "-j"]).json();
+    assert_eq!(
+        removed,
+        json!({"removed": "anthropic:shared", "agents": ["main", "ops"]})
+    );
+}
+
+#[test]
+fn what_is_in_cooldown_is_handed_out_with_a_warning() {
+    let home = home();
+    home.run(&[
+        "models",
+        "auth",
+        "mark",
+        "openai:same",
+        "--failed",
+        "billing",
+    ])
+    .ok();
+    let run = home.run(&["token", "openai"]);
+    assert!(
+        run.stderr
+            .contains("Warning: openai:same is not to be used now (disabled:billing"),
+        "{run:?}"
+    );
+    assert_eq!(run.ok(), "sk-test-openai-main\n");
+    let report = home.run(&["status", "-j"]).json();
+    let row = &report["logins"][0];
+    assert_eq!(row["usable"], json!(false), "{report:#}");
+}
+
+#[cfg(unix)]
+#[test]
+fn programs_of_many_providers_get_their_variable() {
+    let home = Home::new();
+    for (provider, variable) in [
+        ("deepseek", "DEEPSEEK_API_KEY"),
+        ("huggingface", "HF_TOKEN"),
+        ("replicate", "REPLICATE_API_TOKEN"),
+        ("azure", "AZURE_OPENAI_API_KEY"),
+        ("gemini", "GEMINI_API_KEY"),
+    ] {
+        given(&home, &["add", provider], &format!("sk-test-{provider}")).ok();
+        let run = home.run(&["run", provider, "--", "printenv", variable]);
+        assert_eq!(run.ok(), format!("sk-test-{provider}\n"));
+    }
+}
+
+#[test]
 fn rm_removes_from_every_agent_that_has_it_and_asks() {
     let home = home();
     home.run(&["sync"]).ok();
@@ -240,7 +302,7 @@ fn without_a_credential_the_first_steps_are_shown() {
     // Without a command and a terminal it is a mistake.
     let run = home.run(&[]).exits(64);
     assert!(
-        run.stdout.is_empty() && run.stderr.contains("clawkeep status"),
+        run.stdout.is_empty() && run.stderr.contains("\n  status "),
         "{run:?}"
     );
 }

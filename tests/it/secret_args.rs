@@ -238,7 +238,7 @@ fn what_is_no_secret_is_named_as_before() {
             &["models", "auth", "paste-api-key", "openai"][..],
             "'openai'",
         ),
-        (&["models", "auth", "paste-api-kye"], "'paste-api-key'"),
+        (&["models", "auth", "paste-api-kye"], "auth paste-api-key"),
         (&["models", "auth", "list", "--josn"], "'--json'"),
         (&["key", "add", "passphrse"], "'passphrse'"),
         (&["key", "stats"], "'stats'"),

@@ -42,8 +42,7 @@ pub(crate) struct Noted {
     profile: ProfileId,
     origin: Origin,
     note: Option<String>,
-    /// That the login of a place was not imported, and why; or that nothing stands in its way any
-    /// more.
+    /// That a place's login was not imported, and why; or that nothing is in its way any more.
     skipped: Option<(&'static str, Option<String>)>,
     /// Claude Code's configuration names another account for the login that is stored already.
     is_another_account: bool,
@@ -322,11 +321,8 @@ pub enum Keeping {
     NothingToKeep,
 }
 
-/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
-/// after a load.
-///
-/// # Errors
-/// When the notes are damaged, or cannot be written.
+/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent after a
+/// load. Fails when the notes are damaged, or cannot be written.
 pub(crate) fn keep(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -29,8 +29,7 @@ pub(crate) enum Clearance {
     Retry,
 }
 
-/// Decides whether the grant's token may be sent. The caller has its lease, and has merged what the
-/// stores say.
+/// Decides whether the grant's token may be sent. The caller has its lease and merged the stores.
 pub(crate) fn clearance(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -108,8 +107,7 @@ pub(crate) fn clearance(
     )
 }
 
-/// Finds where the login's tokens may be sent: every profile that holds the grant must have come
-/// from there.
+/// Finds where the login's tokens may be sent: every holder must have come from there.
 fn find_route(
     vault: &UnlockedVault,
     providers: &Providers,
@@ -163,8 +161,7 @@ fn is_in_openclaws_store(vault: &UnlockedVault, grant: Fingerprint) -> Result<bo
     Ok(false)
 }
 
-/// Whether a newer gateway has the login in a store of its own, which would be left with a
-/// spent token.
+/// Whether a newer gateway's own store has the login, and would be left with a spent token.
 fn has_newer_gateway(
     vault: &UnlockedVault,
     refresher: &Refresher<'_>,
@@ -258,9 +255,7 @@ fn route(
 
 /// The program that owns the borrowed login of a provider.
 fn borrowed_of(credential: &Credential<'_>) -> Owner {
-    match normalize_provider(credential.provider).as_str() {
-        "anthropic" => Owner::ClaudeCode,
-        "openai-codex" => Owner::CodexCli,
-        _ => Owner::OtherProgram,
-    }
+    let provider = normalize_provider(credential.provider);
+    let owner = Owner::mirrored().find(|(_, mirror)| mirror.provider == provider);
+    owner.map_or(Owner::OtherProgram, |(owner, _)| owner)
 }

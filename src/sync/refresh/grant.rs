@@ -149,8 +149,7 @@ pub(crate) fn give_up(vault: &UnlockedVault, lease: Lease, grant: Fingerprint) {
     }
 }
 
-/// Commits that the grant's token is about to be sent. `None` if the profile does not hold it any
-/// more.
+/// Commits that the token is about to be sent. `None` if the profile does not hold it any more.
 pub(crate) fn begin_refresh(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -30,8 +30,7 @@ pub enum NotRefreshed {
     OwnerUnknown(Owner),
     /// A newer gateway has it in a store of its own, which cannot be written, and refreshes it.
     NewerGateway,
-    /// Whether a newer gateway has it cannot be known: one of its stores cannot be read. Why, as a
-    /// clause.
+    /// Whether a newer gateway has it is unknown: one of its stores is unreadable. A clause.
     GatewayUnknown(String),
     /// Its provider has no entry: it cannot be refreshed here.
     NoProvider(ProviderId),

@@ -114,7 +114,9 @@ fn providers() -> Words {
     let known = context.own().ok().map(|own| Providers::new(&own.providers));
     let known: Vec<String> = known
         .iter()
-        .flat_map(|known| known.ids().map(ToString::to_string))
+        // Those that are known by their variables alone are many, and mostly not used.
+        .flat_map(|known| known.ids().filter(|id| !matches!(known.get(id), Ok(None))))
+        .map(ToString::to_string)
         .collect();
     let held = Vault::glance(&context.layout.vault_file).and_then(|vault| vault.list_credentials());
     let held = held.into_iter().flatten().map(|held| held.provider);

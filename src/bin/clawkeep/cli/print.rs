@@ -93,18 +93,17 @@ fn wants_json() -> bool {
 
 /// An error as a line of JSON, made of the lines that people would read.
 fn json_error(failure: &Failure, text: &str) -> String {
-    // It is about help for people.
-    let mut lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("For more information"));
+    let mut lines = text.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
     let message = ["Error: ", "error: "]
         .iter()
         .find_map(|word| first.strip_prefix(word))
         .unwrap_or(first);
-    let (causes, remedies): (Vec<&str>, Vec<&str>) =
+    let (causes, mut remedies): (Vec<&str>, Vec<&str>) =
         lines.partition(|line| line.starts_with(BECAUSE));
+    if remedies.len() > 1 {
+        remedies.retain(|line| !line.starts_with("For more information"));
+    }
     let some = |text: String| (!text.is_empty()).then(|| Value::from(text));
     let cause = causes.join(" ").replacen(BECAUSE, "", 1);
     json_line(&json!({"error": fields([

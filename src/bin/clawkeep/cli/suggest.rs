@@ -135,11 +135,13 @@ pub(crate) fn pointer(path: &str, word: &str) -> Option<String> {
         found.map(|(_, pointer)| (*pointer).to_owned())
     };
     let meant = of_word(&|known| known == word);
-    let nearly = || {
-        of_word(&|known| {
-            known.chars().next() == word.chars().next() && mistypes(known, &word) == Some(1)
-        })
+    // A short word is soon like another one: gist, git.
+    let is_near = |known: &str| {
+        known.len() > 4
+            && known.chars().next() == word.chars().next()
+            && mistypes(known, &word) == Some(1)
     };
+    let nearly = || of_word(&is_near);
     let longer = || {
         let mut longer = names.iter().filter(|name| name.starts_with(&word));
         let only = longer.next().filter(|_| word.len() > 1);
@@ -184,7 +186,7 @@ mod tests {
         let pointed = |word: &str| pointer("clawkeep", word).unwrap_or_default();
         assert!(pointed("auth").contains("clawkeep login"));
         assert_eq!(pointed("statsu"), "Did you mean: clawkeep status");
-        assert!(pointed("gett").ends_with("clawkeep token PROVIDER"));
+        assert!(pointed("serach").ends_with("clawkeep ls"));
         assert_eq!(pointed("tokn"), "Did you mean: clawkeep token");
         assert_eq!(pointed("hist"), "Did you mean: clawkeep history");
         assert!(pointed("paste-token").ends_with("clawkeep models auth paste-token"));

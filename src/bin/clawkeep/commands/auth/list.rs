@@ -206,52 +206,35 @@ impl<'d> Row<'d> {
 
     fn to_json(&self) -> Value {
         let number = |at: Option<Expiry>| at.map(|at| json_number(at.ms()));
+        let login = self
+            .login
+            .filter(|report| report.state != LoginState::Usable);
+        let login_expires = self.login.and_then(|report| report.login_expires);
+        let state = &self.state;
+        let unusable = state.unavailability.as_ref();
         fields([
             ("profileId", Some(json!(self.id))),
             ("provider", Some(json!(self.credential.provider))),
             ("type", Some(json!(self.credential.kind.as_str()))),
-            ("status", Some(json!(self.state.word()))),
+            ("status", Some(json!(state.word()))),
             ("grant", self.grant().map(Value::from)),
-            ("expiresAt", number(self.state.health.expires_at)),
-            (
-                "remainingMs",
-                self.state.health.remaining_ms.map(json_number),
-            ),
+            ("expiresAt", number(state.health.expires_at)),
+            ("remainingMs", state.health.remaining_ms.map(json_number)),
             ("source", Some(json!(self.owner().reported()))),
             ("borrowedFrom", self.borrowed.map(|from| json!(from.path))),
             (
                 "expiryFault",
-                self.state.expiry_fault.map(|fault| json!(fault.as_str())),
+                state.expiry_fault.map(|fault| json!(fault.as_str())),
             ),
-            (
-                "login",
-                self.login
-                    .filter(|report| report.state != LoginState::Usable)
-                    .map(|report| json!(report.state.as_str())),
-            ),
-            (
-                "loginExpiresAt",
-                self.login
-                    .and_then(|report| report.login_expires)
-                    .map(|at| json!(at.0)),
-            ),
+            ("login", login.map(|report| json!(report.state.as_str()))),
+            ("loginExpiresAt", login_expires.map(|at| json!(at.0))),
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),
-            (
-                "unusableUntil",
-                number(
-                    self.state
-                        .unavailability
-                        .map(|unavailability| unavailability.until),
-                ),
-            ),
+            ("unusableUntil", number(unusable.map(|found| found.until))),
             (
                 "unusable",
-                self.state
-                    .unavailability
-                    .as_ref()
-                    .map(|unavailability| json!(shown_unavailability(unavailability))),
+                unusable.map(|found| json!(shown_unavailability(found))),
             ),
         ])
     }

@@ -18,9 +18,9 @@ use clawkeep::oauth::{
 use clawkeep::platform::{start_thread, system_program, withhold_key_variables};
 use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::paste::profile_id;
+use super::paste::{Answer, profile_id};
 use super::{checks, edit};
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::terminal::prompt;
-use crate::terminal::text::shown_id;
+use crate::terminal::text::{json_document, shown_id};
 
 /// The provider whose access tokens name the account. Source: `spec/oauth.md`, Providers.
 const CODEX: &str = "openai-codex";
@@ -86,7 +86,7 @@ struct NewLogin<'a> {
 
 impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        self.way.log_in_at(context, &self.provider)
+        self.way.log_in_at(context, &self.provider, Answer::Text)
     }
 }
 
@@ -115,7 +115,12 @@ impl LoginWay {
     }
 
     /// Logs in at a provider, and stores the login.
-    pub(crate) fn log_in_at(self, context: &Context, provider: &ProviderId) -> Result<(), Failure> {
+    pub(crate) fn log_in_at(
+        self,
+        context: &Context,
+        provider: &ProviderId,
+        answer: Answer,
+    ) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let provider = self.known(context, provider)?;
         let mut vault = context.vault()?; // before the login: without the vault it would be in vain
@@ -173,13 +178,20 @@ impl LoginWay {
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", login.id));
         let lasts = login.tokens.expires.ms() - context.clock.now().as_f64();
-        edit::conclude(context, loaded, recorded, |updated| {
-            format!(
+        edit::conclude(context, loaded, recorded, |updated| match answer {
+            Answer::Json => json_document(&json!({
+                "profileId": login.id.as_str(),
+                "provider": provider.id.as_str(),
+                "type": CredentialType::OAuth.as_str(),
+                "agentId": agent.name.as_str(),
+                "expiresAt": json_number(login.tokens.expires.ms()),
+            })),
+            Answer::Text => format!(
                 "{updated}Auth profile: {} ({}/oauth), lasts {}\n",
                 login.id,
                 provider.id,
                 Span::from_f64(lasts).short()
-            )
+            ),
         })
     }
 

@@ -5,7 +5,7 @@ use clawkeep::client::{ClientError, order_cleared, order_set};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{ProfileId, ProviderId, StoreDoc, path_text};
 use clawkeep::selection::{Preferences, candidates_ignoring_cooldowns};
-use clawkeep::sync::Edited;
+use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 use serde_json::json;
 
@@ -180,13 +180,14 @@ impl Clear {
     }
 }
 
-/// Puts a credential before the others of its provider in an agent's order, and says so.
+/// Puts a credential before the others of its provider in an agent's order. Returns the provider,
+/// the order, and what was loaded: the caller answers.
 pub(crate) fn put_first(
     context: &Context,
     vault: &mut UnlockedVault,
     agent: &AgentRef,
     id: &str,
-) -> Result<(), Failure> {
+) -> Result<(ProviderId, Vec<ProfileId>, Loaded), Failure> {
     let settings = context.settings()?;
     let ordered = |doc: &StoreDoc| {
         let credential = checks::existing(doc, agent, id)?;
@@ -211,12 +212,7 @@ pub(crate) fn put_first(
         set_order(doc, agent, &provider, &ids)
     })?;
     let (provider, ids) = ordered(&loaded.doc)?;
-    context.ui.answer(&format!(
-        "Agent {} uses for {provider}: {}\n",
-        shown_id(agent.name.as_str()),
-        shown_ids(ids.iter().map(ProfileId::as_str))
-    ))?;
-    context.verdict(loaded)
+    Ok((provider, ids, loaded))
 }
 
 fn set_order(

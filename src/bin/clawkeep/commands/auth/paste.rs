@@ -16,6 +16,7 @@ use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg;
 use crate::terminal::prompt;
+use crate::terminal::text::json_document;
 
 /// Store a token that is pasted at a prompt or given on stdin.
 #[derive(Debug, Args)]
@@ -67,6 +68,21 @@ pub(crate) struct Paste<'a> {
     pub(crate) expires: Option<UnixMs>,
     /// The command, for the record.
     pub(crate) means: &'static str,
+    pub(crate) answer: Answer,
+}
+
+/// How a command that stores something answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Text,
+    Json,
+}
+
+impl Answer {
+    /// JSON where a flag asks for it.
+    pub(crate) fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
 }
 
 impl PasteToken {
@@ -103,6 +119,7 @@ impl Target {
             kind,
             expires,
             means,
+            answer: Answer::Text,
         };
         // before the question: without the vault the secret would be typed in vain
         let mut vault = context.vault()?;
@@ -192,11 +209,18 @@ impl Paste<'_> {
             mode: self.kind,
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", self.id));
-        edit::conclude(context, loaded, recorded, |updated| {
-            format!(
+        edit::conclude(context, loaded, recorded, |updated| match self.answer {
+            Answer::Json => json_document(&json!({
+                "profileId": self.id.as_str(),
+                "provider": self.provider.as_str(),
+                "type": kind,
+                "agentId": self.agent.name.as_str(),
+                "expiresAt": self.expires.map(|at| at.0),
+            })),
+            Answer::Text => format!(
                 "{updated}Auth profile: {} ({}/{kind})\n",
                 self.id, self.provider
-            )
+            ),
         })
     }
 

@@ -13,6 +13,7 @@ use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 use serde_json::json;
 
+use super::paste::Answer;
 use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -42,7 +43,12 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
-        remove(context, &mut vault, (&[agent], &self.id), self.yes)
+        remove(
+            context,
+            &mut vault,
+            (&[agent], &self.id),
+            (self.yes, Answer::Text),
+        )
     }
 }
 
@@ -51,7 +57,7 @@ pub(crate) fn remove(
     context: &Context,
     vault: &mut UnlockedVault,
     (agents, id): (&[AgentRef], &str),
-    is_agreed: bool,
+    (is_agreed, answer): (bool, Answer),
 ) -> Result<(), Failure> {
     let mut found = Vec::new();
     for agent in agents {
@@ -80,9 +86,15 @@ pub(crate) fn remove(
         }
     }
     for (agent, id, what) in &found {
-        remove_from(context, vault, agent, (id, what))?;
+        remove_from(context, vault, agent, (id, what), answer)?;
     }
-    Ok(())
+    match (answer, found.first()) {
+        (Answer::Json, Some((_, id, _))) => {
+            let agents: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
+            context.ui.json(&json!({"removed": id, "agents": agents}))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove_from(
@@ -90,6 +102,7 @@ fn remove_from(
     vault: &mut UnlockedVault,
     agent: &AgentRef,
     (id, what): (&str, &str),
+    answer: Answer,
 ) -> Result<(), Failure> {
     let loaded = edit::edit_store(context, vault, agent, |doc| Ok(without(doc, id)))?;
     let done = format!("{what} is removed from agent {}", agent.name);
@@ -101,8 +114,9 @@ fn remove_from(
         };
         edit::record_in_config(context, &edit, &done)
     };
-    edit::conclude(context, loaded, recorded, |updated| {
-        format!("Removed {what} from agent {}.\n{updated}", agent.name)
+    edit::conclude(context, loaded, recorded, |updated| match answer {
+        Answer::Json => String::new(),
+        Answer::Text => format!("Removed {what} from agent {}.\n{updated}", agent.name),
     })
 }
 
@@ -143,10 +157,11 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
     if !comes_back {
         return Ok(());
     }
-    let (program, logout) = match Owner::of(id) {
-        Owner::CodexCli => ("Codex CLI", "codex logout"),
-        _ => ("Claude Code", "claude /logout"),
-    };
+    let owner = Owner::of(id);
+    let (program, logout) = (
+        owner.program(),
+        owner.mirror().map_or("", |mirror| mirror.log_out),
+    );
     Err(Failure::Refused {
         what: format!("{id} is {program}'s login and would be imported again by the next command"),
         next: format!("Log out there first ({logout}), then remove it."),

@@ -11,7 +11,7 @@ use clawkeep::platform::{program_command, withhold_key_variables};
 use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
 
-use super::paste::{Paste, default_id};
+use super::paste::{Answer, Paste, default_id};
 use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -149,6 +149,7 @@ fn paste_printed(
         kind: CredentialType::Token,
         expires: None,
         means: "setup-token",
+        answer: Answer::Text,
     };
     let secret = paste.ask()?;
     paste.store(context, vault, &secret)

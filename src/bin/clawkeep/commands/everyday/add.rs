@@ -7,7 +7,7 @@ use clawkeep::platform::exists;
 use secrecy::ExposeSecret as _;
 
 use crate::commands::auth::checks;
-use crate::commands::auth::paste::{Paste, default_id, profile_id};
+use crate::commands::auth::paste::{Answer, Paste, default_id, profile_id};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -38,6 +38,9 @@ pub(crate) struct Add {
     expires_in: Option<Span>,
     #[command(flatten)]
     agent: AgentOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Add {
@@ -90,6 +93,7 @@ impl Add {
                 CredentialType::ApiKey => "paste-api-key",
                 _ => "paste-token",
             },
+            answer: Answer::of(self.json),
         };
         paste.check(context, &vault)?;
         paste.store(context, &mut vault, &secret)?;

@@ -4,6 +4,7 @@ use clap::Args;
 use clawkeep::domain::ProviderId;
 
 use crate::commands::auth::login::LoginWay;
+use crate::commands::auth::paste::Answer;
 use crate::commands::auth::setup_token::SetupToken;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -24,6 +25,9 @@ pub(crate) struct LogIn {
     provider: Option<ProviderId>,
     #[command(flatten)]
     way: LoginWay,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl LogIn {
@@ -38,7 +42,8 @@ impl LogIn {
             return SetupToken::asked_for().run(context);
         }
         self.way.check_reachable(context, &provider)?;
-        self.way.log_in_at(context, &provider)
+        self.way
+            .log_in_at(context, &provider, Answer::of(self.json))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::commands::auth::paste::Answer;
 use crate::commands::auth::remove;
 use crate::commands::logins::held_by::held_by;
 use crate::context::Context;
@@ -24,12 +25,16 @@ pub(crate) struct Rm {
     yes: bool,
     #[command(flatten)]
     agents: AgentsOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Rm {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.vault()?;
         let held = held_by(context, &mut vault, &self.id, &self.agents)?;
-        remove::remove(context, &mut vault, (&held.agents, &held.id), self.yes)
+        let answer = (self.yes, Answer::of(self.json));
+        remove::remove(context, &mut vault, (&held.agents, &held.id), answer)
     }
 }

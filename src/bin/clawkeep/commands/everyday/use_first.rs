@@ -1,12 +1,15 @@
 //! `use`: puts a credential first in the order of its provider.
 
 use clap::Args;
+use clawkeep::domain::ProfileId;
+use serde_json::json;
 
 use crate::commands::auth::order;
 use crate::commands::logins::held_by::held_by;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
+use crate::terminal::text::{shown_id, shown_ids};
 
 /// Use a credential before the others of its provider.
 #[derive(Debug, Args)]
@@ -21,15 +24,39 @@ pub(crate) struct UseFirst {
     id: String,
     #[command(flatten)]
     agents: AgentsOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl UseFirst {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.vault()?;
         let held = held_by(context, &mut vault, &self.id, &self.agents)?;
+        let mut orders = Vec::new();
+        let mut verdict = Ok(());
         for agent in &held.agents {
-            order::put_first(context, &mut vault, agent, &held.id)?;
+            let (provider, ids, loaded) = order::put_first(context, &mut vault, agent, &held.id)?;
+            let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
+            if !self.json {
+                context.ui.answer(&format!(
+                    "Agent {} uses for {provider}: {}\n",
+                    shown_id(agent.name.as_str()),
+                    shown_ids(ids.iter().copied())
+                ))?;
+            }
+            orders.push(json!({
+                "agentId": agent.name.as_str(),
+                "provider": provider.as_str(),
+                "order": ids,
+            }));
+            verdict = verdict.and(context.verdict(loaded));
         }
-        Ok(())
+        if self.json {
+            context
+                .ui
+                .json(&json!({"profileId": held.id, "orders": orders}))?;
+        }
+        verdict
     }
 }

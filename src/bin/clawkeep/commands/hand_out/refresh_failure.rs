@@ -1,7 +1,7 @@
 //! Why a login could not be refreshed, and how to fix it, in words.
 
-use clawkeep::doctor::{Advised, describe_loss, login_again, remedy_of_loss};
-use clawkeep::domain::{AgentName, CredentialType, Endpoint, Owner, ProviderId, StoreDoc};
+use clawkeep::doctor::{Advised, describe_loss, remedy_of_loss};
+use clawkeep::domain::{AgentName, CredentialType, Endpoint, ProviderId, StoreDoc};
 use clawkeep::health::Loss;
 use clawkeep::oauth::{FailureClass, Refusal};
 use clawkeep::sync::NotRefreshed;
@@ -16,20 +16,13 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
         NotRefreshed::Missing => format!("there is no {id}"),
         NotRefreshed::NoRefreshToken => format!("{id} has no refresh token"),
         NotRefreshed::Borrowed(owner) => {
-            let program = match owner {
-                Owner::CodexCli => "Codex",
-                owner => owner.program(),
-            };
-            format!("{id} is {program}'s, which refreshes it itself")
+            format!("{id} is {}'s, which refreshes it itself", owner.program())
         }
         NotRefreshed::OwnerUnknown(owner) => {
-            let program = match owner {
-                Owner::CodexCli => "Codex",
-                _ => "Claude Code",
-            };
             format!(
-                "{id} is not refreshed: whether it is {program}'s cannot be known, since that \
-                 one's login cannot be read"
+                "{id} is not refreshed: whether it is {}'s cannot be known, since that one's \
+                 login cannot be read",
+                owner.program()
             )
         }
         NotRefreshed::NewerGateway => {
@@ -166,17 +159,11 @@ pub(crate) fn fix(
             FailureClass::Uncertain => "The next use tries once more.".to_owned(),
             _ => "Run the command again in a while.".to_owned(),
         },
-        NotRefreshed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
-            login_again(*owner)
+        NotRefreshed::Borrowed(owner) if owner.mirror().is_some() => owner.how_to_log_in(),
+        NotRefreshed::Borrowed(owner) => owner.how_to_refresh(),
+        NotRefreshed::OwnerUnknown(owner) => {
+            format!("Repair that login. {}", owner.how_to_log_in())
         }
-        NotRefreshed::Borrowed(owner) => match owner.command() {
-            Some(command) => format!(
-                "Start {} (`{command}`), which refreshes it.",
-                owner.program()
-            ),
-            None => "Start the program that owns it.".to_owned(),
-        },
-        NotRefreshed::OwnerUnknown(owner) => format!("Repair that login. {}", login_again(*owner)),
         NotRefreshed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRefreshed::GatewayUnknown(_) => {
             "Repair that store; or, if OpenClaw is not used any more, move its directory away."

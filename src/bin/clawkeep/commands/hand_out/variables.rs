@@ -27,10 +27,12 @@ const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
 ];
 
 /// Variables that programs of a provider read beside the usual one, for a kind of secret. Sources:
-/// Claude Code's documentation, "Environment variables"; Codex's, "Non-interactive mode".
-const BESIDE: [(&str, Secret, &str); 2] = [
+/// Claude Code's documentation, "Environment variables"; Codex's, "Non-interactive mode"; the
+/// README of OpenAI's client library for Python.
+const BESIDE: [(&str, Secret, &str); 3] = [
     ("anthropic", Secret::Login, "CLAUDE_CODE_OAUTH_TOKEN"),
     ("openai", Secret::Key, "CODEX_API_KEY"),
+    ("azure", Secret::Key, "AZURE_OPENAI_API_KEY"),
 ];
 
 /// What a secret is for the programs that read it.

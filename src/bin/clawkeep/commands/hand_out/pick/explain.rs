@@ -14,6 +14,7 @@ use crate::commands::auth::checks;
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{self, one_line, shown_id};
 
 /// The inputs of a choice, and what was found beside it.
@@ -145,6 +146,33 @@ fn fix_of_state(found: &ChoiceContext<'_>, (id, why): (&ProfileId, PassedOver)) 
     };
     let states = found.context.states(found.vault, found.agent, loaded);
     is_about_it.then(|| remedy_of(&states, id.as_str()))?
+}
+
+/// Warns that a credential is handed out although selection would skip it: it was named, or there
+/// is no other.
+pub(super) fn warn_unavailable(found: &ChoiceContext<'_>, token: &Token) {
+    let ChoiceContext {
+        context, chosen, ..
+    } = *found;
+    let id = token.profile().as_str();
+    let now = context.clock.now();
+    if is_called_as_gateway() {
+        return;
+    }
+    if let Some(unavailability) = unavailability(&chosen.loaded.doc, id, now) {
+        context.ui.note(&format!(
+            "Warning: {} is not to be used now ({}), and is handed out all the same.",
+            shown_id(id),
+            text::shown_unavailability(&unavailability)
+        ));
+    }
+    if let Some(ended) = token.expires().filter(|ends| *ends <= now) {
+        context.ui.note(&format!(
+            "Warning: {} {}, and is handed out all the same.",
+            shown_id(id),
+            (ended - now).expiry()
+        ));
+    }
 }
 
 /// The failure when nothing can be handed out, with its fix.

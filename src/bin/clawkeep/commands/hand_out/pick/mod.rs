@@ -10,7 +10,7 @@ use clawkeep::domain::{ProviderId, Span, UnixMs};
 use clawkeep::sync::{Loaded, Rules};
 use clawkeep::vault::UnlockedVault;
 
-use self::explain::{ChoiceContext, none, note_passed_over, warn_not_refreshed};
+use self::explain::{ChoiceContext, none, note_passed_over, warn_not_refreshed, warn_unavailable};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -75,6 +75,7 @@ impl SelectionArgs {
         for (pick, token) in picks.iter().zip(&tokens) {
             note_passed_over(&found, pick);
             warn_not_refreshed(context, token);
+            warn_unavailable(&found, token);
         }
         for token in &tokens {
             note_announced(context, &mut vault, &agent, loaded, token)?;

@@ -115,9 +115,8 @@ impl Pass<'_> {
 
     /// Whether to read the sources for an agent.
     fn mode(&self, agent: &AgentRef) -> Result<SyncMode, Failure> {
-        let layout = &self.context.layout;
-        let mut files = [&layout.claude_code_file, &layout.codex_file].into_iter();
-        if files.any(|file| self.held.contains(file)) {
+        let mut logins = self.context.layout.logins.iter();
+        if logins.any(|files| self.held.contains(&files.login)) {
             return Ok(SyncMode::Off);
         }
         self.context.mode_for(self.vault, agent)
