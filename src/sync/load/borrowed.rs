@@ -102,9 +102,8 @@ fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<Se
     {
         return Err(format!("has an entry for it that {why}"));
     }
-    let has_expired = |entry: &Value| {
-        assess(&Credential::of(entry), AsOf::at(now)).status == Status::Expired
-    };
+    let has_expired =
+        |entry: &Value| assess(&Credential::of(entry), AsOf::at(now)).status == Status::Expired;
     if has_expired(theirs) && !has_expired(stored) {
         return Ok(None);
     }
