@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
-use clawkeep::domain::{AgentName, Expiry, Fingerprint, ProfileId, UnixMs};
+use clawkeep::domain::{AgentName, Expiry, Fingerprint, Owner, ProfileId, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
 use clawkeep::vault::{
@@ -284,7 +284,7 @@ fn put(
         "access": format!("at-{id}-{expires:064}"), "refresh": format!("rt-{id}-{expires:064}"),
     });
     let origin = if kind == EventKind::SyncApplied {
-        Origin::ClaudeCode
+        Origin::Source(Owner::ClaudeCode)
     } else {
         Origin::Clawkeep
     };

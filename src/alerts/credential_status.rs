@@ -1,7 +1,8 @@
 //! The status of a credential, and the state that an alert reports. Pure.
 
 use crate::config::NotifySettings;
-use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
+use crate::domain::{AgentName, Fingerprint, ProfileId, ProviderId, UnixMs};
+use crate::health::{Loss, Outlook, RefreshedBy};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -10,53 +11,6 @@ const STEPS: [i64; 3] = [7 * DAY, 3 * DAY, DAY];
 /// How long a login that clawkeep refreshes may have been expired before an alert: refreshes are
 /// retried meanwhile.
 const OWN_GRACE: i64 = HOUR;
-
-/// The program that refreshes a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refresher {
-    /// No program refreshes it: it is lost when it expires.
-    Nobody,
-    /// clawkeep refreshes it on this host.
-    Here,
-    /// Another program, while that is used: its owner, or the gateway.
-    Elsewhere(Owner),
-}
-
-/// Whether the grant of a login can be refreshed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GrantStatus {
-    /// It can be refreshed, or has no grant; with the failure of the last refresh, if it failed.
-    Refreshable(Option<String>),
-    /// It cannot be refreshed any more.
-    Lost(Loss),
-}
-
-/// Why a login cannot be refreshed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// Its provider refuses the refresh token.
-    Dead,
-    /// The answer to its last refresh came and does not open: its refresh token is used up.
-    Unopened,
-    /// Another refresh token took its place.
-    Spent,
-    /// The settings name another endpoint than the one it belongs to.
-    Moved,
-    /// Its refresh token may be used up: a refresh had no answer.
-    Uncertain,
-}
-
-impl Loss {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Dead => "dead",
-            Self::Unopened => "answer-unopened",
-            Self::Spent => "spent",
-            Self::Moved => "endpoint-changed",
-            Self::Uncertain => "uncertain",
-        }
-    }
-}
 
 /// The status of one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +23,10 @@ pub struct CredentialStatus {
     pub provider: ProviderId,
     /// The same for every profile that holds the same login.
     pub login: Fingerprint,
-    /// Its expiry; `None` if it does not expire.
-    pub expires: Option<UnixMs>,
-    /// The program that refreshes it.
-    pub refresher: Refresher,
-    /// Whether it can be refreshed.
-    pub grant_status: GrantStatus,
+    /// What becomes of it if no person acts.
+    pub outlook: Outlook,
+    /// Why its last refresh failed, if it did and the token has not been refreshed in time.
+    pub failed: Option<String>,
     /// The problem of the mirrored login of another program, if a person has to act.
     pub source: Option<SourceTrouble>,
     /// The expiry of that login itself: a person has to log in again then.
@@ -130,8 +82,8 @@ impl State {
             Self::Source(code) => code.to_owned(),
             Self::Expired => "expired".to_owned(),
             Self::Overdue => "overdue".to_owned(),
-            Self::Lost(loss) => loss.code().to_owned(),
-            Self::LostAndExpired(loss) => format!("{}-expired", loss.code()),
+            Self::Lost(loss) => loss.as_str().to_owned(),
+            Self::LostAndExpired(loss) => format!("{}-expired", loss.as_str()),
         }
     }
 
@@ -176,7 +128,8 @@ impl CredentialStatus {
     fn stages(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
         if let Some(source) = &self.source {
-            let ended = self.expires.map(|ends| (ends, State::Expired));
+            let ended = self.outlook.expires();
+            let ended = ended.map(|ends| (ends, State::Expired));
             let begun = (long_ago, State::Source(source.code));
             return [begun].into_iter().chain(ended).collect();
         }
@@ -194,25 +147,25 @@ impl CredentialStatus {
 
     fn stages_of_token(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
-        match (&self.grant_status, self.expires) {
+        match self.outlook {
             // The next use tries once more; until the expiry a person can do nothing better.
-            (GrantStatus::Lost(loss @ Loss::Uncertain), Some(ends)) => {
-                vec![(ends, State::LostAndExpired(*loss))]
+            Outlook::Lost(loss @ Loss::Uncertain, Some(ends)) => {
+                vec![(ends, State::LostAndExpired(loss))]
             }
-            (GrantStatus::Lost(loss), Some(ends)) => vec![
-                (long_ago, State::Lost(*loss)),
-                (ends, State::LostAndExpired(*loss)),
-            ],
-            (GrantStatus::Lost(loss), None) => vec![(long_ago, State::Lost(*loss))],
-            (GrantStatus::Refreshable(_), None) => Vec::new(),
-            (GrantStatus::Refreshable(_), Some(ends)) => match self.refresher {
-                Refresher::Nobody => way_to(ends, settings.ahead_ms),
-                Refresher::Here => {
-                    let grace = OWN_GRACE.min(settings.overdue_ms);
-                    vec![(later(ends, grace), State::Overdue)]
-                }
-                Refresher::Elsewhere(_) => vec![(later(ends, settings.overdue_ms), State::Overdue)],
-            },
+            Outlook::Lost(loss, ends) => {
+                let ended = ends.map(|ends| (ends, State::LostAndExpired(loss)));
+                [(long_ago, State::Lost(loss))]
+                    .into_iter()
+                    .chain(ended)
+                    .collect()
+            }
+            Outlook::Lasts => Vec::new(),
+            Outlook::Ends(ends) => way_to(ends, settings.ahead_ms),
+            Outlook::Refreshed(RefreshedBy::Clawkeep, ends) => {
+                let grace = OWN_GRACE.min(settings.overdue_ms);
+                vec![(later(ends, grace), State::Overdue)]
+            }
+            Outlook::Refreshed(_, ends) => vec![(later(ends, settings.overdue_ms), State::Overdue)],
         }
     }
 }
@@ -236,15 +189,18 @@ fn way_to(ends: UnixMs, ahead: i64) -> Vec<(UnixMs, State)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Owner;
     use proptest::prelude::*;
 
     const NOW: UnixMs = UnixMs(1_768_000_000_000);
 
-    pub(in crate::alerts) fn status(
-        refresher: Refresher,
-        grant_status: GrantStatus,
-        left: Option<i64>,
-    ) -> CredentialStatus {
+    const CLAUDE: RefreshedBy = RefreshedBy::Program(Owner::ClaudeCode);
+
+    fn at(left: i64) -> UnixMs {
+        UnixMs(NOW.0 + left)
+    }
+
+    fn status(outlook: Outlook) -> CredentialStatus {
         CredentialStatus {
             agent: AgentName::default(),
             profile: ProfileId::new("p:x"),
@@ -253,9 +209,8 @@ mod tests {
                 key_number: 1,
                 digest: [0; 8],
             },
-            expires: left.map(|left| UnixMs(NOW.0 + left)),
-            refresher,
-            grant_status,
+            outlook,
+            failed: None,
             source: None,
             login_expires: None,
             has_others: false,
@@ -263,15 +218,14 @@ mod tests {
         }
     }
 
-    fn code(refresher: Refresher, grant_status: GrantStatus, left: Option<i64>) -> Option<String> {
-        status(refresher, grant_status, left)
+    fn code(outlook: Outlook) -> Option<String> {
+        status(outlook)
             .state(&NotifySettings::default(), NOW)
             .map(State::code)
     }
 
     #[test]
     fn an_expiring_token_is_reported_in_steps_and_a_refreshed_login_is_not() {
-        let open = || GrantStatus::Refreshable(None);
         for (left, want) in [
             (15 * DAY, None),
             (14 * DAY, Some("expires-14d")),
@@ -282,38 +236,25 @@ mod tests {
             (0, Some("expired")),
             (-DAY, Some("expired")),
         ] {
-            assert_eq!(
-                code(Refresher::Nobody, open(), Some(left)).as_deref(),
-                want,
-                "{left}"
-            );
+            let code = code(Outlook::Ends(at(left)));
+            assert_eq!(code.as_deref(), want, "{left}");
         }
-        let here = |left| {
-            code(
-                Refresher::Here,
-                GrantStatus::Refreshable(Some("unavailable".to_owned())),
-                Some(left),
-            )
-        };
+        let here = |left| code(Outlook::Refreshed(RefreshedBy::Clawkeep, at(left)));
         assert_eq!(here(1), None);
         assert_eq!(here(1 - HOUR), None);
         assert_eq!(here(-HOUR).as_deref(), Some("overdue"));
-        let elsewhere = |left| code(Refresher::Elsewhere(Owner::ClaudeCode), open(), Some(left));
+        let elsewhere = |left| code(Outlook::Refreshed(CLAUDE, at(left)));
         assert_eq!(elsewhere(1 - 72 * HOUR), None);
         assert_eq!(elsewhere(-72 * HOUR).as_deref(), Some("overdue"));
-        assert_eq!(code(Refresher::Nobody, open(), None), None);
+        assert_eq!(code(Outlook::Lasts), None);
     }
 
     #[test]
     fn a_login_that_only_a_person_extends_is_reported_days_ahead() {
         let code = |login: i64| {
             let status = CredentialStatus {
-                login_expires: Some(UnixMs(NOW.0 + login)),
-                ..status(
-                    Refresher::Elsewhere(Owner::ClaudeCode),
-                    GrantStatus::Refreshable(None),
-                    Some(8 * HOUR),
-                )
+                login_expires: Some(at(login)),
+                ..status(Outlook::Refreshed(CLAUDE, at(8 * HOUR)))
             };
             let state = status.state(&NotifySettings::default(), NOW);
             state.map(State::code)
@@ -334,11 +275,7 @@ mod tests {
             };
             let status = CredentialStatus {
                 source: Some(source),
-                ..status(
-                    Refresher::Elsewhere(Owner::ClaudeCode),
-                    GrantStatus::Refreshable(None),
-                    Some(left),
-                )
+                ..status(Outlook::Refreshed(CLAUDE, at(left)))
             };
             let state = status.state(&NotifySettings::default(), NOW);
             state.map(State::code)
@@ -350,18 +287,12 @@ mod tests {
     #[test]
     fn a_lost_login_is_reported_at_once_and_again_when_it_expires() {
         for loss in [Loss::Dead, Loss::Unopened, Loss::Spent, Loss::Moved] {
-            let lost = |left| code(Refresher::Here, GrantStatus::Lost(loss), left);
-            assert_eq!(lost(Some(DAY)).as_deref(), Some(loss.code()));
-            assert_eq!(lost(None).as_deref(), Some(loss.code()));
-            assert_eq!(lost(Some(0)), Some(format!("{}-expired", loss.code())));
+            let lost = |left: Option<i64>| code(Outlook::Lost(loss, left.map(at)));
+            assert_eq!(lost(Some(DAY)).as_deref(), Some(loss.as_str()));
+            assert_eq!(lost(None).as_deref(), Some(loss.as_str()));
+            assert_eq!(lost(Some(0)), Some(format!("{}-expired", loss.as_str())));
         }
-        let uncertain = |left| {
-            code(
-                Refresher::Here,
-                GrantStatus::Lost(Loss::Uncertain),
-                Some(left),
-            )
-        };
+        let uncertain = |left| code(Outlook::Lost(Loss::Uncertain, Some(at(left))));
         assert_eq!(uncertain(1), None, "it can be used, and the next use asks");
         assert_eq!(uncertain(0).as_deref(), Some("uncertain-expired"));
     }
@@ -371,11 +302,13 @@ mod tests {
         fn a_state_lasts_until_the_next_begins(
             left in -20 * DAY..20 * DAY,
             ahead in 0..20 * DAY,
-            refresher in prop_oneof![Just(Refresher::Nobody), Just(Refresher::Here),
-                Just(Refresher::Elsewhere(Owner::Vault))],
+            by in prop_oneof![Just(None), Just(Some(RefreshedBy::Clawkeep)),
+                Just(Some(RefreshedBy::Gateway))],
         ) {
             let settings = NotifySettings { ahead_ms: ahead, ..NotifySettings::default() };
-            let status = status(refresher, GrantStatus::Refreshable(None), Some(left));
+            let ends = at(left);
+            let outlook = by.map_or(Outlook::Ends(ends), |by| Outlook::Refreshed(by, ends));
+            let status = status(outlook);
             let state = status.state(&settings, NOW);
             match status.next_change(&settings, NOW) {
                 Some(next) => {

@@ -223,9 +223,6 @@ impl Alerts {
     /// Waits for the deliveries under way, until `deadline` at most, and records each when it has
     /// ended: a slow target must not cost the results of the others. A delivery that has not ended
     /// by then is cancelled and counts as failed: it is tried again.
-    ///
-    /// # Errors
-    /// As [`Alerts::pass`].
     pub fn finish(
         &mut self,
         mut vault: Option<&mut UnlockedVault>,

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::credential_status::{CredentialStatus, Loss, Refresher, State};
+use super::credential_status::{CredentialStatus, State};
 use super::phrases::{NAMES_MAX, day, in_words, listed, lost, not_refreshed, others, places};
 use super::reason::{GOOD, MessageReason, What};
 use super::subject::Subject;
 use super::text::{cut_to_bytes, line, named, paragraph};
 use crate::domain::{AgentName, ProfileId, Span, UnixMs, from_outside};
+use crate::health::{Loss, Outlook, RefreshedBy};
 
 /// How many credentials a program gets at most; the rest is counted.
 const PROFILES_MAX: usize = 50;
@@ -110,7 +111,7 @@ impl Message {
                 .iter()
                 .map(|status| from_outside(status.provider.as_str()))
                 .collect(),
-            expires: statuses.first().and_then(|first| first.expires),
+            expires: statuses.first().and_then(|first| first.outlook.expires()),
             ..Self::test(now)
         };
         message.reason = reason;
@@ -189,24 +190,23 @@ impl Message {
 
     fn wrong(&mut self, first: &CredentialStatus, state: State, all: &[&CredentialStatus]) {
         let has_others = all.iter().all(|status| status.has_others);
-        let has_a_day = first
-            .expires
-            .is_none_or(|ends| ends - self.at >= Span::days(1));
-        let is_elsewhere = matches!(first.refresher, Refresher::Elsewhere(_));
+        let expires = first.outlook.expires();
+        let has_a_day = expires.is_none_or(|ends| ends - self.at >= Span::days(1));
+        let is_ours = matches!(first.outlook, Outlook::Refreshed(RefreshedBy::Clawkeep, _));
         self.severity = match state {
             State::Expires(step) if step > Span::days(1).ms() => Severity::Warning,
             State::Lost(_) | State::Source(_) if has_a_day => Severity::Warning,
             State::LoginExpires(step) if step > Span::days(1).ms() => Severity::Warning,
             // Its program refreshes it when it is used: most likely nobody has used it.
-            State::Overdue if is_elsewhere => Severity::Warning,
+            State::Overdue if !is_ours => Severity::Warning,
             _ if has_others => Severity::Warning,
             _ => Severity::Critical,
         };
         let name = named(first.profile.as_str());
         let who = places(all);
-        let ends = |now: UnixMs| first.expires.map(|ends| (day(ends), (ends - now).long()));
-        let (when, left) = ends(self.at).unwrap_or_default();
-        let ago = match first.expires {
+        let ends = expires.map(|ends| (day(ends), (ends - self.at).long()));
+        let (when, left) = ends.unwrap_or_default();
+        let ago = match expires {
             Some(ends) if self.at - ends < Span::minutes(1) => "just now".to_owned(),
             _ => format!("{left} ago"),
         };
@@ -268,7 +268,7 @@ impl Message {
                         _ => format!("{name} has expired and cannot be refreshed"),
                     };
                 }
-                let until = match (first.expires, state.has_expired()) {
+                let until = match (expires, state.has_expired()) {
                     (None, _) => String::new(),
                     (_, true) => format!(" It expired on {when}, {ago}."),
                     (_, false) => format!(" It can be used until {when}, for {left}."),
@@ -290,16 +290,16 @@ impl Message {
         self.severity = Severity::Info;
         self.title = format!("{} is good again", named(first.profile.as_str()));
         let who = places(all);
-        self.body = match (first.expires, first.refresher) {
-            (None, _) => format!("{who} is good again."),
-            (Some(ends), Refresher::Nobody) => {
+        self.body = match first.outlook {
+            Outlook::Lasts | Outlook::Lost(_, None) => format!("{who} is good again."),
+            Outlook::Ends(ends) => {
                 format!(
                     "{who} is good again, until {}, for {}.",
                     day(ends),
                     (ends - self.at).long()
                 )
             }
-            (Some(_), _) => format!("{who} is good again and is refreshed automatically."),
+            _ => format!("{who} is good again and is refreshed automatically."),
         };
     }
 
@@ -434,7 +434,6 @@ fn first_of(messages: &[Message]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::credential_status::GrantStatus;
 
     #[test]
     fn a_message_fits_wherever_it_is_sent_and_a_command_in_it_is_whole() {
@@ -446,9 +445,8 @@ mod tests {
                 key_number: 1,
                 digest: [0; 8],
             },
-            expires: Some(UnixMs(0)),
-            refresher: Refresher::Nobody,
-            grant_status: GrantStatus::Refreshable(None),
+            outlook: Outlook::Ends(UnixMs(0)),
+            failed: None,
             source: None,
             login_expires: None,
             has_others: false,

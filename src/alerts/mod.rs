@@ -21,7 +21,7 @@ mod text;
 #[cfg(test)]
 mod sequence_tests;
 
-pub use credential_status::{CredentialStatus, GrantStatus, Loss, Refresher, SourceTrouble, State};
+pub use credential_status::{CredentialStatus, SourceTrouble, State};
 pub use decide::{Decision, Facts, decide};
 pub use deliver::{DELIVERY_MAX, Undelivered};
 pub use dispatch::{Alerts, Means};

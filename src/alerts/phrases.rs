@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::credential_status::{CredentialStatus, GrantStatus, Loss, Refresher};
+use super::credential_status::CredentialStatus;
 use super::text::named;
-use crate::domain::{AgentName, Owner, UnixMs};
+use crate::domain::{AgentName, UnixMs};
+use crate::health::{Loss, Outlook, RefreshedBy};
 
 /// How many places a message names; the rest is counted.
 pub(super) const NAMES_MAX: usize = 6;
@@ -67,13 +68,15 @@ pub(super) fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
 }
 
 pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
-    match (status.refresher, &status.grant_status) {
-        (Refresher::Elsewhere(owner), _) if owner != Owner::Vault => {
+    match (status.outlook, &status.failed) {
+        (Outlook::Refreshed(RefreshedBy::Program(owner), _), _) => {
             format!("{} has not refreshed it", owner.program())
         }
-        (Refresher::Here, GrantStatus::Refreshable(Some(failed))) => {
-            let reason = named(failed);
-            format!("could not be refreshed: the last refresh failed ({reason})")
+        (Outlook::Refreshed(RefreshedBy::Clawkeep, _), Some(failed)) => {
+            format!(
+                "could not be refreshed: the last refresh failed ({})",
+                named(failed)
+            )
         }
         _ => "has not been refreshed".to_owned(),
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::credential_status::{CredentialStatus, GrantStatus, Loss, Refresher};
+use super::credential_status::CredentialStatus;
 use super::decide::{Decision, Facts, decide};
 use super::history::{Entry, TargetHistory};
 use super::message::Message;
@@ -13,11 +13,13 @@ use super::reason::MessageReason;
 use super::subject::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
+use crate::health::{Loss, Outlook, RefreshedBy};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 /// 2026-01-01 00:00 UTC.
 const START: i64 = 1_767_225_600_000;
+const CLAUDE: RefreshedBy = RefreshedBy::Program(Owner::ClaudeCode);
 
 fn token(agent: &str, id: &str, ends: i64) -> CredentialStatus {
     CredentialStatus {
@@ -28,9 +30,8 @@ fn token(agent: &str, id: &str, ends: i64) -> CredentialStatus {
             key_number: 1,
             digest: ends.to_be_bytes(),
         },
-        expires: Some(UnixMs(START + ends)),
-        refresher: Refresher::Nobody,
-        grant_status: GrantStatus::Refreshable(None),
+        outlook: Outlook::Ends(UnixMs(START + ends)),
+        failed: None,
         source: None,
         login_expires: None,
         has_others: false,
@@ -38,10 +39,9 @@ fn token(agent: &str, id: &str, ends: i64) -> CredentialStatus {
     }
 }
 
-fn login(refresher: Refresher, grant_status: GrantStatus, ends: i64) -> CredentialStatus {
+fn login(by: RefreshedBy, ends: i64) -> CredentialStatus {
     CredentialStatus {
-        refresher,
-        grant_status,
+        outlook: Outlook::Refreshed(by, UnixMs(START + ends)),
         ..token("main", "openai-codex:me", ends)
     }
 }
@@ -149,26 +149,13 @@ fn a_token_that_nothing_refreshes() {
 
 #[test]
 fn a_login_that_is_refreshed_in_time_causes_no_alert() {
-    for refresher in [
-        Refresher::Here,
-        Refresher::Elsewhere(Owner::ClaudeCode),
-        Refresher::Elsewhere(Owner::Vault),
-    ] {
+    for by in [RefreshedBy::Clawkeep, CLAUDE, RefreshedBy::Gateway] {
         // Refreshed every eight hours, each time a while after its expiry.
-        let cycle = |at: i64| {
-            (
-                at,
-                stage([login(
-                    refresher,
-                    GrantStatus::Refreshable(None),
-                    at + 8 * HOUR,
-                )]),
-            )
-        };
+        let cycle = |at: i64| (at, stage([login(by, at + 8 * HOUR)]));
         let stages: Vec<(i64, Stage)> = (0..200)
             .map(|cycles| cycle(cycles * (8 * HOUR + HOUR / 2)))
             .collect();
-        assert_eq!(Listener::new().live(&stages, 60 * DAY), "", "{refresher:?}");
+        assert_eq!(Listener::new().live(&stages, 60 * DAY), "", "{by:?}");
     }
 }
 
@@ -179,10 +166,8 @@ fn no_alerts_at_night_and_at_weekends_for_office_hours() {
     let stages: Vec<(i64, Stage)> = workdays
         .flat_map(|day| [9, 17].map(|hour| day * DAY + hour * HOUR))
         .map(|at| {
-            let refresher = Refresher::Elsewhere(Owner::ClaudeCode);
             let login = CredentialStatus {
-                expires: Some(UnixMs(START + at + 8 * HOUR)),
-                refresher,
+                outlook: Outlook::Refreshed(CLAUDE, UnixMs(START + at + 8 * HOUR)),
                 ..token("main", "anthropic:claude-cli", 0)
             };
             (at, stage([login]))
@@ -237,12 +222,19 @@ fn what_has_failed_comes_after_what_was_not_tried() {
 
 #[test]
 fn logins_that_die() {
-    let fine = |ends| stage([login(Refresher::Here, GrantStatus::Refreshable(None), ends)]);
-    let lost = |loss, ends| stage([login(Refresher::Here, GrantStatus::Lost(loss), ends)]);
-    let failing = GrantStatus::Refreshable(Some("unavailable".to_owned()));
-    let failing = stage([login(Refresher::Here, failing, 8 * HOUR)]);
+    let fine = |ends| stage([login(RefreshedBy::Clawkeep, ends)]);
+    let lost = |loss, ends| {
+        stage([CredentialStatus {
+            outlook: Outlook::Lost(loss, Some(UnixMs(START + ends))),
+            ..token("main", "openai-codex:me", ends)
+        }])
+    };
+    let failing = stage([CredentialStatus {
+        failed: Some("unavailable".to_owned()),
+        ..login(RefreshedBy::Clawkeep, 8 * HOUR)
+    }]);
     let idle = stage([CredentialStatus {
-        refresher: Refresher::Elsewhere(Owner::ClaudeCode),
+        outlook: Outlook::Refreshed(CLAUDE, UnixMs(START + 8 * HOUR)),
         has_others: true,
         ..token("main", "anthropic:claude-cli", 8 * HOUR)
     }]);
@@ -257,7 +249,7 @@ fn logins_that_die() {
     ] {
         let after = match bad.statuses[0].profile.as_str() {
             "anthropic:claude-cli" => stage([CredentialStatus {
-                expires: Some(UnixMs(START + 160 * HOUR)),
+                outlook: Outlook::Refreshed(CLAUDE, UnixMs(START + 160 * HOUR)),
                 ..bad.statuses[0].clone()
             }]),
             _ => fine(60 * HOUR),
@@ -405,13 +397,14 @@ proptest! {
         let mut now = START;
         let mut last_bad: BTreeMap<String, i64> = BTreeMap::new();
         let mut is_bad = false;
-        for (passed, left, grant_status, has_trouble) in hours {
+        for (passed, left, loss, has_trouble) in hours {
             now += passed * HOUR;
-            let grant_status = match grant_status {
-                0 => GrantStatus::Lost(Loss::Dead),
-                _ => GrantStatus::Refreshable(None),
+            let ends = UnixMs(now + left * HOUR);
+            let outlook = match loss {
+                0 => Outlook::Lost(Loss::Dead, Some(ends)),
+                _ => Outlook::Ends(ends),
             };
-            let mut scene = stage([CredentialStatus { grant_status, ..token("main", "p:x",
+            let mut scene = stage([CredentialStatus { outlook, ..token("main", "p:x",
                 now - START + left * HOUR) }]);
             if has_trouble {
                 scene.trouble.push(Trouble { key: "k".to_owned(), title: "t".to_owned(),

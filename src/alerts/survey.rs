@@ -5,22 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::credential_status::{
-    CredentialStatus, GrantStatus, Loss, Refresher, SourceTrouble, State,
-};
+use super::credential_status::{CredentialStatus, SourceTrouble, State};
 use super::subject::{Subject, Trouble};
 use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
-use crate::doctor::{how_to_log_in, how_to_refresh, is_short_lived, of_agent, shell_word};
-use crate::domain::{
-    AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Endpoint, Fingerprint, Owner,
-    ProfileId, ProviderId, StoreDoc, UnixMs,
-};
-use crate::health::{Status, assess};
-use crate::oauth::{Providers, is_answer_unopened};
-use crate::sync::{LoginReport, LoginState, START_CLAUDE, log_in};
-use crate::vault::{GrantState, UnlockedVault, VaultError};
+use crate::doctor::{Advised, remedy};
+use crate::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs};
+use crate::health::{AsOf, CredentialState, Outlook, RefreshedBy};
+use crate::oauth::Providers;
+use crate::sync::{LoginReport, LoginState, StateReader};
+use crate::vault::{UnlockedVault, VaultError};
 
 /// How many failed refreshes of a profile are searched for the last one of a login.
 const FAILURES_MAX: usize = 100;
@@ -38,9 +33,6 @@ pub struct Survey {
 
 /// Surveys the agents' stores, which must be whole. A login that is about to be refreshed is not
 /// reported as overdue.
-///
-/// # Errors
-/// When the vault cannot be read.
 pub fn survey(
     vault: &UnlockedVault,
     Scene {
@@ -56,52 +48,44 @@ pub fn survey(
     for (agent, doc) in agents {
         let agent_survey = AgentSurvey {
             vault,
-            agent: &agent.name,
-            doc,
-            providers,
-            now,
-            borrowed: OnceCell::new(),
+            states: StateReader {
+                vault: Some(vault),
+                agent: &agent.name,
+                doc,
+                providers,
+                logins,
+                as_of: AsOf::at(now),
+                kept: OnceCell::new(),
+            },
         };
         found.agents.insert(agent.name.as_str().to_owned());
         let usable = agent_survey.usable();
-        let mut pins = None;
         for (id, credential) in doc.credentials() {
             let subject = || Subject::Credential(agent.name.clone(), ProfileId::new(id));
-            let Some(mut status) = agent_survey.credential_status(id, &credential, &mut pins)?
-            else {
+            let Some(login) = agent_survey.login(&credential) else {
                 found.unclear.insert(subject());
                 continue;
             };
+            let stands = agent_survey.states.read(id, &credential)?;
+            let mut status = agent_survey.status(id, login, &credential, &stands);
             let usable = usable.get(&status.provider);
-            status.has_others =
-                usable.is_some_and(|logins| logins.iter().any(|login| *login != status.login));
-            let is_mirrored = Owner::of(id) != Owner::Vault;
-            let own = |report: &&LoginReport| {
-                report.agent == agent.name && report.profile == id && !report.is_elsewhere
-            };
-            if let Some(report) = logins.and_then(|logins| logins.iter().find(own)) {
-                status.login_expires = report.login_expires;
-                status.source = trouble_of(report, now);
-            }
+            status.has_others = usable.is_some_and(|logins| logins.iter().any(|it| *it != login));
             let state = status.state(settings, now);
+            let is_mirrored = Owner::of(id) != Owner::Vault;
             if state.is_none() && is_mirrored && logins.is_none() {
                 found.unclear.insert(subject());
                 continue;
             }
-            let is_here = status.refresher == Refresher::Here;
-            if state == Some(State::Overdue) && is_here && refreshing.contains(&status.login) {
+            let is_ours = matches!(status.outlook, Outlook::Refreshed(RefreshedBy::Clawkeep, _));
+            if state == Some(State::Overdue) && is_ours && refreshing.contains(&login) {
                 found.unclear.insert(subject());
                 continue;
             }
-            if state.is_some() {
-                if let GrantStatus::Refreshable(Some(class)) = &status.grant_status {
-                    status.grant_status = GrantStatus::Refreshable(Some(agent_survey.why(
-                        id,
-                        status.login,
-                        class,
-                    )?));
+            if let Some(state) = state {
+                if state == State::Overdue && is_ours {
+                    status.failed = agent_survey.why_failed(id, &credential)?;
                 }
-                status.remedy = agent_survey.remedy(id, &status, state);
+                status.remedy = agent_survey.remedy(&status, state, (&credential, &stands))?;
             }
             found.statuses.push(status);
         }
@@ -120,176 +104,82 @@ fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
     })
 }
 
-fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
-    let has_secret = credential
-        .expose_secret()
-        .is_some_and(|secret| !secret.trim().is_empty());
-    let stands = assess(credential, now).status;
-    let is_whole = credential.reference().is_none() && credential.secret_fault().is_none();
-    has_secret && is_whole && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
-}
-
 struct AgentSurvey<'l> {
     vault: &'l UnlockedVault,
-    agent: &'l AgentName,
-    doc: &'l StoreDoc,
-    providers: Option<&'l Providers>,
-    now: UnixMs,
-    /// The logins that were imported as another program's, read when first asked for.
-    borrowed: OnceCell<BTreeMap<String, Borrowed>>,
+    states: StateReader<'l>,
 }
 
-impl AgentSurvey<'_> {
-    fn borrowed(&self, id: &str) -> Result<Option<&Borrowed>, VaultError> {
-        let known = match self.borrowed.get() {
-            Some(known) => known,
-            None => {
-                let known = self.vault.agent(self.agent)?.borrowed;
-                self.borrowed.get_or_init(|| known)
-            }
-        };
-        Ok(known.get(id))
+impl<'l> AgentSurvey<'l> {
+    /// Returns what names the login of a credential; `None` if there is none, or a marker.
+    fn login(&self, credential: &Credential<'_>) -> Option<Fingerprint> {
+        let secret = credential
+            .expose_secret()
+            .filter(|secret| !secret.trim().is_empty());
+        let token = credential.expose_refresh().or(secret);
+        let token = token.filter(|_| !credential.is_marker())?;
+        Some(self.vault.fingerprint(token))
     }
 
     /// Returns the usable logins of each provider; two are enough to know that there is another.
     fn usable(&self) -> BTreeMap<ProviderId, Vec<Fingerprint>> {
         let mut usable: BTreeMap<_, Vec<Fingerprint>> = BTreeMap::new();
-        for (_, credential) in self.doc.credentials() {
-            let token = credential.expose_refresh().or(credential.expose_secret());
-            let Some(token) = token.filter(|_| is_usable(&credential, self.now)) else {
+        for (_, credential) in self.states.doc.credentials() {
+            if !CredentialState::of(&credential, self.states.as_of).is_usable() {
                 continue;
-            };
+            }
             let provider = ProviderId::new(credential.provider);
             let logins = usable.entry(provider).or_default();
-            let login = self.vault.fingerprint(token);
-            if logins.len() < 2 && !logins.contains(&login) {
+            if let Some(login) = self.login(&credential)
+                && logins.len() < 2
+                && !logins.contains(&login)
+            {
                 logins.push(login);
             }
         }
         usable
     }
 
-    fn credential_status(
+    fn status(
         &self,
         id: &str,
+        login: Fingerprint,
         credential: &Credential<'_>,
-        pins: &mut Option<BTreeMap<String, Endpoint>>,
-    ) -> Result<Option<CredentialStatus>, VaultError> {
-        let refresh = credential.expose_refresh();
-        let secret = credential
-            .expose_secret()
-            .filter(|secret| !secret.trim().is_empty());
-        let Some(token) = refresh.or(secret).filter(|_| !credential.is_marker()) else {
-            return Ok(None);
-        };
-        let login = self.vault.fingerprint(token);
-        let provider = ProviderId::new(credential.provider);
-        let expires = assess(credential, self.now).expires_at;
-        let expires = expires
-            .filter(|ends| ends.ms() > 0.0)
-            .map(|ends| UnixMs(ends.floor_ms()));
-        let mut refresher = Refresher::Nobody;
-        let mut grant_status = GrantStatus::Refreshable(None);
-        match Owner::of(id) {
-            Owner::Vault if refresh.is_some() => {
-                let grant = self.vault.grant(login)?;
-                refresher = self.refresher(&provider, credential, grant.state);
-                grant_status = match grant.state {
-                    GrantState::Dead if is_answer_unopened(&grant) => {
-                        GrantStatus::Lost(Loss::Unopened)
-                    }
-                    GrantState::Dead => GrantStatus::Lost(Loss::Dead),
-                    GrantState::Spent => GrantStatus::Lost(Loss::Spent),
-                    GrantState::Uncertain => GrantStatus::Lost(Loss::Uncertain),
-                    _ if refresher == Refresher::Here
-                        && self.is_moved(id, &provider, credential, pins)? =>
-                    {
-                        GrantStatus::Lost(Loss::Moved)
-                    }
-                    _ => GrantStatus::Refreshable(grant.failed),
-                };
-            }
-            Owner::Vault => {
-                if expires.is_some()
-                    && let Some(from) = self.borrowed(id)?
-                {
-                    refresher = Refresher::Elsewhere(from.owner);
-                }
-            }
-            owner => {
-                let ends = expires.filter(|_| credential.kind != CredentialType::ApiKey);
-                let is_refreshed = match ends {
-                    Some(ends) => {
-                        refresh.is_some() || is_short_lived(self.vault, self.agent, id, ends)?
-                    }
-                    None => false,
-                };
-                if is_refreshed {
-                    refresher = Refresher::Elsewhere(owner);
-                }
-            }
-        }
-        Ok(Some(CredentialStatus {
-            agent: self.agent.clone(),
+        stands: &CredentialState<'_>,
+    ) -> CredentialStatus {
+        let report = self.states.report(id);
+        CredentialStatus {
+            agent: self.states.agent.clone(),
             profile: ProfileId::new(id),
-            provider,
+            provider: ProviderId::new(credential.provider),
             login,
-            expires,
-            refresher,
-            grant_status,
-            source: None,
-            login_expires: None,
+            outlook: stands.outlook(),
+            failed: None,
+            source: report.and_then(|report| trouble_of(report, self.states.as_of.now)),
+            login_expires: stands.login_expires,
             has_others: false,
             remedy: String::new(),
-        }))
-    }
-
-    /// Which program refreshes a login of ours that has a refresh token.
-    fn refresher(
-        &self,
-        provider: &ProviderId,
-        credential: &Credential<'_>,
-        grant: GrantState,
-    ) -> Refresher {
-        let known = self
-            .providers
-            .and_then(|providers| providers.get(provider).ok()?);
-        let is_ours = grant != GrantState::Borrowed
-            && known.is_some_and(|known| known.endpoint(credential.client_id()).is_some());
-        if is_ours {
-            Refresher::Here
-        } else {
-            Refresher::Elsewhere(Owner::Vault)
         }
     }
 
-    /// Whether the settings name another endpoint for its tokens than the one they belong to.
-    fn is_moved(
+    /// Returns why the last refresh of a login failed, if it did, in words for a person: the record
+    /// knows more than its class.
+    fn why_failed(
         &self,
         id: &str,
-        provider: &ProviderId,
         credential: &Credential<'_>,
-        pins: &mut Option<BTreeMap<String, Endpoint>>,
-    ) -> Result<bool, VaultError> {
-        let known = self
-            .providers
-            .and_then(|providers| providers.get(provider).ok()?);
-        let now = known.and_then(|known| known.endpoint(credential.client_id()));
-        if pins.is_none() {
-            *pins = Some(self.vault.agent(self.agent)?.pins.into_iter().collect());
-        }
-        let pinned = pins.as_ref().and_then(|pins| pins.get(id));
-        Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
-    }
-
-    /// Returns why the last refresh failed, for a person: the record knows more than its class.
-    fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
+    ) -> Result<Option<String>, VaultError> {
+        let Some(refresh) = credential.expose_refresh() else {
+            return Ok(None);
+        };
+        let Some(class) = self.states.grant(refresh)?.failed else {
+            return Ok(None);
+        };
         let filter = Filter {
             profile: Some(id.to_owned()),
             kinds: vec![KindFilter::only(EventKind::RefreshFailed)],
             ..Filter::default()
         };
-        let login = login.to_string();
+        let login = self.vault.fingerprint(refresh).to_string();
         for event in self.vault.history(&filter)?.take(FAILURES_MAX) {
             let detail = event?.detail;
             let detail: Option<Value> = detail.and_then(|text| serde_json::from_str(&text).ok());
@@ -298,63 +188,48 @@ impl AgentSurvey<'_> {
             };
             if let Some(status) = detail["status"].as_u64() {
                 let error = detail["error"].as_str().map(|error| format!(", {error}"));
-                return Ok(format!("HTTP {status}{}", error.unwrap_or_default()));
+                return Ok(Some(format!("HTTP {status}{}", error.unwrap_or_default())));
             }
             break;
         }
-        Ok(match class {
+        Ok(Some(match class.as_str() {
             "transient" => "its provider cannot be reached".to_owned(),
             "limited" => "its provider limits the rate of requests".to_owned(),
             "uncertain" => "no answer".to_owned(),
-            other => other.to_owned(),
-        })
+            _ => class,
+        }))
     }
 
-    fn remedy(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
-        let mut what = self.what_to_do(id, status, state);
+    /// Returns the action that fixes the problem.
+    fn remedy(
+        &self,
+        status: &CredentialStatus,
+        state: State,
+        (credential, stands): (&Credential<'_>, &CredentialState<'_>),
+    ) -> Result<String, VaultError> {
+        let (agent, id) = (self.states.agent, status.profile.as_str());
+        let mut what = match (&status.source, state) {
+            (Some(source), _) => source.remedy.clone(),
+            (None, State::LoginExpires(_) | State::LoginExpired) => {
+                format!("Log in again: {}", Owner::of(id).log_in())
+            }
+            (None, _) => {
+                let advised = Advised {
+                    agent,
+                    id,
+                    credential,
+                    borrowed: self.states.borrowed(id)?,
+                    providers: self.states.providers,
+                };
+                remedy(stands, advised)
+            }
+        };
         // No `--agent` selects an agent that is known by its directory alone.
-        if self.agent.is_path() && what.contains("clawkeep ") {
-            let dir = named(self.agent.as_str());
+        if agent.is_path() && what.contains("clawkeep ") {
+            let dir = named(agent.as_str());
             what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
         }
-        what
-    }
-
-    fn what_to_do(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
-        let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
-        if let Some(source) = &status.source {
-            return source.remedy.clone();
-        }
-        if matches!(state, Some(State::LoginExpires(_) | State::LoginExpired)) {
-            return format!("Log in again: {}", log_in(id));
-        }
-        match &status.grant_status {
-            GrantStatus::Lost(Loss::Moved) => {
-                let word = word();
-                format!("If the change is intended: clawkeep models auth trust {word}")
-            }
-            GrantStatus::Lost(Loss::Uncertain) => {
-                format!("Try to refresh it: clawkeep refresh {}", word())
-            }
-            GrantStatus::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
-            GrantStatus::Refreshable(_)
-                if status.refresher == Refresher::Elsewhere(Owner::ClaudeCode) =>
-            {
-                START_CLAUDE.to_owned()
-            }
-            GrantStatus::Refreshable(_)
-                if status.refresher == Refresher::Elsewhere(Owner::CodexCli) =>
-            {
-                format!(
-                    "Start `codex` on this host, which refreshes it. If that does not help, run \
-                     `{CODEX_LOGIN}` there."
-                )
-            }
-            GrantStatus::Refreshable(_) => match self.borrowed(id) {
-                Ok(Some(from)) => from.how_to_refresh(),
-                _ => how_to_refresh(self.agent, self.doc, id, self.providers).unwrap_or_default(),
-            },
-        }
+        Ok(what)
     }
 }
 

@@ -394,9 +394,6 @@ impl ChainVerifier {
     }
 
     /// Checks the next event of the record.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub fn check(&mut self, event: &Event) -> Result<(), ChainFault> {
         let (before, previous) = self.end()?;
         let expected = Seq(before.0.saturating_add(1));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Expiry, Fingerprint, Generation, ProfileId, Seq, UnixMs, named};
+use crate::domain::{Expiry, Fingerprint, Generation, Owner, ProfileId, Seq, UnixMs, named};
 
 named! {
     parsed
@@ -114,26 +114,54 @@ named! {
     }
 }
 
-named! {
-    parsed
-    /// Where the change or the news came from.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[non_exhaustive]
-    pub enum Origin {
-        /// A command of this program.
-        Clawkeep = "clawkeep",
-        /// Claude Code's login, read from its file or keychain item.
-        ClaudeCode = "claude-code",
-        /// Codex CLI's login, read from its file.
-        CodexCli = "codex-cli",
-        /// The exported store, written by another program.
-        StoreFile = "auth-profiles.json",
-        /// A store of before `auth-profiles.json`.
-        LegacyStore = "legacy",
-        /// A file that was named to be imported.
-        ImportedFile = "import",
-        /// The clock: a time was reached.
-        Clock = "clock",
+/// Where the change or the news came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A command of this program.
+    Clawkeep,
+    /// The mirrored login of that program, read from its file or keychain item.
+    Source(Owner),
+    /// The exported store, written by another program.
+    StoreFile,
+    /// A store of before `auth-profiles.json`.
+    LegacyStore,
+    /// A file that was named to be imported.
+    ImportedFile,
+    /// The clock: a time was reached.
+    Clock,
+}
+
+impl Origin {
+    /// All of them, in the order of the specification.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let sources = Owner::mirrored().map(|(owner, _)| Self::Source(owner));
+        let others = [
+            Self::StoreFile,
+            Self::LegacyStore,
+            Self::ImportedFile,
+            Self::Clock,
+        ];
+        [Self::Clawkeep].into_iter().chain(sources).chain(others)
+    }
+
+    /// The name in the record and in what is printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clawkeep => "clawkeep",
+            Self::Source(owner) => owner.as_str(),
+            Self::StoreFile => "auth-profiles.json",
+            Self::LegacyStore => "legacy",
+            Self::ImportedFile => "import",
+            Self::Clock => "clock",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().find(|origin| origin.as_str() == name)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::UnixMs;
+use crate::domain::{Owner, UnixMs};
 
 use super::event::{Event, EventKind, Origin, Outcome};
 
@@ -59,11 +59,11 @@ pub struct KindFilter {
 }
 
 /// The changes among which [`is_imported_refresh`] finds some.
-pub(crate) const IMPORTED_REFRESHES: [(EventKind, Origin); 3] = [
-    (EventKind::SyncApplied, Origin::ClaudeCode),
-    (EventKind::SyncApplied, Origin::CodexCli),
-    (EventKind::ProfileUpdated, Origin::StoreFile),
-];
+pub(crate) fn imported_refreshes() -> impl Iterator<Item = (EventKind, Origin)> {
+    let sources = Owner::mirrored().map(|(owner, _)| Origin::Source(owner));
+    let synced = sources.map(|source| (EventKind::SyncApplied, source));
+    synced.chain([(EventKind::ProfileUpdated, Origin::StoreFile)])
+}
 
 /// Whether an event is a refresh that another program made and clawkeep imported: a synced token
 /// that differs from the stored one is a refresh by its owner (source: `spec/vault.md`, The audit
@@ -92,13 +92,13 @@ pub(crate) struct Exchanged<'e> {
 
 impl Exchanged<'_> {
     pub(crate) fn is_imported_refresh(&self) -> bool {
-        let is = |(kind, origin): &(EventKind, Origin)| {
+        let is = |(kind, origin): (EventKind, Origin)| {
             self.kind == kind.as_str() && self.origin == origin.as_str()
         };
         let is_another = matches!(self.token, (Some(before), Some(after)) if before != after);
         let ends_later = || matches!(self.expires, (Some(before), Some(after)) if before < after);
         is_another
-            && IMPORTED_REFRESHES.iter().any(is)
+            && imported_refreshes().any(is)
             && (self.kind == EventKind::SyncApplied.as_str() || ends_later())
     }
 }

@@ -13,5 +13,5 @@ pub use chain::{
 };
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
 pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_imported_refresh};
-pub(crate) use filter::{Exchanged, IMPORTED_REFRESHES};
+pub(crate) use filter::{Exchanged, imported_refreshes};
 pub use summary::{Doer, InForce, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses};

@@ -7,12 +7,11 @@ use super::request::{Request, TokenOptions, id_in};
 use crate::config::{Fallback, Settings};
 use crate::domain::{
     Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, StoreDoc, UnixMs,
+    unavailability,
 };
-use crate::selection::{
-    Choice, Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose,
-    unavailability, unusable,
-};
-use crate::sync::{DUE_BELOW_MS, Loaded, NotRefreshed, Refreshes, is_due};
+use crate::health::{AsOf, CredentialState, PassedOver, is_due};
+use crate::selection::{Choice, Preferences, candidates, candidates_ignoring_cooldowns, choose};
+use crate::sync::{DUE_BELOW_MS, Loaded, NotRefreshed, Refreshes};
 use crate::vault::Pin;
 
 /// Which credentials a caller can use.
@@ -60,8 +59,11 @@ pub struct Chooser<'c> {
 impl Chooser<'_> {
     /// Chooses the credential for a request, and says which others were passed over.
     #[must_use]
-    pub fn choose(&self, wanted: &Request) -> Choice {
+    pub fn choose(&self, wanted: &Request) -> Choice<PassedOver> {
         let refuse = |id: &ProfileId| self.refuse(wanted, id);
+        let cooldown = |id: &ProfileId| {
+            unavailability(self.doc, id.as_str(), self.now).map(|_| PassedOver::InCooldown)
+        };
         let (tried, natural) = self.candidates(wanted);
         if self.fallback == Fallback::None {
             let first: Vec<ProfileId> = natural.into_iter().take(1).collect();
@@ -69,15 +71,10 @@ impl Chooser<'_> {
             // in cooldown is not refreshed.
             let is_tried =
                 matches!(wanted, Request::Profile(_)) || matches!(self.scope, Scope::Static);
-            let is_in_cooldown = |id: &ProfileId| {
-                !is_tried && unavailability(self.doc, id.as_str(), self.now).is_some()
-            };
-            let refuse = |id: &ProfileId| {
-                refuse(id).or_else(|| is_in_cooldown(id).then_some(PassedOver::InCooldown))
-            };
-            return choose(self.doc, &first, &first, self.now, refuse);
+            let refuse = |id: &ProfileId| refuse(id).or_else(|| cooldown(id).filter(|_| !is_tried));
+            return choose(&first, &first, refuse, cooldown);
         }
-        choose(self.doc, &tried, &natural, self.now, refuse)
+        choose(&tried, &natural, refuse, cooldown)
     }
 
     /// Whether a login must be refreshed before it is handed out, and no refresh was tried yet.
@@ -148,27 +145,21 @@ impl Chooser<'_> {
 
     /// Why a candidate is not used.
     fn refuse(&self, wanted: &Request, id: &ProfileId) -> Option<PassedOver> {
-        let credential = self.doc.credential(id.as_str());
-        let readable = credential
-            .as_ref()
-            .filter(|credential| credential.is_readable());
-        let is_mismatch = readable.is_some_and(|credential| {
-            let is_anothers = |provider: &ProviderId| !credential.is_for(provider.as_str());
-            matches!(wanted, Request::Provider(provider) if is_anothers(provider))
-                || (self.settings.profile(id.as_str()))
-                    .is_some_and(|setting| !setting.admits(credential))
-        });
-        if is_mismatch {
+        let Some(credential) = self.doc.credential(id.as_str()) else {
+            return Some(PassedOver::Missing);
+        };
+        let is_anothers = |provider: &ProviderId| !credential.is_for(provider.as_str());
+        let is_mismatch = matches!(wanted, Request::Provider(provider) if is_anothers(provider))
+            || (self.settings.profile(id.as_str()))
+                .is_some_and(|setting| !setting.admits(&credential));
+        if credential.is_readable() && is_mismatch {
             return Some(PassedOver::Mismatch);
         }
         if self.needs_refresh(id) {
             return None;
         }
-        let demand = Demand {
-            now: self.now,
-            min_valid_ms: self.options.min_lifetime.ms(),
-        };
-        let why = unusable(credential.as_ref(), demand)?;
+        let state = CredentialState::of(&credential, AsOf::at(self.now));
+        let why = state.refusal(self.options.min_lifetime)?;
         let is_about_time = matches!(why, PassedOver::Expired | PassedOver::EndsTooSoon);
         let not_refreshed = self.refreshes.why_not(id).filter(|_| is_about_time);
         Some(not_refreshed.map_or(why, passed_over_for))

@@ -6,8 +6,8 @@ use super::request::Request;
 use crate::audit::ChainFault;
 use crate::config::{ConfigError, OwnSettingsError, PathError};
 use crate::domain::{ProfileId, ProviderId, Seq, escaped};
+use crate::health::PassedOver;
 use crate::platform::{FileError, LockError};
-use crate::selection::PassedOver;
 use crate::sync::{NotRefreshed, SyncError};
 use crate::vault::{KeyProblem, VaultError};
 

@@ -8,6 +8,7 @@ use super::token::Token;
 use super::workspace::Workspace;
 use crate::config::{AgentRef, Fallback};
 use crate::domain::{ProfileId, ProviderId};
+use crate::health::PassedOver;
 use crate::selection::Choice;
 use crate::sync::{Engine, HandOut, Loaded, RefreshOutcome, Refreshes, SyncError, SyncMode, When};
 
@@ -17,7 +18,7 @@ pub struct Pick {
     /// The request.
     pub wanted: Request,
     /// The chosen profile, and those that were passed over.
-    pub choice: Choice,
+    pub choice: Choice<PassedOver>,
 }
 
 /// What was chosen and recorded. If any request got none, no credential may be handed out.
@@ -39,7 +40,8 @@ impl Chosen {
     pub fn token(&self, pick: &Pick, workspace: &Workspace) -> Option<Token> {
         let profile = pick.choice.chosen.as_ref()?;
         let why = self.refreshes.why_not(profile);
-        Token::of(&self.loaded.doc, profile, why, workspace.clock.now())
+        let as_of = workspace.as_of(workspace.clock.now());
+        Token::of(&self.loaded.doc, profile, why, as_of)
     }
 }
 

@@ -6,9 +6,10 @@ use super::error::ClientError;
 use super::request::id_in;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{
-    CooldownRules, Credential, ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider,
+    CooldownRules, Credential, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
+    normalize_provider, unavailability,
 };
-use crate::selection::{FailureReason, after_clearing, after_failure, after_use, unavailability};
+use crate::selection::{FailureReason, after_clearing, after_failure, after_use};
 use crate::sync::Edited;
 
 /// What a gateway learnt of a credential.

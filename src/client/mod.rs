@@ -154,10 +154,10 @@ impl Client {
     /// When the agent cannot be loaded.
     pub fn status(&self) -> Result<Vec<CredentialStatus>, ClientError> {
         let loaded = self.load()?;
-        let now = self.workspace.clock.now();
+        let as_of = self.workspace.as_of(self.workspace.clock.now());
         let all = loaded.doc.credentials();
         Ok(all
-            .map(|(id, credential)| CredentialStatus::of(&loaded.doc, id, &credential, now))
+            .map(|(id, credential)| CredentialStatus::of(&loaded.doc, id, &credential, as_of))
             .collect())
     }
 

@@ -1,9 +1,10 @@
 //! How credentials stand, and what a sync did.
 
-use crate::domain::{Credential, CredentialType, ProfileId, ProviderId, StoreDoc, UnixMs};
-use crate::health::{Status, assess};
+use crate::domain::{
+    Credential, CredentialType, ProfileId, ProviderId, StoreDoc, UnixMs, unavailability,
+};
+use crate::health::{AsOf, CredentialState, Status};
 use crate::platform::FileError;
-use crate::selection::unavailability;
 use crate::sync::{Loaded, Planned};
 
 /// How a credential stands.
@@ -25,15 +26,15 @@ pub struct CredentialStatus {
 }
 
 impl CredentialStatus {
-    pub(super) fn of(doc: &StoreDoc, id: &str, credential: &Credential<'_>, now: UnixMs) -> Self {
+    pub(super) fn of(doc: &StoreDoc, id: &str, credential: &Credential<'_>, as_of: AsOf) -> Self {
         let expires = credential.expiry().filter(|expiry| expiry.ms() > 0.0);
-        let skipped = unavailability(doc, id, now);
+        let skipped = unavailability(doc, id, as_of.now);
         Self {
             profile: ProfileId::new(id),
             provider: ProviderId::new(credential.provider),
             kind: credential.kind,
             expires: expires.map(|expiry| UnixMs(expiry.floor_ms())),
-            status: assess(credential, now).status,
+            status: CredentialState::of(credential, as_of).status(),
             skipped_until: skipped.map(|skipped| UnixMs(skipped.until.floor_ms())),
         }
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::domain::{
     Credential, CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs, WITH_PROJECT,
 };
-use crate::health::{Status, assess};
+use crate::health::{AsOf, CredentialState, Status};
 use crate::sync::NotRefreshed;
 
 /// A credential whose use is in the audit record. `Debug` shows no secret.
@@ -26,7 +26,7 @@ impl Token {
         doc: &StoreDoc,
         profile: &ProfileId,
         not_refreshed: Option<&NotRefreshed>,
-        now: UnixMs,
+        as_of: AsOf,
     ) -> Option<Self> {
         let credential = doc.credential(profile.as_str())?;
         let expires = credential.expiry().filter(|expiry| expiry.ms() > 0.0);
@@ -35,7 +35,7 @@ impl Token {
             provider: ProviderId::new(credential.provider),
             kind: credential.kind,
             expires: expires.map(|expiry| UnixMs(expiry.floor_ms())),
-            status: assess(&credential, now).status,
+            status: CredentialState::of(&credential, as_of).status(),
             not_refreshed: not_refreshed.cloned(),
             secret: secret_of(doc, profile, &credential),
         })

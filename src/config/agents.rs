@@ -215,23 +215,14 @@ mod tests {
 
         fn shown(&self, agent: &AgentRef) -> (String, String) {
             let layout = self.layout();
-            (
-                layout.shorten_home(
-                    &agent
-                        .name
-                        .dir()
-                        .unwrap_or_else(|| agent.name.as_str().into()),
-                ),
-                layout.shorten_home(&agent.dir),
-            )
+            let dir = agent.name.dir();
+            let name = dir.unwrap_or_else(|| agent.name.as_str().into());
+            (layout.shorten_home(&name), layout.shorten_home(&agent.dir))
         }
 
         fn existing(&self) -> Vec<(String, String)> {
-            existing_agents(&self.layout(), &self.settings)
-                .unwrap()
-                .into_iter()
-                .map(|agent| self.shown(&agent))
-                .collect()
+            let agents = existing_agents(&self.layout(), &self.settings).unwrap();
+            agents.iter().map(|agent| self.shown(agent)).collect()
         }
     }
 
@@ -244,10 +235,9 @@ mod tests {
         let world = World::new(LISTED);
         let got = world.status(&[], None);
         assert_eq!(got, pair("main", "~/.clawdbot/agents/main/agent"));
-        assert_eq!(
-            world.order(None),
-            pair("work-agent", "~/.clawdbot/agents/work-agent/agent")
-        );
+        let got = world.order(None);
+        let dir = "~/.clawdbot/agents/work-agent/agent";
+        assert_eq!(got, pair("work-agent", dir));
         assert_eq!(world.status(&[], Some("ops")), pair("ops", "~/ops"));
         assert_eq!(world.order(Some("ops")), pair("ops", "~/ops"));
     }

@@ -14,10 +14,7 @@ use super::error::ConfigError;
 use crate::platform::FileError;
 
 /// The variables of a `.env` file that are among `wanted`, in the order written. One that cannot be
-/// read has none.
-///
-/// # Errors
-/// When somebody else can have changed the file.
+/// read has none. Fails when somebody else can have changed the file.
 pub(super) fn load(
     path: &Path,
     wanted: impl Fn(&str) -> bool,

@@ -62,9 +62,6 @@ pub enum ConfigChange {
 
 /// Changes the configuration at `path`, making it if there is none. The file is replaced at once,
 /// mode 0600 as the reference gives it; a link stays a link.
-///
-/// # Errors
-/// See [`ConfigEditError`].
 pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, ConfigEditError> {
     edit_config_in(path, edit, None).map(|(change, _)| change)
 }

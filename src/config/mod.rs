@@ -11,6 +11,7 @@ mod dotenv;
 mod edit;
 mod env;
 mod error;
+mod login_files;
 mod models;
 mod nesting;
 mod notify;
@@ -26,7 +27,7 @@ mod vault_home;
 mod windows_names;
 
 pub use self::notify::{
-    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,
+    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, TARGETS, Web, checked_address,
 };
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
@@ -42,6 +43,7 @@ pub use env::{
 };
 pub use error::ConfigError;
 pub use error::{ConfigEditError, OwnSettingsError};
+pub use login_files::LoginFiles;
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
     Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, ProviderSettings, parse_providers,

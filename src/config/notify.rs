@@ -57,6 +57,9 @@ pub struct NotifyTarget {
     pub channel: Channel,
 }
 
+/// The targets that an argument can name.
+pub const TARGETS: &str = "desktop, ntfy:URL, webhook:URL or command:PROGRAM";
+
 /// A way to reach a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,7 +123,7 @@ pub enum BodyFormat {
 pub fn checked_address(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text.trim()).map_err(|_| "is no address")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user name or password in it; use token_file");
+        return Err("has a user name or password in it; take them out");
     }
     if url.fragment().is_some() {
         return Err("has a fragment");
@@ -165,50 +168,42 @@ impl NotifyTarget {
         all.filter(|path| path.is_absolute())
     }
 
-    /// The target that an argument names: `desktop`, `ntfy:URL`, `webhook:URL` or
-    /// `command:PROGRAM`.
+    /// The target that an argument names, as in [`TARGETS`].
     ///
     /// # Errors
     /// What is wrong with it, as a sentence without the address.
     pub fn from_argument(text: &str) -> Result<Self, String> {
-        if text == "desktop" {
-            return Ok(Self {
-                name: "desktop".to_owned(),
-                channel: Channel::Desktop,
-            });
-        }
-        let (kind, value) = text
-            .split_once(':')
-            .filter(|(_, value)| !value.is_empty())
-            .ok_or("this is desktop, ntfy:URL, webhook:URL or command:PROGRAM")?;
-        if kind == "command" {
-            let program = Path::new(value).file_name().unwrap_or_default();
-            return Ok(Self {
-                name: format!("command:{}", program.to_string_lossy()),
-                channel: Channel::Command(vec![value.to_owned()]),
-            });
-        }
+        let (kind, value) = text.split_once(':').unwrap_or((text, ""));
         let web = || {
             let url = checked_address(value).map_err(|why| format!("the address {why}"))?;
             let host = url.host_str().unwrap_or_default().to_owned();
-            let address = Address::Plain(url);
             let web = Web {
-                address,
+                address: Address::Plain(url),
                 token_file: None,
             };
             Ok::<_, String>((host, web))
         };
-        match kind {
-            "ntfy" => web().map(|(host, web)| Self {
-                name: format!("ntfy:{host}"),
-                channel: Channel::Ntfy(web),
-            }),
-            "webhook" => web().map(|(host, web)| Self {
-                name: format!("webhook:{host}"),
-                channel: Channel::Webhook(web, BodyFormat::default()),
-            }),
-            _ => Err("this is desktop, ntfy:URL, webhook:URL or command:PROGRAM".to_owned()),
-        }
+        let (to, channel) = match kind {
+            "desktop" if text == kind => (String::new(), Channel::Desktop),
+            _ if value.is_empty() => return Err(format!("this is {TARGETS}")),
+            "ntfy" => web().map(|(host, web)| (host, Channel::Ntfy(web)))?,
+            "webhook" => {
+                let (host, web) = web()?;
+                (host, Channel::Webhook(web, BodyFormat::default()))
+            }
+            "command" => {
+                let program = Path::new(value).file_name().unwrap_or_default();
+                let run = vec![value.to_owned()];
+                (
+                    program.to_string_lossy().into_owned(),
+                    Channel::Command(run),
+                )
+            }
+            _ => return Err(format!("this is {TARGETS}")),
+        };
+        let name = format!("{kind}:{to}");
+        let name = name.trim_end_matches(':').to_owned();
+        Ok(Self { name, channel })
     }
 }
 
@@ -221,29 +216,20 @@ pub(super) struct Written {
     overdue: Option<toml::Spanned<String>>,
     #[serde(default)]
     desktop: bool,
-    ntfy: Option<toml::Spanned<WrittenNtfy>>,
+    ntfy: Option<toml::Spanned<WrittenWeb>>,
     #[serde(default)]
-    webhook: BTreeMap<String, toml::Spanned<WrittenWebhook>>,
+    webhook: BTreeMap<String, toml::Spanned<WrittenWeb>>,
     #[serde(default)]
     command: BTreeMap<String, toml::Spanned<WrittenCommand>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenNtfy {
+struct WrittenWeb {
     url: Option<toml::Spanned<String>>,
     url_file: Option<toml::Spanned<PathBuf>>,
     token_file: Option<toml::Spanned<PathBuf>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenWebhook {
-    url: Option<toml::Spanned<String>>,
-    url_file: Option<toml::Spanned<PathBuf>>,
-    token_file: Option<toml::Spanned<PathBuf>>,
-    #[serde(default)]
-    format: BodyFormat,
+    format: Option<BodyFormat>,
 }
 
 #[derive(Deserialize)]
@@ -259,13 +245,9 @@ impl Written {
         invalid: &impl Fn(usize, &str) -> OwnSettingsError,
     ) -> Result<NotifySettings, OwnSettingsError> {
         let default = NotifySettings::default();
-        let is_never = self
-            .repeat
-            .as_ref()
-            .is_some_and(|repeat| repeat.get_ref() == "never");
-        let repeat = match self.repeat.filter(|_| !is_never) {
-            _ if is_never => None,
+        let repeat = match self.repeat {
             None => default.repeat_ms,
+            Some(repeat) if repeat.get_ref() == "never" => None,
             Some(repeat) => {
                 let what = "notify.repeat is a span from five minutes to a year, such as \"24h\", \
                     or \"never\"";
@@ -285,28 +267,21 @@ impl Written {
         }
         if let Some(ntfy) = self.ntfy {
             let at = ntfy.span().start;
-            let ntfy = ntfy.into_inner();
-            let web = web(
-                (ntfy.url, ntfy.url_file, ntfy.token_file),
-                "notify.ntfy",
-                (at, invalid),
-            )?;
+            if ntfy.get_ref().format.is_some() {
+                return Err(invalid(at, "notify.ntfy has no format"));
+            }
             targets.push(NotifyTarget {
                 name: "ntfy".to_owned(),
-                channel: Channel::Ntfy(web),
+                channel: Channel::Ntfy(ntfy.into_inner().checked("notify.ntfy", (at, invalid))?),
             });
         }
         for (name, webhook) in self.webhook {
             let at = webhook.span().start;
             let name = target_name("webhook", &name, (at, invalid))?;
-            let hook = webhook.into_inner();
+            let format = webhook.get_ref().format.unwrap_or_default();
             let place = format!("notify.{name}");
-            let web = web(
-                (hook.url, hook.url_file, hook.token_file),
-                &place,
-                (at, invalid),
-            )?;
-            let channel = Channel::Webhook(web, hook.format);
+            let web = webhook.into_inner().checked(&place, (at, invalid))?;
+            let channel = Channel::Webhook(web, format);
             targets.push(NotifyTarget { name, channel });
         }
         for (name, command) in self.command {
@@ -355,46 +330,43 @@ fn target_name<F: Fn(usize, &str) -> OwnSettingsError>(
     Ok(format!("{kind}.{name}"))
 }
 
-type WrittenWeb = (
-    Option<toml::Spanned<String>>,
-    Option<toml::Spanned<PathBuf>>,
-    Option<toml::Spanned<PathBuf>>,
-);
-
-fn web<F: Fn(usize, &str) -> OwnSettingsError>(
-    (url, url_file, token_file): WrittenWeb,
-    place: &str,
-    (at, invalid): (usize, &F),
-) -> Result<Web, OwnSettingsError> {
-    let absolute = |name: &str, file: toml::Spanned<PathBuf>| {
-        if file.get_ref().is_absolute() {
-            return Ok(file.into_inner());
-        }
-        let what = format!("{place}.{name} is an absolute path");
-        Err(invalid(file.span().start, &what))
-    };
-    let address = match (url, url_file) {
-        (Some(url), None) => {
-            let wrong = |why| invalid(url.span().start, &format!("{place}.url {why}"));
-            Address::Plain(checked_address(url.get_ref()).map_err(wrong)?)
-        }
-        (None, Some(file)) => Address::InFile(absolute("url_file", file)?),
-        _ => {
-            let what = format!("{place} has either url or url_file");
-            return Err(invalid(at, &what));
-        }
-    };
-    let token_file = token_file.map(|file| absolute("token_file", file));
-    Ok(Web {
-        address,
-        token_file: token_file.transpose()?,
-    })
+impl WrittenWeb {
+    fn checked<F: Fn(usize, &str) -> OwnSettingsError>(
+        self,
+        place: &str,
+        (at, invalid): (usize, &F),
+    ) -> Result<Web, OwnSettingsError> {
+        let absolute = |name: &str, file: toml::Spanned<PathBuf>| {
+            if file.get_ref().is_absolute() {
+                return Ok(file.into_inner());
+            }
+            let what = format!("{place}.{name} is an absolute path");
+            Err(invalid(file.span().start, &what))
+        };
+        let address = match (self.url, self.url_file) {
+            (Some(url), None) => {
+                let wrong = |why| invalid(url.span().start, &format!("{place}.url {why}"));
+                Address::Plain(checked_address(url.get_ref()).map_err(wrong)?)
+            }
+            (None, Some(file)) => Address::InFile(absolute("url_file", file)?),
+            _ => {
+                let what = format!("{place} has either url or url_file");
+                return Err(invalid(at, &what));
+            }
+        };
+        let token_file = self.token_file.map(|file| absolute("token_file", file));
+        Ok(Web {
+            address,
+            token_file: token_file.transpose()?,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::own::OwnSettings;
+    use crate::domain::cases;
 
     fn parse(text: &str) -> Result<NotifySettings, String> {
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text);
@@ -436,50 +408,26 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused_with_its_line_and_without_the_address() {
-        for (text, words) in [
-            (
-                "\nnotify.repeat = \"1s\"",
-                "line 2: notify.repeat is a span",
-            ),
-            ("notify.ahead = \"2y\"", "notify.ahead is a span"),
-            ("notify.overdue = \"500d\"", "notify.overdue is a span"),
-            ("[notify]\nmail = 1", "line 2: unknown field `mail`"),
-            ("notify.desktop = \"yes\"", "line 1"),
-            (
-                "[notify.ntfy]\ntoken_file = \"/t\"",
-                "notify.ntfy has either url or url_file",
-            ),
-            (
-                "[notify.ntfy]\nurl = \"https://a/b\"\nurl_file = \"/u\"",
-                "has either",
-            ),
-            (
-                "[notify.ntfy]\n\nurl = \"http://a.example/SECRET\"",
-                "line 3: notify.ntfy.url is not https",
-            ),
-            (
-                "[notify.webhook.x]\nurl = \"SECRET\"",
-                "notify.webhook.x.url is no address",
-            ),
-            (
-                "[notify.webhook.x]\nurl = \"https://u:SECRET@a.example/\"",
-                "has a user name",
-            ),
-            (
-                "[notify.webhook.x]\nurl_file = \"u\"",
-                "notify.webhook.x.url_file is an absolute path",
-            ),
-            (
-                "[notify.webhook.\"a b\"]\nurl = \"https://a/b\"",
-                "has a name of letters",
-            ),
-            (
-                "[notify.command.x]\nrun = []",
-                "notify.command.x.run is a list",
-            ),
-            ("[notify.command.x]\nrun = \"a\"", "line 2"),
-        ] {
-            let error = parse(text).unwrap_err();
+        for (text, words) in cases(
+            r#"
+            \nnotify.repeat = "1s" => line 2: notify.repeat is a span
+            notify.ahead = "2y" => notify.ahead is a span
+            notify.overdue = "500d" => notify.overdue is a span
+            [notify]\nmail = 1 => line 2: unknown field `mail`
+            notify.desktop = "yes" => line 1
+            [notify.ntfy]\ntoken_file = "/t" => notify.ntfy has either url or url_file
+            [notify.ntfy]\nurl = "https://a/b"\nurl_file = "/u" => has either
+            [notify.ntfy]\nurl = "https://a/b"\nformat = "slack" => line 1: notify.ntfy has no format
+            [notify.ntfy]\n\nurl = "http://a.example/SECRET" => line 3: notify.ntfy.url is not https
+            [notify.webhook.x]\nurl = "SECRET" => notify.webhook.x.url is no address
+            [notify.webhook.x]\nurl = "https://u:SECRET@a.example/" => has a user name
+            [notify.webhook.x]\nurl_file = "u" => notify.webhook.x.url_file is an absolute path
+            [notify.webhook."a b"]\nurl = "https://a/b" => has a name of letters
+            [notify.command.x]\nrun = [] => notify.command.x.run is a list
+            [notify.command.x]\nrun = "a" => line 2
+            "#,
+        ) {
+            let error = parse(&text.replace("\\n", "\n")).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
             assert!(!error.contains("SECRET"), "{text}: {error}");
         }
@@ -500,17 +448,12 @@ mod tests {
             ("mail", "this is desktop"),
             ("mail:me", "this is desktop"),
             ("command:", "this is desktop"),
-            (
-                "ntfy:http://ntfy.example/SECRET",
-                "the address is not https",
-            ),
+            ("ntfy:http://n.example/SECRET", "the address is not https"),
             ("webhook:SECRET", "the address is no address"),
         ] {
             let error = NotifyTarget::from_argument(text).unwrap_err();
-            assert!(
-                error.contains(why) && !error.contains("SECRET"),
-                "{text}: {error}"
-            );
+            assert!(error.contains(why), "{text}: {error}");
+            assert!(!error.contains("SECRET"), "{text}: {error}");
         }
     }
 }

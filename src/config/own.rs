@@ -3,6 +3,7 @@
 //! mistyped.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -18,10 +19,11 @@ use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
-/// No record is older than this, in milliseconds: 100 years.
-const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// The shortest retention, in milliseconds: `doctor` and the kept head need the newest events.
-const RETENTION_MIN: i64 = 24 * 3_600_000;
+/// The shortest and the longest retention of events: `doctor` and the kept head need the newest
+/// ones, and no record is older than 100 years.
+const RETENTION: RangeInclusive<Span> = Span::days(1)..=Span::days(100 * 365);
+/// The shortest and the longest time before its expiry in which a credential is expiring.
+const EXPIRING: RangeInclusive<Span> = Span::minutes(1)..=Span::days(366);
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
 
@@ -36,6 +38,9 @@ pub struct OwnSettings {
     /// How long events are kept, in milliseconds; `None`: permanently. Set by `clawkeep.retention =
     /// "400d"`.
     pub retention_ms: Option<i64>,
+    /// How long before its expiry a credential counts as expiring; `None`: 24 hours. Set by
+    /// `clawkeep.expiring_within = "3d"`.
+    pub expiring_within: Option<Span>,
     /// Whether another account may be used where the first choice cannot be. Set by
     /// `clawkeep.fallback = "any"` (the default) or `"none"`.
     pub fallback: Fallback,
@@ -205,6 +210,7 @@ impl Written<IgnoredAny> {
 #[serde(deny_unknown_fields)]
 struct Keeper {
     retention: Option<toml::Spanned<String>>,
+    expiring_within: Option<toml::Spanned<String>>,
     heads: Option<toml::Spanned<String>>,
     fallback: Option<toml::Spanned<String>>,
     export: Option<toml::Spanned<String>>,
@@ -231,9 +237,6 @@ impl OwnSettings {
     }
 
     /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
-    ///
-    /// # Errors
-    /// As [`OwnSettings::load`].
     pub fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
         let is_usable = || {
             strict
@@ -276,14 +279,16 @@ impl OwnSettings {
                 Err(_) => return Err(error),
             },
         };
-        let retention = written.clawkeep.retention.map(|retention| {
-            let span = Span::parse(retention.get_ref())
-                .map(Span::ms)
-                .filter(|span| (RETENTION_MIN..=RETENTION_MAX).contains(span));
-            let what =
-                "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
-            span.ok_or_else(|| invalid(retention.span().start, what))
-        });
+        let span = |at: Option<toml::Spanned<String>>, range: RangeInclusive<Span>, what: &str| {
+            let read = |text: &str| Span::parse(text).filter(|span| range.contains(span));
+            let fault = |at: usize| invalid(at, what);
+            at.map(|at| read(at.get_ref()).ok_or_else(|| fault(at.span().start)))
+                .transpose()
+        };
+        let what = "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
+        let retention = span(written.clawkeep.retention, RETENTION, what)?;
+        let what = "clawkeep.expiring_within is a span from a minute to a year, such as \"24h\"";
+        let expiring_within = span(written.clawkeep.expiring_within, EXPIRING, what)?;
         let syslog = written.clawkeep.heads.map(|heads| {
             let what = "clawkeep.heads is \"syslog\" or \"syslog:/path/of/a/socket\"";
             if cfg!(windows) {
@@ -296,19 +301,18 @@ impl OwnSettings {
                 _ => Err(invalid(heads.span().start, what)),
             }
         });
-        let fallback = written.clawkeep.fallback.map(|fallback| {
-            let what = "clawkeep.fallback is \"any\" or \"none\"";
-            match fallback.get_ref().as_str() {
-                "any" => Ok(Fallback::Any),
-                "none" => Ok(Fallback::None),
-                _ => Err(invalid(fallback.span().start, what)),
-            }
-        });
-        if let Some((name, settings)) = written
-            .providers
-            .iter()
-            .find(|(name, _)| name.trim().is_empty())
-        {
+        let what = "clawkeep.fallback is \"any\" or \"none\"";
+        let fallback =
+            written
+                .clawkeep
+                .fallback
+                .map(|fallback| match fallback.get_ref().as_str() {
+                    "any" => Ok(Fallback::Any),
+                    "none" => Ok(Fallback::None),
+                    _ => Err(invalid(fallback.span().start, what)),
+                });
+        let mut providers = written.providers.iter();
+        if let Some((name, settings)) = providers.find(|(name, _)| name.trim().is_empty()) {
             let what = format!("a provider has a name: [providers.{name}]");
             return Err(invalid(settings.span().start, &from_outside(&what)));
         }
@@ -336,7 +340,8 @@ impl OwnSettings {
             notify_fault,
             allow_shared_storage: written.clawkeep.allow_shared_storage,
             fallback: fallback.transpose()?.unwrap_or_default(),
-            retention_ms: retention.transpose()?,
+            retention_ms: retention.map(Span::ms),
+            expiring_within,
             syslog: syslog.transpose()?,
             trusted: trusted.collect::<Result<_, _>>()?,
         })
@@ -431,6 +436,7 @@ fn agent_named(written: &str) -> Option<AgentName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
 
     fn parse(text: &str) -> Result<OwnSettings, String> {
         OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).map_err(|error| error.to_string())
@@ -548,42 +554,31 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused_with_its_line() {
-        for (text, words) in [
-            (
-                "\nclawkeep.retention = \"4 years\"",
-                "line 2: clawkeep.retention is a span",
-            ),
-            ("clawkeep.retention = \"1h\"", "from a day to"),
-            ("clawkeep.retention = \"99999999999d\"", "from a day to"),
-            ("clawkeep.retention = 400", "line 1"),
-            ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
-            ("clawkeep.fallback = \"some\"", "clawkeep.fallback is"),
-            ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),
-            (
-                "[clawkeep]\nretentoin = \"400d\"",
-                "line 2: unknown field `retentoin`",
-            ),
-            ("retention = \"400d\"", "unknown field `retention`"),
-            ("clawkeep = [", "line 1"),
-            ("\"\\u001b[31m\" = 1", "unknown field `?[31m`"),
-            (
-                "providers.p.expiry_margin = \"sk-x\"",
-                "invalid type: string \"…\", expected u32",
-            ),
-            (
-                "\n[clawkeep]\nexport = \"Off\"",
-                "line 3: clawkeep.export is \"file\", \"runtime\" or \"off\"",
-            ),
-            ("clawkeep.export = false", "line 1"),
-            (
-                "[agents.ops]\n\nexport = \"none\"",
-                "line 3: agents.<id>.export is",
-            ),
-            ("[agents.ops]\nexprot = \"off\"", "line 2: unknown field"),
-            ("\n[agents.\"\"]\nexport = \"off\"", "an agent is named by"),
-            ("[agents.\"a/b\"]\nexport = \"off\"", "an agent is named by"),
-        ] {
-            let error = parse(text).unwrap_err();
+        for (text, words) in cases(
+            r#"
+            \nclawkeep.retention = "4 years" => line 2: clawkeep.retention is a span
+            clawkeep.retention = "1h" => from a day to
+            clawkeep.retention = "99999999999d" => from a day to
+            clawkeep.retention = 400 => line 1
+            clawkeep.expiring_within = "soon" => expiring_within is a
+            clawkeep.expiring_within = "0s" => from a minute to
+            clawkeep.heads = "mail" => clawkeep.heads is
+            clawkeep.fallback = "some" => clawkeep.fallback is
+            clawkeep.heads = "syslog:relative" => clawkeep.heads is
+            [clawkeep]\nretentoin = "400d" => line 2: unknown field `retentoin`
+            retention = "400d" => unknown field `retention`
+            clawkeep = [ => line 1
+            "\u001b[31m" = 1 => unknown field `?[31m`
+            providers.p.expiry_margin = "sk-x" => invalid type: string "…", expected u32
+            \n[clawkeep]\nexport = "Off" => line 3: clawkeep.export is "file", "runtime" or "off"
+            clawkeep.export = false => line 1
+            [agents.ops]\n\nexport = "none" => line 3: agents.<id>.export is
+            [agents.ops]\nexprot = "off" => line 2: unknown field
+            \n[agents.""]\nexport = "off" => an agent is named by
+            [agents."a/b"]\nexport = "off" => an agent is named by
+            "#,
+        ) {
+            let error = parse(&text.replace("\\n", "\n")).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

@@ -3,9 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::env::Env;
+use super::login_files::LoginFiles;
 use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
 use super::windows_names::fault_of_path;
-use crate::domain::{VaultId, escaped, shown_path};
+use crate::domain::{Owner, VaultId, escaped, shown_path};
 use crate::platform::openclaw::STATE_DIR_VARIABLE;
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
@@ -106,12 +107,8 @@ pub struct Layout {
     pub vault_file: PathBuf,
     /// The directory of the legacy OAuth file.
     pub oauth_dir: PathBuf,
-    /// Claude Code's login, where it is kept in a file.
-    pub claude_code_file: PathBuf,
-    /// Claude Code's configuration, which names the account that it is logged in with.
-    pub claude_account_file: PathBuf,
-    /// The file with Codex CLI's login.
-    pub codex_file: PathBuf,
+    /// Where other programs keep the logins that are mirrored.
+    pub logins: Vec<LoginFiles>,
     /// `$XDG_RUNTIME_DIR`, where it is set.
     pub runtime_dir: Option<PathBuf>,
     is_stand_in: bool,
@@ -156,10 +153,6 @@ impl Layout {
             working_dir,
         };
         let named = |name: &str| env.path(name).map(|path| place.user_path(path));
-        // Claude Code takes its variable as it stands: no trimming, no tilde.
-        let claude_dir = env
-            .raw("CLAUDE_CONFIG_DIR")
-            .map(|path| place.absolute(Path::new(path)));
         let absolute = |name: &str| {
             env.raw(name)
                 .map(PathBuf::from)
@@ -211,15 +204,7 @@ impl Layout {
             },
             vault_file: named_vault.unwrap_or_else(|| vault_dir.join(VAULT)),
             oauth_dir: named("CLAWDBOT_OAUTH_DIR").unwrap_or_else(|| state_dir.join("credentials")),
-            // Source: Claude Code 2.1: in its directory where that is named, else in the home
-            // directory itself.
-            claude_account_file: claude_dir.as_deref().unwrap_or(&home).join(".claude.json"),
-            claude_code_file: claude_dir
-                .unwrap_or_else(|| home.join(".claude"))
-                .join(".credentials.json"),
-            codex_file: named("CODEX_HOME")
-                .unwrap_or_else(|| home.join(".codex"))
-                .join("auth.json"),
+            logins: place.login_files(env),
             // One that is relative is to be ignored. Source: XDG Base Directory Specification.
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
             named_key_file: named(KEY_FILE_VARIABLE),
@@ -236,6 +221,13 @@ impl Layout {
             home,
             has_home,
         })
+    }
+
+    /// Returns the file with the login of a program, if it is mirrored.
+    #[must_use]
+    pub fn login(&self, owner: Owner) -> Option<&Path> {
+        let files = self.logins.iter().find(|files| files.owner == owner)?;
+        Some(&files.login)
     }
 
     /// Returns the path of the legacy OAuth file.
@@ -347,16 +339,21 @@ impl Layout {
             Some(STATE_DIR_VARIABLE),
             Some(KEY_FILE_VARIABLE),
             Some(PASSPHRASE_FILE_VARIABLE),
-            Some("CODEX_HOME"),
         ];
         let of_user = of_user.into_iter().flatten().filter_map(|name| {
             let path = self.user_path(env.path(name)?);
             Some((name, path))
         });
-        // Its default is kept: a login in a keychain is named by whether the variable is set.
-        let claude = env
-            .raw("CLAUDE_CONFIG_DIR")
-            .map(|dir| ("CLAUDE_CONFIG_DIR", self.working_dir.join(dir)));
+        // The default is not left out: a login in a keychain is named by whether the variable is
+        // set. Earlier versions wrote them in the opposite order of the table.
+        let of_programs = Owner::mirrored().rev().filter_map(|(_, mirror)| {
+            let name = mirror.variable;
+            let path = match mirror.is_verbatim {
+                true => self.working_dir.join(env.raw(name)?),
+                false => self.user_path(env.path(name)?),
+            };
+            Some((name, path))
+        });
         let xdg = [
             ("XDG_CONFIG_HOME", Some(&*self.config_home), ".config"),
             ("XDG_STATE_HOME", Some(&*self.state_home), ".local/state"),
@@ -371,7 +368,7 @@ impl Layout {
         let trusted = env.trimmed(TRUSTED_VARIABLE);
         let trusted = trusted.map(|list| (TRUSTED_VARIABLE, PathBuf::from(list)));
         of_user
-            .chain(claude)
+            .chain(of_programs)
             .chain(xdg.map(|(name, dir, _)| (name, dir.to_owned())))
             .chain(trusted)
             .collect()
@@ -439,6 +436,28 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    fn login_files(&self, env: &Env) -> Vec<LoginFiles> {
+        let files = Owner::mirrored().map(|(owner, mirror)| {
+            let raw = env.raw(mirror.variable);
+            let dir = match mirror.is_verbatim {
+                true => raw.map(|dir| self.absolute(Path::new(dir))),
+                false => env.path(mirror.variable).map(|dir| self.user_path(dir)),
+            };
+            let account_dir = dir.as_deref().unwrap_or(self.home);
+            let login = self.home.join(mirror.file);
+            LoginFiles {
+                owner,
+                account: mirror.account_file.map(|name| account_dir.join(name)),
+                login: match (dir, login.file_name()) {
+                    (Some(dir), Some(name)) => dir.join(name),
+                    _ => login,
+                },
+                dir: raw.map(|dir| dir.to_string_lossy().into_owned()),
+            }
+        });
+        files.collect()
+    }
+
     fn user_path(&self, path: &Path) -> PathBuf {
         match path.strip_prefix("~") {
             Ok(rest) => without_dots(&self.home.join(rest)),

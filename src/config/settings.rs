@@ -112,9 +112,6 @@ impl Settings {
 
     /// Whether the configuration at `path` says something of credentials and of nothing else, as
     /// one does that commands of this program made. False without a file.
-    ///
-    /// # Errors
-    /// As [`Settings::load`].
     pub fn is_of_credentials_alone(path: &Path) -> Result<bool, ConfigError> {
         let Some(text) = disk::config_text(path)? else {
             return Ok(false);

@@ -77,9 +77,6 @@ pub struct Argon2id {
 
 impl Argon2id {
     /// The parameters of a new slot, with a fresh salt.
-    ///
-    /// # Errors
-    /// When the system has no random numbers to give.
     pub fn generate() -> Result<Self, CryptoError> {
         Ok(Self {
             memory_kib: MEMORY_KIB,

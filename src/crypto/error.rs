@@ -1,6 +1,7 @@
 //! The error of everything cryptographic.
 
-/// Why a cryptographic operation failed; deliberately without detail.
+/// Why a cryptographic operation failed; deliberately without detail. Whatever makes a key, a salt
+/// or a nonce fails when the system has no random numbers to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CryptoError {

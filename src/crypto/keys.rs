@@ -38,9 +38,6 @@ macro_rules! key_type {
 
         impl $name {
             /// Generates a fresh random key.
-            ///
-            /// # Errors
-            /// When the system has no random numbers to give.
             pub fn generate() -> Result<Self, CryptoError> {
                 random_bytes().map(Self)
             }

@@ -3,9 +3,6 @@
 use super::error::CryptoError;
 
 /// Fills an array from the operating system's generator.
-///
-/// # Errors
-/// When the system has none to give.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| CryptoError::NoRandomness)?;

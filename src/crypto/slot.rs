@@ -68,9 +68,6 @@ pub type SlotName<'a> = (i64, SlotKind, Option<&'a str>);
 
 impl WrappedKeys {
     /// Wraps `data` for a slot.
-    ///
-    /// # Errors
-    /// When the system has no random numbers to give.
     pub fn new(
         vault: VaultId,
         epoch: Epoch,

@@ -8,10 +8,10 @@ use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use crate::audit::Filter;
 use crate::config::Layout;
-use crate::domain::{Span, UnixMs};
+use crate::domain::{Owner, Span, UnixMs};
 use crate::export::StorePlace;
 use crate::platform::{Access, read_trusted};
-use crate::sources::{Reading, claude_code};
+use crate::sources::claude_code;
 use crate::vault::Vault;
 
 /// How far ahead a time may be, in milliseconds: machines that share a disk differ a little.
@@ -32,7 +32,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         .iter()
         .filter_map(|examined| StorePlace::of_agent(&examined.agent.dir).ok());
     let stores = places.map(|place| place.real().to_owned());
-    let logins = [layout.claude_code_file.clone(), layout.codex_file.clone()];
+    let logins = layout.logins.iter().map(|files| files.login.clone());
     for path in stores.chain(logins) {
         found.extend(file(layout, &path, evidence.now));
     }
@@ -77,12 +77,10 @@ fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
 /// Claude Code refreshes its login before it expires. A login that was already expired when it was
 /// written means that the clock is fast here, or was slow where it was written.
 fn login(layout: &Layout) -> Option<Finding> {
-    let path = &layout.claude_code_file;
+    let path = layout.login(Owner::ClaudeCode)?;
     let contents = read_trusted(path, Access::Read, LOGIN_LIMIT).ok()??;
-    let Reading::Found(login) = claude_code::parse(&contents.bytes) else {
-        return None;
-    };
-    let late = modified(path)? - UnixMs(login.expires.floor_ms());
+    let reading = claude_code::parse(&contents.bytes);
+    let late = modified(path)? - UnixMs(reading.found()?.expires.floor_ms());
     let message = format!(
         "{} was written {} after the login in it had expired: it was not refreshed, or the clock \
          runs fast",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
-use super::remedies::{login_again, of_agent, paste};
+use super::remedies::{of_agent, paste};
 use super::repair::Repair;
 use super::words::{shell_path, shell_word};
 use crate::config::{KEPT, ProfileSetting, Settings};
@@ -126,7 +126,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
             &profile.provider,
             profile.mode.unwrap_or(CredentialType::Token),
         ),
-        _ => login_again(Owner::of(id)),
+        owner => owner.how_to_log_in(),
     };
     let fix = keeper.map_or_else(store_anew, restore);
     let config_shown = shell_path(evidence.layout, config);
@@ -319,55 +319,35 @@ mod tests {
             ("anthropic:b@x.y", None),
         );
         let (work, default) = (("anthropic:work", None), (LEGACY_DEFAULT, None));
+        let (token, of_openai) = (
+            "{auth: {profiles: {'anthropic:default': {provider: 'anthropic', mode: 'token'}}}}",
+            "{auth: {profiles: {'anthropic:default': {provider: 'openai', mode: 'oauth'}}}}",
+        );
+        let (c, own) = (
+            ("anthropic:c", Some("b@x.y")),
+            (LEGACY_DEFAULT, Some("b@x.y")),
+        );
+        let (of_a, of_work) = ("anthropic:a@x.y", "anthropic:work");
         for (config, ids, last_good, want) in [
-            (CONFIG, vec![], None, None),
-            (CONFIG, vec![default], None, None),
-            (CONFIG, vec![a], None, Some("anthropic:a@x.y a@x.y")),
-            (CONFIG, vec![default, work], None, Some("anthropic:work")),
-            (CONFIG, vec![a, work], None, Some("anthropic:a@x.y a@x.y")),
-            (CONFIG, vec![a, b, work], None, None),
-            (
-                CONFIG,
-                vec![a, b, work],
-                Some("anthropic:work"),
-                Some("anthropic:work"),
-            ),
-            (CONFIG, vec![a, b], Some("anthropic:gone"), None),
-            (CONFIG, vec![a, default], Some(LEGACY_DEFAULT), None),
-            (
-                WITH_ADDRESS,
-                vec![a, b],
-                Some("anthropic:a@x.y"),
-                Some("anthropic:b@x.y"),
-            ),
-            (
-                WITH_ADDRESS,
-                vec![a, ("anthropic:c", Some("b@x.y"))],
-                None,
-                Some("anthropic:c b@x.y"),
-            ),
-            (
-                WITH_ADDRESS,
-                vec![(LEGACY_DEFAULT, Some("b@x.y")), work],
-                None,
-                None,
-            ),
-            ("{}", vec![a], None, None),
-            (
-                "{auth: {profiles: {'anthropic:default': {provider: 'anthropic', mode: 'token'}}}}",
-                vec![a],
-                None,
-                None,
-            ),
-            (
-                "{auth: {profiles: {'anthropic:default': {provider: 'openai', mode: 'oauth'}}}}",
-                vec![a],
-                None,
-                None,
-            ),
+            (CONFIG, vec![], "", ""),
+            (CONFIG, vec![default], "", ""),
+            (CONFIG, vec![a], "", "anthropic:a@x.y a@x.y"),
+            (CONFIG, vec![default, work], "", of_work),
+            (CONFIG, vec![a, work], "", "anthropic:a@x.y a@x.y"),
+            (CONFIG, vec![a, b, work], "", ""),
+            (CONFIG, vec![a, b, work], of_work, of_work),
+            (CONFIG, vec![a, b], "anthropic:gone", ""),
+            (CONFIG, vec![a, default], LEGACY_DEFAULT, ""),
+            (WITH_ADDRESS, vec![a, b], of_a, "anthropic:b@x.y"),
+            (WITH_ADDRESS, vec![a, c], "", "anthropic:c b@x.y"),
+            (WITH_ADDRESS, vec![own, work], "", ""),
+            ("{}", vec![a], "", ""),
+            (token, vec![a], "", ""),
+            (of_openai, vec![a], "", ""),
         ] {
-            let got = suggested(config, &ids, last_good);
-            assert_eq!(got.as_deref(), want, "{config} {ids:?} {last_good:?}");
+            let got = suggested(config, &ids, Some(last_good).filter(|id| !id.is_empty()));
+            let got = got.unwrap_or_default();
+            assert_eq!(got, want, "{config} {ids:?} {last_good:?}");
         }
     }
 

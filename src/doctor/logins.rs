@@ -4,8 +4,8 @@ use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::words::shell_path;
 use crate::config::Layout;
-use crate::domain::{CLAUDE_CLI, Span, UnixMs, of_agent, path_of_text};
-use crate::sync::{LoginReport, LoginState, log_in};
+use crate::domain::{CLAUDE_CLI, CLAUDE_SETUP, Owner, Span, UnixMs, of_agent, path_of_text};
+use crate::sync::{LoginReport, LoginState};
 
 /// A login that expires within this time is a finding.
 const LOGIN_EXPIRES_SOON: Span = Span::days(7);
@@ -54,7 +54,7 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
     let agent_option = of_agent(&report.agent);
     match report.profile {
         CLAUDE_CLI => format!(
-            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
+            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} {CLAUDE_SETUP}, then: \
              clawkeep models auth paste-token --provider anthropic --profile-id \
              anthropic:second{agent_option} (the configuration then names this one alone); then \
              use both: \
@@ -62,12 +62,14 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
              anthropic:claude-cli \
              anthropic:second"
         ),
-        _ => format!(
-            "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
-             --profile-id openai-codex:second{agent_option}; then use both: clawkeep models auth \
-             order \
-             set --provider openai-codex{agent_option} openai-codex:codex-cli openai-codex:second"
-        ),
+        profile => {
+            let (provider, _) = profile.split_once(':').unwrap_or((profile, ""));
+            format!(
+                "Keep both as two profiles: clawkeep models auth login --provider {provider} \
+                 --profile-id {provider}:second{agent_option}; then use both: clawkeep models \
+                 auth order set --provider {provider}{agent_option} {profile} {provider}:second"
+            )
+        }
     }
 }
 
@@ -88,7 +90,7 @@ fn login_expiry(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Fi
     let place = shown(layout, &report.place);
     Some(at(&report.place, finding).advice(format!(
         "Log in again: {} (it is kept in {place})",
-        log_in(report.profile)
+        Owner::of(report.profile).log_in()
     )))
 }
 

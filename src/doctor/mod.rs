@@ -27,14 +27,13 @@ mod vault;
 mod words;
 
 pub use carry_out::Premises;
-#[cfg(feature = "alerts")]
-pub(crate) use credentials::is_short_lived;
 pub use credentials::misnamed;
 pub use evidence::{Evidence, ExaminedAgent, OpenVault};
 pub use examine::{examine, in_order};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use remedies::{
-    how_to_lend_again, how_to_log_in, how_to_refresh, how_to_replace, login_again, of_agent, paste,
+    Advised, describe_loss, how_to_lend_again, how_to_log_in, of_agent, paste, remedy, remedy_of,
+    remedy_of_loss,
 };
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;

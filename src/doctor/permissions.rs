@@ -87,11 +87,10 @@ fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
         .collect();
     paths.extend([
         layout.settings_file.clone(),
-        layout.claude_code_file.clone(),
-        layout.codex_file.clone(),
         layout.oauth_file(),
         layout.heads_dir(),
     ]);
+    paths.extend(layout.logins.iter().map(|files| files.login.clone()));
     let mut known: Vec<PathBuf> = found
         .iter()
         .filter_map(|finding| canonicalize(finding.path.as_ref()?).ok())
@@ -131,7 +130,7 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
         ),
     };
     let finding = Finding::new(id, message).path(&refusal.path);
-    let is_login = refusal.path == layout.claude_code_file || refusal.path == layout.codex_file;
+    let is_login = (layout.logins.iter()).any(|files| files.login == refusal.path);
     if is_login || !refusal.is_fixed_by_chmod() {
         return finding.advice(refusal.fix());
     }
@@ -282,38 +281,30 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
         .advice(fix)
 }
 
-/// Reports permissions of Claude Code's and Codex's own files, which clawkeep never repairs.
+/// Reports permissions of other programs' own files, which clawkeep never repairs.
 fn logins(layout: &Layout) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (path, program) in [
-        (&layout.claude_code_file, "Claude Code"),
-        (&layout.codex_file, "Codex CLI"),
-    ] {
+    let found = layout.logins.iter().filter_map(|files| {
+        let path = &files.login;
         // What is there in place of a file is reported as a login that cannot be read.
-        let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
-            if let Some(refusal) = Trust::current().open_to_others(path) {
-                let message = format!(
-                    "{}, the login of {program}, can be read or changed by other users ({})",
-                    layout.shorten_home(path),
-                    refusal.rights()
-                );
-                let finding = Finding::new(FindingId::PermissionsLogin, message);
-                found.push(finding.path(path).advice(refusal.fix()));
+        let (what, fix) = match Permissions::of(path).filter(|_| path.is_file()) {
+            Some(permissions) => {
+                let is_open =
+                    permissions.is_readable_by_others() || permissions.is_writable_by_others();
+                let mode = format!("mode {:03o}", permissions.mode & 0o777);
+                is_open.then(|| (mode, format!("chmod 600 {}", shell_path(layout, path))))?
             }
-            continue;
+            None => {
+                let refusal = Trust::current().open_to_others(path)?;
+                (refusal.rights(), refusal.fix())
+            }
         };
-        if permissions.is_readable_by_others() || permissions.is_writable_by_others() {
-            let message = format!(
-                "{}, the login of {program}, can be read or changed by other users (mode {:03o})",
-                layout.shorten_home(path),
-                permissions.mode & 0o777
-            );
-            found.push(
-                Finding::new(FindingId::PermissionsLogin, message)
-                    .path(path)
-                    .advice(format!("chmod 600 {}", shell_path(layout, path))),
-            );
-        }
-    }
-    found
+        let message = format!(
+            "{}, the login of {}, can be read or changed by other users ({what})",
+            layout.shorten_home(path),
+            files.owner.program()
+        );
+        let finding = Finding::new(FindingId::PermissionsLogin, message);
+        Some(finding.path(path).advice(fix))
+    });
+    found.collect()
 }

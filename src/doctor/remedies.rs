@@ -2,27 +2,96 @@
 
 pub use crate::domain::of_agent;
 use crate::domain::{
-    AgentName, Borrowed, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId, ProviderId,
-    Section, StoreDoc,
+    AgentName, Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId,
 };
+use crate::health::{CredentialState, Loss, RefreshedBy};
 use crate::oauth::Providers;
+use crate::sync::StateReader;
 
 use super::words::shell_word;
 
-/// Returns how to replace a credential whose secret cannot be used.
+/// A credential to give advice about.
+#[derive(Clone, Copy, Debug)]
+pub struct Advised<'a> {
+    /// The agent that has it.
+    pub agent: &'a AgentName,
+    /// The id of its profile.
+    pub id: &'a str,
+    /// The stored credential.
+    pub credential: &'a Credential<'a>,
+    /// The program that it was imported from, if it stays that program's.
+    pub borrowed: Option<&'a Borrowed>,
+    /// The providers that can be used here; `None` where the settings cannot be read.
+    pub providers: Option<&'a Providers>,
+}
+
+/// Returns what a person does about a credential; `None` if there is none, or its state cannot be
+/// read.
 #[must_use]
-pub fn how_to_replace(
-    agent: &AgentName,
-    id: &str,
-    credential: &Credential<'_>,
-    providers: Option<&Providers>,
-) -> String {
-    match (Owner::of(id), credential.kind) {
-        (Owner::Vault, CredentialType::ApiKey | CredentialType::Token) => {
-            let paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
-            format!("{paste}{}", of_agent(agent))
+pub fn remedy_of(states: &StateReader<'_>, id: &str) -> Option<String> {
+    let credential = states.doc.credential(id)?;
+    let state = states.read(id, &credential).ok()?;
+    let advised = Advised {
+        agent: states.agent,
+        id,
+        credential: &credential,
+        borrowed: states.borrowed(id).ok()?,
+        providers: states.providers,
+    };
+    Some(remedy(&state, advised))
+}
+
+/// Returns what a person does about the state of a credential.
+#[must_use]
+pub fn remedy(state: &CredentialState<'_>, of: Advised<'_>) -> String {
+    if state.entry_fault.is_some() {
+        return replacement(of);
+    }
+    if let Some(loss) = state.loss {
+        return remedy_of_loss(loss, of);
+    }
+    let by = match (of.borrowed, state.refresher()) {
+        (Some(from), _) => return from.how_to_refresh(),
+        (None, by) => by,
+    };
+    match by {
+        Some(RefreshedBy::Program(owner)) => owner.how_to_refresh(),
+        Some(RefreshedBy::Clawkeep) => format!("clawkeep refresh {}", of.words()),
+        Some(RefreshedBy::Gateway) if Owner::of(of.id) == Owner::Vault => format!(
+            "The gateway refreshes it when it uses it. Otherwise log in again there, or: {}",
+            of.paste()
+        ),
+        Some(RefreshedBy::Gateway) | None => replacement(of),
+    }
+}
+
+/// Returns what a person does about a login that cannot be refreshed any more.
+#[must_use]
+pub fn remedy_of_loss(loss: Loss, of: Advised<'_>) -> String {
+    match loss {
+        Loss::Moved => format!(
+            "If the change is intended: clawkeep models auth trust {}",
+            of.words()
+        ),
+        Loss::Uncertain => format!("Try to refresh it: clawkeep refresh {}", of.words()),
+        Loss::Dead | Loss::Unopened | Loss::Spent => how_to_log_in(of),
+    }
+}
+
+/// Says why a login cannot be refreshed any more.
+#[must_use]
+pub fn describe_loss(loss: Loss, id: &str) -> String {
+    match loss {
+        Loss::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        Loss::Unopened => format!(
+            "the login {id} is over: the answer to its last refresh does not open, and its \
+             refresh token is used up"
+        ),
+        Loss::Spent => {
+            format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
         }
-        _ => refresh_remedy(agent, id, credential, (false, providers)),
+        Loss::Moved => format!("{id} is not refreshed, since the settings name another endpoint"),
+        Loss::Uncertain => format!("{id} may have lost its refresh token: a refresh had no answer"),
     }
 }
 
@@ -49,102 +118,54 @@ pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> Str
     }
 }
 
-/// Whether this is a login with a refresh token, which any program that uses it can refresh.
-pub(super) fn has_refresh_token(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
-    let refresh = doc
-        .get(Section::Profiles, id)
-        .and_then(|entry| entry.get("refresh")?.as_str());
-    credential.kind == CredentialType::OAuth
-        && refresh.is_some_and(|token| !token.trim().is_empty())
-}
-
-/// Returns the command that replaces an expired profile; `None` if there is no such profile.
-#[must_use]
-pub fn how_to_refresh(
-    agent: &AgentName,
-    doc: &StoreDoc,
-    id: &str,
-    providers: Option<&Providers>,
-) -> Option<String> {
-    let credential = doc.credential(id)?;
-    let is_refreshable = has_refresh_token(doc, id, &credential);
-    Some(refresh_remedy(
-        agent,
-        id,
-        &credential,
-        (is_refreshable, providers),
-    ))
-}
-
 /// Returns the command that replaces a lost login.
 #[must_use]
-pub fn how_to_log_in(
-    agent: &AgentName,
-    doc: &StoreDoc,
-    id: &str,
-    providers: Option<&Providers>,
-) -> String {
-    let agent_option = of_agent(agent);
-    if Owner::of(id) != Owner::Vault {
-        return login_again(Owner::of(id));
+pub fn how_to_log_in(of: Advised<'_>) -> String {
+    if Owner::of(of.id) != Owner::Vault {
+        return Owner::of(of.id).how_to_log_in();
     }
-    let Some(credential) = doc.credential(id) else {
-        return "Log in again.".to_owned();
-    };
-    let provider = ProviderId::new(credential.provider);
-    let known = providers.and_then(|providers| providers.get(&provider).ok().flatten());
+    let provider = of.provider();
+    let known = of
+        .providers
+        .and_then(|providers| providers.get(&provider).ok().flatten());
     if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
         return format!(
-            "Log in again: clawkeep models auth login --provider {} --profile-id {}{agent_option}",
+            "Log in again: clawkeep models auth login --provider {} --profile-id {}",
             shell_word(provider.as_str()),
-            shell_word(id)
+            of.words()
         );
     }
     if provider.as_str() == "anthropic" {
         return "Log in again: clawkeep models auth setup-token".to_owned();
     }
-    let paste = paste(id, &provider, credential.kind);
-    format!("Log in again with the gateway, or: {paste}{agent_option}")
+    format!("Log in again with the gateway, or: {}", of.paste())
 }
 
-/// Returns the advice of the reference's doctor for the two mirrored logins; for others,
-/// clawkeep's.
-pub(super) fn refresh_remedy(
-    agent: &AgentName,
-    id: &str,
-    credential: &Credential<'_>,
-    (is_refreshable, providers): (bool, Option<&Providers>),
-) -> String {
-    if Owner::of(id) != Owner::Vault {
-        return login_again(Owner::of(id));
-    }
-    let mut paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
-    paste.push_str(&of_agent(agent));
-    let is_known = providers.is_some_and(|providers| {
-        let provider = providers.get(&ProviderId::new(credential.provider));
-        provider.is_ok_and(|provider| provider.is_some())
-    });
-    match credential.kind {
-        CredentialType::OAuth if is_refreshable && is_known => {
-            format!("clawkeep refresh {}{}", shell_word(id), of_agent(agent))
+/// Returns how to replace a credential that nothing refreshes: for the two mirrored logins, the
+/// advice of the reference's doctor.
+fn replacement(of: Advised<'_>) -> String {
+    match (Owner::of(of.id), of.credential.kind) {
+        (Owner::Vault, CredentialType::OAuth) => {
+            format!("Log in again with the gateway, or: {}", of.paste())
         }
-        CredentialType::OAuth if is_refreshable => {
-            format!(
-                "The gateway refreshes it when it uses it. Otherwise log in again there, or: \
-                 {paste}"
-            )
-        }
-        CredentialType::OAuth => format!("Log in again with the gateway, or: {paste}"),
-        _ => paste,
+        (Owner::Vault, _) => of.paste(),
+        (owner, _) => owner.how_to_log_in(),
     }
 }
 
-/// Returns how to log in again. Source: the hints of the reference's doctor.
-#[must_use]
-pub fn login_again(owner: Owner) -> String {
-    match owner {
-        Owner::CodexCli => format!("Run `{CODEX_LOGIN}`."),
-        _ => "Run `claude setup-token` on the gateway host.".to_owned(),
+impl Advised<'_> {
+    fn provider(&self) -> ProviderId {
+        ProviderId::new(self.credential.provider)
+    }
+
+    /// The profile and its agent, as a command takes them.
+    fn words(&self) -> String {
+        format!("{}{}", shell_word(self.id), of_agent(self.agent))
+    }
+
+    fn paste(&self) -> String {
+        let paste = paste(self.id, &self.provider(), self.credential.kind);
+        format!("{paste}{}", of_agent(self.agent))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A login that another program keeps: whose it is, and in which file.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::owner::Owner;
 use super::text::escaped;
@@ -20,7 +20,7 @@ impl Borrowed {
     #[must_use]
     pub fn is_copy(&self) -> bool {
         self.owner != Owner::OtherProgram
-            && owner_by_path(Path::new(&self.path)) != Some(self.owner)
+            && Owner::by_path(Path::new(&self.path)) != Some(self.owner)
     }
 
     /// The lender, to follow "borrowed from": the program, or the copy of its file.
@@ -54,28 +54,6 @@ impl Borrowed {
     }
 }
 
-/// The program whose file lies at a path. Only the end of the path counts, since each program's
-/// home can be moved by a variable.
-#[must_use]
-pub fn owner_by_path(path: &Path) -> Option<Owner> {
-    let names: Vec<&str> = path
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => name.to_str(),
-            _ => None,
-        })
-        .collect();
-    match names.as_slice() {
-        [.., ".claude", ".credentials.json"] | [.., ".credentials.json"] => Some(Owner::ClaudeCode),
-        [.., ".codex", "auth.json"] => Some(Owner::CodexCli),
-        [.., "opencode", "auth.json"] => Some(Owner::OpenCode),
-        [.., ".pi", "agent", "auth.json"] | [.., ".pi", "auth.json"] => Some(Owner::Pi),
-        [.., ".gemini", "oauth_creds.json"] => Some(Owner::GeminiCli),
-        [.., ".qwen", "oauth_creds.json"] => Some(Owner::QwenCode),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +72,7 @@ mod tests {
             ("/h/Downloads/auth.json", None),
             ("/h/.clawdbot/agents/main/agent/auth.json", None),
         ] {
-            assert_eq!(owner_by_path(Path::new(path)), want, "{path}");
+            assert_eq!(Owner::by_path(Path::new(path)), want, "{path}");
         }
     }
 

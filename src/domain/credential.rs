@@ -47,6 +47,14 @@ impl CredentialType {
     }
 }
 
+/// Whether a credential is a login of a provider whose tokens do not expire, with 0 in the expiry's
+/// place: GitHub Copilot's, where the token is its own refresh token.
+pub(crate) fn is_endless(kind: CredentialType, provider: &str, expiry: Option<Expiry>) -> bool {
+    kind == CredentialType::OAuth
+        && expiry.is_some_and(|expiry| expiry.ms() == 0.0)
+        && normalize_provider(provider) == "github-copilot"
+}
+
 /// A view of one entry. `Debug` shows its kind and provider only.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
@@ -64,8 +72,7 @@ impl fmt::Debug for Credential<'_> {
 }
 
 impl<'a> Credential<'a> {
-    /// Reads the entry of a profile. Every entry can be read; an invalid one is
-    /// [`CredentialType::Unreadable`].
+    /// Reads a profile's entry. An invalid one is [`CredentialType::Unreadable`].
     #[must_use]
     pub fn of(entry: &'a Value) -> Self {
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -104,15 +111,10 @@ impl<'a> Credential<'a> {
         }
     }
 
-    /// Whether it is a login of a provider whose tokens do not expire, with 0 in the expiry's
-    /// place: GitHub Copilot's, where the token is its own refresh token.
+    /// Whether it is a login that does not expire: see [`is_endless`].
     #[must_use]
     pub fn never_expires(&self) -> bool {
-        let is_zero = self.expiry().is_some_and(|expiry| expiry.ms() == 0.0);
-        self.kind == CredentialType::OAuth
-            && normalize_provider(self.provider) == "github-copilot"
-            && is_zero
-            && self.expose_secret().is_some()
+        is_endless(self.kind, self.provider, self.expiry()) && self.expose_secret().is_some()
     }
 
     /// The value of `expires` as it is stored, whatever it is.
@@ -121,8 +123,7 @@ impl<'a> Credential<'a> {
         self.entry.get("expires")
     }
 
-    /// What stands for the end of an OAuth login where that is no number: nothing to go by, shown
-    /// as it stands.
+    /// What stands for the end of an OAuth login where that is no number, shown as it stands.
     #[must_use]
     pub fn odd_expiry(&self) -> Option<&'a Value> {
         let stored = self.entry.get("expires")?;
@@ -145,8 +146,7 @@ impl<'a> Credential<'a> {
             && (is_marker(self.expose_secret()) || is_marker(self.expose_refresh()))
     }
 
-    /// The refresh token of an OAuth login, in the clear; `None` where there is none, or a marker
-    /// in its place.
+    /// The refresh token of an OAuth login, in the clear; `None` for none, or a marker.
     #[must_use]
     pub fn expose_refresh(&self) -> Option<&'a str> {
         if self.kind != CredentialType::OAuth {
@@ -259,8 +259,7 @@ impl<'a> Credential<'a> {
         (is_empty && self.expose_refresh().is_none()).then_some(EntryFault::Empty)
     }
 
-    /// The type or field that is written under another name than the one that is read, where that
-    /// is why the entry is of no use.
+    /// The type or field that is written under another name, where that makes the entry useless.
     #[must_use]
     pub fn misnamed(&self) -> Option<Misnamed<'a>> {
         let written = self.entry.get("type").and_then(Value::as_str);
@@ -405,125 +404,71 @@ pub struct Misnamed<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use serde_json::json;
+
+    fn entries(table: &'static str) -> impl Iterator<Item = (Value, &'static str)> {
+        cases(table).map(|(entry, want)| (serde_json::from_str(entry).expect(entry), want))
+    }
 
     #[test]
     fn entries_read_as_the_reference_reads_them() {
-        for (entry, kind) in [
-            (
-                json!({"type": "api_key", "provider": "p", "key": "k"}),
-                CredentialType::ApiKey,
-            ),
-            (
-                json!({"type": "token", "provider": "p", "token": "t"}),
-                CredentialType::Token,
-            ),
-            (
-                json!({"type": "oauth", "provider": "p", "access": "a"}),
-                CredentialType::OAuth,
-            ),
-            (
-                json!({"type": "token", "provider": ""}),
-                CredentialType::Unreadable,
-            ),
-            (
-                json!({"type": "sso", "provider": "p"}),
-                CredentialType::Unreadable,
-            ),
-            (
-                json!({"type": 3, "provider": "p"}),
-                CredentialType::Unreadable,
-            ),
-            (json!("text"), CredentialType::Unreadable),
-            (json!(null), CredentialType::Unreadable),
-        ] {
-            assert_eq!(Credential::of(&entry).kind, kind, "{entry}");
+        for (entry, kind) in entries(
+            r#"
+            {"type": "api_key", "provider": "p", "key": "k"} => api_key
+            {"type": "token", "provider": "p", "token": "t"} => token
+            {"type": "oauth", "provider": "p", "access": "a"} => oauth
+            {"type": "token", "provider": ""} => unreadable
+            {"type": "sso", "provider": "p"} => unreadable
+            {"type": 3, "provider": "p"} => unreadable
+            "text" => unreadable
+            null => unreadable
+            "#,
+        ) {
+            assert_eq!(Credential::of(&entry).kind.as_str(), kind, "{entry}");
         }
     }
 
     #[test]
     fn references_are_known_and_described() {
-        for (entry, want) in [
-            (
-                json!({"type": "api_key", "provider": "p", "keyRef": {"source": "file",
-                    "id": "/a/b"}}),
-                Some("keyRef file:/a/b"),
-            ),
-            (
-                json!({"type": "token", "provider": "p", "token": " ",
-                    "tokenRef": {"source": "env"}}),
-                Some("tokenRef env"),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "!pass show groq"}),
-                Some("key command pass"),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": {"source": "exec", "id": "x"}}),
-                Some("keyRef exec:x"),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "keyRef": "p/x"}),
-                Some("keyRef reference"),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "k",
-                    "keyRef": {"source": "env"}}),
-                None,
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "keyRef": null}),
-                None,
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "tokenRef": {"source": "env"}}),
-                None,
-            ),
-        ] {
-            let described = Credential::of(&entry)
-                .reference()
-                .map(|found| found.describe());
-            assert_eq!(described.as_deref(), want, "{entry}");
+        for (entry, want) in entries(
+            r#"
+            {"type":"api_key","provider":"p","keyRef":{"source":"file","id":"/a"}} => keyRef file:/a
+            {"type":"token","provider":"p","token":" ","tokenRef":{"source":"env"}} => tokenRef env
+            {"type": "api_key", "provider": "p", "key": "!pass show groq"} => key command pass
+            {"type":"api_key","provider":"p","key":{"source":"exec","id":"x"}} => keyRef exec:x
+            {"type": "api_key", "provider": "p", "keyRef": "p/x"} => keyRef reference
+            {"type": "api_key", "provider": "p", "key": "k", "keyRef": {"source": "env"}} => none
+            {"type": "api_key", "provider": "p", "keyRef": null} => none
+            {"type": "api_key", "provider": "p", "tokenRef": {"source": "env"}} => none
+            "#,
+        ) {
+            let found = Credential::of(&entry).reference();
+            let described = found.map_or_else(|| "none".to_owned(), |found| found.describe());
+            assert_eq!(described, want, "{entry}");
         }
     }
 
     #[test]
     fn wrong_names_are_reported_with_the_right_one() {
-        for (entry, want) in [
-            (
-                json!({"type": "api_key", "provider": "p", "api_key": "k"}),
-                Some(("field", "api_key", "key")),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "", "apiKey": "k"}),
-                Some(("field", "apiKey", "key")),
-            ),
-            (
-                json!({"type": "token", "provider": "p", "accessToken": "t"}),
-                Some(("field", "accessToken", "token")),
-            ),
-            (
-                json!({"type": "apiKey", "provider": "p", "key": "k"}),
-                Some(("type", "apiKey", "api_key")),
-            ),
-            (
-                json!({"type": "API-KEY", "key": "k"}),
-                Some(("type", "API-KEY", "api_key")),
-            ),
-            (
-                json!({"type": "api_key", "provider": "p", "key": "k", "apiKey": "l"}),
-                None,
-            ),
-            (
-                json!({"mode": "api_key", "provider": "p", "key": "k"}),
-                Some(("field", "mode", "type")),
-            ),
-            (json!({"mode": "x", "provider": "p"}), None),
-            (json!({"type": "api_key", "provider": "p"}), None),
-            (json!({"type": "wellknown", "key": "X"}), None),
-        ] {
-            let found = Credential::of(&entry).misnamed();
-            let found = found.map(|found| (found.what, found.written, found.right));
+        for (entry, want) in entries(
+            r#"
+            {"type": "api_key", "provider": "p", "api_key": "k"} => field api_key for key
+            {"type": "api_key", "provider": "p", "key": "", "apiKey": "k"} => field apiKey for key
+            {"type": "token", "provider": "p", "accessToken": "t"} => field accessToken for token
+            {"type": "apiKey", "provider": "p", "key": "k"} => type apiKey for api_key
+            {"type": "API-KEY", "key": "k"} => type API-KEY for api_key
+            {"type": "api_key", "provider": "p", "key": "k", "apiKey": "l"} => none
+            {"mode": "api_key", "provider": "p", "key": "k"} => field mode for type
+            {"mode": "x", "provider": "p"} => none
+            {"type": "api_key", "provider": "p"} => none
+            {"type": "wellknown", "key": "X"} => none
+            "#,
+        ) {
+            let found = match Credential::of(&entry).misnamed() {
+                Some(found) => format!("{} {} for {}", found.what, found.written, found.right),
+                None => "none".to_owned(),
+            };
             assert_eq!(found, want, "{entry}");
         }
     }

@@ -2,19 +2,15 @@
 
 use serde_json::Value;
 
-use super::credential::{Credential, CredentialType};
-use super::ids::normalize_provider;
+use super::credential::{Credential, CredentialType, is_endless};
 use super::named::named;
 use super::time::UnixMs;
 
 /// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as
 /// seconds it is the year 5138.
 const SECONDS_BELOW: f64 = 1e11;
-/// An expiry further ahead than this many milliseconds, 20 years, is no date that a provider gave
-/// out.
+/// An expiry further ahead than this, 20 years in milliseconds, is no date of a provider's.
 const FAR_AHEAD_MS: f64 = 20.0 * 365.25 * 86_400_000.0;
-/// Providers whose OAuth tokens have no expiry, for which programs write 0.
-const WITHOUT_EXPIRY: [&str; 1] = ["github-copilot"];
 
 named! {
     /// Why an expiry cannot be used. It is expected in milliseconds since 1970.
@@ -58,7 +54,7 @@ impl ExpiryFault {
             CredentialType::OAuth => true,
         };
         let may_be_zero =
-            !is_oauth || WITHOUT_EXPIRY.contains(&normalize_provider(credential.provider).as_str());
+            !is_oauth || is_endless(credential.kind, credential.provider, credential.expiry());
         let fault = match credential.stored_expiry() {
             None | Some(Value::Null) => is_oauth.then_some(Self::Missing),
             Some(value) => match value.as_f64().filter(|ms| ms.is_finite()) {

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::text::{is_path, path_of_text, path_text};
 
-/// The agent an identifier-less command works on, and what an empty agent id means.
-/// Source: `spec/compat.md`, Paths.
+/// The agent of a command without one, and of an empty id. Source: `spec/compat.md`, Paths.
 const DEFAULT_AGENT: &str = "main";
 /// Longest agent id, in characters. Source: `spec/compat.md`, Paths.
 const AGENT_ID_MAX: usize = 64;
@@ -92,8 +91,7 @@ fn is_plain_agent_id(id: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// A profile's id within an agent, for example `anthropic:claude-cli`. Any text: it is a key of a
-/// JSON object.
+/// A profile's id within an agent, for example `anthropic:claude-cli`. Any text: it is a JSON key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProfileId(String);
 
@@ -157,8 +155,7 @@ macro_rules! shown_as_text {
 }
 shown_as_text!(AgentName, ProfileId, ProviderId);
 
-/// How often a profile's credential has been replaced; starts at 1 and never goes back, also across
-/// removal.
+/// How often a profile's credential was replaced; from 1, never back, also across removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub i64);
 
@@ -190,8 +187,7 @@ impl fmt::Display for VaultId {
     }
 }
 
-/// A key slot's random key id: 8 bytes, written as 16 hexadecimal digits. Names a key, says nothing
-/// of it.
+/// A key slot's random key id: 8 bytes, written as 16 hexadecimal digits. Says nothing of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyId(pub [u8; 8]);
 

@@ -1,5 +1,4 @@
-//! What a JSON Web Token says of itself. Its signature is not checked: it is only as good as where
-//! it came from.
+//! What a JSON Web Token says of itself. Its signature is not checked.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};

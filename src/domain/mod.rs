@@ -4,6 +4,8 @@
 //! Nothing here touches a file, a clock or a key.
 
 mod borrowed;
+#[cfg(test)]
+mod cases;
 mod cooldown;
 mod credential;
 mod endpoint;
@@ -22,8 +24,11 @@ mod store;
 mod text;
 mod time;
 
-pub use borrowed::{Borrowed, owner_by_path};
-pub use cooldown::CooldownRules;
+pub use borrowed::Borrowed;
+#[cfg(test)]
+pub(crate) use cases::cases;
+pub use cooldown::{CooldownRules, Unavailability, UnavailableReason, unavailability};
+pub(crate) use credential::is_endless;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
@@ -35,7 +40,7 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
-pub use owner::{CLAUDE_CLI, CLAUDE_LOGIN, CODEX_CLI, CODEX_LOGIN, Owner};
+pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
 pub use recognised::{Recognised, recognise_secret};
 pub use secret::SecretJson;
 pub use secret_rules::{

@@ -5,8 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-/// A JSON value with secrets in it. `Debug` shows nothing of it; dropping it overwrites its
-/// strings.
+/// A JSON value with secrets. `Debug` shows nothing of it; dropping it overwrites its strings.
 #[derive(Clone, PartialEq)]
 pub struct SecretJson(Value);
 

@@ -1,5 +1,4 @@
-//! What a text must be like to be a secret. One set of rules for every entrance: what is pasted,
-//! imported, or already in a store.
+//! What a text must be like to be a secret: one set of rules for pasted, imported and stored ones.
 
 use std::fmt;
 
@@ -60,9 +59,6 @@ impl fmt::Display for SecretFault {
 /// The secret in a text, without the byte-order mark and the blanks around it: a word of visible
 /// ASCII characters, since it goes into an HTTP header. A JSON object (a service account) and a PEM
 /// block (a private key) have lines and blanks by nature, and pass whole.
-///
-/// # Errors
-/// What is wrong with it.
 pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     if bytes.len() > SECRET_MAX {
         return Err(SecretFault::TooLong);
@@ -195,8 +191,7 @@ fn is_assignment(secret: &str) -> bool {
         && (name.contains('_') || !name.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// Whether it is the name of an environment variable, which some programs resolve: capitals with a
-/// `_` among them.
+/// Whether it is an environment variable's name, which some programs resolve: capitals and `_`.
 fn is_variable_name(secret: &str) -> bool {
     let is_of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     secret.starts_with(|first: char| first.is_ascii_uppercase())

@@ -1,5 +1,4 @@
-//! Words of a command as a shell takes them: a POSIX shell, on Windows both `cmd.exe` and
-//! PowerShell.
+//! Words of a command as a shell takes them: a POSIX shell; on Windows `cmd.exe` and PowerShell.
 
 #[cfg(any(not(windows), test))]
 #[cfg_attr(windows, allow(dead_code, reason = "other systems have that shell"))]
@@ -44,8 +43,7 @@ pub fn shell_quoted_path(path: &Path) -> String {
     shell::quoted_path(path)
 }
 
-/// Returns a path as a shell takes it and people read it: letters of every script and `~` are
-/// without quotes.
+/// Returns a path as a shell takes it and people read it: letters and `~` are without quotes.
 #[must_use]
 pub fn shell_shown_path(path: &Path) -> String {
     shell::shown_path(path)
@@ -58,8 +56,7 @@ pub fn shell_short_path(short: &str, path: &Path) -> String {
     shell::short_path(short, path)
 }
 
-/// Returns the argument that names an agent to a command: nothing for `main`, or for one that no
-/// id leads to.
+/// Returns the argument that names an agent: nothing for `main`, or for one without an id.
 #[must_use]
 pub fn of_agent(agent: &AgentName) -> String {
     if *agent == AgentName::default() || agent.is_path() {

@@ -11,8 +11,7 @@ use super::credential::Credential;
 use super::ids::{ProfileId, normalize_provider};
 use super::secret::wipe_map;
 
-/// The four parts of the store that hold one entry a key. Source: `spec/compat.md`,
-/// auth-profiles.json.
+/// The four parts of the store with one entry a key. Source: `spec/compat.md`, auth-profiles.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// The credentials: `profiles[id]`.
@@ -146,8 +145,7 @@ impl StoreDoc {
         &self.root
     }
 
-    /// The bytes of a store file: JSON indented by two spaces, a newline at the end. Source:
-    /// `spec/compat.md`.
+    /// The bytes of a store file: JSON indented by two, a final newline. Source: `spec/compat.md`.
     #[must_use]
     pub fn to_file(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
@@ -229,8 +227,7 @@ impl StoreDoc {
         }
     }
 
-    /// Removes one entry; an emptied section other than `profiles` goes too, as the reference does
-    /// it.
+    /// Removes one entry; an emptied section other than `profiles` goes too, as in the reference.
     pub fn remove(&mut self, section: Section, key: &str) {
         let Some(Value::Object(fields)) = self.root.get_mut(section.key()) else {
             return;

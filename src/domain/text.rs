@@ -31,8 +31,7 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text in which each hidden character is written out as JSON writes it: `\u001b`, `\u202e`,
-/// `\udb40\udc41`.
+/// Text with each hidden character written as in JSON: `\u001b`, `\u202e`, `\udb40\udc41`.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escaped_but(text, |_| false)
@@ -63,8 +62,7 @@ fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What the text of a path that is not UTF-8 begins with. Nothing else that is recorded as a path
-/// does: those are absolute.
+/// What the text of a path that is not UTF-8 begins with. Other recorded paths are absolute.
 const BYTES: &str = "bytes:";
 
 /// Whether a text is a path, and not the name of something in one: it has a separator of this
@@ -143,8 +141,7 @@ pub fn shown_path(path: &Path) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text from a file, a system or another program, fit for the record: trimmed, cut to 128
-/// characters, hidden characters made `?`.
+/// Text from outside, fit for the record: trimmed, cut to 128 characters, hidden ones made `?`.
 #[must_use]
 pub fn from_outside(text: &str) -> String {
     let visible = |c: char| if is_hidden(c) { '?' } else { c };
@@ -158,8 +155,7 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// The text of bytes that are UTF-16 with a byte-order mark, as `>` of PowerShell 5.1 writes it;
-/// `None` for any other.
+/// The text of UTF-16 bytes with a byte-order mark, as `>` of PowerShell 5.1 writes; else `None`.
 #[must_use]
 pub fn utf8_of_utf16(bytes: &[u8]) -> Option<Zeroizing<String>> {
     let (rest, unit_of): (_, fn([u8; 2]) -> u16) = match bytes {
@@ -246,23 +242,15 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_written_out_and_nothing_else_changes() {
+        let plain = "anthropic:work ü 漢 🔑 -_./@";
+        let controls = "a\u{0}\u{1b}[2J\u{7f}\u{9b}";
+        let (unseen, turned) = ("\u{200b}\u{feff}\u{2060}", "\u{61c}\u{200f}\u{202e}");
         for (text, want) in [
-            (
-                "anthropic:work ü 漢 🔑 -_./@",
-                "anthropic:work ü 漢 🔑 -_./@",
-            ),
-            (
-                "a\u{0}\u{1b}[2J\u{7f}\u{9b}",
-                r"a\u0000\u001b[2J\u007f\u009b",
-            ),
-            (
-                "\u{200b}\u{200d}\u{feff}\u{2060}",
-                r"\u200b\u200d\ufeff\u2060",
-            ),
-            (
-                "\u{61c}\u{200f}\u{202e}\u{2066}",
-                r"\u061c\u200f\u202e\u2066",
-            ),
+            (plain, plain),
+            (controls, r"a\u0000\u001b[2J\u007f\u009b"),
+            (unseen, r"\u200b\ufeff\u2060"),
+            (turned, r"\u061c\u200f\u202e"),
+            ("\u{200d}\u{2066}", r"\u200d\u2066"),
             ("\u{e0041}\u{e007f}", r"\udb40\udc41\udb40\udc7f"),
             ("❤\u{fe0f}", r"❤\ufe0f"),
             ("👩\u{200d}💻", r"👩\u200d💻"),

@@ -66,8 +66,7 @@ impl From<UnixMs> for Expiry {
     }
 }
 
-/// When a credential ends, as the store has it: milliseconds since the epoch, finite, possibly with
-/// a fraction.
+/// When a credential ends, as the store has it: finite milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Expiry(f64);
 

@@ -1,5 +1,4 @@
-//! Where an agent's store lies: the file, its lock, its temporary name, and whether it is ours to
-//! write.
+//! Where an agent's store lies: file, lock, temporary name, and whether it is ours to write.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,8 +40,7 @@ pub enum StoreReading {
     Damaged {
         /// What is wrong.
         fault: FormatFault,
-        /// Its length in bytes and its modification time: whether it is still being written shows
-        /// in them.
+        /// Its length in bytes and its modification time, which show whether it is being written.
         stamp: (usize, SystemTime),
     },
 }
@@ -75,8 +73,7 @@ impl StoreReading {
         }
     }
 
-    /// Understands what was read, but for what was understood before: see
-    /// [`StorePlace::read_again`].
+    /// Understands what was read, but for what is known: see [`StorePlace::read_again`].
     #[must_use]
     pub fn understand(
         contents: Option<Contents>,
@@ -194,8 +191,7 @@ impl StorePlace {
         &self.dir
     }
 
-    /// Where the copy in memory of this store is, in a runtime directory: the name is the store's
-    /// own.
+    /// Where this store's copy in memory is in a runtime directory: the name is its own.
     #[must_use]
     pub fn in_memory(&self, runtime: &RuntimeDir) -> PathBuf {
         copies_in_memory(runtime)
@@ -249,9 +245,6 @@ impl StorePlace {
 
     /// As [`StorePlace::read`], without understanding anew what was understood before: `last` still
     /// holds if the bytes are the same, and bytes that are `known` are not parsed at all.
-    ///
-    /// # Errors
-    /// As [`StorePlace::read`].
     pub fn read_again(
         &self,
         last: Option<StoreReading>,
@@ -261,9 +254,6 @@ impl StorePlace {
     }
 
     /// Reads the file without understanding it: its contents, if it is there.
-    ///
-    /// # Errors
-    /// As [`StorePlace::read`].
     pub fn contents(&self) -> Result<Option<Contents>, FileError> {
         // What is written beside it has known names.
         if let Some(dir) = self.real.parent() {
@@ -281,27 +271,14 @@ impl StorePlace {
         i64::try_from(since.as_millis()).ok().map(UnixMs)
     }
 
-    /// Begins to replace the file; a link stays a link. The caller holds its lock and has recovered
-    /// what an interrupted write left (see [`StorePlace::leftovers`]).
-    ///
-    /// # Errors
-    /// When the system refuses, for want of room too.
-    pub fn begin_write(&self, room: usize) -> Result<Replacement, FileError> {
-        Replacement::begin(&self.real, &temporary(&self.real), room)
-    }
-
-    /// Begins to write the store at its own path, even if a link of clawkeep's is there now.
-    ///
-    /// # Errors
-    /// As [`StorePlace::begin_write`].
+    /// Begins to write the store at its own path, even if a link of clawkeep's is there now. The
+    /// caller holds its lock and has recovered what an interrupted write left (see
+    /// [`StorePlace::leftovers`]).
     pub fn begin_write_as_file(&self, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(&self.site, &temporary(&self.site), room)
     }
 
     /// Begins to write its copy in memory, `target`, to which nothing leads yet.
-    ///
-    /// # Errors
-    /// As [`StorePlace::begin_write`].
     pub fn begin_write_in_memory(target: &Path, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(target, &temporary(target), room)
     }
@@ -317,9 +294,6 @@ impl StorePlace {
 
     /// Puts a link to the copy in memory at the path that the gateway reads, in place of what was
     /// found there.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn link_to(
         &self,
         target: &Path,
@@ -337,18 +311,12 @@ impl StorePlace {
     }
 
     /// Removes what was found at the path that the gateway reads.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn withdraw(&self, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
         withdraw(&self.site, &temporary(&self.site), self.found(expected))
     }
 
     /// Removes the copy in memory that a removed link led to, if its bytes are still `expected`. A
     /// copy of another store, to which a copied link led, is left to that store.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn remove_copy(&self, copy: &Path, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
         if !self.is_own_copy(copy) || (expected.is_none() && !exists(copy)) {
             return Ok(Replaced::Yes);
@@ -369,8 +337,7 @@ impl StorePlace {
         digest.is_some_and(|digest| *digest == *store_digest(&self.site))
     }
 
-    /// Removes the directory of a copy in memory that was removed, if it is this store's and
-    /// nothing else is in it.
+    /// Removes the directory of a removed copy, if it is this store's and empty.
     fn forget_dir_of(&self, copy: &Path) {
         if let Some(dir) = copy.parent().filter(|_| self.is_own_copy(copy)) {
             // one that stays is empty, or has what a gateway put there
@@ -378,8 +345,7 @@ impl StorePlace {
         }
     }
 
-    /// Whether the link or file that was found at the path that the gateway reads is still the
-    /// same.
+    /// Whether the link or file found at the path that the gateway reads is still the same.
     #[must_use]
     pub fn is_as_found(&self) -> bool {
         match &self.link {
@@ -395,9 +361,6 @@ impl StorePlace {
     }
 
     /// Whether the file still has the bytes `expected`, or still does not exist.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn still_has(&self, expected: Option<&[u8]>) -> Result<bool, FileError> {
         let now = read_regular(&self.real, STORE_LIMIT)?;
         Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
@@ -436,9 +399,6 @@ impl StorePlace {
 
     /// Removes it, durably: it holds secrets, and one that came back would be taken for another
     /// program's writing.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn remove_leftover(&self, left: &Path) -> Result<(), FileError> {
         remove_if_present(left)?;
         sync_dir(left.parent().unwrap_or(&self.dir))?;
@@ -447,23 +407,16 @@ impl StorePlace {
     }
 
     /// Makes a leftover of a file that was moved aside and turned out not to be damaged, durably.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn make_leftover(&self, aside: &Path) -> Result<(), FileError> {
         rename_durably(aside, &temporary(&self.real))
     }
 
     /// Reads a file that was moved aside.
-    ///
-    /// # Errors
-    /// As [`StorePlace::read`].
     pub fn read_aside(aside: &Path) -> Result<StoreReading, FileError> {
         Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }
 
-    /// Where the damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet
-    /// taken.
+    /// Where the damaged file goes, for a UTC time such as `20260109T003248Z`: a name not taken.
     #[must_use]
     pub fn aside(&self, utc: &str) -> PathBuf {
         aside_of(&self.real, utc)
@@ -509,10 +462,10 @@ mod tests {
         std::os::unix::fs::symlink("../shared.json", agent.join(STORE_NAME)).unwrap();
         let text = b"{\"profiles\": {}}";
         let place = StorePlace::of_agent(&agent).unwrap();
-        let new = place.begin_write(text.len()).unwrap();
+        let new = place.begin_write_as_file(text.len()).unwrap();
         let replaced = new.finish(text, None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::Yes);
-        let late = place.begin_write(text.len()).unwrap();
+        let late = place.begin_write_as_file(text.len()).unwrap();
         let replaced = late.finish(b"{}", None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::No, "it is there by now");
         assert_eq!(place.leftovers(None, &[]), Vec::<PathBuf>::new());

@@ -124,8 +124,7 @@ const IDS: [&str; 6] = [
 ];
 const PROVIDERS: [&str; 4] = ["p", "anthropic", "zai", "q\"'"];
 
-/// The first three bytes say which change: a letter, an id, another id or a provider. The rest is
-/// the configuration.
+/// The first three bytes say which change: a letter, an id, another id or provider.
 fn change(data: &[u8]) -> Option<(ConfigEdit, &[u8])> {
     let ([kind, first, second], text) = data.split_first_chunk::<3>()?;
     let id = |byte: &u8| ProfileId::new(IDS[usize::from(*byte) % IDS.len()]);
@@ -145,8 +144,7 @@ fn change(data: &[u8]) -> Option<(ConfigEdit, &[u8])> {
     Some((edit, text))
 }
 
-/// A change fails, or gives a text that says what was wanted and nothing else; made again it
-/// changes nothing.
+/// A change fails, or says what was wanted and nothing else; made again it changes nothing.
 pub fn config_edit(data: &[u8]) {
     let Some((edit, text)) = change(data) else {
         return;

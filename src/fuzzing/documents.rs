@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     CooldownRules, Credential, CredentialType, ProfileId, ProviderId, Section, Span, StoreDoc,
-    UnixMs,
+    UnixMs, unavailability,
 };
 use crate::export;
-use crate::health;
+use crate::health::{self, AsOf};
 use crate::selection::{
     FailureReason, Preferences, after_clearing, after_failure, after_use, candidates,
-    candidates_ignoring_cooldowns, unavailability,
+    candidates_ignoring_cooldowns,
 };
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -46,7 +46,7 @@ fn check_credential(credential: &Credential<'_>) {
     assert!(credential.is_readable() || !has_secret);
     assert!(!credential.is_marker() || credential.kind == CredentialType::OAuth);
     for now in [UnixMs(0), NOW] {
-        let health = health::assess(credential, now);
+        let health = health::assess(credential, AsOf::at(now));
         let all = [(credential.kind, health)];
         let of_provider = health::assess_provider(&all, now);
         assert!(of_provider.expires_at.is_none() || of_provider.expires_at == health.expires_at);
@@ -60,8 +60,7 @@ fn check_credential(credential: &Credential<'_>) {
     }
 }
 
-/// A failure puts the credential in cooldown for a finite time; clearing it and using it end the
-/// cooldown.
+/// A failure is a cooldown for a finite time; clearing it and using the credential end it.
 fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
     let usage = doc.get(Section::Usage, id);
     let with = |usage: Value| {

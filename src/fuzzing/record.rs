@@ -93,8 +93,7 @@ fn alter(events: &mut Vec<Event>, (how, one, other): (u8, u8, u8)) {
         3 => events[one].mac[usize::from(how) % 32] ^= 1,
         4 => events[one].profile = events[other].session.clone(),
         _ => {
-            // What one field loses the next one gets: the bytes, one after the other, stay the
-            // same.
+            // What one field loses the next one gets: the bytes in a row stay the same.
             let text = events[one].kind.to_string();
             let (kept, moved) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
             events[one].outcome = format!("{moved}{}", events[one].outcome).into();
@@ -134,8 +133,7 @@ fn read_back(bytes: &[u8]) -> Option<Event> {
     fields.0.is_empty().then_some(event)
 }
 
-/// Each has its length in front; the outer `Option` is whether it can be read, the inner whether it
-/// is there.
+/// Each has its length in front; `Option`: whether it can be read, inside whether it is there.
 struct Fields<'b>(&'b [u8]);
 
 impl<'b> Fields<'b> {

@@ -57,8 +57,7 @@ pub fn sealed_blob(data: &[u8]) {
     assert!(key.open(aad(&here), &blob[..len]).is_err(), "cut to {len}");
 }
 
-/// What is taken for a key file is one: written anew it gives the same key, and less than all of it
-/// gives none.
+/// What is taken for a key file is one: written anew it gives the same key, less gives none.
 pub fn key_file(data: &[u8]) {
     let Some(key) = parse_keyfile(data) else {
         return;

@@ -1,18 +1,63 @@
-//! The status of a credential by the clock: valid, expiring, expired, missing, or without an
-//! expiry.
+//! How credentials stand: by the clock alone ([`assess`]), and with what is known of their login
+//! ([`CredentialState`]).
 //!
 //! Pure: values in, values out. The binary formats summaries for a terminal or as JSON.
 
-use crate::domain::{Credential, CredentialType, Expiry, Span, UnixMs};
+mod passed_over;
+mod state;
 
-pub use crate::domain::WARN_AFTER_MS;
+pub use passed_over::PassedOver;
+pub use state::{CredentialState, Loss, Outlook, RefreshedBy, is_due};
+
+use crate::domain::{Credential, CredentialType, Expiry, Span, UnixMs, WARN_AFTER_MS, is_endless};
+
+/// When a verdict is made, and by which rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    /// The time that expiries are compared with.
+    pub now: UnixMs,
+    /// A credential that expires within this time is expiring.
+    pub expiring_within: Span,
+    /// Whether a login that never expires is missing, as it is for the reference.
+    is_reference: bool,
+}
+
+impl AsOf {
+    /// How long before its expiry a credential is expiring by default: 24 hours.
+    pub const EXPIRING_WITHIN: Span = Span::from_ms(WARN_AFTER_MS);
+
+    /// The verdicts of clawkeep at `now`.
+    #[must_use]
+    pub fn new(now: UnixMs, expiring_within: Span) -> Self {
+        Self {
+            now,
+            expiring_within,
+            is_reference: false,
+        }
+    }
+
+    /// The verdicts of clawkeep at `now`, with the default for what is expiring.
+    #[must_use]
+    pub fn at(now: UnixMs) -> Self {
+        Self::new(now, Self::EXPIRING_WITHIN)
+    }
+
+    /// The verdicts of the reference at `now`.
+    #[must_use]
+    pub fn of_reference(now: UnixMs) -> Self {
+        Self {
+            is_reference: true,
+            ..Self::at(now)
+        }
+    }
+}
 
 /// How a credential, or a provider as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It expires later than [`WARN_AFTER_MS`] milliseconds from now.
+    /// It expires later than [`AsOf::expiring_within`] from now.
     Ok,
-    /// It expires within [`WARN_AFTER_MS`] milliseconds.
+    /// It expires within [`AsOf::expiring_within`].
     Expiring,
     /// It has expired and is not usable.
     Expired,
@@ -63,25 +108,35 @@ impl Health {
     }
 }
 
-/// How a credential stands at `now`. An unreadable entry is [`Status::Missing`].
+/// How a credential stands by the clock. An unreadable entry is [`Status::Missing`].
 #[must_use]
-pub fn assess(credential: &Credential<'_>, now: UnixMs) -> Health {
+pub fn assess(credential: &Credential<'_>, as_of: AsOf) -> Health {
     if credential.is_marker() {
         return Health::timeless(Status::Missing, credential.expiry());
     }
-    assess_plain(credential.kind, credential.expiry(), now)
+    let (kind, provider) = (credential.kind, credential.provider);
+    assess_plain(kind, provider, credential.expiry(), as_of)
 }
 
-/// Assesses a credential at `now` by its type and expiry, without reading its secret.
-#[must_use]
-pub fn assess_plain(kind: CredentialType, expires_at: Option<Expiry>, now: UnixMs) -> Health {
+/// Assesses a credential by its type, provider and expiry, without reading its secret.
+fn assess_plain(
+    kind: CredentialType,
+    provider: &str,
+    expires_at: Option<Expiry>,
+    as_of: AsOf,
+) -> Health {
     match (kind, expires_at.filter(|expiry| expiry.ms() > 0.0)) {
         (CredentialType::ApiKey, _) | (CredentialType::Token, None) => {
             Health::timeless(Status::Static, None)
         }
+        (CredentialType::OAuth, None)
+            if is_endless(kind, provider, expires_at) && !as_of.is_reference =>
+        {
+            Health::timeless(Status::Static, None)
+        }
         (CredentialType::OAuth, None) => Health::timeless(Status::Missing, expires_at),
         (CredentialType::Unreadable, _) => Health::timeless(Status::Missing, None),
-        (CredentialType::Token | CredentialType::OAuth, Some(expiry)) => timed(expiry, now),
+        (CredentialType::Token | CredentialType::OAuth, Some(expiry)) => timed(expiry, as_of),
     }
 }
 
@@ -124,11 +179,11 @@ pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) ->
     }
 }
 
-fn timed(expiry: Expiry, now: UnixMs) -> Health {
-    let remaining = expiry.ms() - now.as_f64();
+fn timed(expiry: Expiry, as_of: AsOf) -> Health {
+    let remaining = expiry.ms() - as_of.now.as_f64();
     let status = if remaining <= 0.0 {
         Status::Expired
-    } else if remaining <= UnixMs(WARN_AFTER_MS).as_f64() {
+    } else if remaining <= UnixMs(as_of.expiring_within.ms()).as_f64() {
         Status::Expiring
     } else {
         Status::Ok
@@ -148,7 +203,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_768_000_000_000);
 
     fn of(entry: &Value) -> Health {
-        assess(&Credential::of(entry), NOW)
+        assess(&Credential::of(entry), AsOf::at(NOW))
     }
 
     fn oauth(expires: &Value) -> Value {

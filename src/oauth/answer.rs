@@ -11,8 +11,7 @@ use serde_json::{Map, Value};
 use super::reply::{NoReply, Reply, retry_after};
 use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry, named};
 
-/// What a token is taken to last where neither the answer nor the token says, in milliseconds: an
-/// hour.
+/// How long a token lasts where neither answer nor token says, in milliseconds: an hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
 /// The longest lifetime that is accepted, in milliseconds: 400 days.
 const LONGEST_LIFETIME_MS: f64 = 400.0 * 24.0 * 3_600_000.0;
@@ -26,8 +25,7 @@ const DEAD: [&str; 4] = [
 ];
 /// Codes that say the request itself is wrong.
 const MISCONFIGURED: [&str; 3] = ["invalid_client", "unauthorized_client", "invalid_scope"];
-/// Codes that may be recorded besides. Source: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section
-/// 3.5.
+/// Codes that may be recorded. Source: RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5.
 const KNOWN: [&str; 9] = [
     "access_denied",
     "authorization_pending",
@@ -110,8 +108,7 @@ pub(crate) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<T
     understand_as(reply, now, |body| tokens(body, margin_ms, now))
 }
 
-/// An `error` code that came another way than in a body, if it is a known one; `other` for one that
-/// is not.
+/// An `error` code from elsewhere than a body, if known; `other` for one that is not.
 pub(super) fn known_code(code: &str) -> &'static str {
     let mut all = DEAD.iter().chain(&MISCONFIGURED).chain(&KNOWN);
     all.find(|known| **known == code).copied().unwrap_or(OTHER)
@@ -196,8 +193,7 @@ fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
     UnixMs::from_f64(now + lifetime - margin).into()
 }
 
-/// The `error` of an answer: a text, or an object with a `code` or `type`. Only codes from the list
-/// are returned.
+/// The `error` of an answer: a text, or an object with `code` or `type`. Only listed codes.
 fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
     let known = |code: &str| Some(known_code(code)).filter(|code| *code != OTHER);
     match fields.get("error")? {
@@ -217,6 +213,7 @@ fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use secrecy::ExposeSecret as _;
 
     const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -234,85 +231,44 @@ mod tests {
     #[test]
     fn every_row_of_the_table() {
         let whole = r#"{"access_token": "a"}"#;
-        for (status, body, want) in [
-            (200, whole, "ok"),
-            (201, whole, "ok"),
-            (200, r#"{"access_token": " "}"#, "uncertain"),
-            (200, r#"{"access_token": 5}"#, "uncertain"),
-            (200, r#"{"refresh_token": "r"}"#, "uncertain"),
-            (200, "", "uncertain"),
-            (200, r#"{"access_token": "a""#, "uncertain"),
-            (200, "<html>", "uncertain"),
-            (200, r#"["a"]"#, "uncertain"),
-            (400, r#"{"error": "invalid_grant"}"#, "dead invalid_grant"),
-            (
-                401,
-                r#"{"error": "refresh_token_reused"}"#,
-                "dead refresh_token_reused",
-            ),
-            (
-                403,
-                r#"{"error": {"code": "refresh_token_expired"}}"#,
-                "dead refresh_token_expired",
-            ),
-            (
-                401,
-                r#"{"error": {"type": "refresh_token_invalidated", "message": "m"}}"#,
-                "dead refresh_token_invalidated",
-            ),
-            (
-                401,
-                r#"{"error": {"type": "x", "code": "refresh_token_invalidated"}}"#,
-                "dead refresh_token_invalidated",
-            ),
-            (
-                404,
-                r#"{"error": "invalid_grant"}"#,
-                "transient invalid_grant",
-            ),
-            (
-                500,
-                r#"{"error": "invalid_grant"}"#,
-                "transient invalid_grant",
-            ),
-            (
-                401,
-                r#"{"error": "invalid_client"}"#,
-                "misconfigured invalid_client",
-            ),
-            (
-                400,
-                r#"{"error": "unauthorized_client"}"#,
-                "misconfigured unauthorized_client",
-            ),
-            (
-                400,
-                r#"{"error": "invalid_scope"}"#,
-                "misconfigured invalid_scope",
-            ),
-            (
-                429,
-                r#"{"error": "invalid_grant"}"#,
-                "limited invalid_grant",
-            ),
-            (429, "", "limited"),
-            (500, "", "transient"),
-            (503, "<html>", "transient"),
-            (403, "<html>no robots</html>", "transient"),
-            (404, "", "transient"),
-            (
-                400,
-                r#"{"error": "sk-secret in a code"}"#,
-                "transient other",
-            ),
-            (400, r#"{"error": {"code": 5}}"#, "transient"),
-            (502, "", "uncertain"),
-            (504, "<html>", "uncertain"),
-            (302, "", "uncertain"),
-            (307, whole, "uncertain"),
-            (522, "", "uncertain"),
-        ] {
-            assert_eq!(class(status, body), want, "{status} {body}");
+        for (row, want) in cases(
+            r#"
+            200 {"access_token": "a"} => ok
+            201 {"access_token": "a"} => ok
+            200 {"access_token": " "} => uncertain
+            200 {"access_token": 5} => uncertain
+            200 {"refresh_token": "r"} => uncertain
+            200 => uncertain
+            200 {"access_token": "a" => uncertain
+            200 <html> => uncertain
+            200 ["a"] => uncertain
+            400 {"error": "invalid_grant"} => dead invalid_grant
+            401 {"error": "refresh_token_reused"} => dead refresh_token_reused
+            403 {"error": {"code": "refresh_token_expired"}} => dead refresh_token_expired
+            401 {"error":{"type":"refresh_token_expired","message":"m"}} => dead refresh_token_expired
+            401 {"error":{"type":"x","code":"refresh_token_invalidated"}} => dead refresh_token_invalidated
+            404 {"error": "invalid_grant"} => transient invalid_grant
+            500 {"error": "invalid_grant"} => transient invalid_grant
+            401 {"error": "invalid_client"} => misconfigured invalid_client
+            400 {"error": "unauthorized_client"} => misconfigured unauthorized_client
+            400 {"error": "invalid_scope"} => misconfigured invalid_scope
+            429 {"error": "invalid_grant"} => limited invalid_grant
+            429 => limited
+            500 => transient
+            503 <html> => transient
+            403 <html>no robots</html> => transient
+            404 => transient
+            400 {"error": "sk-secret in a code"} => transient other
+            400 {"error": {"code": 5}} => transient
+            502 => uncertain
+            504 <html> => uncertain
+            302 => uncertain
+            307 {"access_token": "a"} => uncertain
+            522 => uncertain
+            "#,
+        ) {
+            let (status, body) = row.split_once(' ').unwrap_or((row, ""));
+            assert_eq!(class(status.parse().unwrap(), body), want, "{row}");
         }
         let mut cut = Reply::whole(200, whole);
         cut.is_whole = false;

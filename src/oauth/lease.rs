@@ -23,9 +23,6 @@ pub(super) fn grant_name(grant: Fingerprint) -> String {
 
 /// The grants that have a file in `dir`, a lock's or one with tokens: most of them live, some of
 /// refreshes that were killed.
-///
-/// # Errors
-/// When the directory cannot be read.
 pub fn grants_with_files(dir: &Path) -> Result<Vec<Fingerprint>, FileError> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

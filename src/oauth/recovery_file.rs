@@ -40,8 +40,7 @@ pub struct RecoveryFile {
     has_tokens: bool,
 }
 
-/// Why a grant's refresh token is not sent any more, in the words of the record, where an answer
-/// came that does not open.
+/// Why a refresh token is not sent any more where an answer does not open, in the record's words.
 pub const ANSWER_UNOPENED: &str = "answer-unopened";
 
 /// Whether a grant is lost because the answer to its last refresh cannot be decrypted.
@@ -53,8 +52,7 @@ pub fn is_answer_unopened(grant: &Grant) -> bool {
 /// What an interrupted refresh left behind.
 #[derive(Debug)]
 pub enum Left {
-    /// No file, or one that ends before its tokens do: the process was killed before there was an
-    /// answer, or while it wrote it.
+    /// No file, or an incomplete one: the process was killed before it wrote the answer.
     Nothing,
     /// The tokens that the refresh brought.
     Brought {
@@ -91,9 +89,6 @@ fn path_of(dir: &Path, grant: Fingerprint) -> PathBuf {
 impl RecoveryFile {
     /// Makes the file, with room in it, in place of what an earlier refresh left. The caller has
     /// the lease, and has taken in what was there.
-    ///
-    /// # Errors
-    /// When the system refuses, for want of room too.
     pub fn prepare(dir: &Path, grant: Fingerprint) -> Result<Self, FileError> {
         create_private_dir(dir)?;
         let path = path_of(dir, grant);

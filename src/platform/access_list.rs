@@ -9,8 +9,7 @@
 #[cfg(windows)]
 pub(super) mod windows;
 
-/// Rights on a file, as bits of an access mask. Source: Microsoft, "File Access Rights Constants",
-/// "Access Mask Format".
+/// Rights on a file. Source: Microsoft, "File Access Rights Constants", "Access Mask Format".
 pub(super) mod rights {
     const GENERIC_ALL: u32 = 0x1000_0000;
     const WRITE_DAC_OR_OWNER: u32 = 0x0004_0000 | 0x0008_0000;
@@ -27,8 +26,7 @@ pub(super) mod rights {
         0x2 | 0x4 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_WRITE | GENERIC_ALL;
     /// Of a directory: to put another one in its place, or in that of something in it.
     pub(in crate::platform) const REPLACE: u32 = 0x40 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_ALL;
-    /// Of a directory: to make files in it, too, or, while it is empty, a link of it (by writing
-    /// its attributes).
+    /// Of a directory: to make files in it, or a link of it while it is empty.
     pub(in crate::platform) const CREATE_IN: u32 =
         0x2 | 0x4 | 0x40 | 0x100 | GENERIC_WRITE | REPLACE;
 }
@@ -68,8 +66,7 @@ const WELL_KNOWN: [(&str, &str, &str); 14] = [
     ("BG", "S-1-5-32-546", "Guests"),
 ];
 
-/// Accounts that cannot be kept out: the system, its administrators, its installer. And those that
-/// stand for the owner.
+/// Accounts that cannot be kept out: system, administrators, installer; and the owner's stand-ins.
 const TRUSTED: [&str; 5] = [
     "S-1-5-18",
     "S-1-5-32-544",
@@ -144,8 +141,7 @@ impl AccessList {
         self.owner == user || is_systems && self.entries.iter().any(is_granted)
     }
 
-    /// The accounts that have one of some rights and are neither `user` nor ones that cannot be
-    /// kept out.
+    /// The accounts that have one of these rights and can be kept out, but for `user`.
     #[must_use]
     pub(super) fn others(&self, user: &str, rights: u32) -> Vec<String> {
         let mut others: Vec<String> = Vec::new();
@@ -188,8 +184,7 @@ pub(super) fn is_other(sid: &str, user: &str) -> bool {
     sid != user && !TRUSTED.contains(&sid)
 }
 
-/// An account as people know it: its name, where it is one of every system's, and else its
-/// identifier.
+/// An account as people know it: its name, where every system has it, else its identifier.
 #[must_use]
 pub(super) fn account_name(sid: &str) -> &str {
     let known = WELL_KNOWN.iter().find(|(_, known, _)| *known == sid);

@@ -15,8 +15,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Returns the current point of time. Before 1970 it is 0: such a clock is wrong anyway, and
-    /// no time goes negative.
+    /// Returns the current time; 0 before 1970: such a clock is wrong, and no time goes negative.
     #[must_use]
     pub fn now(&self) -> UnixMs {
         match self {

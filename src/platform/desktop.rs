@@ -1,5 +1,4 @@
-//! Notifications of the desktop: `org.freedesktop.Notifications` on the session bus. Source:
-//! Desktop Notifications Specification 1.3.
+//! The desktop's `org.freedesktop.Notifications`. Source: Desktop Notifications Specification 1.3.
 
 use super::keychain::SessionBus;
 
@@ -36,9 +35,6 @@ pub enum DesktopFault {
 }
 
 /// Shows a notification on the desktop. The body is plain text.
-///
-/// # Errors
-/// See [`DesktopFault`].
 #[cfg(all(unix, not(target_os = "macos")))]
 pub fn show(
     bus: SessionBus,

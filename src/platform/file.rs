@@ -79,9 +79,6 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
 
 /// Keeps others out of a file or directory that was just made, where the mode it was made with does
 /// not say so.
-///
-/// # Errors
-/// When the system refuses.
 pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
     #[cfg(windows)]
     super::access_list::windows::make_private(path, is_dir)
@@ -101,9 +98,6 @@ pub enum RemoveOutcome {
 }
 
 /// Removes a file if it is there.
-///
-/// # Errors
-/// When the system refuses.
 pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
     match retry_while_held(path, || {
         fs::remove_file(path).map_err(or_is_directory(path))
@@ -135,9 +129,6 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
 }
 
 /// Renames and syncs the directory, so that the new name survives a power cut.
-///
-/// # Errors
-/// When the system refuses.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
     let rename = || fs::rename(from, to).map_err(or_is_directory(to));
     retry_while_held(to, rename).map_err(|error| match check_replaceable(from) {
@@ -147,8 +138,7 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Opens a directory: what is found and changed of its times is of the one that was opened,
-/// whatever comes to be at the path.
+/// Opens a directory: its times are those of what was opened, whatever comes to be there.
 pub(super) fn open_dir(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(not(windows))]
@@ -158,8 +148,7 @@ pub(super) fn open_dir(path: &Path) -> io::Result<File> {
         use std::os::windows::fs::OpenOptionsExt as _;
         /// Without it no directory is opened. Source: Microsoft, `CreateFileW`, "Directories".
         const BACKUP_SEMANTICS: u32 = 0x0200_0000;
-        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: Microsoft, "File Access Rights
-        /// Constants".
+        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: "File Access Rights Constants".
         const ATTRIBUTES: u32 = 0x80 | 0x100;
         options
             .access_mode(ATTRIBUTES)
@@ -173,9 +162,6 @@ pub(super) fn open_dir(path: &Path) -> io::Result<File> {
 /// Windows has no such call: NTFS logs each new name and each rename before it is made, so that a
 /// power cut leaves the old entry or the new one, and not half of one. It may leave the old one: a
 /// store is then what it was, which the vault knows, and the next sync writes it again.
-///
-/// # Errors
-/// When the system refuses.
 pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     #[cfg(unix)]
     {
@@ -189,17 +175,11 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 }
 
 /// Syncs a file's bytes and attributes to disk.
-///
-/// # Errors
-/// When the system refuses.
 pub fn sync_file(file: &File) -> io::Result<()> {
     or_fsync(file, file.sync_all())
 }
 
 /// Syncs a file's bytes to disk, and what is needed to find them.
-///
-/// # Errors
-/// When the system refuses.
 pub fn sync_file_data(file: &File) -> io::Result<()> {
     or_fsync(file, file.sync_data())
 }

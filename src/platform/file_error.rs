@@ -8,7 +8,8 @@ use super::trust::access::Access;
 use super::trust::refusal::Refusal;
 use crate::domain::shown_path;
 
-/// Something about a file that stops us. Every variant names the path.
+/// Something about a file that stops us: the system refuses, also for want of room, or the file must
+/// not be used. Every variant names the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -42,8 +43,7 @@ pub enum FileError {
         /// Where.
         path: PathBuf,
     },
-    /// The file is a mount of its own, so nothing can be renamed over it, and what belongs beside
-    /// it lies on another file system.
+    /// The file is a mount of its own: nothing replaces it, and what lies beside it is elsewhere.
     #[error("{} is mounted as a single file", path.display())]
     MountedFile {
         /// The file.

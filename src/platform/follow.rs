@@ -19,8 +19,7 @@ use super::paths::canonicalize;
 use super::stamp::Stamp;
 use super::threads::check_threads;
 
-/// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of
-/// Linux.
+/// How many links are followed before they count as a circle. Source: `MAXSYMLINKS` of Linux.
 const LINKS_MAX: usize = 40;
 
 /// How long the thread that reads events waits after the first of a batch, so that it reads those
@@ -35,8 +34,7 @@ const BATCH_GAP: Duration = Duration::from_micros(200);
 pub enum Touch {
     /// The file is being written; more may come.
     Writing,
-    /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than
-    /// before.
+    /// It was closed by its writer, put in place, moved, removed, or its readers changed.
     Done,
 }
 
@@ -217,8 +215,7 @@ impl Interest {
         }
     }
 
-    /// Where the first link on the way leads; nothing where there is none, and the entry that
-    /// matters is noted.
+    /// Where the first link leads; `None` where there is none, and the entry is noted.
     fn trace_to_link(&mut self, target: &Path, path: &Path) -> Option<PathBuf> {
         let mut dir = PathBuf::new();
         let mut parts = path.components();
@@ -464,16 +461,14 @@ mod tests {
         bench.expect("agents");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_circle_of_links_ends() {
-        #[cfg(unix)]
-        {
-            let mut bench = Bench::new();
-            std::os::unix::fs::symlink("b", bench.path("a")).unwrap();
-            std::os::unix::fs::symlink("a", bench.path("b")).unwrap();
-            bench.follow(&["a"]);
-            fs::remove_file(bench.path("b")).unwrap();
-            bench.expect("a");
-        }
+        let mut bench = Bench::new();
+        std::os::unix::fs::symlink("b", bench.path("a")).unwrap();
+        std::os::unix::fs::symlink("a", bench.path("b")).unwrap();
+        bench.follow(&["a"]);
+        fs::remove_file(bench.path("b")).unwrap();
+        bench.expect("a");
     }
 }

@@ -59,9 +59,6 @@ pub trait Keychain: Send + Sync {
     fn set(&self, account: &str, secret: &[u8]) -> Result<(), KeychainError>;
 
     /// Removes an item. One that is not there is no error.
-    ///
-    /// # Errors
-    /// As [`Keychain::get`].
     fn delete(&self, account: &str) -> Result<(), KeychainError>;
 }
 

@@ -79,9 +79,7 @@ impl LockDir {
         let path = Self::path_for(file);
         Ok(match AtLock::examine(&path)? {
             AtLock::Directory if is_stale(&path) => LockState::Abandoned,
-            AtLock::File {
-                is_abandoned: true, ..
-            } => LockState::Abandoned,
+            there if there.is_abandoned_file() => LockState::Abandoned,
             AtLock::Nothing | AtLock::Directory | AtLock::File { .. } => LockState::Usable,
             AtLock::Unusable(fault) => LockState::Unusable(fault),
         })
@@ -108,9 +106,7 @@ impl LockDir {
                         let _ = remove_dir(&path);
                     }
                 }
-                AtLock::File {
-                    is_abandoned: true, ..
-                } => remove_abandoned_file(&path)?,
+                _ if there.is_abandoned_file() => remove_abandoned_file(&path)?,
                 AtLock::Unusable(fault) => {
                     let since = *unwritten_since.get_or_insert_with(Instant::now);
                     if fault != LockFault::NoHolder || since.elapsed() >= UNWRITTEN {
@@ -138,6 +134,12 @@ impl LockDir {
         }
     }
 
+    /// Whether nobody has taken the lock over as stale, as after this process was stopped for long.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.is_held()
+    }
+
     fn keep(path: &Path) -> Result<Self, LockError> {
         let kept = HeldDir::of(path).map(Arc::new).and_then(|held| {
             refresher::keep_fresh(&held)?;
@@ -151,19 +153,9 @@ impl LockDir {
     }
 }
 
-/// Removes a lock file whose process is gone, unless another one took its place meanwhile: it is
-/// examined once more at the last moment.
+/// Removes a lock file whose process is gone, unless another took its place: it is examined again.
 fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
-    let is_abandoned = |there| {
-        matches!(
-            there,
-            AtLock::File {
-                is_abandoned: true,
-                ..
-            }
-        )
-    };
-    if AtLock::examine(path).is_ok_and(is_abandoned) {
+    if AtLock::examine(path).is_ok_and(|there| there.is_abandoned_file()) {
         remove_if_present(path)?;
     }
     Ok(())
@@ -252,15 +244,6 @@ fn identity(path: &Path) -> io::Result<String> {
     Ok(format!("{inode} {made}"))
 }
 
-impl LockDir {
-    /// Whether nobody has taken the lock over as stale, as happens to a process that was stopped
-    /// for long.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.held.is_held()
-    }
-}
-
 impl Drop for LockDir {
     fn drop(&mut self) {
         self.held.give_up();
@@ -299,10 +282,8 @@ mod tests {
     fn what_a_killed_process_of_ours_left_is_taken_over_at_once_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let ours = queue(&dir, "ours");
-        let (file, lock) = (
-            dir.path().join("store.json"),
-            dir.path().join("store.json.lock"),
-        );
+        let file = dir.path().join("store.json");
+        let lock = LockDir::path_for(&file);
         let killed = LockDir::acquire(&file, &ours, soon()).unwrap();
         std::mem::forget(killed); // a process that is killed removes nothing
         assert!(lock.is_dir());
@@ -314,8 +295,7 @@ mod tests {
         assert!(lock.is_dir());
     }
 
-    /// Where a directory cannot be renamed without replacing another, it is noted after it was
-    /// made.
+    /// Where a directory cannot be renamed without replacing, it is noted after it was made.
     #[cfg(unix)]
     #[test]
     fn what_was_left_before_it_was_noted_is_known_by_its_mode() {
@@ -353,10 +333,8 @@ mod tests {
         let file = dir.path().join("store.json");
         let late = LockDir::acquire(&file, &other, soon()).unwrap();
         let old = SystemTime::now() - Duration::from_secs(31);
-        open_dir(&dir.path().join("store.json.lock"))
-            .unwrap()
-            .set_modified(old)
-            .unwrap();
+        let lock = open_dir(&LockDir::path_for(&file)).unwrap();
+        lock.set_modified(old).unwrap();
         let new = LockDir::acquire(&file, &ours, soon()).unwrap();
         drop(late);
         assert!(dir.path().join("store.json.lock").is_dir());

@@ -215,8 +215,7 @@ pub struct Examined {
     dirs: Mutex<HashMap<PathBuf, ExaminedDir>>,
     /// The home directory and those named by [`add_named_dirs`], links resolved.
     known: OnceLock<(Option<PathBuf>, Vec<PathBuf>)>,
-    /// State directories: when the directories of their agents were examined, and the first
-    /// database there.
+    /// State directories: when their agents' were examined, and the first database there.
     scans: Mutex<HashMap<PathBuf, (Instant, Option<PathBuf>)>>,
 }
 
@@ -323,8 +322,7 @@ fn openclaw_dir_among(
         let root = dir.to_owned();
         Some(OpenClawDir { root, evidence })
     };
-    // Of equally strong evidence, the last is kept: the topmost directory's, and the one as it was
-    // written.
+    // Of equally strong evidence the last is kept: the topmost directory, as it was written.
     let only_real = real.ancestors().filter(|dir| !path.starts_with(dir));
     let found = only_real.chain(path.ancestors());
     found

@@ -89,9 +89,6 @@ pub fn resolve_link(path: &Path) -> Result<PathBuf, FileError> {
 
 /// As [`resolve_link`], but a link whose text `is_end` is not followed: the link itself, the links
 /// in its directories resolved, and its text.
-///
-/// # Errors
-/// As [`resolve_link`].
 pub fn resolve_link_until(
     path: &Path,
     is_end: impl Fn(&Path) -> bool,

@@ -138,8 +138,7 @@ fn running_name(id: u32, names: &[&str], command: &str) -> Option<String> {
     runs_it.then_some(name)
 }
 
-/// The name by which a command line runs one of the programs: as the program itself, or as a script
-/// of its package.
+/// The name by which a command line runs a program: as itself, or as a script of its package.
 #[cfg(unix)]
 fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Option<String> {
     let name = Path::new(program).file_name()?.to_str()?;
@@ -310,8 +309,7 @@ impl FileMask {
     }
 }
 
-/// A secret that is not written to swap while it is here, as far as the system allows that. It does
-/// not move.
+/// A secret that is kept from swap while it is here, if the system allows that. It does not move.
 pub struct Resident<T> {
     // Dropped first, and wiped then, while its page is still locked.
     value: Box<T>,

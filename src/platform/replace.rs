@@ -1,5 +1,4 @@
-//! Replacing a file whole or not at all, beside another program that may write it at any moment
-//! without a lock.
+//! Replaces a file whole or not at all, beside another program that may write it without a lock.
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, Write as _};
@@ -35,8 +34,7 @@ pub struct Replacement {
 pub enum Replaced {
     /// The file has the new content.
     Yes,
-    /// The file was not what it was taken to be. What was in it is still there, or under the
-    /// temporary name.
+    /// The file had changed. What was in it is still there, or under the temporary name.
     No,
 }
 
@@ -122,9 +120,6 @@ impl Replacement {
     }
 
     /// As [`Replacement::finish`], in place of whatever was found there.
-    ///
-    /// # Errors
-    /// As [`Replacement::finish`].
     pub fn finish_over(
         mut self,
         bytes: &[u8],
@@ -219,8 +214,7 @@ fn put(
     }
 }
 
-/// Removes what lies under `temporary`, which was at `path` a moment ago, if it is still what was
-/// found there.
+/// Removes what was at `path` a moment ago from `temporary`, if it is what was found there.
 fn discard_if_found(
     temporary: &Path,
     path: &Path,
@@ -328,8 +322,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
     Ok(Exchange::Unsupported)
 }
 
-/// Longer paths need the prefix `\\?\`, in characters. Source: Microsoft, "Maximum Path Length
-/// Limitation".
+/// Longer paths need the prefix `\\?\`. Source: Microsoft, "Maximum Path Length Limitation".
 #[cfg(windows)]
 const LONGEST_PLAIN: usize = 248;
 
@@ -363,9 +356,6 @@ pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> Option<io::Res
 }
 
 /// Renames a file to a name that nothing has; fails with `AlreadyExists` where something has it.
-///
-/// # Errors
-/// When the system refuses.
 pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(renamed) = rename_without_replacing(from, to) {
         return renamed;
@@ -388,9 +378,6 @@ pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), F
 }
 
 /// Makes a temporary file in a directory, readable and writable by its owner only.
-///
-/// # Errors
-/// When the system refuses.
 pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     let file = NamedTempFile::new_in(dir)?; // mode 0600
     close_new(file.path(), false).map_err(io::Error::other)?;
@@ -407,9 +394,6 @@ pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
 
 /// Gives a temporary file a name that nothing has; fails with `AlreadyExists` where something has
 /// it.
-///
-/// # Errors
-/// As [`persist`].
 pub fn persist_noclobber(file: NamedTempFile, path: &Path) -> io::Result<()> {
     give_name(file, path, |file| file.persist_noclobber(path))
 }

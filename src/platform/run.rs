@@ -116,9 +116,6 @@ pub fn output_within(
 }
 
 /// As [`output_within`], with what the program says on stderr as a part of its answer.
-///
-/// # Errors
-/// As [`output_within`].
 pub fn all_output_within(
     mut command: Command,
     limit: usize,

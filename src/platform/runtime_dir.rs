@@ -10,8 +10,7 @@ use super::process::effective_uid;
 use super::trust::check_trusted;
 use crate::platform::trust::access::Access;
 
-/// Where Linux with systemd or elogind puts the runtime directories of users, each named by its
-/// user id.
+/// Where Linux with systemd or elogind puts users' runtime directories, named by user id.
 const OF_USERS: &str = "/run/user";
 
 /// A runtime directory that is this user's, and that nobody else may write.

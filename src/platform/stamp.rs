@@ -21,9 +21,10 @@ impl Stamp {
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
+        let (file, changed) = numbers(&metadata);
         Some(Self {
-            file: number(&metadata),
-            changed: changed(&metadata),
+            file,
+            changed,
             len: metadata.len(),
             modified: metadata.modified().ok(),
         })
@@ -36,24 +37,15 @@ impl Stamp {
     }
 }
 
+/// The device and file number, and when anything of the file changed.
 #[cfg(unix)]
-fn number(metadata: &fs::Metadata) -> (u64, u64) {
+fn numbers(metadata: &fs::Metadata) -> ((u64, u64), (i64, i64)) {
     use std::os::unix::fs::MetadataExt as _;
-    (metadata.dev(), metadata.ino())
-}
-
-#[cfg(unix)]
-fn changed(metadata: &fs::Metadata) -> (i64, i64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.ctime(), metadata.ctime_nsec())
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    ((metadata.dev(), metadata.ino()), changed)
 }
 
 #[cfg(not(unix))]
-fn changed(_metadata: &fs::Metadata) -> (i64, i64) {
-    (0, 0)
-}
-
-#[cfg(not(unix))]
-fn number(_metadata: &fs::Metadata) -> (u64, u64) {
-    (0, 0)
+fn numbers(_metadata: &fs::Metadata) -> ((u64, u64), (i64, i64)) {
+    ((0, 0), (0, 0))
 }

@@ -141,8 +141,7 @@ impl Mounts {
         if layers == 0 {
             return own;
         }
-        // What lies on another file system is as shared as that one. In a container, it is on the
-        // host and invisible.
+        // What lies on another file system is as shared as that. In a container it is invisible.
         let below = below(mount).into_iter().filter(|path| path.is_absolute());
         let below = below.filter_map(|path| path.canonicalize().ok());
         below.fold(own, |own, path| match self.mount_of(&path) {
@@ -288,8 +287,7 @@ fn magic(number: rustix::fs::FsWord) -> u32 {
 mod tests {
     use super::*;
 
-    /// The storage of the one mount that a line of mountinfo describes, without its number and
-    /// parent.
+    /// The storage of the mount in a line of mountinfo, given without its number and parent.
     fn storage(line: &str) -> Storage {
         let mounts = Mounts::parse(format!("30 22 {line}\n").as_bytes());
         let mount = mounts.mount_of(Path::new("/m/vault.db"));
@@ -330,41 +328,11 @@ mod tests {
 
     #[test]
     fn what_other_kernels_may_write_is_named_with_its_type() {
-        for kind in [
-            "nfs",
-            "nfs4",
-            "cifs",
-            "smb3",
-            "ceph",
-            "afs",
-            "auristorfs",
-            "coda",
-            "9p",
-            "virtiofs",
-            "lustre",
-            "panfs",
-            "vboxsf",
-            "vmhgfs",
-            "pvfs2",
-            "orangefs",
-            "beegfs_nodev",
-            "beegfs",
-            "glusterfs",
-            "moosefs",
-            "ncpfs",
-            "fuse",
-            "fuse.sshfs",
-            "fuse.bindfs",
-            "fuse.s3fs",
-            "fuse.rclone",
-            "fuse.gcsfuse",
-            "fuse.vmhgfs-fuse",
-            "fuse.glusterfs",
-            "fuse.mfs",
-            "fuse.cryfs",
-            "fuse.shfs",
-            "some-new-network-fs",
-        ] {
+        let shared = "nfs nfs4 cifs smb3 ceph afs auristorfs coda 9p virtiofs lustre panfs vboxsf \
+            vmhgfs pvfs2 orangefs beegfs_nodev beegfs glusterfs moosefs ncpfs fuse fuse.sshfs \
+            fuse.bindfs fuse.s3fs fuse.rclone fuse.gcsfuse fuse.vmhgfs-fuse fuse.glusterfs \
+            fuse.mfs fuse.cryfs fuse.shfs some-new-network-fs";
+        for kind in shared.split_ascii_whitespace() {
             let found = storage(&format!("0:70 / /m rw - {kind} server:/home rw"));
             let shared = found.shared().expect(kind);
             assert_eq!(
@@ -381,30 +349,20 @@ mod tests {
 
     #[test]
     fn wsl_and_docker_desktop_are_named() {
-        for (by, line) in [
-            (
-                SharedBy::Windows,
-                r"0:50 / /m rw - 9p C:\134 rw,aname=drvfs;path=C:\;uid=1000,trans=fd",
-            ),
-            (SharedBy::Windows, "0:51 / /m rw - drvfs C: rw"),
-            (SharedBy::Windows, "0:52 / /m rw - virtiofs drvfsC4 rw"),
-            (
-                SharedBy::DockerDesktop,
-                "0:53 /ana /m rw - fakeowner /run/host_mark/Users rw,fakeowner",
-            ),
-            (
-                SharedBy::DockerDesktop,
-                "0:54 /ana /m rw - fuse.grpcfuse grpcfuse rw,user_id=0",
-            ),
-            (
-                SharedBy::DockerDesktop,
-                "0:55 /Users/ana /m rw - fuse.osxfs osxfs rw",
-            ),
-            (
-                SharedBy::DockerDesktop,
-                "0:56 /ana /m rw - virtiofs /run/host_virtiofs/Users rw",
-            ),
-        ] {
+        let windows = [
+            r"0:50 / /m rw - 9p C:\134 rw,aname=drvfs;path=C:\;uid=1000,trans=fd",
+            "0:51 / /m rw - drvfs C: rw",
+            "0:52 / /m rw - virtiofs drvfsC4 rw",
+        ];
+        let docker_desktop = [
+            "0:53 /ana /m rw - fakeowner /run/host_mark/Users rw,fakeowner",
+            "0:54 /ana /m rw - fuse.grpcfuse grpcfuse rw,user_id=0",
+            "0:55 /Users/ana /m rw - fuse.osxfs osxfs rw",
+            "0:56 /ana /m rw - virtiofs /run/host_virtiofs/Users rw",
+        ];
+        let windows = windows.map(|line| (SharedBy::Windows, line)).into_iter();
+        for (by, line) in windows.chain(docker_desktop.map(|line| (SharedBy::DockerDesktop, line)))
+        {
             let shared = storage(line).shared().expect(line);
             assert_eq!(shared.by, by, "{line}");
         }

@@ -3,8 +3,7 @@
 use std::io;
 use std::path::Path;
 
-/// Facility *authpriv* (10) and severity *notice* (5), as one number. Source: RFC 3164, section
-/// 4.1.1.
+/// Facility *authpriv* (10), severity *notice* (5), as one number. Source: RFC 3164, section 4.1.1.
 #[cfg(unix)]
 const PRIORITY: u8 = 10 * 8 + 5;
 

@@ -1,5 +1,4 @@
-//! Threads and child processes: started, or an error that names the limit that was reached. Nothing
-//! here panics.
+//! Threads and child processes: started, or an error that names the limit reached. Never a panic.
 
 #[cfg(unix)]
 use std::fs::File;
@@ -30,8 +29,7 @@ pub fn start_thread<T: Send + 'static>(
         .map_err(not_started)
 }
 
-/// The error of a thread or child process that was not started, with the limits named if one was
-/// reached.
+/// The error of a thread or child process that was not started, naming a limit that was reached.
 pub(super) fn not_started(error: io::Error) -> io::Error {
     match error.kind() {
         kind @ io::ErrorKind::WouldBlock => io::Error::new(kind, PROCESS_LIMITS),
@@ -63,9 +61,6 @@ pub(super) fn check_bus_limits() -> io::Result<()> {
 
 /// Checks that `count` threads can be started now, for a library that panics or goes on without its
 /// threads where none can be.
-///
-/// # Errors
-/// As [`start_thread`].
 #[cfg(any(
     test,
     feature = "watch",
@@ -147,10 +142,8 @@ fn take<J>(job: &Mutex<Option<J>>) -> Option<J> {
     job.lock().ok().and_then(|mut job| job.take())
 }
 
-/// Checks that this process can open `count` files more.
-///
-/// # Errors
-/// When a limit on open files is reached.
+/// Checks that this process can open `count` files more. Fails when a limit on open files is
+/// reached.
 #[cfg(unix)]
 pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
     let mut open = Vec::with_capacity(count);

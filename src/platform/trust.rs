@@ -346,8 +346,7 @@ impl Trust {
         Err(circle(&path))
     }
 
-    /// Checks a directory and those above it. `None` where there is no such directory: nothing can
-    /// be in it.
+    /// Checks a directory and those above it. `None` where it does not exist.
     fn dir(&self, path: &Path, links: usize) -> Result<Option<CheckedDir>, FileError> {
         if let Some(known) = self.known().dirs.get(path) {
             return Ok(Some(known.clone()));
@@ -433,8 +432,7 @@ impl Trust {
 
 #[cfg(not(windows))]
 impl Trust {
-    /// Returns `None`: except on Windows, a file's mode says who may use it
-    /// ([`super::permissions::Permissions`]).
+    /// Returns `None`: except on Windows the mode says it ([`super::permissions::Permissions`]).
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {
@@ -450,17 +448,11 @@ impl Trust {
 }
 
 /// [`Trust::check`] by this process's policy.
-///
-/// # Errors
-/// As [`Trust::check`].
 pub fn check_trusted(path: &Path, access: Access) -> Result<PathBuf, FileError> {
     Trust::current().check(path, access)
 }
 
 /// [`Trust::read`] by this process's policy.
-///
-/// # Errors
-/// As [`Trust::read`].
 pub fn read_trusted(
     path: &Path,
     access: Access,
@@ -478,9 +470,6 @@ pub fn read_own(path: &Path, access: Access, limit: u64) -> Result<Option<Conten
 }
 
 /// Reads a key file: as [`read_own`], or through links that lead to a mounted secret.
-///
-/// # Errors
-/// As [`read_own`].
 pub fn read_secret(path: &Path, access: Access, limit: u64) -> Result<Option<Contents>, FileError> {
     Trust::current().read_secret(path, access, limit)
 }

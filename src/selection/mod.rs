@@ -8,8 +8,8 @@ mod cooldown;
 mod order;
 mod usage;
 
-pub use choice::{Choice, Demand, PassedOver, choose, unusable};
-pub use cooldown::{Unavailability, UnavailableReason, cooldown_ms, unavailability};
+pub use choice::{Choice, choose};
+pub use cooldown::cooldown_ms;
 pub use order::{Preferences, candidates, candidates_ignoring_cooldowns};
 pub use usage::{Failed, FailureReason, after_clearing, after_failure, after_use};
 

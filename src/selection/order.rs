@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 
-use super::cooldown::{Unavailability, unavailability};
-use crate::domain::{CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
+use crate::domain::{
+    CredentialType, ProfileId, ProviderId, Section, StoreDoc, Unavailability, UnixMs,
+    unavailability,
+};
 
 /// What the configuration says of a provider's profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
-    /// Its explicit order (`auth.order`), if it has one. Counts where the store has none of its
-    /// own.
+    /// Its explicit order (`auth.order`), if it has one. Counts where the store has none.
     pub order: Option<Vec<ProfileId>>,
     /// The profiles it names for the provider (`auth.profiles`), in the order written.
     pub configured: Vec<ProfileId>,
@@ -96,8 +97,7 @@ fn eligible(doc: &StoreDoc, provider: &ProviderId, ids: Vec<ProfileId>) -> Vec<P
     kept
 }
 
-/// What decides whose turn it is: logins before tokens before keys before the unknown, then the
-/// longest unused.
+/// What decides whose turn it is: logins, tokens, keys, the unknown; then the longest unused.
 fn turn(doc: &StoreDoc, id: &ProfileId) -> (u8, f64) {
     let rank = match doc
         .credential(id.as_str())

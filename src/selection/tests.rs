@@ -1,5 +1,4 @@
-//! The recorded behaviour of the reference, then the rules stated without regard to how they are
-//! kept.
+//! The recorded behaviour of the reference, then the rules stated independently of the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +7,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider};
+use crate::domain::{
+    ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider, unavailability,
+};
 
 const NOW: UnixMs = UnixMs(1_768_000_000_000);
 
@@ -142,8 +143,7 @@ fn a_disabled_profile_is_skipped_like_one_in_cooldown() {
     assert_eq!(got, ["c", "b", "a"].map(ProfileId::new));
 }
 
-/// A store, what the configuration says, and an id to prefer; ids are `a` to `h`, the provider is
-/// `p`.
+/// A store, the configuration, and an id to prefer; ids are `a` to `h`, the provider is `p`.
 #[derive(Debug, Clone)]
 struct Input {
     doc: StoreDoc,

@@ -33,9 +33,6 @@ pub fn parse_auth(bytes: &[u8]) -> Result<Vec<LegacyEntry>, SourceFault> {
 }
 
 /// Understands `oauth.json`: OAuth logins without type or provider.
-///
-/// # Errors
-/// As [`parse_auth`].
 pub fn parse_oauth(bytes: &[u8]) -> Result<Vec<LegacyEntry>, SourceFault> {
     let entries = object(bytes)?.into_iter().filter_map(|(provider, entry)| {
         let Value::Object(fields) = entry else {
@@ -53,14 +50,21 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, SourceFault> {
     }
 }
 
-/// The entry with type and provider first, as the reference writes it, and every other field as it
-/// was.
+/// The entry with type and provider first, as the reference writes it, and all else as it was.
 fn entry_of(
     key: &str,
     kind: Value,
     provider: String,
     fields: Map<String, Value>,
 ) -> Option<LegacyEntry> {
+    let entry = typed(kind, provider, fields);
+    let is_readable = Credential::of(&entry).is_readable();
+    is_readable.then(|| (format!("{key}:default"), SecretJson::new(entry)))
+}
+
+/// The entry with type and provider first, as the reference writes it, and every other field as it
+/// was.
+pub(super) fn typed(kind: Value, provider: String, fields: Map<String, Value>) -> Value {
     let known = [
         ("type".to_owned(), kind),
         ("provider".to_owned(), Value::from(provider)),
@@ -68,9 +72,7 @@ fn entry_of(
     let others = fields
         .into_iter()
         .filter(|(name, _)| name != "type" && name != "provider");
-    let entry = Value::Object(known.into_iter().chain(others).collect());
-    let is_readable = Credential::of(&entry).is_readable();
-    is_readable.then(|| (format!("{key}:default"), SecretJson::new(entry)))
+    Value::Object(known.into_iter().chain(others).collect())
 }
 
 #[cfg(test)]

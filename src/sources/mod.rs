@@ -6,11 +6,11 @@
 //! Fields that are not asked for are skipped by the parser and never become a value of ours: that
 //! is how Claude Code's refresh token stays out of this program. No error quotes its input.
 
-pub mod claude_code;
-pub mod codex_cli;
 pub mod legacy;
+mod login;
 mod login_keychain;
 pub mod other_programs;
+mod readers;
 pub mod recognise;
 #[cfg(unix)]
 mod security_tool;
@@ -25,7 +25,9 @@ use zeroize::Zeroizing;
 use crate::domain::{ExpiryFault, named};
 use crate::platform::Refusal;
 
+pub use login::{Inputs, Login, Place, Reader};
 pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
+pub use readers::{READERS, claude_code, codex_cli, reader_of};
 #[cfg(unix)]
 pub use security_tool::{SecurityTool, keychain_account};
 
@@ -40,6 +42,16 @@ pub enum Reading<L> {
     Found(L),
     /// The source cannot be read or understood. No news: what is stored stays.
     Damaged(SourceFault),
+}
+
+impl<L> Reading<L> {
+    /// The login, if the source has one.
+    pub fn found(&self) -> Option<&L> {
+        match self {
+            Self::Found(found) => Some(found),
+            _ => None,
+        }
+    }
 }
 
 named! {
@@ -63,8 +75,7 @@ named! {
 }
 
 named! {
-    /// Why a source is no news. Says where, never what stands there; which file it is, the caller
-    /// knows.
+    /// Why a source is no news. Says where, never what stands there or in which file.
     #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
     #[non_exhaustive]
     pub enum SourceFault {

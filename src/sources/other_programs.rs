@@ -9,12 +9,9 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::legacy::LegacyEntry;
+use super::legacy::{LegacyEntry, typed};
 use super::{SourceFault, wanted};
 use crate::domain::{Credential, CredentialType, Owner, SecretJson, WITH_PROJECT};
-
-/// The profile that Codex's API key becomes.
-pub const CODEX_KEY: &str = "openai:codex-cli";
 
 /// What a file of another program holds.
 #[derive(Debug, Default)]
@@ -57,33 +54,7 @@ pub fn owner_by_format(bytes: &[u8]) -> Option<Owner> {
     }
 }
 
-/// Understands Codex's `auth.json` in API-key mode; `None` where it is in another mode.
-///
-/// # Errors
-/// When it is no JSON.
-pub fn codex_api_key(bytes: &[u8]) -> Result<Option<LegacyEntry>, SourceFault> {
-    let Value::Object(fields) = wanted::deserialize(bytes)? else {
-        return Ok(None);
-    };
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let mode = text("auth_mode").map(str::to_lowercase);
-    let has_tokens = fields.get("tokens").is_some_and(Value::is_object);
-    let is_key_mode = match mode.as_deref() {
-        Some(mode) => mode.replace(['_', '-'], "") == "apikey",
-        None => !has_tokens,
-    };
-    let key = text("OPENAI_API_KEY").filter(|key| !key.trim().is_empty());
-    let Some(key) = key.filter(|_| is_key_mode) else {
-        return Ok(None);
-    };
-    let entry = json!({"type": "api_key", "provider": "openai", "key": key});
-    Ok(Some((CODEX_KEY.to_owned(), SecretJson::new(entry))))
-}
-
 /// Understands Gemini CLI's and Qwen Code's `oauth_creds.json`.
-///
-/// # Errors
-/// When it is no JSON.
 pub fn oauth_creds(bytes: &[u8], owner: Owner) -> Result<Found, SourceFault> {
     let mut found = Found::default();
     let Value::Object(fields) = wanted::deserialize(bytes)? else {
@@ -116,9 +87,6 @@ pub fn oauth_creds(bytes: &[u8], owner: Owner) -> Result<Found, SourceFault> {
 
 /// Understands a file with a credential for each provider: `auth.json` of an agent, of opencode and
 /// of pi, and `oauth.json`.
-///
-/// # Errors
-/// When it is no JSON.
 pub fn by_provider(bytes: &[u8]) -> Result<Found, SourceFault> {
     let mut found = Found::default();
     let Value::Object(fields) = wanted::deserialize(bytes)? else {
@@ -139,8 +107,7 @@ pub fn by_provider(bytes: &[u8]) -> Result<Found, SourceFault> {
     Ok(found)
 }
 
-/// The name that becomes part of the id, and the entry: type and provider first, every other field
-/// as it was.
+/// The name that becomes part of the id, and the entry: type and provider first.
 fn understand(name: &str, fields: Map<String, Value>) -> Result<(String, Value), &'static str> {
     let text = |field: &str| fields.get(field).and_then(Value::as_str);
     let has = |field: &str| text(field).is_some_and(|text| !text.trim().is_empty());
@@ -171,17 +138,8 @@ fn understand(name: &str, fields: Map<String, Value>) -> Result<(String, Value),
         provider = "openai-codex".to_owned();
         name = "openai-codex";
     }
-    let known = [
-        ("type".to_owned(), Value::from(kind.as_str())),
-        ("provider".to_owned(), Value::from(provider)),
-    ];
-    let others = fields
-        .into_iter()
-        .filter(|(name, _)| name != "type" && name != "provider");
-    Ok((
-        name.to_owned(),
-        Value::Object(known.into_iter().chain(others).collect()),
-    ))
+    let entry = typed(Value::from(kind.as_str()), provider, fields);
+    Ok((name.to_owned(), entry))
 }
 
 /// An entry as it is kept where its tokens do not expire: a token. Any other as it is.
@@ -228,6 +186,7 @@ pub fn lend(entry: &SecretJson) -> (SecretJson, Option<SecretString>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
 
     #[test]
     fn own_files_are_known_by_where_they_lie() {
@@ -245,28 +204,19 @@ mod tests {
 
     #[test]
     fn files_are_known_by_what_is_in_them() {
-        for (text, want) in [
-            (
-                r#"{"openai": {"type": "api", "key": "k"}}"#,
-                Some(Owner::OpenCode),
-            ),
-            (
-                r#"{"https://x": {"type": "wellknown"}}"#,
-                Some(Owner::OpenCode),
-            ),
-            (
-                r#"{"access_token": "a", "scope": "s"}"#,
-                Some(Owner::GeminiCli),
-            ),
-            (
-                r#"{"access_token": "a", "resource_url": "u"}"#,
-                Some(Owner::QwenCode),
-            ),
-            (r#"{"openai": {"type": "api_key", "key": "k"}}"#, None),
-            ("[]", None),
-            ("{", None),
-        ] {
-            assert_eq!(owner_by_format(text.as_bytes()), want, "{text}");
+        for (text, want) in cases(
+            r#"
+            {"openai": {"type": "api", "key": "k"}} => opencode
+            {"https://x": {"type": "wellknown"}} => opencode
+            {"access_token": "a", "scope": "s"} => gemini-cli
+            {"access_token": "a", "resource_url": "u"} => qwen-code
+            {"openai": {"type": "api_key", "key": "k"}} => none
+            [] => none
+            { => none
+            "#,
+        ) {
+            let owner = owner_by_format(text.as_bytes()).map(Owner::as_str);
+            assert_eq!(owner.unwrap_or("none"), want, "{text}");
         }
     }
 
@@ -325,32 +275,6 @@ mod tests {
             shown(&out),
             ["google-gemini-cli has no access token: its program is logged out"]
         );
-    }
-
-    #[test]
-    fn codex_in_api_key_mode_is_an_api_key() {
-        for (text, want) in [
-            (r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#, true),
-            (r#"{"OPENAI_API_KEY": "k", "tokens": null}"#, true),
-            (
-                r#"{"auth_mode": "ApiKey", "OPENAI_API_KEY": "k", "tokens": {}}"#,
-                true,
-            ),
-            (
-                r#"{"auth_mode": "chatgpt", "OPENAI_API_KEY": "k", "tokens": {}}"#,
-                false,
-            ),
-            (r#"{"OPENAI_API_KEY": "k", "tokens": {}}"#, false),
-            (r#"{"auth_mode": "apikey", "OPENAI_API_KEY": " "}"#, false),
-            ("[]", false),
-        ] {
-            let found = codex_api_key(text.as_bytes()).unwrap();
-            let want = want.then(|| {
-                r#"openai:codex-cli {"type":"api_key","provider":"openai","key":"k"}"#.to_owned()
-            });
-            let found = found.map(|(id, entry)| format!("{id} {}", entry.expose_secret()));
-            assert_eq!(found, want, "{text}");
-        }
     }
 
     #[test]

@@ -8,25 +8,34 @@ use std::collections::BTreeSet;
 
 use serde::de::{IgnoredAny, MapAccess};
 
-use crate::domain::named;
-
 use super::SourceFault;
+use super::readers::READERS;
 use super::wanted::{self, Shape};
+use crate::domain::Owner;
 
-named! {
-    /// The kind of a credential file.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum FileKind {
-        /// A store of an agent: `auth-profiles.json`.
-        Store = "auth-profiles.json",
-        /// The login file of Claude Code.
-        ClaudeCode = "claude-code",
-        /// The login file of Codex CLI.
-        CodexCli = "codex-cli",
-        /// Gemini CLI's or Qwen Code's login.
-        OAuthCreds = "oauth_creds.json",
-        /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
-        Legacy = "auth.json",
+/// The kind of a credential file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A store of an agent: `auth-profiles.json`.
+    Store,
+    /// The file of a program whose login is mirrored.
+    Source(Owner),
+    /// Gemini CLI's or Qwen Code's login.
+    OAuthCreds,
+    /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
+    Legacy,
+}
+
+impl FileKind {
+    /// The name in the record and for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "auth-profiles.json",
+            Self::Source(owner) => owner.as_str(),
+            Self::OAuthCreds => "oauth_creds.json",
+            Self::Legacy => "auth.json",
+        }
     }
 }
 
@@ -39,15 +48,14 @@ pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
         return Ok(None);
     };
     let has = |key: &str| keys.contains(key);
-    Ok(match () {
-        () if has("profiles") => Some(FileKind::Store),
-        () if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
-        () if has("tokens") || has("OPENAI_API_KEY") || has("auth_mode") => {
-            Some(FileKind::CodexCli)
-        }
-        () if has("access_token") => Some(FileKind::OAuthCreds),
-        () if keys.is_empty() => None,
-        () => Some(FileKind::Legacy),
+    let mut readers = READERS.iter();
+    let reader = readers.find(|reader| reader.keys.iter().any(|key| has(key)));
+    Ok(match reader {
+        _ if has("profiles") => Some(FileKind::Store),
+        Some(reader) => Some(FileKind::Source(reader.owner)),
+        None if has("access_token") => Some(FileKind::OAuthCreds),
+        None if keys.is_empty() => None,
+        None => Some(FileKind::Legacy),
     })
 }
 
@@ -74,15 +82,15 @@ mod tests {
             ("\u{feff}{\"profiles\": 3}", Some(FileKind::Store)),
             (
                 r#"{"mcpOAuth": {}, "claudeAiOauth": null}"#,
-                Some(FileKind::ClaudeCode),
+                Some(FileKind::Source(Owner::ClaudeCode)),
             ),
             (
                 r#"{"OPENAI_API_KEY": null, "tokens": {}}"#,
-                Some(FileKind::CodexCli),
+                Some(FileKind::Source(Owner::CodexCli)),
             ),
             (
                 r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#,
-                Some(FileKind::CodexCli),
+                Some(FileKind::Source(Owner::CodexCli)),
             ),
             (
                 r#"{"access_token": "a", "expiry_date": 1}"#,
@@ -95,6 +103,8 @@ mod tests {
         ] {
             assert_eq!(recognise(text.as_bytes()).unwrap(), want, "{text}");
         }
+        let marked = recognise("\u{feff}{\"profiles\": 3}".as_bytes());
+        assert_eq!(marked.unwrap(), Some(FileKind::Store));
         assert!(recognise(b"{\"tokens\": sk-secret}").is_err());
         assert!(recognise(b"").is_err());
     }

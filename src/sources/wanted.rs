@@ -35,6 +35,33 @@ pub(super) trait Shape: Sized {
     }
 }
 
+/// Defines what is read of a JSON object: which field takes the value of which key. No other key's
+/// value is read.
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident { $($key:literal => $field:ident: $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        struct $name { $($field: Option<$kind>),* }
+
+        impl $crate::sources::wanted::Shape for $name {
+            fn from_object<'de, A: serde::de::MapAccess<'de>>(
+                mut fields: A,
+            ) -> Result<Option<Self>, A::Error> {
+                use $crate::sources::wanted::Wanted;
+                let mut object = Self::default();
+                while let Some(key) = fields.next_key::<String>()? {
+                    match key.as_str() {
+                        $($key => object.$field = fields.next_value::<Wanted<$kind>>()?.0,)*
+                        _ => drop(fields.next_value::<serde::de::IgnoredAny>()?),
+                    }
+                }
+                Ok(Some(object))
+            }
+        }
+    };
+}
+pub(super) use object;
+
 impl Shape for SecretString {
     fn from_text(text: &str) -> Option<Self> {
         Some(Self::from(text))
@@ -158,18 +185,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for AfterFirstKey<A> {
 }
 
 /// Reads a whole document; `None` when it is JSON of another shape.
-///
-/// # Errors
-/// As [`deserialize`].
 pub(super) fn read<T: Shape>(bytes: &[u8]) -> Result<Option<T>, SourceFault> {
     deserialize::<Wanted<T>>(bytes).map(|wanted| wanted.0)
 }
 
-/// Reads a whole document into `D`.
-///
-/// # Errors
-/// When it is not JSON: where, and of which closed kind. serde_json's own message may quote the
-/// input, so it goes no further than this function.
+/// Reads a whole document into `D`. Fails when it is not JSON: where, and of which closed kind.
+/// serde_json's own message may quote the input, so it goes no further than this function.
 pub(super) fn deserialize<D: DeserializeOwned>(bytes: &[u8]) -> Result<D, SourceFault> {
     let bytes = without_bom(bytes);
     if bytes.is_empty() {

@@ -27,15 +27,13 @@ pub enum Rewrite {
     Always,
 }
 
-/// Says which endpoint a login is pinned to when it comes into the vault: where its provider issues
-/// tokens now.
+/// Says which endpoint a login is pinned to when it comes: where its provider issues tokens.
 pub type Endpoints<'e> = &'e dyn Fn(&Credential<'_>) -> Option<Endpoint>;
 
 /// How the stores of agents are exported.
 #[derive(Clone, Copy)]
 pub struct ExportPlan<'e> {
-    /// The mode of an agent's export. `None` if the settings cannot be read: the store is then left
-    /// as it is.
+    /// The mode of an agent's export. `None` if the settings are unreadable: the store stays.
     pub mode: &'e dyn Fn(&AgentRef) -> Option<ExportMode>,
     /// What `$XDG_RUNTIME_DIR` names, if it is set.
     pub runtime_dir: Option<&'e Path>,

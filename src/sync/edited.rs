@@ -10,8 +10,7 @@ pub const LOGIN: &str = "login";
 /// What [`EditedBy::means`] says of a command that put an earlier version back.
 pub const RESTORE: &str = "restore";
 
-/// A change that a command makes. Each profile that it adds, replaces or removes gets its own
-/// event.
+/// A change that a command makes. Each profile that it changes gets its own event.
 #[derive(Debug)]
 pub struct Edited {
     /// The document after the change; none if there is nothing to change.

@@ -17,8 +17,8 @@ use super::{
     When,
 };
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::config::{AgentRef, parse_providers};
-use crate::domain::{AgentName, ProfileId, Section, UnixMs};
+use crate::config::{AgentRef, LoginFiles, parse_providers};
+use crate::domain::{AgentName, Owner, ProfileId, Section, UnixMs};
 use crate::oauth::Providers;
 use crate::platform::keychain::{SessionBus, SystemKeychain};
 use crate::platform::{Actor, Clock};
@@ -154,12 +154,9 @@ fn with_engine<T>(
     work: impl FnOnce(&mut Engine<'_>) -> T,
 ) -> T {
     let sources = LoginSources {
-        claude_file: place.at("claude.json"),
-        claude_config_dir: None,
+        logins: vec![LoginFiles::at(Owner::ClaudeCode, place.at("claude.json"))],
         user: String::new(),
         keychain: None,
-        codex_file: place.at("no-codex"),
-        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: place.at("no-oauth"),
     };
     let actor = actor();
@@ -363,8 +360,7 @@ fn nothing_changes_unless_its_event_is_recorded() {
                 let found = vault.rows_but_the_record();
                 assert_eq!(found, rows, "{context}: rows changed and no event says so");
                 let moved = |path: &PathBuf| path.to_string_lossy().contains(".corrupt-");
-                // A damaged file is moved aside before anything is decided; it is not the one that
-                // counts.
+                // A damaged file is moved aside before anything is decided; it does not count.
                 if !place.files().keys().any(moved) {
                     assert_eq!(
                         place.files(),

@@ -1,5 +1,4 @@
-//! Handing a secret out: chosen from what the agent has now, and recorded before any program gets
-//! it.
+//! Handing a secret out: chosen from what the agent has now, and recorded before it is given.
 
 use super::context::LoadContext;
 use super::error::SyncError;

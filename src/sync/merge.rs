@@ -31,22 +31,6 @@ pub struct Merged {
     pub lost: Vec<Lost>,
 }
 
-impl Merged {
-    /// What has to be written to the vault.
-    pub fn vault_changes(&self) -> impl Iterator<Item = (&Change, &Edit)> {
-        self.changes
-            .iter()
-            .filter_map(|change| Some((change, change.vault.as_ref()?)))
-    }
-
-    /// What has to be written to the file.
-    pub fn file_changes(&self) -> impl Iterator<Item = (&Change, &Edit)> {
-        self.changes
-            .iter()
-            .filter_map(|change| Some((change, change.file.as_ref()?)))
-    }
-}
-
 /// Joins the file's document (`theirs`) and the vault's (`ours`), both descended from `base`.
 #[must_use]
 pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {

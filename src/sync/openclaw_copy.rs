@@ -28,8 +28,7 @@ pub enum OpenClawCopy {
     },
     /// Written by another program, or not proved to be as this program wrote it.
     NotOurs,
-    /// As this program wrote it, and the vault does not hold these profiles of it, or cannot show
-    /// that it does.
+    /// As this program wrote it, and the vault does not, or perhaps not, hold these profiles.
     NotHeld {
         /// Their ids; none where rows of the vault do not open.
         profiles: Vec<String>,
@@ -142,11 +141,9 @@ fn detail(event: &Event, name: &str) -> Option<String> {
     Some(detail.get(name)?.as_str()?.to_owned())
 }
 
-/// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to
-/// be a copy of what the vault has. Whether it was removed.
-///
-/// # Errors
-/// When the store, its queue or the vault cannot be used.
+/// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to be a
+/// copy of what the vault has. Whether it was removed. Fails when the store, its queue or the vault
+/// cannot be used.
 pub(super) fn remove(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

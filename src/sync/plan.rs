@@ -7,11 +7,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Credential, CredentialType, Expiry, ExpiryFault, SecretJson, UnixMs, json_number,
+    Credential, CredentialType, Expiry, ExpiryFault, Mirror, SecretJson, UnixMs, json_number, named,
 };
-use crate::sources::Reading;
-use crate::sources::claude_code::ClaudeCodeLogin;
-use crate::sources::codex_cli::CodexLogin;
+use crate::sources::{Login, Reading};
 
 /// What is to be done with the mirroring profile.
 #[derive(Debug)]
@@ -35,189 +33,107 @@ pub enum Decision {
     },
 }
 
-/// Why a stored profile gives way to the source's login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReplaceReason {
-    /// It cannot be read as a credential at all.
-    Unreadable,
-    /// It is of another type than a sync of this source makes.
-    OtherType,
-    /// It belongs to another provider.
-    OtherProvider,
-    /// It has expired, or has no expiry.
-    StoredExpired,
-    /// The source's login is valid longer than the stored one.
-    SourceLater,
-    /// The source is logged in with another account now.
-    OtherAccount,
-    /// The login comes from another place than the stored one, and whose it is cannot be known.
-    OtherPlace,
-    /// The source was logged out and is logged in again: what is stored may have been revoked.
-    LoggedInAgain,
-    /// The user chose the source's login.
-    Chosen,
-}
-
-impl ReplaceReason {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::OtherType => "other-type",
-            Self::OtherProvider => "other-provider",
-            Self::StoredExpired => "stored-expired",
-            Self::SourceLater => "source-later",
-            Self::OtherAccount => "other-account",
-            Self::OtherPlace => "other-place",
-            Self::LoggedInAgain => "logged-in-again",
-            Self::Chosen => "chosen",
-        }
+named! {
+    /// Why a stored profile gives way to the source's login.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum ReplaceReason {
+        /// It cannot be read as a credential at all.
+        Unreadable = "unreadable",
+        /// It is of another type than a sync of this source makes.
+        OtherType = "other-type",
+        /// It belongs to another provider.
+        OtherProvider = "other-provider",
+        /// It has expired, or has no expiry.
+        StoredExpired = "stored-expired",
+        /// The source's login is valid longer than the stored one.
+        SourceLater = "source-later",
+        /// The source is logged in with another account now.
+        OtherAccount = "other-account",
+        /// The login comes from another place than the stored one, and whose it is cannot be known.
+        OtherPlace = "other-place",
+        /// The source was logged out and is logged in again: what is stored may have been revoked.
+        LoggedInAgain = "logged-in-again",
+        /// The user chose the source's login.
+        Chosen = "chosen",
     }
 }
 
-/// Why a profile is left as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeepReason {
-    /// There is no source. The usual case.
-    SourceAbsent,
-    /// The source holds no login; a login stored earlier is not deleted for that.
-    SourceLoggedOut,
-    /// The source is damaged or unreadable, which is no news.
-    SourceDamaged,
-    /// The stored profile is the source's login already. The usual case.
-    Same,
-    /// A gateway has rewritten the profile as `oauth`, with Claude Code's current token in it.
-    SameLogin,
-    /// Another profile has the source's login already.
-    SameLoginElsewhere,
-    /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
-    OddExpiry,
-    /// The stored profile is good and lasts at least as long as the source's.
-    StoredLater,
-    /// The stored profile is good, and the source's login is another account's.
-    OtherAccount,
-    /// The stored profile is good and came from another place, and whose the source's login is
-    /// cannot be known.
-    OtherPlace,
-}
-
-impl KeepReason {
-    /// The name in the audit record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SourceAbsent => "source-absent",
-            Self::SourceLoggedOut => "source-logged-out",
-            Self::SourceDamaged => "source-damaged",
-            Self::Same => "same",
-            Self::SameLogin => "same-login",
-            Self::SameLoginElsewhere => "same-login-elsewhere",
-            Self::OddExpiry => "unusable-expiry",
-            Self::StoredLater => "stored-later",
-            Self::OtherAccount => "other-account",
-            Self::OtherPlace => "other-place",
-        }
+named! {
+    /// Why a profile is left as it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum KeepReason {
+        /// There is no source. The usual case.
+        SourceAbsent = "source-absent",
+        /// The source holds no login; a login stored earlier is not deleted for that.
+        SourceLoggedOut = "source-logged-out",
+        /// The source is damaged or unreadable, which is no news.
+        SourceDamaged = "source-damaged",
+        /// The stored profile is the source's login already. The usual case.
+        Same = "same",
+        /// A gateway has rewritten the profile as `oauth`, with Claude Code's current token in it.
+        SameLogin = "same-login",
+        /// Another profile has the source's login already.
+        SameLoginElsewhere = "same-login-elsewhere",
+        /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
+        OddExpiry = "unusable-expiry",
+        /// The stored profile is good and lasts at least as long as the source's.
+        StoredLater = "stored-later",
+        /// The stored profile is good, and the source's login is another account's.
+        OtherAccount = "other-account",
+        /// The stored profile is good and came from another place, and whose the source's login is
+        /// cannot be known.
+        OtherPlace = "other-place",
     }
 }
 
-/// How a source's login is stored.
-struct Mirror {
-    kind: CredentialType,
-    provider: &'static str,
-    /// The fields in which two entries of this kind may differ, as the reference compares them:
-    /// other fields are of later gateways and no reason to replace an entry.
-    compared: &'static [&'static str],
-}
-
-const CLAUDE_CODE: Mirror = Mirror {
-    kind: CredentialType::Token,
-    provider: "anthropic",
-    compared: &["provider", "token", "expires", "email"],
-};
-
-const CODEX_CLI: Mirror = Mirror {
-    kind: CredentialType::OAuth,
-    provider: "openai-codex",
-    compared: &[
-        "provider",
-        "access",
-        "refresh",
-        "expires",
-        "email",
-        "enterpriseUrl",
-        "projectId",
-        "accountId",
-    ],
-};
-
-/// Decides about `anthropic:claude-cli`, whose stored entry is `stored`.
-///
-/// An `oauth` entry that already carries Claude Code's current token is a later gateway's way of
-/// storing it; it would be written back and forth without end if it gave way here.
+/// Decides about the profile that mirrors a login, whose stored entry is `stored`.
 #[must_use]
-pub fn plan_claude_code(
+pub fn plan_login(
+    mirror: &Mirror,
     stored: Option<&Value>,
-    reading: &Reading<ClaudeCodeLogin>,
+    reading: &Reading<Login>,
     now: UnixMs,
 ) -> Decision {
-    let login = match found(reading) {
-        Ok(login) => login,
-        Err(why) => return Decision::Keep { why },
+    let login = match reading {
+        Reading::Found(login) => login,
+        Reading::Absent => return keep(KeepReason::SourceAbsent),
+        Reading::LoggedOut(_) => return keep(KeepReason::SourceLoggedOut),
+        Reading::Damaged(_) => return keep(KeepReason::SourceDamaged),
     };
-    let access = login.access.expose_secret();
-    let mirrored_by_gateway = stored.map(Credential::of).is_some_and(|stored| {
-        stored.kind == CredentialType::OAuth
-            && stored.provider == CLAUDE_CODE.provider
-            && stored.expose_secret() == Some(access)
-    });
-    if mirrored_by_gateway {
-        return Decision::Keep {
-            why: KeepReason::SameLogin,
-        };
+    let entry = mirror_entry(mirror, login);
+    let Some(stored) = stored else {
+        return Decision::Insert { entry };
+    };
+    match reason_to_replace(stored, entry.expose_secret(), login.expires, now) {
+        Ok(why) => replace(entry, why),
+        Err(why) => keep(why),
     }
-    let entry = claude_code_entry(login);
-    CLAUDE_CODE.decide(stored, entry, login.expires, now)
 }
 
-/// Decides about `openai-codex:codex-cli`, whose stored entry is `stored`.
+/// As [`plan_login`], where the agent has `others` besides: a login with a refresh token that one
+/// of them has already is not stored twice. A later gateway takes the second one out at every load;
+/// it would come and go without end.
 #[must_use]
-pub fn plan_codex_cli(
-    stored: Option<&Value>,
-    reading: &Reading<CodexLogin>,
-    now: UnixMs,
-) -> Decision {
-    let login = match found(reading) {
-        Ok(login) => login,
-        Err(why) => return Decision::Keep { why },
-    };
-    let entry = codex_cli_entry(login);
-    CODEX_CLI.decide(stored, entry, login.expires, now)
-}
-
-/// As [`plan_codex_cli`], where the agent has `others` besides: a login that one of them has
-/// already is not stored twice. A later gateway takes the second one out at every load; it would
-/// come and go without end.
-#[must_use]
-pub fn plan_codex_cli_among<'a>(
+pub fn plan_login_among<'a>(
     mut others: impl Iterator<Item = &'a Value>,
+    mirror: &Mirror,
     stored: Option<&Value>,
-    reading: &Reading<CodexLogin>,
+    reading: &Reading<Login>,
     now: UnixMs,
 ) -> Decision {
     const LOGIN: [&str; 4] = ["type", "provider", "access", "refresh"];
-    let decision = plan_codex_cli(stored, reading, now);
+    let decision = plan_login(mirror, stored, reading, now);
     let Decision::Insert { entry } = &decision else {
         return decision;
     };
     let entry = entry.expose_secret();
-    if others.any(|other| LOGIN.iter().all(|field| same_field(other, entry, field))) {
-        let why = KeepReason::SameLoginElsewhere;
-        return Decision::Keep { why };
+    let is_it = |other: &Value| LOGIN.iter().all(|field| same_field(other, entry, field));
+    match entry.get("refresh").is_some() && others.any(is_it) {
+        true => keep(KeepReason::SameLoginElsewhere),
+        false => decision,
     }
-    decision
 }
 
 /// How the source's login relates to the one that is stored.
@@ -225,13 +141,10 @@ pub fn plan_codex_cli_among<'a>(
 pub enum Relation {
     /// It is of the same account, or comes from the same place and nothing says otherwise.
     Same,
-    /// It comes from the same place and is another account's.
+    /// It is another account's, and the place that the stored login came from is this one, or gone.
     OtherAccount,
-    /// It comes from another place and is another account's.
-    OtherAccountElsewhere {
-        /// Whether the place that the stored login came from is still there.
-        is_origin_there: bool,
-    },
+    /// It is another account's, and the place that the stored login came from is still there.
+    OtherAccountBeside,
     /// It comes from another place, and whose it is cannot be known.
     Unknown,
 }
@@ -240,58 +153,25 @@ pub enum Relation {
 /// another account never passes for a refresh, and two places with a login each never take turns.
 #[must_use]
 pub fn by_account(decision: Decision, relation: Relation) -> Decision {
-    match (decision, relation) {
-        (decision, Relation::Same) => decision,
-        (
-            Decision::Replace {
-                entry,
-                why: ReplaceReason::StoredExpired,
-            },
-            relation,
-        ) => match relation {
-            Relation::Unknown => Decision::Replace {
-                entry,
-                why: ReplaceReason::OtherPlace,
-            },
-            Relation::OtherAccountElsewhere {
-                is_origin_there: true,
-            } => Decision::Keep {
-                why: KeepReason::OtherAccount,
-            },
-            _ => Decision::Replace {
-                entry,
-                why: ReplaceReason::OtherAccount,
-            },
-        },
-        (
-            Decision::Replace {
-                entry,
-                why: ReplaceReason::SourceLater | ReplaceReason::LoggedInAgain,
-            },
-            Relation::OtherAccount
-            | Relation::OtherAccountElsewhere {
-                is_origin_there: false,
-            },
-        ) => Decision::Replace {
-            entry,
-            why: ReplaceReason::OtherAccount,
-        },
-        (
-            Decision::Replace {
-                why: ReplaceReason::SourceLater,
-                ..
-            }
-            | Decision::Keep {
-                why: KeepReason::StoredLater,
-            },
-            relation,
-        ) => Decision::Keep {
-            why: match relation {
-                Relation::Unknown => KeepReason::OtherPlace,
-                _ => KeepReason::OtherAccount,
-            },
-        },
-        (decision, _) => decision,
+    use ReplaceReason as Why;
+    let not_imported = match relation {
+        Relation::Unknown => keep(KeepReason::OtherPlace),
+        _ => keep(KeepReason::OtherAccount),
+    };
+    let (entry, why) = match decision {
+        decision if relation == Relation::Same => return decision,
+        Decision::Keep { why } if why == KeepReason::StoredLater => return not_imported,
+        Decision::Replace { entry, why } => (entry, why),
+        decision => return decision,
+    };
+    match (why, relation) {
+        (Why::StoredExpired, Relation::Unknown) => replace(entry, Why::OtherPlace),
+        (Why::StoredExpired | Why::SourceLater, Relation::OtherAccountBeside) => not_imported,
+        (Why::SourceLater, Relation::Unknown) => not_imported,
+        (Why::StoredExpired | Why::SourceLater | Why::LoggedInAgain, Relation::OtherAccount) => {
+            replace(entry, Why::OtherAccount)
+        }
+        (why, _) => replace(entry, why),
     }
 }
 
@@ -305,24 +185,16 @@ pub fn by_expiry(
     entry: Option<SecretJson>,
 ) -> Decision {
     match (decision, entry) {
-        (
-            Decision::Replace {
-                why: ReplaceReason::SourceLater,
-                ..
-            },
-            _,
-        ) if source.is_some() => Decision::Keep {
-            why: KeepReason::OddExpiry,
-        },
-        (
-            Decision::Keep {
-                why: KeepReason::StoredLater,
-            },
-            Some(entry),
-        ) if stored.is_some() && source.is_none() => Decision::Replace {
-            entry,
-            why: ReplaceReason::StoredExpired,
-        },
+        (Decision::Replace { why, .. }, _)
+            if why == ReplaceReason::SourceLater && source.is_some() =>
+        {
+            keep(KeepReason::OddExpiry)
+        }
+        (Decision::Keep { why }, Some(entry))
+            if why == KeepReason::StoredLater && stored.is_some() && source.is_none() =>
+        {
+            replace(entry, ReplaceReason::StoredExpired)
+        }
         (decision, _) => decision,
     }
 }
@@ -332,15 +204,9 @@ pub fn by_expiry(
 #[must_use]
 pub fn after_logout(decision: Decision, entry: Option<SecretJson>) -> Decision {
     match (decision, entry) {
-        (
-            Decision::Keep {
-                why: KeepReason::StoredLater,
-            },
-            Some(entry),
-        ) => Decision::Replace {
-            entry,
-            why: ReplaceReason::LoggedInAgain,
-        },
+        (Decision::Keep { why }, Some(entry)) if why == KeepReason::StoredLater => {
+            replace(entry, ReplaceReason::LoggedInAgain)
+        }
         (decision, _) => decision,
     }
 }
@@ -351,101 +217,99 @@ pub fn after_logout(decision: Decision, entry: Option<SecretJson>) -> Decision {
 pub fn chosen(decision: Decision, rejected: Option<SecretJson>) -> Decision {
     match (decision, rejected) {
         (Decision::Replace { entry, .. }, _) | (Decision::Keep { .. }, Some(entry)) => {
-            Decision::Replace {
-                entry,
-                why: ReplaceReason::Chosen,
-            }
+            replace(entry, ReplaceReason::Chosen)
         }
         (decision, _) => decision,
     }
 }
 
-/// The entry that Claude Code's login is stored as.
+/// The entry that a login is stored as: `oauth` if it has a refresh token, otherwise `token`.
 #[must_use]
-pub fn claude_code_entry(login: &ClaudeCodeLogin) -> SecretJson {
-    SecretJson::new(json!({
-        "type": CLAUDE_CODE.kind.as_str(),
-        "provider": CLAUDE_CODE.provider,
-        "token": login.access.expose_secret(),
-        "expires": json_number(login.expires.ms()),
-    }))
+pub fn mirror_entry(mirror: &Mirror, login: &Login) -> SecretJson {
+    let (provider, access) = (mirror.provider, login.access.expose_secret());
+    let expires = json_number(login.expires.ms());
+    SecretJson::new(match &login.refresh {
+        Some(refresh) => json!({
+            "type": CredentialType::OAuth.as_str(),
+            "provider": provider,
+            "access": access,
+            "refresh": refresh.expose_secret(),
+            "expires": expires,
+        }),
+        None => json!({
+            "type": CredentialType::Token.as_str(),
+            "provider": provider,
+            "token": access,
+            "expires": expires,
+        }),
+    })
 }
 
-/// The entry that Codex's login is stored as.
-#[must_use]
-pub fn codex_cli_entry(login: &CodexLogin) -> SecretJson {
-    SecretJson::new(json!({
-        "type": CODEX_CLI.kind.as_str(),
-        "provider": CODEX_CLI.provider,
-        "access": login.access.expose_secret(),
-        "refresh": login.refresh.expose_secret(),
-        "expires": json_number(login.expires.ms()),
-    }))
-}
-
-fn found<L>(reading: &Reading<L>) -> Result<&L, KeepReason> {
-    match reading {
-        Reading::Found(login) => Ok(login),
-        Reading::Absent => Err(KeepReason::SourceAbsent),
-        Reading::LoggedOut(_) => Err(KeepReason::SourceLoggedOut),
-        Reading::Damaged(_) => Err(KeepReason::SourceDamaged),
+/// The fields in which two entries of a type may differ, as the reference compares them: other
+/// fields are of later gateways and no reason to replace an entry.
+fn compared(kind: CredentialType) -> &'static [&'static str] {
+    match kind {
+        CredentialType::OAuth => &[
+            "provider",
+            "access",
+            "refresh",
+            "expires",
+            "email",
+            "enterpriseUrl",
+            "projectId",
+            "accountId",
+        ],
+        _ => &["provider", "token", "expires", "email"],
     }
 }
 
-impl Mirror {
-    fn decide(
-        &self,
-        stored: Option<&Value>,
-        entry: SecretJson,
-        expires: Expiry,
-        now: UnixMs,
-    ) -> Decision {
-        let Some(stored) = stored else {
-            return Decision::Insert { entry };
+fn keep(why: KeepReason) -> Decision {
+    Decision::Keep { why }
+}
+
+fn replace(entry: SecretJson, why: ReplaceReason) -> Decision {
+    Decision::Replace { entry, why }
+}
+
+fn reason_to_replace(
+    stored: &Value,
+    entry: &Value,
+    expires: Expiry,
+    now: UnixMs,
+) -> Result<ReplaceReason, KeepReason> {
+    let (credential, login) = (Credential::of(stored), Credential::of(entry));
+    if !credential.is_readable() {
+        return Ok(ReplaceReason::Unreadable);
+    }
+    if credential.kind != login.kind {
+        // A later gateway stores a token as `oauth`; it would be written back and forth without end
+        // if it gave way here.
+        let is_by_gateway = credential.kind == CredentialType::OAuth
+            && credential.provider == login.provider
+            && credential.expose_secret() == login.expose_secret();
+        return match is_by_gateway {
+            true => Err(KeepReason::SameLogin),
+            false => Ok(ReplaceReason::OtherType),
         };
-        match self.reason_to_replace(stored, entry.expose_secret(), expires, now) {
-            Ok(why) => Decision::Replace { entry, why },
-            Err(why) => Decision::Keep { why },
-        }
     }
-
-    fn reason_to_replace(
-        &self,
-        stored: &Value,
-        entry: &Value,
-        expires: Expiry,
-        now: UnixMs,
-    ) -> Result<ReplaceReason, KeepReason> {
-        let credential = Credential::of(stored);
-        if !credential.is_readable() {
-            return Ok(ReplaceReason::Unreadable);
-        }
-        if credential.kind != self.kind {
-            return Ok(ReplaceReason::OtherType);
-        }
-        // As written, not normalised: the reference does so, and corrects a profile spelt
-        // otherwise.
-        if credential.provider != self.provider {
-            return Ok(ReplaceReason::OtherProvider);
-        }
-        if self
-            .compared
-            .iter()
-            .all(|field| same_field(stored, entry, field))
-        {
-            return Err(KeepReason::Same);
-        }
-        // No expiry reads as 0, hence as expired: a mirrored login always has one. An expired
-        // login of the source replaces an expired stored one too: it is what the source has now.
-        let until = credential.expiry().map_or(0.0, Expiry::ms);
-        if until <= now.as_f64() {
-            Ok(ReplaceReason::StoredExpired)
-        } else if expires.ms() > until {
-            // In the future as well, since the stored one is.
-            Ok(ReplaceReason::SourceLater)
-        } else {
-            Err(KeepReason::StoredLater)
-        }
+    // As written, not normalised: the reference does so, and corrects a profile spelt otherwise.
+    if credential.provider != login.provider {
+        return Ok(ReplaceReason::OtherProvider);
+    }
+    let is_same = |field: &&str| same_field(stored, entry, field);
+    if compared(login.kind).iter().all(is_same) {
+        return Err(KeepReason::Same);
+    }
+    // No expiry reads as 0, hence as expired: a mirrored login always has one. An expired login of
+    // the source replaces an expired stored one too: it is what the source has now.
+    let until = credential.expiry().map_or(0.0, Expiry::ms);
+    if until <= now.as_f64() {
+        Ok(ReplaceReason::StoredExpired)
+    } else if expires.ms() > until {
+        // In the future as well, since the stored one is.
+        Ok(ReplaceReason::SourceLater)
+    } else {
+        Err(KeepReason::StoredLater)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::domain::{KeyId, VaultId};
 use crate::platform::{FileError, KeychainError, LockError, SharedStorage};
 use crate::vault::file::reason::ReadOnlyReason;
 
-/// Why a vault could not be used.
+/// Why a vault could not be used. Whatever reads or writes a vault fails with it when that cannot
+/// be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VaultError {

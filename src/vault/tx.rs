@@ -95,8 +95,7 @@ impl UnlockedVault {
             pid: i64::from(actor.pid),
             uid: i64::from(actor.uid),
             host: actor.host.as_str().into(),
-            // A name of nothing is kept as an absent one, and what is kept is what its MAC must be
-            // of.
+            // A name of nothing is kept as an absent one, and its MAC must be of what is kept.
             parent: actor
                 .parent
                 .as_deref()
@@ -276,9 +275,6 @@ impl Tx<'_> {
 
     /// Notes that a profile is another program's, or ours from now on. Part of what is sealed of
     /// the agent, and gone with the profile.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn set_borrowed(
         &mut self,
         agent: &AgentName,
@@ -296,17 +292,11 @@ impl Tx<'_> {
     }
 
     /// Makes sure the agent is known, and raises its revision.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn touch(&mut self, agent: &AgentName) -> Result<(), VaultError> {
         self.touch_agent(agent).map(|_| ())
     }
 
     /// The agent's revision as this transaction sees it; 0 when it has nothing.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn revision(&self, agent: &AgentName) -> Result<i64, VaultError> {
         let sql = "SELECT coalesce(max(a.revision), 0) \
                    FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1";

@@ -33,8 +33,7 @@ use crate::vault::store::proof::Altered;
 
 #[derive(Default)]
 struct Found {
-    /// Rows that are not good: they are listed as something that no row is, so every reader finds
-    /// them.
+    /// Rows that are not good: listed as something that no row is, so every reader finds them.
     altered: Vec<Altered>,
     /// Agents whose credentials were put in the order in which the record names them.
     reordered: Vec<String>,
@@ -96,8 +95,7 @@ impl UnlockedVault {
         {
             return Ok(());
         }
-        // A restore may have gone on from an earlier event. That it says so is proved with the
-        // rest.
+        // A restore may have gone on from an earlier event. Its own statement is proved too.
         let is_abandoned = |head: &Head| has_abandoned(&tx.tx, id, head).unwrap_or(false);
         let head = head.filter(|head| !is_abandoned(head));
         let checked = verify::verify(&tx.tx, (id, &tx.keys.chain), head);
@@ -242,8 +240,7 @@ impl Tx<'_> {
             .at(self.path, "read")?;
         let frame = frame.filter(|_| !overtaken);
         if frame.is_none() {
-            // Its own listings are made all the same: what opens is handed out when it is asked
-            // for.
+            // Its own listings are made all the same: what opens is handed out on demand.
             let listings = listing::listings_of(&self.tx, id).at(self.path, "read")?;
             found.add_lost(Part::Agents, "", name, listings);
         }
@@ -289,8 +286,7 @@ impl Tx<'_> {
         Ok(found.altered.len() == before)
     }
 
-    /// The credentials of an agent in their order, each with its generation and its entry where it
-    /// opens.
+    /// The credentials of an agent in order, each with its generation and its entry if it opens.
     #[expect(clippy::type_complexity, reason = "read and taken apart in one place")]
     fn opened_profiles(
         &self,
@@ -520,8 +516,7 @@ impl Tx<'_> {
         .map(|_| ())
     }
 
-    /// Notes that only keep the record from saying a thing twice: those that the record bears out
-    /// stay.
+    /// Notes that only keep the record from repeating itself: those that it bears out stay.
     fn settle_notes(&self, record: &RecordSays) -> rusqlite::Result<usize> {
         let mut select = self.tx.prepare(
             "SELECT s.agent, s.profile, a.text, t.text, s.why FROM sync_skips s \

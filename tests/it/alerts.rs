@@ -9,7 +9,7 @@ use std::time::Duration;
 use clawkeep::alerts::{Alerts, Means, Scene, Trouble, survey};
 use clawkeep::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
 use clawkeep::config::{AgentRef, NotifySettings, OwnSettings};
-use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, StoreDoc, UnixMs};
+use clawkeep::domain::{AgentName, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc, UnixMs};
 use clawkeep::oauth::Providers;
 use clawkeep::platform::Clock;
 use clawkeep::platform::keychain::SessionBus;
@@ -249,7 +249,7 @@ fn a_token_on_the_way_to_its_end_and_after() {
 fn claude_codes_short_tokens_are_no_alarm_and_its_long_ones_are() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
-    let synced = (EventKind::SyncApplied, Origin::ClaudeCode);
+    let synced = (EventKind::SyncApplied, Origin::Source(Owner::ClaudeCode));
     for cycle in 0..10 {
         let at = cycle * 9 * HOUR;
         watch.put_of("anthropic:claude-cli", &token(at + 8 * HOUR), synced, at);

@@ -292,7 +292,9 @@ fn pages_of_an_older_copy() {
         "listings",
     ];
     let pages = matter.map(|name| root(&bench.home, name));
-    for subset in 1_u32..1 << pages.len() {
+    // Under Wine a process takes seconds: a few of them will do.
+    let step = if cfg!(windows) { 51 } else { 1 };
+    for subset in (1_u32..1 << pages.len()).step_by(step) {
         let chosen = || (0..pages.len()).filter(|at| subset & 1 << at != 0);
         let chosen_pages: Vec<usize> = chosen().map(|at| pages[at]).collect();
         let names: Vec<&str> = chosen().map(|at| matter[at]).collect();

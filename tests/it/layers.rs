@@ -31,18 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "doctor",
         &[
-            "domain",
-            "platform",
-            "crypto",
-            "audit",
-            "health",
-            "selection",
-            "config",
-            "sources",
-            "export",
-            "vault",
-            "oauth",
-            "sync",
+            "domain", "platform", "crypto", "audit", "health", "config", "sources", "export",
+            "vault", "oauth", "sync",
         ],
     ),
     (

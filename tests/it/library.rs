@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{Direction, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin};
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, ProfileId, Section, Seq, UnixMs};
+use clawkeep::config::{AgentRef, LoginFiles};
+use clawkeep::domain::{AgentName, Owner, ProfileId, Section, Seq, UnixMs};
 use clawkeep::platform::Clock;
 use clawkeep::sources::{KeychainFault, KeychainReading, LoginKeychain};
 use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
@@ -226,8 +226,8 @@ fn history_filters() {
 fn a_synced_token_that_replaces_another_is_a_refresh_too() {
     let mut bench = Bench::new();
     for (token_text, origin) in [
-        ("t0", Origin::ClaudeCode),
-        ("t1", Origin::ClaudeCode),
+        ("t0", Origin::Source(Owner::ClaudeCode)),
+        ("t1", Origin::Source(Owner::ClaudeCode)),
         ("t2", Origin::Clawkeep),
     ] {
         let note = ChangeNote::new(EventKind::SyncApplied, origin);
@@ -299,12 +299,9 @@ impl LoginKeychain for Keychain {
 fn load(bench: &mut Bench, keychain: &dyn LoginKeychain, claude_file: PathBuf) -> Loaded {
     let dir = bench.dir.path().join("agent");
     let sources = LoginSources {
-        claude_file,
-        claude_config_dir: None,
+        logins: vec![LoginFiles::at(Owner::ClaudeCode, claude_file)],
         user: "ana".to_owned(),
         keychain: Some(keychain),
-        codex_file: dir.join("no-codex"),
-        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: dir.join("no-oauth"),
     };
     let lock_dir = bench.dir.path().join("locks");
@@ -371,12 +368,9 @@ fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
     let dir = bench.dir.path().join("agent");
     let nowhere = dir.join("nowhere");
     let sources = LoginSources {
-        claude_file: nowhere.clone(),
-        claude_config_dir: None,
+        logins: vec![LoginFiles::at(Owner::ClaudeCode, nowhere.clone())],
         user: String::new(),
         keychain: None,
-        codex_file: nowhere.clone(),
-        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: nowhere,
     };
     let calls = std::cell::Cell::new(0);

@@ -708,7 +708,8 @@ fn a_key_of_codex_is_imported_with_the_command_that_is_named() {
     home.run_with_input(&paste, "sk-test-other-0123456789abcdef\n")
         .ok();
     assert_eq!(home.run(&["sync"]).stderr, "");
-    assert!(found(&home, "source.no-login").contains(&remedy));
+    let advice = home.with_tilde(found(&home, "source.no-login"));
+    assert!(advice.contains(&remedy), "{advice}");
     home.run(&["import", home.at(auth).to_str().unwrap()]).ok();
     assert_eq!(home.run(&["sync"]).stderr, "");
     let all = findings(&home);

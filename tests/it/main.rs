@@ -99,6 +99,7 @@ cfg_if::cfg_if! {
         mod prompts;
         mod remedies;
         mod stand_in;
+        mod states;
     }
 }
 

@@ -59,6 +59,7 @@ fn a_page_has_its_examples_as_they_are_typed() {
 }
 
 /// With the formatter that is here; troff is part of what `man` needs.
+#[cfg(unix)] // groff or mandoc
 #[test]
 fn the_formatters_have_nothing_to_say() {
     let home = Home::new();

@@ -7,8 +7,8 @@
 use std::fs;
 use std::time::Duration;
 
-use clawkeep::config::{AgentRef, parse_providers};
-use clawkeep::domain::{AgentName, ProfileId, UnixMs};
+use clawkeep::config::{AgentRef, LoginFiles, parse_providers};
+use clawkeep::domain::{AgentName, Owner, ProfileId, UnixMs};
 use clawkeep::oauth::{Lease, Providers};
 use clawkeep::platform::Clock;
 use clawkeep::sync::{
@@ -564,12 +564,9 @@ fn a_late_result_of_an_earlier_claim_is_refused() {
 
 fn no_sources(dir: &std::path::Path) -> LoginSources<'static> {
     LoginSources {
-        claude_file: dir.join("no-claude"),
-        claude_config_dir: None,
+        logins: vec![LoginFiles::at(Owner::ClaudeCode, dir.join("no-claude"))],
         user: String::new(),
         keychain: None,
-        codex_file: dir.join("no-codex"),
-        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: dir.join("no-oauth"),
     }
 }

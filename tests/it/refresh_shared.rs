@@ -156,7 +156,8 @@ fn what_was_borrowed_once_stays_borrowed() {
         .run(&["token", "--profile", "openai-codex:default"])
         .exits(1);
     assert!(
-        run.stderr.contains("whether it is Codex's cannot be known"),
+        run.stderr
+            .contains("whether it is Codex CLI's cannot be known"),
         "{}",
         run.stderr
     );

@@ -32,9 +32,7 @@ impl Workspace {
         #[cfg(target_os = "macos")]
         let keychain = SecurityTool::default();
         let sources = LoginSources {
-            claude_file: self.layout.claude_code_file.clone(),
-            claude_config_dir: (self.env.raw("CLAUDE_CONFIG_DIR"))
-                .map(|dir| dir.to_string_lossy().into_owned()), // as Claude Code reads it
+            logins: self.layout.logins.clone(),
             #[cfg(target_os = "macos")]
             user: keychain_account(self.env.get("USER")),
             #[cfg(not(target_os = "macos"))]
@@ -43,8 +41,6 @@ impl Workspace {
             keychain: Some(&keychain),
             #[cfg(not(target_os = "macos"))]
             keychain: None,
-            claude_account_file: self.layout.claude_account_file.clone(),
-            codex_file: self.layout.codex_file.clone(),
             legacy_oauth_file: self.layout.oauth_file(),
         };
         // Unreadable settings are reported by what needs them; logins are then pinned by their

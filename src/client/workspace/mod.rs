@@ -9,6 +9,7 @@ mod heads;
 mod opening;
 mod places;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -18,10 +19,15 @@ pub use self::heads::HeadProblem;
 pub use self::opening::Heads;
 pub use self::places::Places;
 use crate::audit::Head;
-use crate::config::{ConfigError, Env, Layout, OwnSettings, OwnSettingsError, PathError, Settings};
+use crate::config::{
+    AgentRef, ConfigError, Env, Layout, OwnSettings, OwnSettingsError, PathError, Settings,
+};
+use crate::domain::UnixMs;
+use crate::health::AsOf;
 use crate::oauth::Providers;
 use crate::platform::{Actor, Clock};
-use crate::sync::{Rules, SyncMode};
+use crate::sync::{Loaded, Rules, StateReader, SyncMode};
+use crate::vault::UnlockedVault;
 
 /// The paths, settings and identity that calls work with.
 #[derive(Debug)]
@@ -126,6 +132,38 @@ impl Workspace {
         }
         let providers = Providers::new(&self.own()?.providers);
         Ok(self.providers.get_or_init(|| providers))
+    }
+
+    /// The rules for verdicts on credentials at `now`. Settings that cannot be read are reported by
+    /// the load.
+    #[must_use]
+    pub fn as_of(&self, now: UnixMs) -> AsOf {
+        match self.rules {
+            Rules::Own => {
+                let within = self.own().ok().and_then(|own| own.expiring_within);
+                AsOf::new(now, within.unwrap_or(AsOf::EXPIRING_WITHIN))
+            }
+            Rules::Reference => AsOf::of_reference(now),
+        }
+    }
+
+    /// The reader of how a loaded agent's credentials stand.
+    #[must_use]
+    pub fn states<'r>(
+        &'r self,
+        vault: &'r UnlockedVault,
+        agent: &'r AgentRef,
+        loaded: &'r Loaded,
+    ) -> StateReader<'r> {
+        StateReader {
+            vault: Some(vault),
+            agent: &agent.name,
+            doc: &loaded.doc,
+            providers: self.providers().ok(),
+            logins: Some(&loaded.logins),
+            as_of: self.as_of(self.clock.now()),
+            kept: OnceCell::new(),
+        }
     }
 
     /// Replaces the settings that were read, after a change.

@@ -50,11 +50,12 @@ fn defaults_lie_under_home() {
     assert_eq!(layout.vault_file, data.join("vault.db"));
     assert_eq!(layout.settings_file, data.join("clawkeep.toml"));
     assert_eq!(layout.oauth_file(), data.join("credentials/oauth.json"));
-    assert_eq!(
-        layout.claude_code_file,
-        at("/home/ana/.claude/.credentials.json")
-    );
-    assert_eq!(layout.codex_file, at("/home/ana/.codex/auth.json"));
+    let [claude, codex, ..] = &layout.logins[..] else {
+        panic!("{:?}", layout.logins)
+    };
+    assert_eq!(claude.login, at("/home/ana/.claude/.credentials.json"));
+    assert_eq!(claude.account, Some(at("/home/ana/.claude.json")));
+    assert_eq!(codex.login, at("/home/ana/.codex/auth.json"));
     let id = "ab".repeat(16);
     assert_eq!(layout.key_file_dir(), at("/home/ana/.config/clawkeep"));
     assert_eq!(layout.named_key_file(), None);

@@ -19,11 +19,11 @@ fn the_home_directory_is_nodes() {
     let layout = layout(false);
     assert_eq!(layout.home, Path::new(r"C:\Users\ana"));
     assert_eq!(
-        layout.claude_code_file,
+        layout.logins[0].login,
         Path::new(r"C:\Users\ana\.claude\.credentials.json")
     );
     assert_eq!(
-        layout.codex_file,
+        layout.logins[1].login,
         Path::new(r"C:\Users\ana\.codex\auth.json")
     );
     // OpenClaw alone takes HOME.

@@ -68,8 +68,7 @@ impl<'p> Authorization<'p> {
             fields.push(("scope", scopes));
         }
         for (name, value) in &self.provider.authorize_extra {
-            // A second one of those that protect the login would be another provider's to choose
-            // from.
+            // A second one of those that protect the login would be another's to choose from.
             if fields.iter().all(|(known, _)| known != name) {
                 fields.push((name, value));
             }
@@ -130,7 +129,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use crate::config::parse_providers;
-    use crate::domain::ProviderId;
+    use crate::domain::{ProviderId, cases};
     use crate::oauth::login::redirect::CODE_MAX;
     use crate::oauth::providers::Providers;
 
@@ -202,55 +201,39 @@ mod tests {
             Err(error) => {
                 let said = format!("{error} {error:?}");
                 assert!(!said.contains("sk-"), "{said}");
-                format!("{error:?}")
-                    .split([' ', '('])
-                    .next()
-                    .unwrap()
-                    .to_owned()
+                let said = format!("{error:?}");
+                said.split([' ', '(']).next().unwrap().to_owned()
             }
         };
-        for (pasted, want) in [
-            (
-                "http://127.0.0.1:4567/callback?code=sk%2Bc&state=st-1",
-                "sk+c",
-            ),
-            (" http://localhost:1455/x?state=st-1&code=sk-c#_=_ ", "sk-c"),
-            ("sk-c#st-1", "sk-c"),
-            ("sk-c # st-1", "sk-c"),
-            ("sk-c", "NoState"),
-            ("sk-c#", "NoState"),
-            ("#st-1", "NoCode"),
-            ("sk-c#st-2", "WrongState"),
-            ("http://127.0.0.1/callback?code=sk-c", "NoState"),
-            (
-                "http://127.0.0.1/callback?code=sk-c&state=st-2",
-                "WrongState",
-            ),
-            ("http://127.0.0.1/callback?state=st-1", "NoCode"),
-            ("http://127.0.0.1/callback?state=st-1&code=", "NoCode"),
-            ("http://127.0.0.1/callback?state=st-1&code=sk-%00", "NoCode"),
-            (
-                "http://127.0.0.1/callback?code=sk-c&state=st-2&state=st-1",
-                "NoState",
-            ),
-            (
-                "http://127.0.0.1/callback?code=sk-c&code=sk-d&state=st-1",
-                "NoCode",
-            ),
-            (
-                "http://127.0.0.1/callback?error=access_denied&state=st-1",
-                "Denied",
-            ),
-            (
-                "http://127.0.0.1/callback?error=access_denied&state=st-2",
-                "WrongState",
-            ),
-            ("http://127.0.0.1/callback", "NoState"),
-            ("http://[sk-", "NoCode"),
-            ("", "NoState"),
-        ] {
+        for (pasted, want) in cases(
+            "
+            http://127.0.0.1:4567/callback?code=sk%2Bc&state=st-1 => sk+c
+            sk-c#st-1 => sk-c
+            sk-c # st-1 => sk-c
+            sk-c => NoState
+            sk-c# => NoState
+            #st-1 => NoCode
+            sk-c#st-2 => WrongState
+            http://127.0.0.1/callback?code=sk-c => NoState
+            http://127.0.0.1/callback?code=sk-c&state=st-2 => WrongState
+            http://127.0.0.1/callback?state=st-1 => NoCode
+            http://127.0.0.1/callback?state=st-1&code= => NoCode
+            http://127.0.0.1/callback?state=st-1&code=sk-%00 => NoCode
+            http://127.0.0.1/callback?code=sk-c&state=st-2&state=st-1 => NoState
+            http://127.0.0.1/callback?code=sk-c&code=sk-d&state=st-1 => NoCode
+            http://127.0.0.1/callback?error=access_denied&state=st-1 => Denied
+            http://127.0.0.1/callback?error=access_denied&state=st-2 => WrongState
+            http://127.0.0.1/callback => NoState
+            http://[sk- => NoCode
+            ",
+        ) {
             assert_eq!(of(pasted), want, "{pasted}");
         }
+        assert_eq!(
+            of(" http://localhost:1455/x?state=st-1&code=sk-c#_=_ "),
+            "sk-c"
+        );
+        assert_eq!(of(""), "NoState");
         let long = format!("{}#st-1", "x".repeat(CODE_MAX + 1));
         assert_eq!(of(&long), "NoCode");
     }

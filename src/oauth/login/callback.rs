@@ -23,8 +23,7 @@ use crate::platform::PeerOwner;
 
 /// The name of loopback that some providers insist on. Source: `spec/oauth.md`, Providers.
 const LOCALHOST: &str = "localhost";
-/// How many clients are listened to at a time. The oldest gives way: a browser says at once what it
-/// wants.
+/// How many clients are listened to at a time. The oldest gives way: browsers speak at once.
 const CLIENTS_MAX: usize = 32;
 /// The pause between two polls of the connections.
 const PAUSE: Duration = Duration::from_millis(20);

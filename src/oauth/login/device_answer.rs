@@ -10,8 +10,7 @@ use crate::domain::{SecretJson, UnixMs, from_outside, is_loopback};
 use crate::oauth::answer::{Refusal, understand_as};
 use crate::oauth::reply::Reply;
 
-/// What a provider answers to a login on another device (RFC 8628 section 3.2). `Debug` does not
-/// show the device code.
+/// A provider's answer to a login on another device (RFC 8628 section 3.2). `Debug` hides the code.
 #[derive(Debug)]
 pub(crate) struct DeviceAnswer {
     pub(crate) device_code: SecretString,

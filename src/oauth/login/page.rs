@@ -25,8 +25,7 @@ pub(super) enum Page<'a> {
 }
 
 impl Page<'_> {
-    /// Writes the response. The address that the browser shows has the code in it, so nothing of it
-    /// is kept or passed on.
+    /// Writes the response. The browser's address contains the code, so nothing of it is kept.
     pub(super) fn write_to(self, out: &mut impl Write) -> io::Result<()> {
         let (status, title, text) = match self {
             Self::Ended(Ended::Done) => (

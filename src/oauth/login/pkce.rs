@@ -1,5 +1,4 @@
-//! What ties an answer to the login that asked for it: a proof key (RFC 7636) for the provider, a
-//! `state` for us.
+//! What ties an answer to its login: a proof key (RFC 7636) for the provider, a `state` for us.
 
 use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,8 +9,7 @@ use crate::crypto::{CryptoError, random_bytes};
 
 /// Random bytes of a verifier, which makes 43 characters. Source: RFC 7636 section 4.1.
 const VERIFIER: usize = 32;
-/// Random bytes of a `state`, which nobody can guess. Source: RFC 6749 section 10.10 asks for 128
-/// bits at least.
+/// Random bytes of a `state`. Source: RFC 6749 section 10.10 asks for 128 bits at least.
 const STATE: usize = 24;
 /// How the challenge is made of the verifier. Source: RFC 7636 section 4.2.
 pub(super) const METHOD: &str = "S256";
@@ -48,8 +46,7 @@ pub(super) fn new_path() -> Result<String, CryptoError> {
     Ok(format!("/clawkeep-{encoded}"))
 }
 
-/// Returns a new `state`: it is part of the address that the browser opens, and no secret to those
-/// who may read that.
+/// Returns a new `state`: part of the address that the browser opens, no secret to its readers.
 pub(super) fn new_state() -> Result<String, CryptoError> {
     Ok(BASE64URL_NOPAD.encode(&random_bytes::<STATE>()?))
 }

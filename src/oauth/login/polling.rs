@@ -72,71 +72,36 @@ mod tests {
 
     #[test]
     fn when_is_asked_again() {
+        use FailureClass::{Dead, Limited, Misconfigured, Transient, Uncertain};
         let five = Duration::from_secs(5);
         let of = |class, status, code| next(&refusal(class, status, code), five, &mut 0);
-        let (transient, uncertain) = (FailureClass::Transient, FailureClass::Uncertain);
         let after = |seconds| Next::After(Duration::from_secs(seconds));
+        let is = |over| Next::Over(over);
         for (class, status, code, want) in [
-            (
-                transient,
-                Some(400),
-                Some("authorization_pending"),
-                after(5),
-            ),
-            (
-                transient,
-                Some(428),
-                Some("authorization_pending"),
-                after(5),
-            ),
-            (transient, Some(400), Some("slow_down"), after(10)),
-            (
-                FailureClass::Limited,
-                Some(429),
-                Some("slow_down"),
-                after(10),
-            ),
-            (FailureClass::Limited, Some(429), None, after(10)),
-            (transient, None, None, after(10)),
-            (uncertain, None, None, after(10)),
-            (transient, Some(503), None, after(10)),
-            (uncertain, Some(502), None, after(10)),
-            (
-                transient,
-                Some(400),
-                Some("access_denied"),
-                Next::Over(Over::Denied),
-            ),
-            (
-                transient,
-                Some(400),
-                Some("expired_token"),
-                Next::Over(Over::Expired),
-            ),
-            (
-                transient,
-                Some(400),
-                Some("other"),
-                Next::Over(Over::Refused),
-            ),
-            (transient, Some(404), None, Next::Over(Over::Refused)),
-            (uncertain, Some(200), None, Next::Over(Over::Refused)),
-            (uncertain, Some(302), None, Next::Over(Over::Refused)),
-            (
-                FailureClass::Dead,
-                Some(400),
-                Some("invalid_grant"),
-                Next::Over(Over::Refused),
-            ),
-            (
-                FailureClass::Misconfigured,
-                Some(401),
-                Some("invalid_client"),
-                Next::Over(Over::Refused),
-            ),
+            (Transient, 400, "authorization_pending", after(5)),
+            (Transient, 428, "authorization_pending", after(5)),
+            (Transient, 400, "slow_down", after(10)),
+            (Limited, 429, "slow_down", after(10)),
+            (Transient, 400, "access_denied", is(Over::Denied)),
+            (Transient, 400, "expired_token", is(Over::Expired)),
+            (Transient, 400, "other", is(Over::Refused)),
+            (Dead, 400, "invalid_grant", is(Over::Refused)),
+            (Misconfigured, 401, "invalid_client", is(Over::Refused)),
         ] {
-            let found = of(class, status, code);
-            assert_eq!(found, want, "{class:?} {status:?} {code:?}");
+            let found = of(class, Some(status), Some(code));
+            assert_eq!(found, want, "{class:?} {status} {code}");
+        }
+        for (class, status, want) in [
+            (Limited, Some(429), after(10)),
+            (Transient, None, after(10)),
+            (Uncertain, None, after(10)),
+            (Transient, Some(503), after(10)),
+            (Uncertain, Some(502), after(10)),
+            (Transient, Some(404), is(Over::Refused)),
+            (Uncertain, Some(200), is(Over::Refused)),
+            (Uncertain, Some(302), is(Over::Refused)),
+        ] {
+            assert_eq!(of(class, status, None), want, "{class:?} {status:?}");
         }
     }
 

@@ -10,8 +10,7 @@ use crate::oauth::answer::known_code;
 /// The longest code that is taken, in bytes; those of providers have some hundred.
 pub(super) const CODE_MAX: usize = 4096;
 
-/// The code that a request brings to `redirect_uri`, or the provider's refusal; nothing if it is
-/// not what is waited for.
+/// The code that a request brings to `redirect_uri`, or the refusal; `None` for other requests.
 pub(crate) fn code_in_request(
     head: &[u8],
     redirect_uri: &Url,
@@ -36,15 +35,13 @@ pub(super) fn is_request_for(head: &[u8], start: &Url) -> bool {
     target(head, start).is_some_and(is_it)
 }
 
-/// Path and query of what a browser asks for at the host of `ours`; nothing if no browser would ask
-/// so.
+/// Path and query of a browser's request at the host of `ours`; `None` if no browser would ask so.
 fn target<'h>(head: &'h [u8], ours: &Url) -> Option<(&'h str, &'h str)> {
     let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
     let mut request = lines.next()?.split(' ');
     let (method, target) = (request.next()?, request.next()?);
     let is_http = request.next()?.starts_with("HTTP/1.") && request.next().is_none();
-    // RFC 9112 section 3.2: no browser sends others, and another reader could take what is around
-    // them for something else.
+    // RFC 9112 section 3.2: no browser sends others, and readers could differ about them.
     let is_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     if !target.bytes().all(is_target) {
         return None;
@@ -60,8 +57,7 @@ fn target<'h>(head: &'h [u8], ours: &Url) -> Option<(&'h str, &'h str)> {
     (method == "GET" && is_http && is_ours).then_some((path, query))
 }
 
-/// The code in the query of the address that the browser came back to, if it is the answer to the
-/// login with `state`.
+/// The code in the query of the address, if it answers the login with `state`.
 pub(super) fn code_in_query(query: &str, state: &str) -> Result<SecretString, LoginError> {
     // RFC 6749 section 3.1: none may be there twice. Of two it would not be known which one counts.
     let once = |name: &str, missing: LoginError| {

@@ -23,10 +23,8 @@ use crate::platform::sharing::BACKUP_SEMANTICS_NO_LINK;
 const READ_CONTROL: u32 = 0x0002_0000;
 
 impl AccessList {
-    /// Of what is at a path; links are followed.
-    ///
-    /// # Errors
-    /// When nothing is there, or the system refuses.
+    /// Of what is at a path; links are followed. Fails when nothing is there, or the system
+    /// refuses.
     pub(in crate::platform) fn of(path: &Path) -> io::Result<Self> {
         read(GetNamedSecurityInfo(
             path,
@@ -36,9 +34,6 @@ impl AccessList {
     }
 
     /// Of a link itself.
-    ///
-    /// # Errors
-    /// As [`AccessList::of`].
     pub(in crate::platform) fn of_link(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options
@@ -67,10 +62,8 @@ fn read(descriptor: LocalBox<SecurityDescriptor>) -> io::Result<AccessList> {
     })
 }
 
-/// The identifier (SID) of the user that this process runs as, such as `S-1-5-21-1-2-3-1001`.
-///
-/// # Errors
-/// When the system does not report it.
+/// The identifier (SID) of the user that this process runs as, such as `S-1-5-21-1-2-3-1001`. Fails
+/// when the system does not report it.
 pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
     static USER: OnceLock<String> = OnceLock::new();
     if let Some(user) = USER.get() {
@@ -82,9 +75,6 @@ pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
 
 /// Leaves a file or directory to this user and the system. What is made in the directory from then
 /// on inherits that.
-///
-/// # Errors
-/// When the system refuses.
 pub(in crate::platform) fn make_private(path: &Path, is_dir: bool) -> io::Result<()> {
     let list = private_list(this_user()?, is_dir);
     let descriptor = ConvertStringSecurityDescriptorToSecurityDescriptor(OsStr::new(&list))?;

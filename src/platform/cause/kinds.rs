@@ -30,8 +30,7 @@ pub enum Cause {
     },
     /// The file would be larger than is allowed.
     FileSize {
-        /// This process's limit, in bytes; `None` where it has none, so that it is the file
-        /// system's.
+        /// This process's limit, in bytes; `None` where it is the file system's.
         limit: Option<u64>,
     },
     /// This process has as many files open as it may have.

@@ -149,8 +149,7 @@ pub(super) struct Observed<'p> {
 }
 
 impl Observed<'_> {
-    /// The path, links resolved as far as they can be read: nothing can be found out of what lies
-    /// on a mount that is dead.
+    /// The path, links resolved as far as they can be read: of a dead mount nothing is known.
     fn resolved(&self) -> PathBuf {
         let mut real = resolve_existing(self.path);
         for _ in 0..LINKS_MAX {
@@ -264,8 +263,7 @@ const DATABASE_FILES: usize = 4;
 /// How much room is tried for, in bytes: more than an event takes.
 const ROOM: u64 = 4 << 20;
 
-/// Why SQLite cannot use the database at `path`, found out by trying what it needs: SQLite keeps
-/// the error number to itself.
+/// Why SQLite cannot use the database at `path`, found by trying: it keeps the number to itself.
 pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError> {
     if let Err(error) = check_descriptors(DATABASE_FILES) {
         return Some(FileError::io("open", path)(error));
@@ -439,100 +437,63 @@ mod tests {
             available: 0,
             ..ROOMY
         };
+        let no_room = Space { free: 0, ..none };
+        let no_inodes = Space {
+            inodes: Some(0),
+            ..ROOMY
+        };
+        let no_space = |free| Cause::NoSpace {
+            mount: mount(),
+            free,
+        };
+        let open_files = Cause::OpenFiles {
+            limit: Some(8),
+            maximum: Some(16),
+        };
+        let attribute = Cause::Attribute {
+            path: "/m/d".into(),
+            attribute: Attribute::Immutable,
+            may_remove: true,
+        };
+        let way = PathBuf::from("/m/file");
         let cases = [
-            (
-                Errno::NOSPC,
-                usual(),
-                Cause::NoSpace {
-                    mount: mount(),
-                    free: Some(1 << 30),
-                },
-            ),
-            (
-                Errno::NOSPC,
-                with_space(None),
-                Cause::NoSpace {
-                    mount: mount(),
-                    free: None,
-                },
-            ),
-            (
-                Errno::NOSPC,
-                with_space(Some(none)),
-                Cause::ReservedSpace { mount: mount() },
-            ),
-            (
-                Errno::NOSPC,
-                with_space(Some(Space { free: 0, ..none })),
-                Cause::NoSpace {
-                    mount: mount(),
-                    free: Some(0),
-                },
-            ),
-            (
-                Errno::NOSPC,
-                with_space(Some(Space {
-                    inodes: Some(0),
-                    ..ROOMY
-                })),
-                Cause::NoInodes { mount: mount() },
-            ),
-            (Errno::DQUOT, usual(), Cause::Quota { mount: mount() }),
-            (Errno::FBIG, usual(), Cause::FileSize { limit: Some(4096) }),
-            (
-                Errno::MFILE,
-                usual(),
-                Cause::OpenFiles {
-                    limit: Some(8),
-                    maximum: Some(16),
-                },
-            ),
-            (Errno::NFILE, usual(), Cause::OpenFilesOfSystem),
-            (Errno::ROFS, usual(), Cause::ReadOnly { mount: mount() }),
-            (Errno::BUSY, usual(), Cause::InUse { path: path() }),
-            (Errno::TXTBSY, usual(), Cause::InUse { path: path() }),
-            (Errno::BUSY, mounted(), Cause::MountedFile { path: path() }),
-            (Errno::ACCESS, usual(), Cause::Denied { path: path() }),
-            (Errno::PERM, usual(), Cause::Denied { path: path() }),
-            (
-                Errno::PERM,
-                immutable(),
-                Cause::Attribute {
-                    path: "/m/d".into(),
-                    attribute: Attribute::Immutable,
-                    may_remove: true,
-                },
-            ),
-            (Errno::ISDIR, usual(), Cause::Directory { path: path() }),
-            (
-                Errno::NOTDIR,
-                usual(),
-                Cause::NotADirectory {
-                    path: "/m/file".into(),
-                },
-            ),
-            (Errno::NAMETOOLONG, usual(), Cause::NameTooLong),
-            (Errno::LOOP, usual(), Cause::LinkLoop { path: path() }),
-            (Errno::STALE, usual(), Cause::Stale { mount: mount() }),
-            (
-                Errno::NOTCONN,
-                usual(),
-                Cause::Disconnected { mount: mount() },
-            ),
-            (Errno::IO, usual(), Cause::Device { mount: mount() }),
-            (Errno::NXIO, usual(), Cause::Device { mount: mount() }),
-            (Errno::NXIO, special(), Cause::Special { path: path() }),
-            (Errno::NOLCK, usual(), Cause::NoLocks { mount: mount() }),
-            (Errno::NOMEM, usual(), Cause::NoMemory),
-            (
-                Errno::XDEV,
-                usual(),
-                Cause::OtherFileSystem { path: path() },
-            ),
-            (Errno::EXIST, usual(), Cause::Exists { path: path() }),
-            (Errno::NOENT, usual(), Cause::NotFound { path: path() }),
+            (Errno::NOSPC, no_space(Some(1 << 30))),
+            (Errno::DQUOT, Cause::Quota { mount: mount() }),
+            (Errno::FBIG, Cause::FileSize { limit: Some(4096) }),
+            (Errno::MFILE, open_files),
+            (Errno::NFILE, Cause::OpenFilesOfSystem),
+            (Errno::ROFS, Cause::ReadOnly { mount: mount() }),
+            (Errno::BUSY, Cause::InUse { path: path() }),
+            (Errno::TXTBSY, Cause::InUse { path: path() }),
+            (Errno::ACCESS, Cause::Denied { path: path() }),
+            (Errno::PERM, Cause::Denied { path: path() }),
+            (Errno::ISDIR, Cause::Directory { path: path() }),
+            (Errno::NOTDIR, Cause::NotADirectory { path: way }),
+            (Errno::NAMETOOLONG, Cause::NameTooLong),
+            (Errno::LOOP, Cause::LinkLoop { path: path() }),
+            (Errno::STALE, Cause::Stale { mount: mount() }),
+            (Errno::NOTCONN, Cause::Disconnected { mount: mount() }),
+            (Errno::IO, Cause::Device { mount: mount() }),
+            (Errno::NXIO, Cause::Device { mount: mount() }),
+            (Errno::NOLCK, Cause::NoLocks { mount: mount() }),
+            (Errno::NOMEM, Cause::NoMemory),
+            (Errno::XDEV, Cause::OtherFileSystem { path: path() }),
+            (Errno::EXIST, Cause::Exists { path: path() }),
+            (Errno::NOENT, Cause::NotFound { path: path() }),
         ];
-        for (errno, place, cause) in cases {
+        let usually = cases.map(|(errno, cause)| (errno, usual(), cause));
+        let reserved = Cause::ReservedSpace { mount: mount() };
+        let inodes = Cause::NoInodes { mount: mount() };
+        let elsewhere = [
+            (Errno::NOSPC, with_space(None), no_space(None)),
+            (Errno::NOSPC, with_space(Some(none)), reserved),
+            (Errno::NOSPC, with_space(Some(no_room)), no_space(Some(0))),
+            (Errno::NOSPC, with_space(Some(no_inodes)), inodes),
+            (Errno::BUSY, mounted(), Cause::MountedFile { path: path() }),
+            (Errno::PERM, immutable(), attribute),
+            (Errno::NXIO, special(), Cause::Special { path: path() }),
+        ];
+        for (errno, place, cause) in usually.into_iter().chain(elsewhere) {
             assert_eq!(classify(errno, &path(), &place), Some(cause), "{errno:?}");
         }
         assert_eq!(classify(Errno::AGAIN, &path(), &usual()), None);

@@ -1,5 +1,4 @@
-//! Takes the place of the system's keychain in a build without the feature `keychain`: no call
-//! reaches one.
+//! The system's keychain in a build without the feature `keychain`: no call reaches one.
 
 use std::time::Duration;
 

@@ -64,8 +64,7 @@ pub enum Unreachable {
     /// bus: cron, ssh, a system service, a container.
     #[error("there is no session bus")]
     NoBus,
-    /// Nothing listens at the address of the session bus: the session has ended, or the address is
-    /// none.
+    /// Nothing listens at the bus's address: the session has ended, or the address is wrong.
     #[error("nothing answers at the address of the session bus")]
     StaleBus,
     /// The session bus does not let this user in: it is another user's, as after `sudo` or `su`.

@@ -96,8 +96,7 @@ pub(super) fn failed(error: StoreError) -> KeychainError {
     of_store(error, no_access, failure)
 }
 
-/// The store says this of a locked item, a prompt that was dismissed, and a missing default
-/// collection.
+/// The store says this of a locked item, a dismissed prompt, and a missing collection.
 fn no_access(why: PlatformError) -> KeychainError {
     KeychainError::Locked(Reason::new(why))
 }

@@ -1,5 +1,4 @@
-//! What the status codes of macOS' Keychain mean. Compiled for tests everywhere: nothing here needs
-//! a Mac.
+//! What the status codes of macOS' Keychain mean. Tested everywhere: nothing here needs a Mac.
 
 use super::error::{KeychainError, Reason, Unreachable};
 
@@ -10,8 +9,7 @@ pub(super) fn error_of(code: i32, reason: Reason) -> Option<KeychainError> {
         // errSecInteractionNotAllowed: the keychain is locked, or would ask for permission, and no
         // dialog may be shown, as in an SSH session. errSecInteractionRequired.
         -25308 | -25315 => KeychainError::Locked(reason),
-        // errSecUserCanceled: "Deny" in a dialog. errSecAuthFailed: a wrong password, or the item's
-        // access list.
+        // errSecUserCanceled: "Deny" in a dialog. errSecAuthFailed: a wrong password, or no access.
         -128 | -25293 => KeychainError::NoAccess(reason),
         // errSecNotAvailable, errSecNoSuchKeychain, errSecNoDefaultKeychain.
         -25291 | -25294 | -25307 => KeychainError::Unreachable(Unreachable::Other(reason)),

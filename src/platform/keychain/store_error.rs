@@ -6,8 +6,7 @@ use zeroize::Zeroize as _;
 
 use super::error::{KeychainError, Reason};
 
-/// What a store's error means once the keychain has been opened. The system's own part says what
-/// no access and any other failure mean there.
+/// What a store's error means once the keychain is open; the system says what the rest means.
 pub(super) fn of_store(
     error: StoreError,
     no_access: fn(PlatformError) -> KeychainError,

@@ -118,8 +118,7 @@ impl SystemKeychain {
         }
     }
 
-    /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to
-    /// `too_late`.
+    /// Does `work` on the item of `account`; an answer that comes too late goes to `too_late`.
     fn ask<T: Send + 'static>(
         &self,
         account: &str,
@@ -218,8 +217,7 @@ impl Item {
         }
     }
 
-    /// Undoes a write. A failure here has no one to go to: the caller hears of what made the
-    /// undoing necessary.
+    /// Undoes a write. A failure has no one to go to: the caller hears why it was undone.
     fn put_back(&self, before: Option<&Secret>) {
         let _ = match before {
             Some(bytes) => self.0.set_secret(bytes),

@@ -53,10 +53,13 @@ pub(super) enum AtLock {
 }
 
 impl AtLock {
-    /// Examines what is there.
-    ///
-    /// # Errors
-    /// When a file there may have been written by somebody else, or cannot be read.
+    /// Whether it is a file of a process that is gone.
+    pub(super) fn is_abandoned_file(&self) -> bool {
+        matches!(self, Self::File { is_abandoned, .. } if *is_abandoned)
+    }
+
+    /// Examines what is there. Fails when a file there may have been written by somebody else, or
+    /// cannot be read.
     pub(super) fn examine(path: &Path) -> Result<Self, FileError> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,
@@ -139,8 +142,7 @@ fn process_exists(pid: u32) -> bool {
 fn started_at(pid: u32) -> Option<SystemTime> {
     /// Clock ticks in a second, the same on every architecture. Source: proc_pid_stat(5), USER_HZ.
     const TICKS: u64 = 100;
-    /// Fields before `starttime` and behind the name, which may hold blanks. Source:
-    /// proc_pid_stat(5).
+    /// Fields before `starttime` and behind the name, which may hold blanks: proc_pid_stat(5).
     const BEFORE_START: usize = 19;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;

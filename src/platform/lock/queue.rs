@@ -84,8 +84,7 @@ impl QueueLock {
     }
 }
 
-/// An exclusive lock on a file of ours that its holder may remove; released when dropped or when
-/// the process ends.
+/// An exclusive lock on a file of ours that its holder may remove; released when dropped.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -93,9 +92,6 @@ pub struct FileLock {
 
 impl FileLock {
     /// Takes the lock at `path`, creating the file, unless somebody has it.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
         loop {
             let file = open_lock_file(path)?;
@@ -114,9 +110,6 @@ impl FileLock {
     }
 
     /// Notes in the file who has it: the lock is what counts.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub fn note(&self, text: &str) -> io::Result<()> {
         write_note(&self.file, text)
     }
@@ -126,8 +119,7 @@ impl FileLock {
 /// or when the process ends. It leaves no file behind.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    /// The directory; on Windows, which locks none, a file in it that the system removes when it is
-    /// closed.
+    /// The directory; on Windows, which locks none, a file in it that is removed on close.
     _held: File,
 }
 

@@ -1,5 +1,4 @@
-//! Keeps the lock directories that this process holds fresh: one thread for all of them, for as
-//! long as there are any.
+//! Keeps the lock directories that this process holds fresh: one thread for all of them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,8 +55,7 @@ impl HeldDir {
         let Ok(mut ours) = self.ours.lock() else {
             return;
         };
-        // Opened first: what is compared is what is touched, whatever comes to be at the path
-        // meanwhile.
+        // Opened first: what is compared is what is touched, whatever comes to be at the path.
         let Ok(dir) = open_dir(&self.path) else {
             return;
         };

@@ -6,8 +6,7 @@ use std::{fs, io};
 
 use crate::platform::file::remove_empty_dir;
 
-/// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`,
-/// Locking.
+/// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`.
 const STALE: Duration = Duration::from_secs(30);
 
 /// Removes a lock directory, which another program may be reading.

@@ -57,8 +57,7 @@ pub(super) fn create_private(options: &mut OpenOptions, path: &Path) -> Result<(
     options.custom_flags(OPEN_LINK_ITSELF);
     let mut new = options.clone();
     match new.create_new(true).open(path) {
-        // Another process that finds it meanwhile opens it with the directory's list, and locks it
-        // all the same.
+        // Another process that finds it meanwhile has the directory's list, and locks it as well.
         Ok(_) => close_new(path, false),
         Err(_) => Ok(()), // what is wrong is found again by opening it
     }

@@ -1,5 +1,4 @@
-//! The identity of this process, as Windows reports it. Environment variables report it too, and
-//! anybody can set them.
+//! The identity of this process as Windows reports it; environment variables can be set by anybody.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -169,8 +169,7 @@ fn beside_a_writer_without_a_lock_nothing_it_wrote_is_lost() {
         left > 0 && refused > left,
         "{refused} refused, {left} left in {laps} laps"
     );
-    // What no exchange can see: a writer that the system stops for long between finding the file
-    // and emptying it.
+    // What no exchange can see: a writer stopped between finding the file and emptying it.
     assert!(
         lost * 10 < usize::try_from(left).unwrap(),
         "{lost} of {left} meetings lost something"

@@ -1,5 +1,4 @@
-//! What kind of storage a directory lies on, by `statfs`, on macOS and FreeBSD. Compiled for tests
-//! everywhere.
+//! What kind of storage a directory lies on, by `statfs`, on macOS and FreeBSD. Tested everywhere.
 
 use std::path::Path;
 
@@ -23,8 +22,7 @@ const SHARED: [&str; 7] = [
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 const MNT_LOCAL: u32 = 0x1000;
 
-/// What kind of storage a directory lies on. What does not exist yet counts as the directory that
-/// it will lie in.
+/// What kind of storage a directory lies on, or will lie in where it does not exist yet.
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 pub(super) fn of(dir: &Path) -> Storage {
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);

@@ -9,8 +9,7 @@ pub enum Access {
     Read,
     /// The file holds a secret: no other user may read or write it.
     Secret,
-    /// Files with known names are made in this directory: nobody else may write it, not even where
-    /// it is sticky.
+    /// Files with known names are made in it: nobody else may write it, sticky or not.
     CreateIn,
 }
 

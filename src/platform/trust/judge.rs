@@ -14,8 +14,7 @@ use crate::platform::file_error::FileError;
 use crate::platform::process::effective_uid;
 
 impl Trust {
-    /// The rule for one file, directory or link, of which others must not have the `forbidden`
-    /// rights.
+    /// The rule for one file, directory or link: others must not have the `forbidden` rights.
     pub(super) fn judge(
         &self,
         path: &Path,

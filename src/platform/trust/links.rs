@@ -13,8 +13,7 @@ pub(super) struct Way {
     pub(super) end: PathBuf,
 }
 
-/// Follows an absolute path. `target_of` returns the text of what is a link. `None` when links lead
-/// in a circle.
+/// Follows an absolute path. `target_of` returns a link's text. `None` when links form a circle.
 pub(super) fn way_of(path: &Path, target_of: impl Fn(&Path) -> Option<PathBuf>) -> Option<Way> {
     let mut links = Vec::new();
     let mut path = path.to_owned();

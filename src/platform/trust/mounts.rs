@@ -32,8 +32,7 @@ const NEVER_WRITTEN: [&str; 3] = ["iso9660", "squashfs", "erofs"];
 pub struct MountOf {
     /// The directory where it is mounted.
     pub point: PathBuf,
-    /// Whether nobody can write it: a read-only file system of this machine, not only a read-only
-    /// view of one.
+    /// Whether nobody can write it: a read-only file system of this machine, not only a view.
     pub is_immutable: bool,
     /// Whether it is read-only, and could be mounted so that it can be written. A snapshot may be
     /// read-only on a mount that is not.
@@ -52,8 +51,7 @@ pub fn mount_of(path: &Path) -> Option<MountOf> {
 
 /// File systems in memory, on which Kubernetes and Docker put secrets.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
-/// Where a file system in memory is mounted for everything, not for secrets alone. Source:
-/// file-hierarchy(7).
+/// Where a file system in memory is mounted for everything. Source: file-hierarchy(7).
 const FOR_EVERYTHING: [&str; 18] = [
     "/",
     "/dev",
@@ -118,8 +116,7 @@ impl Mounts {
         Self(lines.filter_map(Mount::parse).collect())
     }
 
-    /// The mount that a path, links resolved, lies on: of those that lead there the innermost, and
-    /// of those the last.
+    /// The mount that a path, links resolved, lies on: the innermost, and of those the last.
     pub(in crate::platform) fn mount_of(&self, path: &Path) -> Option<&Mount> {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         above.max_by_key(|mount| mount.point.as_os_str().len())
@@ -236,8 +233,7 @@ impl Mount {
         let kind = text(rest + 1)?;
         let (options, of_disk) = (text(5)?, text(rest + 3).unwrap_or_default());
         let has = |options: &str, wanted: &str| options.split([',', ';']).any(|one| one == wanted);
-        // WSL 1 has a type of its own; WSL 2 serves the disk by 9p, or by virtiofs under a name of
-        // that kind.
+        // WSL 1 has a type of its own; WSL 2 serves the disk by 9p, or virtiofs by such a name.
         let is_drvfs = kind == "drvfs"
             || (kind == "9p" && has(&of_disk, "aname=drvfs"))
             || (kind == "virtiofs" && text(rest + 2)?.starts_with("drvfs"));

@@ -66,8 +66,7 @@ impl Trust {
     }
 }
 
-/// Whether a directory is a gateway's state directory, by what is in it. One that all users share
-/// is none.
+/// Whether a directory is a gateway's state directory, by its content. A shared one is none.
 fn is_state_dir(dir: &Path) -> bool {
     #[cfg(unix)]
     let is_shared = {

@@ -221,10 +221,7 @@ impl Trust {
     }
 }
 
-/// Whether something is at a path, links followed.
-///
-/// # Errors
-/// When the system does not report it.
+/// Whether something is at a path, links followed. Fails when the system does not report it.
 fn is_there(path: &Path) -> Result<bool, FileError> {
     path.try_exists().map_err(FileError::io("examine", path))
 }

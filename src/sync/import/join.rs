@@ -6,7 +6,7 @@ use crate::domain::{
     Credential, EntryFault, ExpiryFault, Section, StoreDoc, UnixMs, from_outside,
     normalize_provider,
 };
-use crate::health::{Status, assess};
+use crate::health::{AsOf, CredentialState, Status};
 use crate::sync::plan::Decision;
 
 /// What an import makes of an agent's document, with the names of the profiles concerned.
@@ -82,14 +82,14 @@ pub(super) fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported 
 /// How long an entry is of use: not at all, not any more, unknown, until when, permanently.
 fn lasting(entry: &Value, now: UnixMs) -> (u8, f64) {
     let credential = Credential::of(entry);
-    if credential.entry_fault().is_some() {
+    let state = CredentialState::of(&credential, AsOf::at(now));
+    if state.entry_fault.is_some() {
         return (0, 0.0);
     }
-    let is_unreliable = ExpiryFault::of(&credential, now).is_some();
-    match (assess(&credential, now).status, credential.expiry()) {
+    match (state.health.status, credential.expiry()) {
         (Status::Expired, Some(end)) => (1, end.ms()),
         (Status::Missing, _) => (0, 0.0),
-        _ if is_unreliable => (2, 0.0),
+        _ if state.expiry_fault.is_some() => (2, 0.0),
         (Status::Ok | Status::Expiring, Some(end)) => (3, end.ms()),
         (Status::Static, _) => (4, 0.0),
         _ => (0, 0.0),

@@ -15,17 +15,16 @@ use serde_json::Value;
 pub use self::join::Imported;
 use self::join::{join, planned};
 use crate::domain::{
-    Borrowed, CLAUDE_CLI, CODEX_CLI, CODEX_LOGIN, Credential, CredentialType, Owner, SecretJson,
-    Section, StoreDoc, UnixMs,
+    Borrowed, Credential, CredentialType, Mirror, Owner, SecretJson, Section, StoreDoc, UnixMs,
 };
 use crate::export::{FormatFault, parse};
 use crate::sources::legacy::LegacyEntry;
 use crate::sources::other_programs::{
-    Found, by_provider, codex_api_key, lend, oauth_creds, owner_by_format, simplified,
+    Found, by_provider, lend, oauth_creds, owner_by_format, simplified,
 };
 use crate::sources::recognise::{FileKind, recognise};
-use crate::sources::{LoggedOut, Reading, SourceFault, claude_code, codex_cli};
-use crate::sync::plan::{plan_claude_code, plan_codex_cli};
+use crate::sources::{LoggedOut, Login, Reading, SourceFault, reader_of};
+use crate::sync::plan::plan_login;
 
 /// Why a file cannot be imported. Never quotes it.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +55,8 @@ fn logged_out(why: LoggedOut) -> String {
     match why {
         LoggedOut::NoRefreshToken => {
             format!(
-                "it holds no login: its refresh token is empty; log in again with: {CODEX_LOGIN}"
+                "it holds no login: its refresh token is empty; log in again with: {}",
+                Owner::CodexCli.log_in()
             )
         }
         LoggedOut::NoAccessToken => {
@@ -83,15 +83,12 @@ pub struct ImportFile {
 #[derive(Debug)]
 enum Content {
     Store(StoreDoc),
-    ClaudeCode(Reading<claude_code::ClaudeCodeLogin>),
-    CodexCli(Reading<codex_cli::CodexLogin>),
+    /// A login that goes into the profile that mirrors it.
+    Mirrored(&'static Mirror, Reading<Login>),
 }
 
 impl ImportFile {
     /// Understands a file; `modified` is when it was last written.
-    ///
-    /// # Errors
-    /// See [`ImportFault`].
     pub fn understand(bytes: &[u8], modified: SystemTime) -> Result<Self, ImportFault> {
         let kind = recognise(bytes).map_err(ImportFault::Source)?;
         let Some(kind) = kind else {
@@ -103,11 +100,15 @@ impl ImportFile {
         let mut dropped = Vec::new();
         let content = match kind {
             FileKind::Store => Content::Store(parse(bytes).map_err(ImportFault::Store)?),
-            FileKind::ClaudeCode => Content::ClaudeCode(usable(claude_code::parse(bytes))?),
-            FileKind::CodexCli => match codex_api_key(bytes).map_err(ImportFault::Source)? {
-                Some(key) => Content::Store(doc_of(&[key])),
-                None => Content::CodexCli(usable(codex_cli::parse(bytes, modified))?),
-            },
+            FileKind::Source(owner) => {
+                let (Some(reader), Some(mirror)) = (reader_of(owner), owner.mirror()) else {
+                    return Err(ImportFault::Unknown);
+                };
+                match (reader.api_key)(bytes).map_err(ImportFault::Source)? {
+                    Some(key) => Content::Store(doc_of(&[key])),
+                    None => Content::Mirrored(mirror, usable((reader.parse)(bytes, modified))?),
+                }
+            }
             FileKind::OAuthCreds => {
                 let owner = owner_by_format(bytes).unwrap_or(Owner::GeminiCli);
                 let found = oauth_creds(bytes, owner).map_err(ImportFault::Source)?;
@@ -119,26 +120,26 @@ impl ImportFile {
             }
         };
         Ok(Self {
-            kind,
-            content,
             dropped,
-            spent: Vec::new(),
-            borrowed: None,
-            lent: BTreeMap::new(),
+            ..Self::of_content(kind, content)
         })
     }
 
-    /// The content of a store that was read already.
-    #[must_use]
-    pub fn of_store(doc: StoreDoc) -> Self {
+    fn of_content(kind: FileKind, content: Content) -> Self {
         Self {
-            kind: FileKind::Store,
-            content: Content::Store(doc),
+            kind,
+            content,
             dropped: Vec::new(),
             spent: Vec::new(),
             borrowed: None,
             lent: BTreeMap::new(),
         }
+    }
+
+    /// The content of a store that was read already.
+    #[must_use]
+    pub fn of_store(doc: StoreDoc) -> Self {
+        Self::of_content(FileKind::Store, Content::Store(doc))
     }
 
     /// Returns which kind of file it is.
@@ -160,14 +161,14 @@ impl ImportFile {
             Content::Store(doc) => doc.credentials().any(|(_, credential)| {
                 credential.expose_refresh().is_some() && !credential.never_expires()
             }),
-            Content::ClaudeCode(_) | Content::CodexCli(_) => true,
+            Content::Mirrored(..) => true,
         }
     }
 
-    /// Whether its login goes into a profile that mirrors it anyway: Claude Code's and Codex's.
+    /// Whether its login goes into a profile that mirrors it anyway.
     #[must_use]
     pub fn is_mirrored(&self) -> bool {
-        matches!(self.content, Content::ClaudeCode(_) | Content::CodexCli(_))
+        matches!(self.content, Content::Mirrored(..))
     }
 
     /// The same file, of a program that goes on using it: its refresh tokens stay there.
@@ -206,7 +207,7 @@ impl ImportFile {
     pub(super) fn entry(&self, id: &str) -> Option<&Value> {
         match &self.content {
             Content::Store(doc) => doc.get(Section::Profiles, id),
-            Content::ClaudeCode(_) | Content::CodexCli(_) => None,
+            Content::Mirrored(..) => None,
         }
     }
 
@@ -216,8 +217,7 @@ impl ImportFile {
         self.lent.get(id).cloned()
     }
 
-    /// Leaves out the profiles whose refresh token is used up, as `is_spent` says: nothing may put
-    /// such a one back.
+    /// Leaves out the profiles whose refresh token is used up (`is_spent`): none may come back.
     pub fn leave_out_spent<E>(
         &mut self,
         is_spent: impl Fn(&Credential<'_>) -> Result<bool, E>,
@@ -249,13 +249,10 @@ impl ImportFile {
     pub fn join(&self, doc: &StoreDoc, now: UnixMs) -> Imported {
         match &self.content {
             Content::Store(theirs) => join(theirs, doc, now),
-            Content::ClaudeCode(login) => {
-                let stored = doc.get(Section::Profiles, CLAUDE_CLI);
-                planned(CLAUDE_CLI, &plan_claude_code(stored, login, now), doc)
-            }
-            Content::CodexCli(login) => {
-                let stored = doc.get(Section::Profiles, CODEX_CLI);
-                planned(CODEX_CLI, &plan_codex_cli(stored, login, now), doc)
+            Content::Mirrored(mirror, login) => {
+                let stored = doc.get(Section::Profiles, mirror.profile);
+                let decision = plan_login(mirror, stored, login, now);
+                planned(mirror.profile, &decision, doc)
             }
         }
     }
@@ -267,8 +264,7 @@ fn is_empty_object(bytes: &[u8]) -> bool {
     value.is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
 }
 
-/// Whether a login says that it has expired by an expiry of 0. As a token it would be one without
-/// an expiry.
+/// Whether a login says that it has expired by an expiry of 0, which for a token means none.
 fn is_logged_out(entry: &Value) -> bool {
     let credential = Credential::of(entry);
     credential.kind == CredentialType::OAuth

@@ -31,15 +31,13 @@ pub(crate) struct Pinning<'p> {
 }
 
 impl Pinning<'_> {
-    /// Returns what a profile is to be pinned to now: anew if it is of another provider than
-    /// before, otherwise only if it is not pinned yet.
+    /// Another provider's name alone makes it no other login: its token stays where it belongs.
     fn of(&self, id: &str, entry: &Value, before: Option<&Value>) -> Option<Endpoint> {
         let credential = Credential::of(entry);
         credential.expose_refresh()?;
         let provider = |entry| normalize_provider(Credential::of(entry).provider);
         let is_others = before.is_some_and(|before| {
-            // Another provider's name alone does not make it another login: its token stays where
-            // it belongs.
+            // Another provider's name alone makes no other login: its token stays where it belongs.
             provider(before) != provider(entry)
                 && Credential::of(before).expose_refresh() != credential.expose_refresh()
         });

@@ -73,8 +73,7 @@ pub(crate) fn prepare(
     Ok(Prepared::new(vault, survey, steps, write, draft))
 }
 
-/// Commits a prepared load. Whether the agent still was as it was surveyed; if not, nothing is
-/// done.
+/// Commits a prepared load, if the agent is still as it was surveyed. Returns whether it was.
 pub(crate) fn commit(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -142,8 +141,7 @@ impl Prepared {
         }
     }
 
-    /// What there is to report so far, and what the vault had before. A draft that was not put in
-    /// place is removed.
+    /// What there is to report so far, and what the vault had before. Removes an unused draft.
     pub(crate) fn so_far(self) -> (Vec<Notice>, StoreDoc) {
         (self.survey.notices, self.survey.state.doc)
     }

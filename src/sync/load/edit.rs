@@ -11,8 +11,7 @@ use crate::sync::edited::Edited;
 use crate::sync::error::SyncError;
 use crate::vault::UnlockedVault;
 
-/// The documents a load goes through, from the vault's to its last. A step that changes nothing has
-/// none.
+/// The documents a load goes through, from the vault's to its last. An idle step has none.
 pub(crate) struct DocumentSteps {
     /// After what other programs wrote.
     pub(crate) merge: StoreMerge,

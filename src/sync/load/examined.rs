@@ -15,9 +15,6 @@ pub(crate) struct ExaminedStore {
 
 impl ExaminedStore {
     /// Examines the store at a place.
-    ///
-    /// # Errors
-    /// As [`StorePlace::contents`].
     pub(crate) fn find(place: StorePlace, examined: &Examined) -> Result<Self, FileError> {
         let contents = place.contents()?;
         let withheld = place.openclaw_dir_by(examined);

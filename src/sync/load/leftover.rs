@@ -161,8 +161,7 @@ fn is_just_modified(reading: &StoreReading) -> bool {
     age.is_ok_and(|age| age < SETTLE)
 }
 
-/// Whether it is the room made for a draft, which is spaces. An empty file is not: it may be about
-/// to be written.
+/// Whether it is the room made for a draft: spaces. An empty file may be about to be written.
 fn is_blank(reading: &StoreReading) -> bool {
     matches!(
         reading,

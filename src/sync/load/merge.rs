@@ -234,8 +234,7 @@ pub(crate) fn exchanged(
         .collect()
 }
 
-/// Gives what another program got for one profile of an agent to its others that hold the same
-/// grant.
+/// Gives what another program got for a profile to the agent's others that hold the grant.
 fn spread(vault: &UnlockedVault, mut merge: StoreMerge, stored: &StoreDoc) -> StoreMerge {
     let exchanged = exchanged(vault, stored, &merge);
     let Some(doc) = merge.doc.take_if(|_| !exchanged.is_empty()) else {
@@ -287,8 +286,7 @@ pub(crate) fn report_other_writers(survey: &mut Survey, agent: &AgentName, merge
     survey.notices.extend(notice);
 }
 
-/// The profiles that another program removed from the store all at once: several, or every one
-/// there was.
+/// The profiles that another program removed from the store at once: several, or all.
 fn vanished(before: &StoreDoc, merge: &StoreMerge) -> Option<Vec<String>> {
     let (Some(after), Step::Merge { first: false }) = (&merge.doc, &merge.step) else {
         return None;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
-    AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
+    AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, WARN_AFTER_MS, from_outside,
 };
-use crate::health::{Status, WARN_AFTER_MS, assess};
+use crate::health::{AsOf, Status, assess};
 use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
 use crate::sync::loaded::Loaded;
@@ -42,8 +42,7 @@ pub(crate) struct Noted {
     profile: ProfileId,
     origin: Origin,
     note: Option<String>,
-    /// That the login of a place was not imported, and why; or that nothing stands in its way any
-    /// more.
+    /// That a place's login was not imported, and why; or that nothing is in its way any more.
     skipped: Option<(&'static str, Option<String>)>,
     /// Claude Code's configuration names another account for the login that is stored already.
     is_another_account: bool,
@@ -217,7 +216,7 @@ fn find_expiring<'d>(
 /// The stage of its expiry that a credential has come to, and when it did.
 fn stage(credential: &Credential<'_>, now: UnixMs) -> Option<(ExpiryStage, UnixMs)> {
     let expires = credential.expiry()?.floor_ms();
-    match assess(credential, now).status {
+    match assess(credential, AsOf::at(now)).status {
         Status::Expiring => Some((
             ExpiryStage::Expiring,
             UnixMs(expires.saturating_sub(WARN_AFTER_MS)),
@@ -322,11 +321,8 @@ pub enum Keeping {
     NothingToKeep,
 }
 
-/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
-/// after a load.
-///
-/// # Errors
-/// When the notes are damaged, or cannot be written.
+/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent after a
+/// load. Fails when the notes are damaged, or cannot be written.
 pub(crate) fn keep(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -134,8 +134,7 @@ fn add_text(hash: &mut Sha256, text: &str) {
     hash.update(text.as_bytes());
 }
 
-/// Adds a value so that no two different ones add the same. The order of an object's fields says
-/// nothing.
+/// Adds a value: no two different ones add the same. The order of fields says nothing.
 fn add(hash: &mut Sha256, value: &Value) {
     match value {
         Value::Null => hash.update(b"z"),
@@ -279,8 +278,7 @@ pub(crate) fn after(past: &[Superseded], turn: &Turn<'_>, now: UnixMs) -> Option
     Some(kept)
 }
 
-/// Whether clawkeep has stopped writing over the old copy that `file` is, while the vault has
-/// `ours`.
+/// Whether clawkeep stopped writing over the old copy that `file` is, while the vault has `ours`.
 pub(crate) fn is_left_alone(
     past: &[Superseded],
     file: &StoreDoc,

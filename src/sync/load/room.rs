@@ -22,8 +22,7 @@ pub(crate) fn check_vault_in_place(vault: &UnlockedVault) -> Result<(), SyncErro
     }
 }
 
-/// Makes the directory that the gateway reads, if a store or a link is to be put there. Whether it
-/// had to be made.
+/// Makes the directory that the gateway reads, for a store or link. Whether it had to be made.
 pub(crate) fn make_site_dir(vault: &UnlockedVault, survey: &Survey) -> Result<bool, SyncError> {
     let is_written = matches!(
         survey.destination,

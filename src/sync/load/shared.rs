@@ -29,8 +29,7 @@ pub(crate) struct Exchanged {
     pub(crate) entry: SecretJson,
 }
 
-/// Whether two entries are of one account, as far as they say: a field that one of them lacks is no
-/// difference.
+/// Whether two entries are of one account; a field that one lacks is no difference.
 pub(crate) fn is_same_account(a: &Value, b: &Value) -> bool {
     let provider = |entry| normalize_provider(Credential::of(entry).provider);
     provider(a) == provider(b)

@@ -1,5 +1,4 @@
-//! Refresh tokens that were replaced by another one: what replaced them, and that no command puts
-//! one back.
+//! Refresh tokens that were replaced: by what, and that no command puts one back.
 
 use super::shared::{is_same_account, with_tokens_of};
 use crate::domain::{Credential, Fingerprint, ProfileId, SecretJson, Section, StoreDoc};
@@ -25,8 +24,7 @@ pub(crate) fn successor_of(
     Ok(SecretJson::new(entry))
 }
 
-/// Any agent's entry with the grant that replaced a used-up one, of the same account as far as is
-/// known.
+/// Any agent's entry with the grant that replaced a used-up one, of the same account.
 pub(crate) fn holder_of_successor(
     vault: &UnlockedVault,
     grant: Fingerprint,

@@ -42,8 +42,7 @@ pub(crate) struct Survey {
     pub(crate) state: AgentState,
     /// What the vault knows of the file.
     pub(crate) record: Option<ExportRecord>,
-    /// What the file says: [`StoreReading::Known`] if its bytes are those that the vault last knew
-    /// in it.
+    /// What the file says: [`StoreReading::Known`] if its bytes are those last known in it.
     pub(crate) file: StoreReading,
     /// The OpenClaw tree that the store is in: nothing is written there.
     pub(crate) withheld: Option<OpenClawDir>,
@@ -102,14 +101,12 @@ pub(crate) fn survey(
     findings.forget();
     let place = StorePlace::of_agent(&agent.dir)?;
     let stored = read_stored_again(vault, agent, &place, mode, last)?;
-    // After the vault: a file that is older than what the vault knows of it would undo what is
-    // newer.
+    // After the vault: a file older than what the vault knows would undo what is newer.
     let store = ExaminedStore::find(place, &findings.openclaw)?;
     compare(vault, context, findings, (agent, mode), stored, store)
 }
 
-/// Surveys an agent whose store was examined already: under its locks, or to find out whether they
-/// are needed.
+/// Surveys an agent whose store was examined: under its locks, or to see if they are needed.
 pub(crate) fn survey_examined(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
@@ -318,8 +315,7 @@ impl Survey {
             || self.place.real().parent().is_some_and(Path::is_dir)
     }
 
-    /// Whether another program rewrote the file with the bytes that the vault knows, at a time that
-    /// is past.
+    /// Whether another program rewrote the file with the bytes that the vault knows.
     pub(crate) fn was_touched(&self) -> bool {
         let is_settled = self.is_known() && self.state.unopened.is_empty();
         let Some(record) = self.record.as_ref().filter(|_| is_settled) else {
@@ -385,8 +381,7 @@ impl Survey {
         })
     }
 
-    /// Whether this store was never written or read before: a file that is written now is its
-    /// first.
+    /// Whether this store was never written or read before: a file written now is its first.
     pub(crate) fn is_first_file(&self) -> bool {
         let is_new = match &self.record {
             None => true,
@@ -395,8 +390,7 @@ impl Survey {
         is_new && matches!(self.destination, Destination::File)
     }
 
-    /// Whether the file is an old copy that clawkeep has stopped writing over while the vault has
-    /// `target`.
+    /// Whether the file is an old copy that clawkeep leaves alone while the vault has `target`.
     pub(crate) fn is_left_alone(&self, target: &StoreDoc) -> bool {
         let mut past = self.state.superseded.iter();
         if self.withheld.is_some() || !past.any(|known| known.left_at.is_some()) {
@@ -439,8 +433,7 @@ impl Survey {
             (Destination::File, found) => found == AtSite::File,
             (Destination::Memory { copy, .. }, _) => self.place.link() == Some(copy),
             (Destination::Nowhere, _) => false,
-            // A link of an earlier session may lead to another runtime directory, and its copy is
-            // not on disk.
+            // A link of an earlier session may lead to another runtime directory, without its copy.
             (Destination::NoMemory(_), found) => found == AtSite::Link,
         }
     }

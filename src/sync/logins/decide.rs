@@ -9,11 +9,12 @@ use super::planned::Planned;
 use super::report::{LoginReport, LoginState};
 use crate::audit::Origin;
 use crate::domain::{
-    AgentName, Credential, Expiry, ExpiryFault, SecretJson, Section, StoreDoc, UnixMs, path_of_text,
+    AgentName, Credential, ExpiryFault, Mirror, Owner, Section, StoreDoc, UnixMs, path_of_text,
 };
-use crate::sources::{LoggedOut, Reading, SourceFault};
+use crate::sources::{LoggedOut, Login, Reading};
 use crate::sync::plan::{
     Decision, KeepReason, Relation, ReplaceReason, after_logout, by_account, by_expiry, chosen,
+    mirror_entry,
 };
 
 /// Which rules decide about another program's login.
@@ -37,40 +38,21 @@ pub(crate) struct Planning<'p> {
     pub(crate) now: UnixMs,
 }
 
-/// What is the matter with a source that holds no usable login.
-pub(crate) enum SourceTrouble {
-    Absent,
-    LoggedOut(LoggedOut),
-    Damaged(SourceFault),
-}
-
-pub(crate) fn trouble<L>(reading: &Reading<L>) -> Option<SourceTrouble> {
-    match reading {
-        Reading::Absent => Some(SourceTrouble::Absent),
-        Reading::LoggedOut(why) => Some(SourceTrouble::LoggedOut(*why)),
-        Reading::Damaged(fault) => Some(SourceTrouble::Damaged(fault.clone())),
-        Reading::Found(_) => None,
-    }
-}
-
 /// A source that was read.
-pub(crate) struct Source {
-    pub(crate) profile: &'static str,
-    pub(crate) origin: Origin,
+pub(crate) struct Source<'r> {
+    pub(crate) owner: Owner,
+    pub(crate) mirror: &'static Mirror,
+    /// What the source said.
+    pub(crate) reading: &'r Reading<Login>,
     /// What distinguishes it from others: its file's path.
     pub(crate) place: String,
     /// Where its login was found, for a person: the file, or the keychain item.
     pub(crate) shown: String,
     pub(crate) account: Option<String>,
-    /// The entry that its login is stored as.
-    pub(crate) entry: Option<SecretJson>,
     /// Whether the agent has another credential for what the program is used for.
     pub(crate) is_served: bool,
-    /// Whether the program's API key was imported. Codex CLI only.
+    /// Whether the program's API key was imported.
     pub(crate) is_key_imported: bool,
-    /// When the token and the login itself expire, where the source says so.
-    pub(crate) expiry: Option<(Expiry, Option<Expiry>)>,
-    pub(crate) trouble: Option<SourceTrouble>,
 }
 
 impl Planning<'_> {
@@ -93,9 +75,9 @@ impl Planning<'_> {
     }
 
     /// How a source's login relates to the stored one.
-    fn relation(&self, source: &Source) -> Relation {
+    fn relation(&self, source: &Source<'_>) -> Relation {
         let from = self
-            .note(source.profile)
+            .note(source.mirror.profile)
             .and_then(|note| note.from.as_ref());
         let Some(from) = from else {
             return Relation::Same;
@@ -103,51 +85,54 @@ impl Planning<'_> {
         let is_here = from.place == source.place;
         match is_same_account(from.account.as_deref(), source.account.as_deref()) {
             Some(true) => Relation::Same,
-            Some(false) if is_here => Relation::OtherAccount,
-            Some(false) => Relation::OtherAccountElsewhere {
-                is_origin_there: path_of_text(&from.place).exists(),
-            },
+            Some(false) if !is_here && path_of_text(&from.place).exists() => {
+                Relation::OtherAccountBeside
+            }
+            Some(false) => Relation::OtherAccount,
             None if is_here => Relation::Same,
             None => Relation::Unknown,
         }
     }
 
     /// Whether the stored login came from a source that was logged out when it was read last.
-    fn is_back(&self, source: &Source) -> bool {
-        self.note(source.profile)
+    fn is_back(&self, source: &Source<'_>) -> bool {
+        self.note(source.mirror.profile)
             .is_some_and(|note| note.is_from(&source.place) && note.is_logged_out(&source.place))
     }
 
     /// What is wrong with the expiry that a source notes.
-    fn expiry_fault(&self, source: &Source) -> Option<ExpiryFault> {
-        let (expires, _) = source.expiry?;
-        ExpiryFault::of_ms(expires.ms(), self.now)
+    fn expiry_fault(&self, source: &Source<'_>) -> Option<ExpiryFault> {
+        let login = source
+            .reading
+            .found()
+            .filter(|_| source.mirror.is_expiry_noted)?;
+        ExpiryFault::of_ms(login.expires.ms(), self.now)
     }
 
     pub(crate) fn decide(
         &self,
-        mut source: Source,
+        source: Source<'_>,
         stored: Option<&Value>,
         decision: Decision,
     ) -> (Planned, Option<LoginReport>) {
+        let entry = source.reading.found();
+        let entry = entry.map(|login| mirror_entry(source.mirror, login));
         let decision = match self.rules {
             Rules::Reference => decision,
-            Rules::Own if self.adopts == Some(source.profile) => {
+            Rules::Own if self.adopts == Some(source.mirror.profile) => {
                 let is_stored_already = matches!(
                     decision,
                     Decision::Keep {
                         why: KeepReason::Same | KeepReason::SameLogin
                     }
                 );
-                let rejected = source.entry.take().filter(|_| !is_stored_already);
-                chosen(decision, rejected)
+                chosen(decision, entry.filter(|_| !is_stored_already))
             }
             Rules::Own => {
                 let faults = (
                     stored.and_then(|stored| ExpiryFault::of(&Credential::of(stored), self.now)),
                     self.expiry_fault(&source),
                 );
-                let entry = source.entry.take();
                 let decision = match self.is_back(&source) && faults.1.is_none() {
                     true => after_logout(decision, entry),
                     false => by_expiry(decision, faults, entry),
@@ -157,8 +142,8 @@ impl Planning<'_> {
         };
         let report = self.report(&source, stored, &decision);
         let planned = Planned {
-            profile: source.profile,
-            origin: source.origin,
+            profile: source.mirror.profile,
+            origin: Origin::Source(source.owner),
             decision,
             place: source.place,
             account: source.account,
@@ -169,20 +154,20 @@ impl Planning<'_> {
     /// What became of a source's login; nothing where the program is not in use and never was.
     fn report(
         &self,
-        source: &Source,
+        source: &Source<'_>,
         stored: Option<&Value>,
         decision: &Decision,
     ) -> Option<LoginReport> {
-        let note = self.note(source.profile);
+        let note = self.note(source.mirror.profile);
         let was_here = note.is_some_and(|note| note.is_from(&source.place));
         let has_stored = stored.is_some();
-        let state = match (&source.trouble, decision) {
-            (Some(SourceTrouble::Damaged(fault)), _) => LoginState::NotReadable(fault.clone()),
-            (Some(SourceTrouble::Absent), _) if was_here && has_stored => {
+        let state = match (source.reading, decision) {
+            (Reading::Damaged(fault), _) => LoginState::NotReadable(fault.clone()),
+            (Reading::Absent, _) if was_here && has_stored => {
                 LoginState::LoggedOut { is_gone: true }
             }
-            (Some(SourceTrouble::Absent), _) => return None,
-            (Some(SourceTrouble::LoggedOut(why)), _) => match why {
+            (Reading::Absent, _) => return None,
+            (Reading::LoggedOut(why), _) => match why {
                 LoggedOut::NoExpiry(fault) => LoginState::OddExpiry(*fault),
                 LoggedOut::NoRefreshToken => LoginState::NoRefreshToken,
                 LoggedOut::ApiKeyMode if source.is_key_imported => return None,
@@ -195,7 +180,7 @@ impl Planning<'_> {
                 _ if !has_stored && !source.is_served => LoginState::NoLogin,
                 _ => return None,
             },
-            (None, decision) => {
+            (Reading::Found(_), decision) => {
                 let fault = self.expiry_fault(source);
                 let unannounced = note.and_then(|note| note.unannounced.as_deref());
                 match (fault, decision) {
@@ -223,7 +208,7 @@ impl Planning<'_> {
             state,
             LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::OddExpiry(_)
         );
-        let login_expires = source.expiry.and_then(|(_, login)| login);
+        let login_expires = source.reading.found().and_then(|login| login.login_expires);
         let is_change = matches!(state, LoginState::AccountChanged { .. });
         Some(LoginReport {
             is_kept,
@@ -233,7 +218,7 @@ impl Planning<'_> {
             login_expires: login_expires
                 .filter(|_| is_in_use)
                 .map(|at| UnixMs(at.floor_ms())),
-            ..self.blank(source.profile, &source.shown, state, stored)
+            ..self.blank(source.mirror.profile, &source.shown, state, stored)
         })
     }
 

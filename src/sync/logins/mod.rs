@@ -7,4 +7,6 @@ pub(super) mod owners;
 pub(super) mod planned;
 pub(super) mod report;
 pub(super) mod sources;
+#[cfg(test)]
+mod third_source;
 pub(super) mod whole_file;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::report::LoginState;
 use crate::domain::path_of_text;
@@ -12,35 +12,43 @@ use crate::domain::path_of_text;
 const PLACES_MAX: usize = 8;
 
 /// Where a stored login came from, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct LoginOrigin {
     pub(crate) place: String,
     /// A keyed fingerprint of the account, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) account: Option<String>,
 }
 
 /// Why the login of one place was not imported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Refused {
     pub(crate) why: String,
     /// The account of that login, as in [`LoginOrigin`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) account: Option<String>,
     /// The user knows, and keeps what is stored.
+    #[serde(rename = "kept", default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_kept: bool,
 }
 
 /// What the vault keeps of the sources of one profile: a row of `sync_skips`, as JSON. A row of an
 /// earlier version is one word, the reason of a place that is not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub(crate) struct SourceNote {
     /// Where the stored login came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<LoginOrigin>,
     /// The places whose login was not imported.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) refused: BTreeMap<String, Refused>,
     /// Another account's login was imported, and the user has not decided to keep it: the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unannounced: Option<String>,
     /// A command that handed out its token gave the warning: commands stop repeating it, `doctor`
     /// does not.
+    #[serde(rename = "warned", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_warned: bool,
 }
 
@@ -58,77 +66,27 @@ pub(crate) enum Notes {
 impl SourceNote {
     /// Reads a note from a row of the vault.
     pub(crate) fn parse(text: &str) -> Self {
-        let Ok(Value::Object(note)) = serde_json::from_str::<Value>(text) else {
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            let mut note = Self::default();
             let refused = Refused {
                 why: text.to_owned(),
                 account: None,
                 is_kept: false,
             };
-            return Self {
-                refused: BTreeMap::from([(String::new(), refused)]),
-                ..Self::default()
-            };
-        };
-        let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
-        let from = note.get("from").and_then(|from| {
-            Some(LoginOrigin {
-                place: text(from, "place")?,
-                account: text(from, "account"),
-            })
-        });
-        let refused = note.get("refused").and_then(Value::as_object);
-        let refused = refused.into_iter().flatten().filter_map(|(place, of)| {
-            let refused = Refused {
-                why: text(of, "why")?,
-                account: text(of, "account"),
-                is_kept: of.get("kept") == Some(&Value::Bool(true)),
-            };
-            Some((place.clone(), refused))
-        });
-        Self {
-            from,
-            refused: refused.collect(),
-            unannounced: note
-                .get("unannounced")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-            is_warned: note.get("warned") == Some(&Value::Bool(true)),
-        }
+            note.refused.insert(String::new(), refused);
+            note
+        })
     }
 
     /// The row; `None` where there is nothing to keep.
     pub(crate) fn to_row(&self) -> Option<String> {
-        if *self == Self::default() {
-            return None;
-        }
-        let mut note = Map::new();
-        if let Some(from) = &self.from {
-            let mut origin = json!({"place": from.place});
-            if let Some(account) = &from.account {
-                origin["account"] = json!(account);
-            }
-            note.insert("from".to_owned(), origin);
-        }
-        if !self.refused.is_empty() {
-            let refused = self.refused.iter().map(|(place, of)| {
-                let mut refused = json!({"why": of.why});
-                if let Some(account) = &of.account {
-                    refused["account"] = json!(account);
-                }
-                if of.is_kept {
-                    refused["kept"] = json!(true);
-                }
-                (place.clone(), refused)
-            });
-            note.insert("refused".to_owned(), Value::Object(refused.collect()));
-        }
-        if let Some(why) = &self.unannounced {
-            note.insert("unannounced".to_owned(), json!(why));
-            if self.is_warned {
-                note.insert("warned".to_owned(), json!(true));
-            }
-        }
-        Some(Value::Object(note).to_string())
+        let note = Self {
+            is_warned: self.is_warned && self.unannounced.is_some(),
+            ..self.clone()
+        };
+        (note != Self::default())
+            .then(|| serde_json::to_string(&note).ok())
+            .flatten()
     }
 
     /// Notes why the login of a place was not imported, or that nothing stands in its way. A

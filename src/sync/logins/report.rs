@@ -3,9 +3,7 @@
 //! [`LoginReport`] is made in one place, when a load decides about a source
 //! ([`crate::sync::logins::decide`]). Commands, `doctor`, `watch` and alerts only show it.
 
-use crate::domain::{
-    AgentName, CLAUDE_CLI, CLAUDE_LOGIN, ExpiryFault, Owner, Span, UnixMs, of_agent, shell_quoted,
-};
+use crate::domain::{AgentName, ExpiryFault, Owner, Span, UnixMs, of_agent, shell_quoted};
 use crate::sources::{KeychainFault, SourceFault};
 
 /// What became of a login of another program.
@@ -156,6 +154,15 @@ impl LoginReport {
             )
     }
 
+    /// Whether the program has the login that is stored, or is about to be, as far as is known.
+    #[must_use]
+    pub fn may_be_current(&self) -> bool {
+        matches!(
+            self.state,
+            LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::NotReadable(_)
+        )
+    }
+
     /// Whether Claude Code can refresh the login by itself for longer than `span`: the date on
     /// which a person has to log in is known, and further ahead.
     #[must_use]
@@ -244,7 +251,7 @@ impl LoginReport {
     /// What a person does about it; one command where there is one.
     #[must_use]
     pub fn remedy(&self) -> String {
-        let log_in = log_in(self.profile);
+        let log_in = Owner::of(self.profile).log_in();
         let agent = of_agent(&self.agent);
         let profile = self.profile;
         let place = &self.place;
@@ -262,7 +269,8 @@ impl LoginReport {
             ),
             LoginState::OddExpiry(_) => format!("Log in again: {log_in}"),
             LoginState::OtherAccount | LoginState::OtherPlace if self.is_elsewhere => {
-                let variable = variable(profile);
+                let mirror = Owner::of(profile).mirror();
+                let variable = mirror.map_or("its variable", |mirror| mirror.variable);
                 format!(
                     "Keep the stored one: clawkeep models auth keep {profile}{agent}. To use the \
                      other one, set {variable} to its directory and run: clawkeep models auth \
@@ -320,22 +328,6 @@ pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
                 .to_owned()
         }
         _ => "Log in again with the program it belongs to, then: clawkeep sync".to_owned(),
-    }
-}
-
-/// What a person does about an expired token of Claude Code's whose login is still good.
-pub const START_CLAUDE: &str = "Start `claude` once on this host, which refreshes it.";
-
-/// The command with which a person logs in to the program that a profile mirrors.
-#[must_use]
-pub fn log_in(profile: &str) -> &'static str {
-    Owner::of(profile).login_command().unwrap_or(CLAUDE_LOGIN)
-}
-
-fn variable(profile: &str) -> &'static str {
-    match profile {
-        CLAUDE_CLI => "CLAUDE_CONFIG_DIR",
-        _ => "CODEX_HOME",
     }
 }
 

@@ -4,30 +4,20 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::decide::{Planning, Rules, Source, trouble};
+use super::decide::{Planning, Rules, Source};
 use super::planned::Planned;
 use super::report::{LoginReport, LoginState};
 use super::whole_file::{is_younger, read_once_written, read_source};
-use crate::audit::Origin;
-use crate::domain::{
-    CLAUDE_CLI, CODEX_CLI, CredentialType, Section, StoreDoc, normalize_provider, owner_by_path,
-    path_text,
-};
+use crate::config::LoginFiles;
+use crate::domain::{Mirror, Owner, Section, StoreDoc, path_text};
 use crate::platform::canonicalize;
-use crate::sources::claude_code::{
-    ClaudeCodeLogin, Place, account, macos_service_name, read_claude_code,
-};
-use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
-use crate::sources::other_programs::CODEX_KEY;
-use crate::sources::{FileReading, LoginKeychain, Reading, SourceFault};
-use crate::sync::notice::Notice;
-use crate::sync::plan::{
-    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_among,
+use crate::sources::{
+    FileReading, Inputs, Login, LoginKeychain, Place, Reading, SourceFault, reader_of,
 };
+use crate::sync::notice::Notice;
+use crate::sync::plan::plan_login_among;
 
-/// Codex's settings, beside its file.
-const CODEX_CONFIG: &str = "config.toml";
 /// Claude Code writes its configuration and its login one after the other; one that was written
 /// within that time is read again.
 const ACCOUNT_FRESH: Duration = Duration::from_secs(60);
@@ -36,39 +26,42 @@ pub(crate) const LEGACY_STORE: &str = "auth.json";
 
 /// Where the other programs keep their logins.
 pub struct LoginSources<'a> {
-    /// The file with Claude Code's login.
-    pub claude_file: PathBuf,
-    /// `CLAUDE_CONFIG_DIR` as it is set, which macOS's Keychain item is named after.
-    pub claude_config_dir: Option<String>,
-    /// The user's name: the Keychain item's account.
+    /// The files of the programs whose logins are mirrored.
+    pub logins: Vec<LoginFiles>,
+    /// The user's name: the account of a keychain item.
     pub user: String,
     /// The Keychain, where there is one.
     pub keychain: Option<&'a dyn LoginKeychain>,
-    /// Claude Code's configuration, `.claude.json`, which names the account.
-    pub claude_account_file: PathBuf,
-    /// The file with Codex CLI's login.
-    pub codex_file: PathBuf,
     /// `oauth.json`, which all agents shared before `auth-profiles.json`.
     pub legacy_oauth_file: PathBuf,
 }
 
 impl std::fmt::Debug for LoginSources<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "LoginSources({}, {})",
-            self.claude_file.display(),
-            self.codex_file.display()
-        )
+        write!(f, "LoginSources({:?})", self.logins)
     }
 }
 
 /// What the sources said when they were first read, for as long as one step takes.
 #[derive(Default)]
-pub(crate) struct Readings {
-    claude: OnceCell<(Place, Reading<ClaudeCodeLogin>)>,
-    claude_account: OnceCell<Option<String>>,
-    codex: OnceCell<Reading<CodexLogin>>,
+pub(crate) struct Readings(OnceCell<Vec<Cells>>);
+
+/// What one source said.
+#[derive(Default)]
+pub(super) struct Cells {
+    pub(super) login: OnceCell<(Place, Reading<Login>)>,
+    account: OnceCell<Option<String>>,
+}
+
+impl Readings {
+    /// The programs' files, each with what they said.
+    pub(super) fn of<'r>(
+        &'r self,
+        sources: &'r LoginSources<'_>,
+    ) -> impl Iterator<Item = (&'r LoginFiles, &'r Cells)> {
+        let blank = || sources.logins.iter().map(|_| Cells::default()).collect();
+        sources.logins.iter().zip(self.0.get_or_init(blank))
+    }
 }
 
 /// The credentials of stores that are older than `auth-profiles.json`.
@@ -89,11 +82,13 @@ impl LoginSources<'_> {
         readings: &Readings,
         planning: &Planning<'_>,
     ) -> (Vec<Planned>, Vec<LoginReport>) {
-        let claude = self.claude_code(doc, readings, planning);
-        let codex = self.codex_cli(doc, readings, planning);
         let mut planned = Vec::new();
         let mut reports = Vec::new();
-        for (decided, report) in [claude, codex] {
+        for (files, cells) in readings.of(self) {
+            let Some(mirror) = files.owner.mirror() else {
+                continue;
+            };
+            let (decided, report) = self.decide((files, mirror), (doc, cells), planning);
             if planning.rules == Rules::Own {
                 let elsewhere = planning.elsewhere(&decided, doc);
                 reports.extend(report);
@@ -135,10 +130,7 @@ impl LoginSources<'_> {
     ) -> Option<Vec<LegacyEntry>> {
         // Pi's own directory can be an agent's, and a link can lead to another program's file.
         let real = canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if owner_by_path(path)
-            .or_else(|| owner_by_path(&real))
-            .is_some()
-        {
+        if Owner::by_path(path).or(Owner::by_path(&real)).is_some() {
             return None;
         }
         let read = match read_source(path) {
@@ -154,134 +146,80 @@ impl LoginSources<'_> {
         .ok()
     }
 
-    /// Reads Claude Code's login from its file or the keychain.
-    pub(crate) fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
-        let service = macos_service_name(self.claude_config_dir.as_deref());
-        let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| {
+    /// Reads the login of a program from its file or the keychain.
+    pub(super) fn read(&self, files: &LoginFiles, rules: Rules) -> (Place, Reading<Login>) {
+        let Some(reader) = reader_of(files.owner) else {
+            return (Place::File, Reading::Absent);
+        };
+        let inputs = Inputs {
+            file: &|| read_source(&files.login),
+            beside: &|name| match rules {
+                Rules::Own => read_source(&files.login.with_file_name(name)),
+                Rules::Reference => FileReading::Absent,
+            },
+            keychain: self.keychain,
+            user: &self.user,
+            dir: files.dir.as_deref(),
+        };
+        let is_unfinished = |(place, reading): &(Place, Reading<Login>)| {
             let is_partial = matches!(reading, Reading::Damaged(fault) if fault.may_pass());
-            matches!(place, Place::File) && is_partial
+            *place == Place::File && is_partial
         };
-        read_once_written(&self.claude_file, is_unfinished, || {
-            read_claude_code(self.keychain, &service, &self.user, || {
-                read_source(&self.claude_file)
-            })
-        })
+        read_once_written(&files.login, is_unfinished, || (reader.find)(&inputs))
     }
 
-    pub(crate) fn read_codex_cli(&self, rules: Rules) -> Reading<CodexLogin> {
-        let is_unfinished = |reading: &Reading<CodexLogin>| match reading {
-            Reading::Damaged(fault) => fault.may_pass(),
-            _ => false,
-        };
-        let config = self.codex_file.with_file_name(CODEX_CONFIG);
-        let read_config = || match rules {
-            Rules::Own => read_source(&config),
-            Rules::Reference => FileReading::Absent,
-        };
-        read_once_written(&self.codex_file, is_unfinished, || {
-            read_codex_cli(read_source(&self.codex_file), read_config)
-        })
-    }
-
-    /// The account that Claude Code notes in its configuration, as the vault keeps it.
-    fn claude_account(&self, readings: &Readings, planning: &Planning<'_>) -> Option<String> {
-        let read = || match read_source(&self.claude_account_file) {
-            FileReading::Content(content) => account(&content.bytes),
-            _ => None,
-        };
-        let account = readings.claude_account.get_or_init(read);
-        account.as_deref().map(planning.account)
-    }
-
-    fn claude_code(
+    fn decide(
         &self,
-        doc: &StoreDoc,
-        readings: &Readings,
+        (files, mirror): (&LoginFiles, &'static Mirror),
+        (doc, cells): (&StoreDoc, &Cells),
         planning: &Planning<'_>,
     ) -> (Planned, Option<LoginReport>) {
-        let service = macos_service_name(self.claude_config_dir.as_deref());
-        let read = || self.read_claude_code();
-        let (place, reading) = readings.claude.get_or_init(read);
-        let file = path_text(&self.claude_file).into_owned();
-        let shown = match place {
-            Place::Keychain => format!("the keychain item \"{service}\""),
-            Place::File => file.clone(),
-        };
-        let stored = doc.get(Section::Profiles, CLAUDE_CLI);
-        let decision = plan_claude_code(stored, reading, planning.now);
-        let (mut expiry, mut entry) = (None, None);
-        if let Reading::Found(login) = reading {
-            expiry = Some((login.expires, login.login_expires));
-            entry = Some(claude_code_entry(login));
-        }
-        let named = match reading {
-            Reading::Found(login) => login.account.as_deref().map(planning.account),
-            _ => None,
-        };
-        let is_asked = named.is_none()
-            && expiry.is_some()
-            && planning.asks_for_account(CLAUDE_CLI, &file, &decision)
-            || is_younger(&self.claude_account_file, ACCOUNT_FRESH);
-        let account = named.or_else(|| {
-            is_asked
-                .then(|| self.claude_account(readings, planning))
-                .flatten()
-        });
-        let source = Source {
-            profile: CLAUDE_CLI,
-            origin: Origin::ClaudeCode,
-            // Both belong to one `CLAUDE_CONFIG_DIR`, which the file's path stands for.
-            place: file,
-            shown,
-            account,
-            entry,
-            is_served: doc.credentials().any(|(id, credential)| {
-                id != CLAUDE_CLI
-                    && credential.is_readable()
-                    && normalize_provider(credential.provider) == "anthropic"
-            }),
-            is_key_imported: false,
-            expiry,
-            trouble: trouble(reading),
-        };
-        planning.decide(source, stored, decision)
-    }
-
-    fn codex_cli(
-        &self,
-        doc: &StoreDoc,
-        readings: &Readings,
-        planning: &Planning<'_>,
-    ) -> (Planned, Option<LoginReport>) {
-        let read = || self.read_codex_cli(planning.rules);
-        let reading = readings.codex.get_or_init(read);
+        let read = || self.read(files, planning.rules);
+        let (place, reading) = cells.login.get_or_init(read);
+        let path = path_text(&files.login).into_owned();
+        let stored = doc.get(Section::Profiles, mirror.profile);
         let others = doc
             .entries(Section::Profiles)
-            .filter(|(id, _)| *id != CODEX_CLI)
+            .filter(|(id, _)| *id != mirror.profile)
             .map(|(_, entry)| entry);
-        let stored = doc.get(Section::Profiles, CODEX_CLI);
-        let decision = plan_codex_cli_among(others, stored, reading, planning.now);
-        let (mut account, mut entry) = (None, None);
-        if let Reading::Found(login) = reading {
-            account = login.account.as_deref().map(planning.account);
-            entry = Some(codex_cli_entry(login));
-        }
+        let decision = plan_login_among(others, mirror, stored, reading, planning.now);
+        let login = reading.found();
+        let named = login.and_then(|login| login.account.as_deref());
+        let noted = || {
+            let file = files.account.as_deref()?;
+            let is_asked = login.is_some()
+                && planning.asks_for_account(mirror.profile, &path, &decision)
+                || is_younger(file, ACCOUNT_FRESH);
+            let noted = is_asked.then(|| cells.account.get_or_init(|| account(files.owner, file)));
+            noted?.as_deref()
+        };
+        let (served_by, kind) = mirror.served_by;
         let source = Source {
-            profile: CODEX_CLI,
-            origin: Origin::CodexCli,
-            place: path_text(&self.codex_file).into_owned(),
-            shown: path_text(&self.codex_file).into_owned(),
-            account,
-            entry,
-            is_served: doc.credentials().any(|(_, credential)| {
-                credential.kind == CredentialType::ApiKey
-                    && normalize_provider(credential.provider) == "openai"
+            owner: files.owner,
+            mirror,
+            reading,
+            shown: match place {
+                Place::Keychain(service) => format!("the keychain item \"{service}\""),
+                Place::File => path.clone(),
+            },
+            account: named.or_else(noted).map(planning.account),
+            // Both belong to one directory of the program's, which the file's path stands for.
+            place: path,
+            is_served: doc.credentials().any(|(id, credential)| {
+                id != mirror.profile
+                    && credential.is_for(served_by)
+                    && kind.is_none_or(|kind| kind == credential.kind)
             }),
-            is_key_imported: doc.credential(CODEX_KEY).is_some(),
-            // It is the token's own, or made here from the file's time.
-            expiry: None,
-            trouble: trouble(reading),
+            is_key_imported: (mirror.key_profile).is_some_and(|id| doc.credential(id).is_some()),
         };
         planning.decide(source, stored, decision)
+    }
+}
+
+/// The account that a program notes in its account file.
+fn account(owner: Owner, file: &Path) -> Option<String> {
+    match read_source(file) {
+        FileReading::Content(content) => (reader_of(owner)?.account)(&content.bytes),
+        _ => None,
     }
 }

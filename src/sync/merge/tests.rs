@@ -24,6 +24,22 @@ fn of_profile(entry: &Value) -> StoreDoc {
     doc
 }
 
+/// What has to be written to the vault.
+fn for_vault(merged: &Merged) -> Vec<(&Change, &Edit)> {
+    let changes = merged.changes.iter();
+    changes
+        .filter_map(|change| Some((change, change.vault.as_ref()?)))
+        .collect()
+}
+
+/// What has to be written to the file.
+fn for_file(merged: &Merged) -> Vec<(&Change, &Edit)> {
+    let changes = merged.changes.iter();
+    changes
+        .filter_map(|change| Some((change, change.file.as_ref()?)))
+        .collect()
+}
+
 fn usage(entry: &Value) -> StoreDoc {
     doc(json!({"profiles": {}, "usageStats": {"p": entry}}))
 }
@@ -201,60 +217,21 @@ fn changes_name_who_moved_and_what_each_side_has_to_write() {
         vault,
         file,
     };
-    assert_eq!(
-        merged.changes,
-        [
-            change(
-                entry(Section::Profiles, "a"),
-                Side::File,
-                updated(&["n"]),
-                None
-            ),
-            change(
-                entry(Section::Profiles, "b"),
-                Side::Vault,
-                None,
-                updated(&["m"])
-            ),
-            change(
-                entry(Section::Profiles, "d"),
-                Side::Vault,
-                None,
-                Some(Edit::Removed)
-            ),
-            change(
-                entry(Section::Profiles, "c"),
-                Side::File,
-                Some(Edit::Removed),
-                None
-            ),
-            change(
-                entry(Section::Usage, "a"),
-                Side::File,
-                updated(&["lastUsed"]),
-                None
-            ),
-            change(
-                Place::Field {
-                    name: "later".to_owned()
-                },
-                Side::File,
-                Some(Edit::Added),
-                None
-            ),
-        ]
-    );
-    let only_used = Edit::Updated {
-        fields: vec!["lastUsed".to_owned()],
+    let (profile, removed) = (Section::Profiles, Some(Edit::Removed));
+    let later = Place::Field {
+        name: "later".to_owned(),
     };
-    assert_eq!(merged.changes[4].vault, Some(only_used));
-    assert_eq!(
-        (
-            merged.vault_changes().count(),
-            merged.file_changes().count()
-        ),
-        (4, 2)
-    );
+    let (n, m, used) = (updated(&["n"]), updated(&["m"]), updated(&["lastUsed"]));
+    let wanted = [
+        change(entry(profile, "a"), Side::File, n, None),
+        change(entry(profile, "b"), Side::Vault, None, m),
+        change(entry(profile, "d"), Side::Vault, None, removed.clone()),
+        change(entry(profile, "c"), Side::File, removed, None),
+        change(entry(Section::Usage, "a"), Side::File, used, None),
+        change(later, Side::File, Some(Edit::Added), None),
+    ];
+    assert_eq!(merged.changes, wanted);
+    assert_eq!((for_vault(&merged).len(), for_file(&merged).len()), (4, 2));
 }
 
 // ---- Properties ----
@@ -431,7 +408,7 @@ proptest! {
         let merged = merge(&base, &theirs, &base.clone());
         prop_assert_eq!(text(&merged.doc), text(&theirs), "to the order of its keys");
         prop_assert_eq!(&changes_of_file(&theirs, &base), &merged.changes, "the short way");
-        prop_assert_eq!(merged.file_changes().count(), 0);
+        prop_assert_eq!(for_file(&merged).len(), 0);
         prop_assert!(merged.lost.is_empty());
         prop_assert!(merged.changes.iter().all(|change| change.side == Side::File));
         prop_assert_eq!(merged.changes.is_empty(), base == theirs);
@@ -441,7 +418,7 @@ proptest! {
     fn what_only_the_vault_changed_is_the_vault((base, _, ours) in three()) {
         let merged = merge(&base, &base, &ours);
         prop_assert_eq!(&merged.doc, &ours);
-        prop_assert_eq!(merged.vault_changes().count(), 0);
+        prop_assert_eq!(for_vault(&merged).len(), 0);
         prop_assert!(merged.lost.is_empty());
         prop_assert!(merged.changes.iter().all(|change| change.side == Side::Vault));
     }
@@ -572,10 +549,8 @@ proptest! {
     fn the_changes_written_to_either_side_make_it_the_result((base, theirs, ours) in three()) {
         let merged = merge(&base, &theirs, &ours);
         let result = Value::Object(merged.doc.expose_secret().clone());
-        let vault: Vec<_> = merged.vault_changes().collect();
-        prop_assert_eq!(&written(&ours, &merged.doc, &vault), &result);
-        let file: Vec<_> = merged.file_changes().collect();
-        prop_assert_eq!(&written(&theirs, &merged.doc, &file), &result);
+        prop_assert_eq!(&written(&ours, &merged.doc, &for_vault(&merged)), &result);
+        prop_assert_eq!(&written(&theirs, &merged.doc, &for_file(&merged)), &result);
     }
 
     #[test]

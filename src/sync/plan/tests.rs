@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::domain::{Section, StoreDoc};
-use crate::sources::{LoggedOut, SourceFault, claude_code, codex_cli};
+use crate::domain::{Owner, Section, StoreDoc};
+use crate::sources::{LoggedOut, SourceFault, reader_of};
 
 const NOW: UnixMs = UnixMs(1_767_950_000_000);
 
@@ -15,22 +15,36 @@ fn at(offset: i64) -> Value {
     json!(NOW.0 + offset)
 }
 
-fn claude(token: &str, offset: i64) -> Reading<ClaudeCodeLogin> {
-    Reading::Found(ClaudeCodeLogin {
+fn claude(token: &str, offset: i64) -> Reading<Login> {
+    Reading::Found(Login {
         access: SecretString::from(token),
+        refresh: None,
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
         login_expires: None,
         account: None,
     })
 }
 
-fn codex(access: &str, refresh: &str, offset: i64) -> Reading<CodexLogin> {
-    Reading::Found(CodexLogin {
+fn codex(access: &str, refresh: &str, offset: i64) -> Reading<Login> {
+    Reading::Found(Login {
         access: SecretString::from(access),
-        refresh: SecretString::from(refresh),
+        refresh: Some(SecretString::from(refresh)),
+        login_expires: None,
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
         account: None,
     })
+}
+
+fn mirror(owner: Owner) -> &'static Mirror {
+    owner.mirror().unwrap()
+}
+
+fn plan_claude_code(stored: Option<&Value>, reading: &Reading<Login>, now: UnixMs) -> Decision {
+    plan_login(mirror(Owner::ClaudeCode), stored, reading, now)
+}
+
+fn plan_codex_cli(stored: Option<&Value>, reading: &Reading<Login>, now: UnixMs) -> Decision {
+    plan_login(mirror(Owner::CodexCli), stored, reading, now)
 }
 
 fn shown(decision: &Decision) -> String {
@@ -55,7 +69,8 @@ fn a_codex_login_that_another_profile_has_is_not_stored_twice() {
     };
     let twin = other("a", "r", "openai-codex");
     let beside = |others: &[Value], stored: Option<&Value>| {
-        let decision = plan_codex_cli_among(others.iter(), stored, &codex("a", "r", 5), NOW);
+        let (codex, mirror) = (codex("a", "r", 5), mirror(Owner::CodexCli));
+        let decision = plan_login_among(others.iter(), mirror, stored, &codex, NOW);
         shown(&decision)
             .split(' ')
             .next()
@@ -279,17 +294,15 @@ fn any_stored() -> impl Strategy<Value = Option<Value>> {
 proptest! {
     #[test]
     fn a_second_sync_changes_nothing(stored in any_stored(), offset in -9_i64..9) {
-        let reading = claude("new", offset);
-        let first = plan_claude_code(stored.as_ref(), &reading, NOW);
-        if let Decision::Insert { entry } | Decision::Replace { entry, .. } = first {
-            let again = plan_claude_code(Some(entry.expose_secret()), &reading, NOW);
-            prop_assert_eq!(shown(&again), "same");
-        }
-        let reading = codex("new", "new", offset);
-        let first = plan_codex_cli(stored.as_ref(), &reading, NOW);
-        if let Decision::Insert { entry } | Decision::Replace { entry, .. } = first {
-            let again = plan_codex_cli(Some(entry.expose_secret()), &reading, NOW);
-            prop_assert_eq!(shown(&again), "same");
+        for (owner, reading) in [
+            (Owner::ClaudeCode, claude("new", offset)),
+            (Owner::CodexCli, codex("new", "new", offset)),
+        ] {
+            let plan = |stored| plan_login(mirror(owner), stored, &reading, NOW);
+            let first = plan(stored.as_ref());
+            if let Decision::Insert { entry } | Decision::Replace { entry, .. } = first {
+                prop_assert_eq!(shown(&plan(Some(entry.expose_secret()))), "same");
+            }
         }
     }
 
@@ -307,8 +320,6 @@ proptest! {
 // The recorded cases, without files: what is in them is parsed, planned and applied.
 
 const STORE: &str = ".clawdbot/agents/main/agent/auth-profiles.json";
-const CLAUDE_FILE: &str = ".claude/.credentials.json";
-const CODEX_FILE: &str = ".codex/auth.json";
 
 /// Puts `@NOW+5@` in as run.py does.
 fn filled(text: &str) -> String {
@@ -389,20 +400,20 @@ fn apply(doc: &mut StoreDoc, id: &str, decision: Decision) -> bool {
 
 /// One command's sync; whether it changed anything.
 fn sync(doc: &mut StoreDoc, case: &Value) -> bool {
-    let file = |path: &str| case["files"].get(path).and_then(Value::as_str).map(filled);
-    let claude =
-        file(CLAUDE_FILE).map_or(Reading::Absent, |text| claude_code::parse(text.as_bytes()));
-    let codex = file(CODEX_FILE).map_or(Reading::Absent, |text| {
-        let modified = NOW.0 + case["mtimes"][CODEX_FILE].as_i64().unwrap();
+    let mut is_changed = false;
+    for (owner, mirror) in Owner::mirrored() {
+        let text = case["files"].get(mirror.file).and_then(Value::as_str);
+        let modified = NOW.0 + case["mtimes"][mirror.file].as_i64().unwrap_or_default();
         let modified = UNIX_EPOCH + Duration::from_millis(modified.try_into().unwrap());
-        codex_cli::parse(text.as_bytes(), modified)
-    });
-    let id = "anthropic:claude-cli";
-    let decision = plan_claude_code(doc.get(Section::Profiles, id), &claude, NOW);
-    let first = apply(doc, id, decision);
-    let id = "openai-codex:codex-cli";
-    let decision = plan_codex_cli(doc.get(Section::Profiles, id), &codex, NOW);
-    apply(doc, id, decision) || first
+        let parse = reader_of(owner).unwrap().parse;
+        let reading = text.map_or(Reading::Absent, |text| {
+            parse(filled(text).as_bytes(), modified)
+        });
+        let stored = doc.get(Section::Profiles, mirror.profile);
+        let decision = plan_login(mirror, stored, &reading, NOW);
+        is_changed |= apply(doc, mirror.profile, decision);
+    }
+    is_changed
 }
 
 #[test]

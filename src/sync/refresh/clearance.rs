@@ -9,7 +9,8 @@ use crate::domain::{
     normalize_provider,
 };
 use crate::export::{StorePlace, StoreReading, render};
-use crate::oauth::{FailureClass, Providers, is_answer_unopened};
+use crate::health::Loss;
+use crate::oauth::{FailureClass, Providers};
 use crate::platform::FileError;
 use crate::platform::openclaw::live_json_stores;
 use crate::sync::context::LoadContext;
@@ -17,6 +18,7 @@ use crate::sync::error::SyncError;
 use crate::sync::load::shared::with_tokens_of;
 use crate::sync::load::spent::holder_of_successor;
 use crate::sync::logins::whole_file::read_once_written;
+use crate::sync::state::loss_of;
 use crate::vault::{ChangeNote, GrantState, UnlockedVault};
 
 /// Whether a refresh token may be sent.
@@ -27,8 +29,7 @@ pub(crate) enum Clearance {
     Retry,
 }
 
-/// Decides whether the grant's token may be sent. The caller has its lease, and has merged what the
-/// stores say.
+/// Decides whether the grant's token may be sent. The caller has its lease and merged the stores.
 pub(crate) fn clearance(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -58,34 +59,31 @@ pub(crate) fn clearance(
         Err(why) => return refused(NotRefreshed::GatewayUnknown(why)),
     }
     let known = vault.grant(grant)?;
-    match known.state {
-        GrantState::Dead if is_answer_unopened(&known) => {
-            return refused(NotRefreshed::AnswerUnopened);
-        }
-        GrantState::Dead => return refused(NotRefreshed::Dead),
-        GrantState::Spent if follow(vault, context, holders, grant)? => {
+    match loss_of(&known) {
+        Some(Loss::Spent) if follow(vault, context, holders, grant)? => {
             return Ok(Clearance::Retry);
         }
-        GrantState::Spent => return refused(NotRefreshed::Spent),
-        GrantState::Borrowed => {
-            let credential = doc.credential(id.as_str());
-            let provider = credential
-                .as_ref()
-                .map(|credential| normalize_provider(credential.provider));
-            // Imported as another program's under another id.
-            let imported = vault.agent(&agent.name)?.borrowed;
-            let imported = imported.iter().find(|(id, _)| {
-                let other = doc.credential(id);
-                other.map(|other| normalize_provider(other.provider)) == provider
-            });
-            let owner = match (imported, credential) {
-                (Some((_, from)), _) => from.owner,
-                (None, Some(credential)) => borrowed_of(&credential),
-                (None, None) => Owner::OtherProgram,
-            };
-            return refused(NotRefreshed::Borrowed(owner));
-        }
-        GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
+        // A token that may be used up is tried once more.
+        None | Some(Loss::Uncertain) => {}
+        Some(loss) => return refused(NotRefreshed::Lost(loss)),
+    }
+    if known.state == GrantState::Borrowed {
+        let credential = doc.credential(id.as_str());
+        let provider = credential
+            .as_ref()
+            .map(|credential| normalize_provider(credential.provider));
+        // Imported as another program's under another id.
+        let imported = vault.agent(&agent.name)?.borrowed;
+        let imported = imported.iter().find(|(id, _)| {
+            let other = doc.credential(id);
+            other.map(|other| normalize_provider(other.provider)) == provider
+        });
+        let owner = match (imported, credential) {
+            (Some((_, from)), _) => from.owner,
+            (None, Some(credential)) => borrowed_of(&credential),
+            (None, None) => Owner::OtherProgram,
+        };
+        return refused(NotRefreshed::Borrowed(owner));
     }
     // The process that held the lease has tried meanwhile.
     let failed = known.failed.as_deref().and_then(FailureClass::from_name);
@@ -109,8 +107,7 @@ pub(crate) fn clearance(
     )
 }
 
-/// Finds where the login's tokens may be sent: every profile that holds the grant must have come
-/// from there.
+/// Finds where the login's tokens may be sent: every holder must have come from there.
 fn find_route(
     vault: &UnlockedVault,
     providers: &Providers,
@@ -164,8 +161,7 @@ fn is_in_openclaws_store(vault: &UnlockedVault, grant: Fingerprint) -> Result<bo
     Ok(false)
 }
 
-/// Whether a newer gateway has the login in a store of its own, which would be left with a
-/// spent token.
+/// Whether a newer gateway's own store has the login, and would be left with a spent token.
 fn has_newer_gateway(
     vault: &UnlockedVault,
     refresher: &Refresher<'_>,
@@ -259,9 +255,7 @@ fn route(
 
 /// The program that owns the borrowed login of a provider.
 fn borrowed_of(credential: &Credential<'_>) -> Owner {
-    match normalize_provider(credential.provider).as_str() {
-        "anthropic" => Owner::ClaudeCode,
-        "openai-codex" => Owner::CodexCli,
-        _ => Owner::OtherProgram,
-    }
+    let provider = normalize_provider(credential.provider);
+    let owner = Owner::mirrored().find(|(_, mirror)| mirror.provider == provider);
+    owner.map_or(Owner::OtherProgram, |(owner, _)| owner)
 }

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
-use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Fingerprint, ProfileId, UnixMs,
-    normalize_provider,
-};
+use crate::domain::{AgentName, Credential, Endpoint, Fingerprint, ProfileId, normalize_provider};
 use crate::oauth::{Lease, Provider, Providers};
 use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
@@ -105,20 +102,6 @@ pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
 }
 
-/// Whether a login has less than so many milliseconds of lifetime left. An unknown expiry counts as
-/// none left.
-#[must_use]
-pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bool {
-    if credential.kind != CredentialType::OAuth || credential.never_expires() {
-        return false;
-    }
-    let ends = credential.expiry().filter(|ends| ends.ms() > 0.0);
-    ends.is_none_or(|ends| {
-        let needed = UnixMs(now.0.saturating_add(less_than_ms.max(1)));
-        ends.ms() < needed.as_f64()
-    })
-}
-
 /// Finds the other agents that hold the grant.
 pub(crate) fn sharing<'a>(
     agents: &'a [AgentRef],
@@ -166,8 +149,7 @@ pub(crate) fn give_up(vault: &UnlockedVault, lease: Lease, grant: Fingerprint) {
     }
 }
 
-/// Commits that the grant's token is about to be sent. `None` if the profile does not hold it any
-/// more.
+/// Commits that the token is about to be sent. `None` if the profile does not hold it any more.
 pub(crate) fn begin_refresh(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -28,12 +28,11 @@ use std::time::{Duration, Instant};
 
 use self::clearance::{Clearance, clearance};
 use self::grant::{
-    Begun, Holder, Refresher, Request, When, begin_refresh, give_up, holders, is_due, sharing,
-    unopened,
+    Begun, Holder, Refresher, Request, When, begin_refresh, give_up, holders, sharing, unopened,
 };
 use self::interrupted::{end_interrupted, sweep};
 use self::outcome::{NotRefreshed, RefreshOutcome};
-use self::tokens::{COMMIT_PAUSE, COMMITS, commit_tokens, keep_failure};
+use self::tokens::{commit_tokens, keep_failure, retried};
 use super::context::SyncMode;
 use super::engine::Engine;
 use super::error::SyncError;
@@ -43,6 +42,7 @@ use super::store_lock::StoreLock;
 use crate::config::AgentRef;
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, StoreDoc};
 use crate::export::StorePlace;
+use crate::health::{Loss, is_due};
 use crate::oauth::{Brought, CAN_EXCHANGE, FailureClass, Lease, RecoveryFile, Tries, exchange};
 use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
@@ -207,8 +207,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Waits for the lease on a grant; `None` once another process has committed something
-    /// meanwhile.
+    /// Waits for the lease on a grant; `None` once another process has committed meanwhile.
     fn wait_for_lease(
         &self,
         grant: Fingerprint,
@@ -333,8 +332,7 @@ impl Engine<'_> {
             Err(refused) => {
                 let not = |why| Ok(Some(RefreshOutcome::NotRefreshed(why)));
                 drop(recovery_file);
-                // A store that cannot be read now shows nothing; the refusal is recorded all the
-                // same.
+                // A store that cannot be read now shows nothing; the refusal is recorded anyway.
                 let is_elsewhere = refused.refusal.class == FailureClass::Dead
                     && self
                         .is_exchanged_elsewhere(refresher, agent, mode, id, (grant, &holders))
@@ -352,7 +350,7 @@ impl Engine<'_> {
                     return Ok(None);
                 }
                 if refused.refusal.class == FailureClass::Dead {
-                    return not(NotRefreshed::Dead);
+                    return not(NotRefreshed::Lost(Loss::Dead));
                 }
                 not(until.map_or(NotRefreshed::Refused(refused), NotRefreshed::Limited))
             }
@@ -409,8 +407,7 @@ impl Engine<'_> {
         not_written
     }
 
-    /// Whether another program has exchanged the token: then its successor is in the source or in a
-    /// store.
+    /// Whether another program exchanged the token: its successor is in the source or a store.
     fn is_exchanged_elsewhere(
         &mut self,
         refresher: &Refresher<'_>,
@@ -442,18 +439,11 @@ impl Engine<'_> {
         for agent in sharing(refresher.agents, holders, agent).chain([agent]) {
             let _ = self.load_framed(agent, SyncMode::Off);
         }
-        let mut attempt = 1;
-        let error = loop {
-            match commit_tokens(self.vault, &self.context, begun, brought, Some(tries)) {
-                Ok(()) => {
-                    // A file that stays is of a completed refresh, and is not read again.
-                    let _ = RecoveryFile::remove(&self.context.lock_dir, begun.grant);
-                    return Ok(());
-                }
-                Err(error) if attempt == COMMITS => break error,
-                Err(_) => thread::sleep(COMMIT_PAUSE),
-            }
-            attempt += 1;
+        let commit = || commit_tokens(self.vault, &self.context, begun, brought, Some(tries));
+        let Err(error) = retried(commit) else {
+            // A file that stays is of a completed refresh, and is not read again.
+            let _ = RecoveryFile::remove(&self.context.lock_dir, begun.grant);
+            return Ok(());
         };
         if kept.is_err() {
             // Whether the file has them is checked below.
@@ -464,8 +454,7 @@ impl Engine<'_> {
         if !recovery_file.has_tokens() {
             return Err(SyncError::TokensLost { profile, source });
         }
-        // The disk refused a write, so it is not certain that they are durable; the next command
-        // finds them.
+        // The disk refused a write, so they may not be durable; the next command finds them.
         let path = recovery_file.path().to_owned();
         Err(SyncError::KeptInRecoveryFile {
             profile,

@@ -1,7 +1,8 @@
 //! The outcomes of a refresh.
 
 use crate::domain::{Endpoint, Owner, ProviderId, UnixMs};
-use crate::oauth::{ANSWER_UNOPENED, FailureClass, ProviderFault, Refused};
+use crate::health::Loss;
+use crate::oauth::{FailureClass, ProviderFault, Refused};
 use crate::platform::FileError;
 
 /// What came of a refresh.
@@ -29,8 +30,7 @@ pub enum NotRefreshed {
     OwnerUnknown(Owner),
     /// A newer gateway has it in a store of its own, which cannot be written, and refreshes it.
     NewerGateway,
-    /// Whether a newer gateway has it cannot be known: one of its stores cannot be read. Why, as a
-    /// clause.
+    /// Whether a newer gateway has it is unknown: one of its stores is unreadable. A clause.
     GatewayUnknown(String),
     /// Its provider has no entry: it cannot be refreshed here.
     NoProvider(ProviderId),
@@ -45,12 +45,8 @@ pub enum NotRefreshed {
         /// What the provider's entry says now.
         now: Endpoint,
     },
-    /// Its provider refuses it permanently.
-    Dead,
-    /// The answer to its last refresh came and does not open: its refresh token is used up.
-    AnswerUnopened,
-    /// Its refresh token was replaced by another one.
-    Spent,
+    /// Its refresh token is of no use any more.
+    Lost(Loss),
     /// Its provider does not want to be asked before.
     Limited(UnixMs),
     /// This build of clawkeep has no HTTP client (the feature `oauth`): nothing can be sent.
@@ -76,9 +72,7 @@ impl NotRefreshed {
             Self::NoProvider(_) | Self::NoClient(_) => "no-provider",
             Self::BadProvider(_) => "bad-provider",
             Self::EndpointChanged { .. } => "endpoint-changed",
-            Self::Dead => "dead",
-            Self::AnswerUnopened => ANSWER_UNOPENED,
-            Self::Spent => "spent",
+            Self::Lost(loss) => loss.as_str(),
             Self::Limited(_) => "limited",
             Self::RefreshUnavailable => "refresh-unavailable",
             Self::Obstacle(_) => "obstacle",

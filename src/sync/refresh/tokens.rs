@@ -19,8 +19,8 @@ use crate::sync::error::SyncError;
 use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx, UnlockedVault};
 
 /// How often committing what came is tried, and how long between.
-pub(crate) const COMMITS: u32 = 4;
-pub(crate) const COMMIT_PAUSE: Duration = Duration::from_millis(250);
+const COMMITS: u32 = 4;
+const COMMIT_PAUSE: Duration = Duration::from_millis(250);
 /// How long a provider is left alone that says it is asked too often, and not for how long.
 const LIMITED_FOR: Duration = Duration::from_secs(60);
 
@@ -69,8 +69,8 @@ pub(crate) fn commit_tokens(
         .as_ref()
         .map(|refresh| tx.fingerprint(refresh.expose_secret()))
         .filter(|next| *next != grant);
-    let say = |note: ChangeNote| {
-        let note = note
+    let say = |kind| {
+        let note = ChangeNote::new(kind, Origin::Clawkeep)
             .detail("grant", grant.to_string())
             .detail("fence", fence)
             .detail("endpoint", endpoint.origin.as_str());
@@ -101,10 +101,7 @@ pub(crate) fn commit_tokens(
                 .detail("by", "refresh")
                 .detail("grant", grant.to_string())
         } else {
-            say(ChangeNote::new(
-                EventKind::RefreshSucceeded,
-                Origin::Clawkeep,
-            ))
+            say(EventKind::RefreshSucceeded)
         };
         was_said = true;
         match next {
@@ -119,10 +116,7 @@ pub(crate) fn commit_tokens(
         }
     }
     if !was_said {
-        let note = say(ChangeNote::new(
-            EventKind::RefreshSuperseded,
-            Origin::Clawkeep,
-        ));
+        let note = say(EventKind::RefreshSuperseded);
         let stored = tx.credential(agent, id)?;
         let entry = stored.map_or_else(
             || json!({"type": "oauth"}),
@@ -143,12 +137,7 @@ pub(crate) fn commit_tokens(
         // The provider just issued it, so an earlier verdict is void. While another process
         // refreshes it, that one decides.
         if matches!(known.state, GrantState::Uncertain | GrantState::Dead) {
-            let fence = known.fence;
-            let free = Grant {
-                fence,
-                ..Grant::default()
-            };
-            tx.set_grant(next, &free)?;
+            tx.set_grant(next, &Grant::free(known.fence))?;
         }
     }
     if is_ours {
@@ -175,14 +164,18 @@ pub(crate) fn keep_failure(
     refused: &Refused,
     is_elsewhere: bool,
 ) -> Result<Option<UnixMs>, SyncError> {
-    let mut attempt = 1;
-    loop {
-        match record_failure(vault, context, agent, id, begun, refused, is_elsewhere) {
-            Err(_) if attempt < COMMITS => thread::sleep(COMMIT_PAUSE),
-            ended => return ended,
+    retried(|| record_failure(vault, context, agent, id, begun, refused, is_elsewhere))
+}
+
+/// Commits, and tries again a few times where that fails.
+pub(crate) fn retried<T>(mut commit: impl FnMut() -> Result<T, SyncError>) -> Result<T, SyncError> {
+    for _ in 1..COMMITS {
+        if let Ok(committed) = commit() {
+            return Ok(committed);
         }
-        attempt += 1;
+        thread::sleep(COMMIT_PAUSE);
     }
+    commit()
 }
 
 /// Records that a refresh failed, and what follows for the grant.
@@ -207,15 +200,10 @@ fn record_failure(
     let stored = tx.credential(agent, id)?;
     let provider = stored
         .as_ref()
-        .map(|(entry, _)| Credential::of(entry.expose_secret()));
+        .map(|(entry, _)| normalize_provider(Credential::of(entry.expose_secret()).provider));
     let mut event = EventDraft::new(EventKind::RefreshFailed, Origin::Clawkeep)
         .outcome(Outcome::Failed)
-        .profile(
-            id,
-            &provider.map_or_else(String::new, |credential| {
-                normalize_provider(credential.provider)
-            }),
-        )
+        .profile(id, &provider.unwrap_or_default())
         .detail("class", refusal.class.as_str())
         .detail("grant", begun.grant.to_string())
         .detail("fence", begun.fence)

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Credential, Fingerprint, StoreDoc, UnixMs, WARN_AFTER_MS};
-use crate::sync::{NotRefreshed, is_due};
+use crate::health::is_due;
+use crate::sync::NotRefreshed;
 
 /// Pauses after the first failed refreshes of a login in turn; the last of them after every further
 /// one.
@@ -190,6 +191,7 @@ pub fn next_transition(doc: &StoreDoc, now: UnixMs) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Loss;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -291,7 +293,7 @@ mod tests {
             schedule
                 .note(
                     print(1),
-                    Attempt::NotRefreshed(&NotRefreshed::Dead, NOW),
+                    Attempt::NotRefreshed(&NotRefreshed::Lost(Loss::Dead), NOW),
                     Instant::now(),
                 )
                 .as_secs()

@@ -378,8 +378,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets what was last in every store file: each is compared with nothing, so what only it
-    /// has is imported.
+    /// Forgets what was last in every store file: what only a file has is then imported.
     pub(super) fn forget_exports(&mut self) -> Result<(), VaultError> {
         self.tx
             .execute(

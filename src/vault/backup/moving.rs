@@ -144,8 +144,7 @@ fn examine(path: &Path) -> Found {
     }
 }
 
-/// Whether the record of `vault` holds an event that another file ends with. One that was pruned
-/// proves nothing.
+/// Whether the record of `vault` holds an event that another file ends with; no pruned one.
 fn has_event(vault: &Vault, last: Option<&events::Last>) -> bool {
     last.is_some_and(|last| {
         events::mac_at(&vault.conn, last.seq).is_ok_and(|mac| mac == Some(last.mac))
@@ -262,9 +261,6 @@ impl Vault {
     /// Removes what a move left at `path`: a file that is no vault any more, and what lies beside
     /// it. Anything else is left alone, also a file with that mark whose record this vault does not
     /// contain.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
     pub fn remove_moved_away(&self, path: &Path) -> Result<bool, FileError> {
         match examine(path) {
             Found::MovedAway(last) if has_event(self, last.as_ref()) => {}
@@ -280,9 +276,6 @@ impl Vault {
 
 /// Removes what lies beside a vault that is gone: its log, its locks. A vault that is there is left
 /// alone.
-///
-/// # Errors
-/// When something cannot be removed.
 pub fn remove_companion_files(path: &Path) -> Result<(), FileError> {
     if exists(path) {
         return Ok(());
@@ -333,8 +326,7 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
     }
 }
 
-/// Makes sure that the vault can be written where it is going to be, by making that room and giving
-/// it back.
+/// Makes sure that the vault can be written at its new place, by making room and freeing it.
 fn make_room(dir: &Path) -> Result<(), FileError> {
     let made = || -> std::io::Result<()> {
         let mut room = temporary_in(dir)?;

@@ -33,8 +33,7 @@ use crate::vault::store::proof::Altered;
 const REPLACED: &str = ".replaced-";
 /// What its name ends in while it is copied.
 const REPLACED_COPY: &str = ".replaced-tmp";
-/// How often a restore begins again because another process writes into the vault that it is to
-/// replace.
+/// How often a restore begins again because another process writes into the vault.
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
@@ -67,15 +66,11 @@ pub struct Restored {
     pub is_rekeyed: bool,
     /// What became of the log of the vault that was replaced.
     pub log: LogState,
-    /// What is there now, opened by the key that is known already; `None` where that cannot be done
-    /// just now.
+    /// What is there now, opened by the known key; `None` where that fails just now.
     pub vault: Option<UnlockedVault>,
 }
 
 /// Proves the backup at `from`, wherever it lies. Nothing is written.
-///
-/// # Errors
-/// What is wrong with it.
 pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, BackupError> {
     Ok(examine(Vault::open_copy(from)?, sources)?.1)
 }
@@ -98,8 +93,7 @@ pub fn restore(
     if is_same_file(from, &to) {
         return Err(BackupError::Itself { path: to });
     }
-    // one of an earlier version is upgraded, which takes the lock too; what is wrong with it shows
-    // below
+    // one of an earlier version is upgraded, under the lock too; what is wrong shows below
     drop(Vault::open(&to));
     let _lock = lock(&to)?;
     for _ in 0..ROUNDS_MAX {
@@ -305,8 +299,7 @@ impl Restoring<'_> {
         }
     }
 
-    /// Makes the copy what the vault is to be: with what is newer, its grants marked, and a record
-    /// that says so.
+    /// Makes the copy what the vault is to be: what is newer, marked grants, a record of it.
     fn prepare(
         &self,
         new: &mut UnlockedVault,
@@ -320,8 +313,7 @@ impl Restoring<'_> {
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
-        // Only `RestoreChecks::Override` leads here with any. Rows without a secret are then taken
-        // as they are.
+        // Only with `RestoreChecks::Override`. Rows without a secret are then taken as they are.
         let (lost, taken): (Vec<Altered>, Vec<Altered>) =
             tx.altered_rows()?.into_iter().partition(|row| {
                 let is_frame_lost = || row.part == Part::Agents && !tx.has_frame_of(&row.key);
@@ -425,8 +417,7 @@ impl Restoring<'_> {
         Ok(Some(empty_log(&old.conn)))
     }
 
-    /// Puts the copy in the place of a file that is no vault any more, and that one aside, with its
-    /// log.
+    /// Puts the copy in the place of a file that is no vault, and that one aside, with its log.
     fn put_aside(&self, kept: &Path) -> Result<(), BackupError> {
         std::fs::hard_link(self.to, kept)
             .or_else(|_| std::fs::copy(self.to, kept).map(|_| ()))

@@ -52,8 +52,7 @@ pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
     Ok(conn)
 }
 
-/// Opens a connection that has read nothing yet: what decides how the file is locked comes before
-/// the first read.
+/// Opens a connection that has read nothing yet: how to lock is decided before that.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX

@@ -38,9 +38,6 @@ impl Vault {
     /// The stored credentials, in the order of their agents and places. Needs no key: what the
     /// plain columns say is bound to what is sealed, and an altered one is found when the
     /// credential is opened; times of use are copies, bound to nothing.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn list_credentials(&self) -> Result<Vec<StoredCredential>, VaultError> {
         let read = || -> rusqlite::Result<Vec<StoredCredential>> {
             let mut select = self.conn.prepare(
@@ -71,9 +68,6 @@ impl Vault {
     }
 
     /// How much the record holds.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn record_stats(&self) -> Result<RecordStats, VaultError> {
         let ends = "SELECT (SELECT count(*) FROM events), (SELECT at FROM events ORDER BY seq \
             LIMIT 1), \
@@ -105,9 +99,6 @@ pub struct Names {
 
 impl Vault {
     /// The names that occur in the record.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn names(&self) -> Result<Names, VaultError> {
         let read = |column: &str, table: &str| -> rusqlite::Result<Vec<String>> {
             let mut select = self.conn.prepare(&format!(

@@ -21,8 +21,7 @@ use crate::vault::error::{Context, VaultError};
 /// How long to wait before the next attempt to have the file alone. A process's number is added, in
 /// milliseconds, so that two that start at once do not meet again.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long to wait for processes of this kernel that still use the log on a FUSE file system of
-/// its own.
+/// How long to wait for this kernel's processes that use the log on a local FUSE file system.
 const LOG_IN_USE_MAX: Duration = Duration::from_millis(200);
 
 /// Opens a connection to the vault at `path`, which gets the journal that its storage needs. A log
@@ -41,10 +40,7 @@ pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError
 }
 
 /// Opens a connection to a file that no other process uses. Where a log cannot be used, it has none
-/// afterwards.
-///
-/// # Errors
-/// When it cannot be opened.
+/// afterwards. Fails when it cannot be opened.
 pub(in crate::vault) fn connect_alone(path: &Path) -> Result<Connection, VaultError> {
     match Storage::of(parent(path)) {
         Storage::Local => connect(path),
@@ -53,9 +49,6 @@ pub(in crate::vault) fn connect_alone(path: &Path) -> Result<Connection, VaultEr
 }
 
 /// Gives a new vault file the journal that its storage needs. Its connection is the only one.
-///
-/// # Errors
-/// When the file cannot be written.
 pub(in crate::vault) fn set_journal(
     conn: &Connection,
     path: &Path,
@@ -103,8 +96,7 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
                 let own = u64::from(std::process::id() % 32);
                 thread::sleep(PAUSE + Duration::from_millis(own));
             }
-            // A process of an earlier version has it open with its log, which all processes of this
-            // kernel can use.
+            // A process of an earlier version has it open with its log, which this kernel shares.
             Err(VaultError::Busy { .. }) if is_local => break connect(path)?,
             Err(VaultError::Busy { path }) if exists(&with_suffix(&path, "-wal")) => {
                 return Err(VaultError::LogInUse { path });
@@ -112,8 +104,7 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
             other => break other?,
         }
     };
-    // Without a log, a commit is durable once the removal of the journal is. Source: SQLite, PRAGMA
-    // synchronous.
+    // Without a log, a commit is durable once the journal's removal is. Source: PRAGMA synchronous.
     conn.execute_batch("PRAGMA synchronous = EXTRA")
         .at(path, "open")?;
     Ok(conn)
@@ -132,8 +123,7 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
     let is_vault = application_id(&conn, path)? == APPLICATION_ID;
     if is_vault && journal_mode(&conn).at(path, "open")? == "wal" {
         set_mode(&conn, "DELETE").at(path, "open")?;
-        // An index that a killed process left, or that came with the file. Nobody else has the
-        // file.
+        // An index that a killed process left, or that came with the file. Nobody else has it.
         let _ = remove_if_present(&with_suffix(path, "-shm"));
     }
     // The lock is given back by the next read.
@@ -164,8 +154,7 @@ const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
 /// What became of the write-ahead log after a change of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogState {
-    /// It was written back and emptied: the vault's file holds the keys that it has now, and no
-    /// others.
+    /// It was written back and emptied: the file holds the keys that it has now, no others.
     Emptied,
     /// Others read the vault for so long that it stays: the file without its log, and what is free
     /// in it, is as it was before.

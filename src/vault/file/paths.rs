@@ -1,5 +1,4 @@
-//! The names and directories of a vault's files: who may write there, what lies
-//! beside them, and the lock.
+//! The names and directories of a vault's files: who may write there, what is beside, the lock.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -115,8 +114,7 @@ pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
         .unwrap_or_else(|| with_suffix(vault, suffix))
 }
 
-/// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the
-/// new one.
+/// A moved vault may have left its write-ahead log: SQLite would replay it into the new one.
 pub(in crate::vault) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
     remove_if_present(&with_suffix(vault, "-shm"))?; // an index of the log, which SQLite makes anew
     for suffix in ["-wal", "-journal"] {

@@ -31,8 +31,7 @@ impl ReadOnlyReason {
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writers {
-    /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is
-    /// taken.
+    /// Nobody, as far as known: without a log the file alone is read, and no lock is taken.
     Nobody,
     /// Somebody may, through another mount or as another user.
     Possible,
@@ -48,10 +47,7 @@ impl Writers {
     }
 }
 
-/// Why the vault at `path` cannot be written, if it cannot.
-///
-/// # Errors
-/// When it cannot be read either.
+/// Why the vault at `path` cannot be written, if it cannot. Fails when it cannot be read either.
 pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
     if let Some(storage) = refused_storage(parent(path)) {
         return Ok(Some(ReadOnlyReason::SharedStorage(Box::new(storage))));

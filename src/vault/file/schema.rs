@@ -23,11 +23,8 @@ const DIGESTS: [&str; 4] = [
 ];
 
 /// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is
-/// not safe between processes.
-///
-/// # Errors
-/// When a migration fails; each runs in one transaction with its mark, so a killed one is run
-/// again.
+/// not safe between processes. Fails when a migration fails; each runs in one transaction with its
+/// mark, so a killed one is run again.
 pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
     let run = migrations::runner().set_grouped(true).run(conn);
     run.map(|_| ()).map_err(|error| {
@@ -39,8 +36,7 @@ pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<()
     })
 }
 
-/// Whether another process, of a version that knows nothing of the lock file, had the vault for too
-/// long.
+/// Whether another process, of a version without the lock file, had the vault for too long.
 fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
     let code = sqlite_in(error).and_then(rusqlite::Error::sqlite_error_code);

@@ -199,9 +199,6 @@ impl Vault {
 
     /// The end of its record; `None` when it has no event, which no vault made by this program is
     /// without.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn head(&self) -> Result<Option<crate::audit::Head>, VaultError> {
         let last = crate::vault::log::events::last(&self.conn).at(&self.path, "read")?;
         Ok(last.map(|last| crate::audit::Head {
@@ -213,9 +210,6 @@ impl Vault {
 
     /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is
     /// stored, without the audit key: it detects a removed end, not an altered event.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn has_event_of(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
         if head.vault != self.id {
             return Ok(false);
@@ -232,18 +226,12 @@ impl Vault {
 
     /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one
     /// since. Read without the audit key, as [`Vault::has_event_of`] is.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
         has_abandoned(&self.conn, self.id, head).at(&self.path, "read")
     }
 
     /// A number that is another one once another connection has committed. Two that are equal say
     /// nothing of what this connection has committed in between.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub fn data_version(&self) -> Result<i64, VaultError> {
         data_version(&self.conn).at(&self.path, "read")
     }

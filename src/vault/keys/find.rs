@@ -22,8 +22,7 @@ const KEYFILE_LIMIT: u64 = 4096;
 /// The slots that this program makes are the cheapest that are taken, and are tried first: 16 of
 /// them are a fifth of this.
 const WORK_MAX: u64 = Argon2id::WORK_MAX;
-/// What the name of a key file ends in that takes another's place once the vault is sealed under
-/// it.
+/// What the name of a key file ends in that replaces another once the vault is sealed.
 const NEW_SUFFIX: &str = ".new";
 
 /// Reads the key file at `path`; `None` if there is none. A link is refused, since a replaced key
@@ -50,8 +49,7 @@ pub(in crate::vault) struct FoundFile {
     pub(in crate::vault) key: SlotKey,
     /// Where a key file of its kind belongs.
     pub(in crate::vault) place: PathBuf,
-    /// Whether this is a new key that has not replaced the old file yet: the process that made it
-    /// was killed.
+    /// Whether this is a new key whose process was killed before it replaced the old file.
     pub(in crate::vault) is_new: bool,
 }
 

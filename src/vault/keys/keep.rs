@@ -25,8 +25,7 @@ pub enum NewKey {
     /// A random one, in a key file: the one that the user named, or this program's own of the
     /// vault. A key file that the user or the service manager provides is used as it is.
     Keyfile,
-    /// One that is derived from a passphrase, which was checked by
-    /// [`crate::crypto::check_passphrase`].
+    /// One derived from a passphrase, checked by [`crate::crypto::check_passphrase`].
     Passphrase(SecretString),
     /// A random one, shown once as a recovery code.
     Recovery,
@@ -120,8 +119,7 @@ pub(in crate::vault) fn as_code() -> Result<Kept, VaultError> {
     })
 }
 
-/// A key file that the user or the service manager provides is used as it is; else a new one is
-/// written.
+/// A provided key file is used as it is; else a new one is written.
 fn keep_in_file(sources: &KeySources<'_>, vault: VaultId) -> Result<Kept, VaultError> {
     for path in sources
         .named_keyfile
@@ -175,8 +173,7 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
         .map_err(FileError::io("write", path))?;
     persist_noclobber(file, path).map_err(FileError::io("create", path))?;
     sync_dir(dir).inspect_err(|_| {
-        // It may not last, so nothing is sealed under it. The error that led here is the one to
-        // report.
+        // It may not last, so nothing is sealed under it. The first error is the one to report.
         let _ = remove_if_present(path);
     })
 }

@@ -1,5 +1,4 @@
-//! Going on where another process has replaced the data key: the slot's own key opens the new one
-//! too.
+//! Going on where another process replaced the data key: the slot's own key opens it too.
 
 use super::slots;
 use super::sources::OpenedBy;

@@ -69,9 +69,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<SlotRecord, (i64, String)>> {
 
 impl Vault {
     /// Its key slots, in the order of their numbers; needs no key.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn slots(&self) -> Result<Vec<SlotInfo>, VaultError> {
         let read = || -> rusqlite::Result<Vec<SlotInfo>> {
             let mut select = self.conn.prepare(
@@ -92,9 +89,6 @@ impl Vault {
     }
 
     /// When the newest event of a kind was recorded; `None` when there is none. Needs no key.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn newest_of_kind(&self, kind: EventKind) -> Result<Option<UnixMs>, VaultError> {
         let newest = self
             .conn
@@ -103,8 +97,7 @@ impl Vault {
         Ok(newest.at(&self.path, "read")?.map(UnixMs))
     }
 
-    /// The path of the key file of a slot; `None` if it is at none of its paths, or does not open
-    /// the slot.
+    /// The path of a slot's key file; `None` if there is none that opens the slot.
     #[must_use]
     pub fn find_keyfile(&self, slot: i64, sources: &KeySources<'_>) -> Option<PathBuf> {
         let (slots, _) = read_all(&self.conn, &self.path).ok()?;

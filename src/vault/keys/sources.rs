@@ -72,8 +72,7 @@ impl KeySources<'_> {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 
-    /// Returns the paths of key files to try, in order. One rule holds for all of them, however
-    /// they were named.
+    /// Returns the paths of key files to try, in order. One rule holds for all, however named.
     pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
         let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
         named.cloned().chain([self.own_keyfile(vault)]).collect()

@@ -86,8 +86,7 @@ impl Vault {
         })
     }
 
-    /// Unlocks with a slot's key that another copy of it was opened with; `None` where that is none
-    /// of its own.
+    /// Unlocks with a slot's key that opened another copy; `None` where that is no key of it.
     pub(in crate::vault) fn unlock_with(self, opened_by: &OpenedBy) -> Option<UnlockedVault> {
         let (slots, _) = slots::read_all(&self.conn, &self.path).ok()?;
         let key = &opened_by.key;

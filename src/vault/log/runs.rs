@@ -31,8 +31,7 @@ fn runs(conn: &Connection, last: i64) -> rusqlite::Result<Vec<Run>> {
     Ok(runs.filter(|run| !run.is_empty()).collect())
 }
 
-/// The parts of the record up to `last` whose events are not before `since` and before `until`,
-/// oldest first.
+/// The parts of the record up to `last` with events from `since` to `until`, oldest first.
 pub(in crate::vault) fn between(
     conn: &Connection,
     since: Option<UnixMs>,
@@ -125,7 +124,6 @@ fn first_at(conn: &Connection, run: &Run, at: UnixMs) -> rusqlite::Result<i64> {
             _ => high = middle,
         }
     }
-    // Where the run's last events were pruned, the search ends before its end, with no event left
-    // in it.
+    // Where the run's last events were pruned, the search ends early, with no event left.
     Ok(event_from(low)?.map_or(past, |_| low))
 }

@@ -1,5 +1,4 @@
-//! Series: what many events share, each combination once, and the few of them that a filter asks
-//! for.
+//! Series: what many events share, each combination once, and those that a filter asks for.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::terms;
-use crate::audit::{Event, Filter, IMPORTED_REFRESHES};
+use crate::audit::{Event, Filter, imported_refreshes};
 
 /// One series: whom its events are about, and what was done by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,7 +192,7 @@ fn actions(conn: &Connection, filter: &Filter) -> rusqlite::Result<Option<BTreeS
             add(kind.as_str(), None)?;
         }
         if kinds.includes_imported_refreshes {
-            for (kind, origin) in IMPORTED_REFRESHES {
+            for (kind, origin) in imported_refreshes() {
                 add(kind.as_str(), Some(origin.as_str()))?;
             }
         }
@@ -201,8 +200,7 @@ fn actions(conn: &Connection, filter: &Filter) -> rusqlite::Result<Option<BTreeS
     Ok(Some(found))
 }
 
-/// Columns that must have a value each. A text that is in no event at all has no id, and is in no
-/// row.
+/// Columns that must have a value each. A text without an id is in no row.
 #[derive(Clone, Default)]
 struct Conditions {
     terms: Vec<&'static str>,

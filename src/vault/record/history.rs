@@ -14,11 +14,9 @@ use crate::vault::log::series::{self, Selection, Series};
 
 /// Events fetched at a time: bounds memory, whatever the record's length.
 const PAGE: u64 = 512;
-/// So many series are always followed one by one; with more, the record is first read through as it
-/// stands.
+/// So many series are followed one by one; with more, the record is first read through.
 const FEW: usize = 256;
-/// How many events are read through before it is judged whether enough of them match to go on like
-/// that.
+/// How many events are read before it is judged whether enough match to go on like that.
 const WINDOW: u64 = 4096;
 /// Going on takes one match in so many: following the series costs about that much more an event.
 const DENSE: u64 = 16;

@@ -20,8 +20,7 @@ const TRIGGER: &str = "events_no_delete";
 pub struct Pruned {
     /// How many events were removed now.
     pub removed: u64,
-    /// How many before that time were kept: the newest change of each profile, and the upgrade of
-    /// the vault.
+    /// How many of those were kept: the newest change of each profile, the vault's upgrade.
     pub kept: u64,
     /// Up to which event the record was pruned.
     pub last: Seq,
@@ -153,8 +152,7 @@ impl Tx<'_> {
     /// The events up to the cut that are to be kept: their numbers and MACs, oldest first.
     fn to_keep(&self, cut: &Cut) -> rusqlite::Result<Vec<(Seq, [u8; 32])>> {
         let mut wanted = newest_changes(&self.tx)?;
-        // It is what refuses rows of an earlier schema that are put back later: a vault is upgraded
-        // once.
+        // It refuses rows of an earlier schema that are put back: a vault is upgraded once.
         wanted.extend(events::newest_of_kind(&self.tx, EventKind::VaultUpgraded)?);
         let mut kept = Vec::new();
         for seq in wanted {

@@ -49,9 +49,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn uses(&self, filter: &Filter) -> Result<Vec<Uses>, VaultError> {
         let kinds = [EventKind::CredentialUsed, EventKind::CredentialFailed];
         let filter = Filter {
@@ -107,9 +104,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn refreshes(&self, filter: &Filter) -> Result<Vec<Refreshes>, VaultError> {
         let kinds = [
             EventKind::RefreshSucceeded,
@@ -215,9 +209,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn in_force(&self, at: UnixMs, filter: &Filter) -> Result<Vec<InForce>, VaultError> {
         self.find_in_force(at, filter).at(&self.path, "read")
     }

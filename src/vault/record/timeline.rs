@@ -36,9 +36,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn timeline(&self, filter: &Filter, bounds: &[UnixMs]) -> Result<Timeline, VaultError> {
         let lanes = self.lanes(filter, bounds).at(&self.path, "read")?;
         Ok(Timeline {
@@ -126,8 +123,7 @@ impl Vault {
     }
 }
 
-/// Counts the events of a series, part by part. Parts are oldest first, so one pass over the index
-/// does it.
+/// Counts the events of a series by part. Parts are oldest first, for one pass over the index.
 fn tally(
     conn: &Connection,
     series: Series,
@@ -182,8 +178,7 @@ fn tally_reported(
     Ok(())
 }
 
-/// The changes of a subject up to the end, beginning with the last one before the start, oldest
-/// first.
+/// The changes of a subject up to the end, from the last one before the start, oldest first.
 fn changes(
     conn: &Connection,
     labels: &mut Labels,

@@ -18,17 +18,11 @@ const SERIES_MAX: usize = 65_536;
 
 impl Vault {
     /// What the record says of events that were pruned from it. It is proved by verifying.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, VaultError> {
         checkpoint(&self.conn).at(&self.path, "read")
     }
 
     /// When the oldest event was recorded that pruning has not been at yet.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn oldest_unpruned(&self) -> Result<Option<UnixMs>, VaultError> {
         let read = || -> rusqlite::Result<Option<i64>> {
             let pruned = checkpoint(&self.conn)?.map_or(0, |checkpoint| checkpoint.last.0);

@@ -133,8 +133,7 @@ impl UnlockedVault {
             .iter()
             .find(|(number, ..)| *number == slot)
             .ok_or(VaultError::NoSlot { slot })?;
-        // A slot of a later version's kind does not count: nobody here could open the vault with
-        // it.
+        // A slot of a later version's kind does not count: nobody could open the vault with it.
         let is_other = |(number, kind, _): &&(i64, String, KeyId)| {
             *number != slot && SlotKind::from_name(kind).is_some()
         };

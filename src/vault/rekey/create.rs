@@ -142,8 +142,7 @@ impl Draft {
         conn.pragma_update(None, "application_id", APPLICATION_ID)
             .at(&self.temporary, "create")?;
         schema::migrate(&mut conn, &self.temporary)?;
-        // Later migrations drop tables of earlier ones: no vault begins with pages that nothing is
-        // in.
+        // Later migrations drop tables of earlier ones: no vault begins with unused pages.
         conn.execute_batch("VACUUM").at(&self.temporary, "create")?;
         let data = self.write_identity(&conn, kept, clock.now())?;
         let vault = Vault {

@@ -89,8 +89,7 @@ impl UnlockedVault {
         })
     }
 
-    /// Replaces the data key of a backup that is put back. The caller holds the lock beside the
-    /// vault.
+    /// Replaces the data key of a backup that is put back. The caller holds the vault's lock.
     pub(in crate::vault) fn rotate_after(
         &mut self,
         restore: AfterRestore<'_>,
@@ -160,8 +159,7 @@ impl UnlockedVault {
         }
         tx.append(None, event)?;
         tx.list_anew_but(altered);
-        // A disk that fails may have what it said it had not, and then the new keys are what opens
-        // the vault.
+        // A failing disk may have kept what it said it had not: then the new keys open the vault.
         if let Some(prepared) = &mut prepared {
             prepared.may_count();
         }
@@ -266,8 +264,7 @@ impl Tx<'_> {
         write(&self.tx).at(self.path, "write")
     }
 
-    /// Wraps the new data key in every slot, under the slot's own key: the one that it has, or its
-    /// new one.
+    /// Wraps the new data key in every slot, under the slot's own key, the old or the new one.
     fn rewrap_slots(
         &self,
         data: &DataKey,
@@ -282,8 +279,7 @@ impl Tx<'_> {
         for slot in slots {
             let (slot, key) = match prepared.and_then(|prepared| prepared.of(&slot)) {
                 Some(new) => (new.record(self.vault), new.kept.key.clone()),
-                // Its number was another's when the new keys were made: that one's would not open
-                // it.
+                // Its number was another's when the new keys were made: they would not open it.
                 None if prepared.is_some_and(Prepared::is_everything) => {
                     return Err(VaultError::Rekeyed);
                 }
@@ -354,8 +350,7 @@ impl Tx<'_> {
             })
     }
 
-    /// Seals the record's keys anew. `chain` takes the place of its audit key, from the next event
-    /// on.
+    /// Seals the record's keys anew. `chain` replaces its audit key from the next event on.
     fn reseal_record_keys(
         &self,
         data: &DataKey,
@@ -396,8 +391,7 @@ fn count_record_keys(conn: &Connection, purpose: &str) -> rusqlite::Result<i64> 
     conn.query_row(select, [purpose], |row| row.get(0))
 }
 
-/// Adds what a cell says to what all say, with its length, so that no two runs of cells say the
-/// same.
+/// Adds what a cell says, with its length, so that no two runs of cells say the same.
 fn add(all: &mut Sha256, plain: &[u8]) {
     all.update((plain.len() as u64).to_be_bytes());
     all.update(plain);

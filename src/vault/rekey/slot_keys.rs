@@ -76,10 +76,8 @@ pub(crate) struct Prepared<'r> {
 
 impl UnlockedVault {
     /// Makes new keys for the slots, if they are to get some, and shows those that are to be shown.
-    ///
-    /// # Errors
-    /// When one cannot be kept or shown, or another process replaced the keys so that this one
-    /// cannot follow. Nothing is left of the others then.
+    /// Fails when one cannot be kept or shown, or another process replaced the keys so that this
+    /// one cannot follow. Nothing is left of the others then.
     pub(crate) fn prepare<'r>(
         &mut self,
         scope: RotationScope<'r>,

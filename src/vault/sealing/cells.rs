@@ -19,8 +19,7 @@ pub(in crate::vault) struct Cell<'r> {
     pub(in crate::vault) name: &'r dyn Fn() -> String,
     pub(in crate::vault) aad: Aad,
     pub(in crate::vault) blob: &'r [u8],
-    /// The statement that puts another blob (`?1`) in its place, and what identifies it (from `?2`
-    /// on).
+    /// The statement that replaces the blob (`?1`), and what identifies it (from `?2` on).
     update: &'static str,
     key: Vec<Value>,
     /// As which row it is listed: part, agent and key.
@@ -28,8 +27,7 @@ pub(in crate::vault) struct Cell<'r> {
 }
 
 impl Cell<'_> {
-    /// As which row of an agent it is listed, other than its frame and its credentials: part, agent
-    /// and key.
+    /// As which row of an agent it is listed, other than frame and credentials: part, agent, key.
     pub(in crate::vault) fn listed_as(&self) -> Option<(Part, String, String)> {
         self.listed_as.clone()
     }

@@ -6,13 +6,11 @@ use super::seal_json::seal_json;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{AgentName, SecretJson, Section, StoreDoc, VaultId};
 
-/// What is sealed in an agent's row: the store's top level without its sections, and which profiles
-/// there are.
+/// What is sealed in an agent's row: the store without its sections, and its profiles.
 pub(in crate::vault) struct Frame {
     /// The top level, with the sections emptied whose entries are sealed in rows of their own.
     pub(in crate::vault) fields: Map<String, Value>,
-    /// The generation of each profile, in frames of before schema 4. The listings have taken their
-    /// place.
+    /// The generation of each profile, in frames before schema 4; now the listings have them.
     pub(in crate::vault) generations: Map<String, Value>,
     /// What each profile's grant is pinned to, as far as it is: origin and client id.
     pub(in crate::vault) pins: Map<String, Value>,

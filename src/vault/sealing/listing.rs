@@ -21,8 +21,7 @@ pub(in crate::vault) const ROOT: &str = "root";
 /// The number that stands for the vault itself in `listings.owner`. No term has it.
 pub(in crate::vault) const VAULT: i64 = 0;
 
-/// The first 16 bytes of a SHA-256: a forged row would have to match 128 bits, as a forged AES-GCM
-/// tag would.
+/// The first 16 bytes of a SHA-256: a forged row must match 128 bits, as with an AES-GCM tag.
 pub(in crate::vault) type Digest = [u8; 16];
 
 named! {
@@ -467,8 +466,7 @@ pub(in crate::vault) fn row(
     Ok(found.remove(key))
 }
 
-/// The notes of the sources of one agent's profiles: those rows of [`Part::Skips`], as they are
-/// now.
+/// The notes of one agent's sources: those rows of [`Part::Skips`], as they are now.
 pub(in crate::vault) fn skips_of(conn: &Connection, agent: &str) -> rusqlite::Result<Entries> {
     let Query { select, .. } = Part::Skips.query();
     let sql = format!("SELECT {select} WHERE a.text = ?1");
@@ -499,8 +497,7 @@ fn read(
         let entry = Entry { digest, note };
         entries
             .entry(key)
-            // Two rows have one key only where an index was forged: then neither is the one that
-            // was listed.
+            // Two rows have one key only where an index was forged: neither is the listed one.
             .and_modify(|other| other.digest = digest_of(&[other.digest, entry.digest].concat()))
             .or_insert(entry);
     }
@@ -525,8 +522,7 @@ fn add(hash: &mut Sha256, row: &Row<'_>, column: usize) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// A digest of all listings of an agent, in hexadecimal digits: kept beside the digest of the
-/// agent's row.
+/// A digest of an agent's listings, in hexadecimal: kept beside the digest of its row.
 pub(in crate::vault) fn listings_of(conn: &Connection, agent: i64) -> rusqlite::Result<String> {
     let mut select =
         conn.prepare_cached("SELECT part, sealed FROM listings WHERE owner = ?1 ORDER BY part")?;

@@ -1,5 +1,4 @@
-//! What is sealed and under which key: the open keys, sealed JSON, and the listings
-//! that prove rows.
+//! What is sealed under which key: the open keys, sealed JSON, the listings that prove rows.
 
 pub(super) mod cells;
 pub(super) mod frame;

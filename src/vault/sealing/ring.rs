@@ -1,5 +1,4 @@
-//! The keys of an unlocked vault, and the record's own keys, which are kept sealed under the data
-//! key.
+//! The keys of an unlocked vault, and the record's own, sealed under the data key.
 
 use std::fmt;
 use std::path::Path;
@@ -24,8 +23,7 @@ pub(in crate::vault) struct Keys {
     pub(in crate::vault) chain: ChainKeys,
     pub(in crate::vault) fingerprint: FingerprintKey,
     fingerprint_number: u16,
-    /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not
-    /// yet.
+    /// Whether the vault's rows are listed; in one made by an earlier version not yet.
     pub(in crate::vault) is_listed: bool,
     /// What was opened with them.
     pub(in crate::vault) listings: OpenListings,
@@ -38,10 +36,8 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Everything that the data key opens.
-    ///
-    /// # Errors
-    /// When a key of the record is missing or does not open.
+    /// Everything that the data key opens. Fails when a key of the record is missing or does not
+    /// open.
     pub(in crate::vault) fn load(
         conn: &Connection,
         path: &Path,
@@ -99,8 +95,7 @@ impl Keys {
     }
 }
 
-/// The record's keys in their turn; `None` unless each but the first says from when on it is the
-/// one.
+/// The record's keys in turn; `None` unless each but the first says from when on it counts.
 fn chain(keys: &[RecordKey]) -> Option<ChainKeys> {
     let (first, later) = keys.split_first()?;
     let mut chain = ChainKeys::new(AuditKey::from_bytes(&first.key)?.mac_state());
@@ -122,8 +117,7 @@ pub(in crate::vault) struct RecordKey {
 }
 
 impl RecordKey {
-    /// `newest` is the highest number of its purpose: an earlier key opens only beside those that
-    /// followed it.
+    /// `newest` is the highest number of its purpose: an earlier key opens only with later ones.
     fn aad(vault: VaultId, (purpose, number, newest): (&str, u16, u16), is_listed: bool) -> Aad {
         let aad = Aad::new(vault, "record_keys", "sealed")
             .text(purpose)

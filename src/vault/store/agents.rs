@@ -27,8 +27,7 @@ pub struct AgentState {
     pub doc: StoreDoc,
     /// The revision, raised by every change; 0 if the agent has nothing yet.
     pub revision: i64,
-    /// Rows that are not as clawkeep left them, in words. While there are any, the document must
-    /// not be exported.
+    /// Rows that are not as clawkeep left them, in words. With any, nothing must be exported.
     pub unopened: Vec<String>,
     /// What the document lacks for that.
     pub damage: Damage,

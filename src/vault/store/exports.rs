@@ -1,5 +1,4 @@
-//! The state of the store files written: their bytes when last read, so that another writer's
-//! changes show.
+//! The state of the written store files: their bytes when last read, to show other writers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -81,9 +80,6 @@ fn path_text(path: &Path) -> String {
 impl Vault {
     /// The store files that the vault knows, each with the instant at which it last knew what was
     /// in it. Needs no key.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn known_stores(&self) -> Result<Vec<(PathBuf, UnixMs)>, VaultError> {
         let read = || -> rusqlite::Result<Vec<(PathBuf, UnixMs)>> {
             let mut select = self
@@ -102,9 +98,6 @@ impl Vault {
 impl UnlockedVault {
     /// The store files that are kept up for an agent, but for those of which what is known is not
     /// as clawkeep left it.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn written_stores(&self, agent: &AgentName) -> Result<Vec<PathBuf>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
@@ -128,9 +121,6 @@ impl UnlockedVault {
 impl UnlockedVault {
     /// What is known of the store file at `path`, written for `agent`; the inner error names a
     /// snapshot that does not open.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn export_record(
         &self,
         path: &Path,
@@ -215,9 +205,6 @@ impl Tx<'_> {
     }
 
     /// Records that the store file was read, and is unchanged.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn note_unchanged_export(
         &mut self,
         path: &Path,
@@ -237,9 +224,6 @@ impl Tx<'_> {
     }
 
     /// Forgets what was in the store file: whatever is found there next is compared with nothing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn forget_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
@@ -255,9 +239,6 @@ impl Tx<'_> {
     /// Store files, but for one at `except`, that say what the agent has now get a snapshot of
     /// that, `bytes`: what they say can no longer be read off the agent once it changes. To be
     /// called before it does.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn keep_snapshots(
         &mut self,
         agent: &AgentName,
@@ -309,9 +290,6 @@ impl Tx<'_> {
     /// Records what is now in the store file: after the durable rename, never before. Recorded
     /// before, a crash between the two would read as a revert by another program and undo the
     /// newest change.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn put_export(
         &mut self,
         path: &Path,

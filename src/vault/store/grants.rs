@@ -18,8 +18,7 @@ use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
 use crate::vault::tx::Tx;
 
-/// How many successors of a grant are followed: three a day for three years. A cycle of tokens
-/// would never end.
+/// How many successors of a grant are followed: three a day for three years. Cycles never end.
 const SUCCESSORS_MAX: usize = 3_000;
 
 named! {
@@ -67,6 +66,17 @@ pub struct Grant {
     pub not_before: Option<UnixMs>,
     /// The grant that took its place.
     pub successor: Option<Fingerprint>,
+}
+
+impl Grant {
+    /// A grant that may be refreshed, after so many refreshes.
+    #[must_use]
+    pub fn free(fence: i64) -> Self {
+        Self {
+            fence,
+            ..Self::default()
+        }
+    }
 }
 
 pub(in crate::vault) const GRANT: &str =
@@ -135,9 +145,6 @@ impl UnlockedVault {
 
     /// Everything that is known of grants, but for those whose rows are not as clawkeep left them:
     /// their logins are refused.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(in crate::vault) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
@@ -152,20 +159,12 @@ impl UnlockedVault {
     }
 
     /// Whether any grant is spent.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
-        let grants = self.grants()?;
-        Ok(grants
-            .iter()
-            .any(|(_, grant)| grant.state == GrantState::Spent))
+        let mut grants = self.grants()?.into_iter();
+        Ok(grants.any(|(_, grant)| grant.state == GrantState::Spent))
     }
 
     /// The grants of which a refresh was begun and has not ended, each with its fence.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn started_refreshes(&self) -> Result<Vec<(Fingerprint, i64)>, VaultError> {
         let started = self.grants()?.into_iter();
         Ok(started
@@ -183,23 +182,14 @@ fn rescue_aad(vault: VaultId, print: Fingerprint, fence: i64) -> Aad {
 
 impl UnlockedVault {
     /// The profiles of a document whose grant is uncertain, dead or spent.
-    ///
-    /// # Errors
-    /// When what is known of grants cannot be read.
     pub fn troubled_grants(
         &self,
         doc: &StoreDoc,
     ) -> Result<BTreeMap<String, GrantState>, VaultError> {
-        let is_troubled = |state| {
-            matches!(
-                state,
-                GrantState::Uncertain | GrantState::Dead | GrantState::Spent
-            )
-        };
-        let troubled: HashMap<_, _> = self
-            .grants()?
-            .into_iter()
-            .filter(|(_, grant)| is_troubled(grant.state))
+        use GrantState::{Dead, Spent, Uncertain};
+        let grants = self.grants()?.into_iter();
+        let troubled: HashMap<_, _> = grants
+            .filter(|(_, grant)| matches!(grant.state, Uncertain | Dead | Spent))
             .map(|(print, grant)| (print.to_bytes(), grant.state))
             .collect();
         if troubled.is_empty() {
@@ -223,9 +213,6 @@ impl UnlockedVault {
 
     /// The grant that has taken a spent one's place at last, or as far as is known; itself if it is
     /// not spent.
-    ///
-    /// # Errors
-    /// When what is known of grants cannot be read.
     pub fn successor(&self, print: Fingerprint) -> Result<Fingerprint, VaultError> {
         let mut last = print;
         for _ in 0..SUCCESSORS_MAX {
@@ -239,9 +226,6 @@ impl UnlockedVault {
     }
 
     /// Whether another refresh token has taken the place of a credential's.
-    ///
-    /// # Errors
-    /// When what is known of its grant cannot be read.
     pub fn is_spent(&self, credential: &Credential<'_>) -> Result<bool, VaultError> {
         let Some(refresh) = credential.expose_refresh() else {
             return Ok(false);
@@ -251,9 +235,6 @@ impl UnlockedVault {
 
     /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the
     /// grant and to the refresh.
-    ///
-    /// # Errors
-    /// When the system has no random numbers to give.
     pub fn seal_recovery_file(
         &self,
         print: Fingerprint,
@@ -264,8 +245,7 @@ impl UnlockedVault {
         Ok(seal_json(&self.keys.seal, aad, tokens.expose_secret())?)
     }
 
-    /// Opens what [`UnlockedVault::seal_recovery_file`] made for the same refresh; `None` for
-    /// anything else.
+    /// Opens what [`UnlockedVault::seal_recovery_file`] made for the same refresh, else `None`.
     #[must_use]
     pub fn open_recovery_file(
         &self,
@@ -285,18 +265,12 @@ impl Tx<'_> {
     }
 
     /// What is known of a grant, as this transaction sees it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
         self.expect_listed(Scope::Vault, Part::Grants, &grant_key(print))?;
         grant(&self.tx, print).at(self.path, "read")
     }
 
     /// Sets what is known of a grant. The caller records why.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn set_grant(&mut self, print: Fingerprint, grant: &Grant) -> Result<(), VaultError> {
         self.will_change(Scope::Vault, Part::Grants, &grant_key(print))?;
         self.tx
@@ -321,32 +295,18 @@ impl Tx<'_> {
 
     /// Marks the grant of a profile's credential as free: its provider has just issued the token.
     pub fn free_grant(&mut self, agent: &AgentName, profile: &ProfileId) -> Result<(), VaultError> {
-        let Some((entry, _)) = self.credential(agent, profile)? else {
-            return Ok(());
-        };
-        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
-            return Ok(());
-        };
-        let print = self.fingerprint(refresh);
-        let known = self.grant(print)?;
-        if matches!(known.state, GrantState::Free | GrantState::Started) {
-            return Ok(());
+        match self.held_grant(agent, profile)? {
+            Some((print, known))
+                if !matches!(known.state, GrantState::Free | GrantState::Started) =>
+            {
+                self.set_grant(print, &Grant::free(known.fence))
+            }
+            _ => Ok(()),
         }
-        let fence = known.fence;
-        self.set_grant(
-            print,
-            &Grant {
-                fence,
-                ..Grant::default()
-            },
-        )
     }
 
     /// Marks the grant of a refresh token as another program's to redeem, until
     /// [`Tx::take_ownership`] or [`Tx::free_grant`] ends it.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub fn mark_borrowed(&mut self, refresh: &str) -> Result<(), VaultError> {
         let print = self.fingerprint(refresh);
         let known = self.grant(print)?;
@@ -358,27 +318,34 @@ impl Tx<'_> {
     }
 
     /// Makes the grant of a profile's credential ours again, where it was another program's.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub fn take_ownership(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,
     ) -> Result<(), VaultError> {
-        let Some((entry, _)) = self.credential(agent, profile)? else {
-            return Ok(());
-        };
-        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
-            return Ok(());
-        };
-        let print = self.fingerprint(refresh);
-        let known = self.grant(print)?;
-        if known.state != GrantState::Borrowed {
-            return Ok(());
-        }
         let state = GrantState::Free;
-        self.set_grant(print, &Grant { state, ..known })
+        match self.held_grant(agent, profile)? {
+            Some((print, known)) if known.state == GrantState::Borrowed => {
+                self.set_grant(print, &Grant { state, ..known })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The grant of a profile's credential, if it has one.
+    fn held_grant(
+        &self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<Option<(Fingerprint, Grant)>, VaultError> {
+        let Some((entry, _)) = self.credential(agent, profile)? else {
+            return Ok(None);
+        };
+        let refresh = Credential::of(entry.expose_secret()).expose_refresh();
+        let print = refresh.map(|refresh| self.fingerprint(refresh));
+        print
+            .map(|print| Ok((print, self.grant(print)?)))
+            .transpose()
     }
 
     /// A profile's entry and its generation, as this transaction sees it.
@@ -404,9 +371,6 @@ impl Tx<'_> {
 
     /// Pins a profile's grant to an endpoint. Part of what is sealed of the agent: the pin cannot
     /// be changed without its key.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn pin_endpoint(
         &mut self,
         agent: &AgentName,

@@ -143,9 +143,6 @@ impl Tx<'_> {
     }
 
     /// To be called before a row is changed, added or removed: it must be as it is listed.
-    ///
-    /// # Errors
-    /// As [`Tx::expect_listed`].
     pub(in crate::vault) fn will_change(
         &mut self,
         scope: Scope<'_>,
@@ -157,8 +154,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// To be called before a row is written or removed whole, so that nothing of what stood there
-    /// stays.
+    /// To be called before a row is written or removed whole, so that nothing of it stays.
     pub(in crate::vault) fn will_replace(&mut self, scope: Scope<'_>, part: Part, key: &str) {
         let (owner, name) = (scope.owner(), scope.name());
         self.rows.names.entry(owner).or_insert_with(|| name.into());

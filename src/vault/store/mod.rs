@@ -1,5 +1,4 @@
-//! The rows of agents' stores: credentials, usage, order, grants, exports, and the proof
-//! of each row.
+//! The rows of agents' stores: credentials, usage, order, grants, exports, and their proof.
 
 pub(super) mod agents;
 pub(super) mod changed_rows;

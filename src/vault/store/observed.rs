@@ -52,9 +52,6 @@ pub(in crate::vault) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s
 impl UnlockedVault {
     /// How far the record knows of a profile's end; nothing for a profile that is not there. To be
     /// asked only of profiles that [`UnlockedVault::agent`] has: their rows are proved.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn expiry_noted(
         &self,
         agent: &AgentName,
@@ -102,9 +99,6 @@ impl UnlockedVault {
 impl Tx<'_> {
     /// Records that a profile's credential reached a stage of its expiry, at `since`, unless that
     /// is recorded. Does nothing if the profile does not exist any more.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn note_expiry(
         &mut self,
         agent: &AgentName,
@@ -156,9 +150,6 @@ impl Tx<'_> {
 
     /// Keeps what is noted of the sources of a profile, a text that `sync` makes and reads; `None`
     /// where there is nothing to note. Whether that is another note than before.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn note_sources(
         &mut self,
         agent: &AgentName,

@@ -1,5 +1,4 @@
-//! Profiles: sealed, with plain columns for queries, each change with its event and the version it
-//! replaced.
+//! Profiles: sealed, with plain columns for queries; each change with event and version.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +22,7 @@ use crate::vault::tx::Tx;
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;
-/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is
-/// in it.
+/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`.
 pub(super) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// A stored row about to be replaced or removed.
@@ -63,9 +61,6 @@ impl Tx<'_> {
 
     /// As [`Tx::put_profile`], where a new refresh token has taken the place of `spent`: no version
     /// with that one stays.
-    ///
-    /// # Errors
-    /// As [`Tx::put_profile`].
     pub fn put_refreshed(
         &mut self,
         agent: &AgentName,
@@ -111,7 +106,7 @@ impl Tx<'_> {
             profile: profile.as_str(),
             provider: &provider,
             kind: credential.kind.as_str(),
-            owner: Owner::of(profile.as_str()).as_str(),
+            owner: Owner::of(profile.as_str()).column(),
             expires: credential.expiry().map(Expiry::floor_ms),
             generation: generation.0,
         };
@@ -143,9 +138,6 @@ impl Tx<'_> {
 
     /// Removes a profile and records it; its credential stays as a version. Nothing happens when
     /// there is none.
-    ///
-    /// # Errors
-    /// As [`Tx::put_profile`].
     pub fn remove_profile(
         &mut self,
         agent: &AgentName,
@@ -179,9 +171,6 @@ impl Tx<'_> {
 
     /// Removes the versions of a provider's profiles whose refresh token is `spent`: nothing may
     /// put that one back. One that does not open stays, and is of no use.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub fn forget_versions(
         &mut self,
         spent: Fingerprint,
@@ -225,8 +214,7 @@ impl Tx<'_> {
                 && is_spent(self, print)?
             {
                 match self.drop_version(&agent, &profile, row) {
-                    // Of a damaged agent nothing is put back, and new tokens must not be lost for
-                    // its sake.
+                    // Of a damaged agent nothing is put back, and its new tokens must not be lost.
                     Err(VaultError::Unopened { .. }) => {}
                     dropped => dropped?,
                 }
@@ -267,9 +255,6 @@ impl Tx<'_> {
 
     /// Keeps a credential that never became the profile's, another program's that gave way to ours,
     /// as a version, and records that.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn keep_lost(
         &mut self,
         agent: &AgentName,
@@ -284,9 +269,6 @@ impl Tx<'_> {
 
     /// Keeps a credential that did not become the profile's as a version, and records why with
     /// `event`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn keep_as_version(
         &mut self,
         agent: &AgentName,
@@ -303,7 +285,7 @@ impl Tx<'_> {
             id: 0,
             provider: normalize_provider(credential.provider),
             kind: credential.kind.as_str().to_owned(),
-            owner: Owner::of(profile.as_str()).as_str().to_owned(),
+            owner: Owner::of(profile.as_str()).column().to_owned(),
             expires: credential.expiry().map(Expiry::floor_ms),
             generation: newest.unwrap_or(0),
             entry: SecretJson::new(entry.clone()),
@@ -319,9 +301,6 @@ impl Tx<'_> {
     }
 
     /// Puts the profiles' positions in the order of `ids`; those not named keep theirs.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn reorder_profiles<'i>(
         &mut self,
         agent: &AgentName,

@@ -41,8 +41,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// A row that is not as it is listed: changed, removed, added or put back outside clawkeep, or
-/// damaged.
+/// A row that differs from its listing: changed, removed, added or put back, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::vault) struct Altered {
     pub(in crate::vault) part: Part,
@@ -67,8 +66,7 @@ pub(super) enum AgentProof {
     Listed {
         /// Its number in `terms`.
         id: i64,
-        /// Whether its row is as it is listed, too: its frame and with that order, last good and
-        /// endpoints.
+        /// Whether its row is as listed too: its frame with order, last good and endpoints.
         row: bool,
     },
     /// Nothing.
@@ -482,9 +480,6 @@ impl UnlockedVault {
     }
 
     /// The agents that have something in the vault, in the order of their names.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
     pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;

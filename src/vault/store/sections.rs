@@ -15,9 +15,6 @@ use crate::vault::tx::Tx;
 impl Tx<'_> {
     /// Makes everything but the profiles what `after` says: order, last good, usage, unknown
     /// top-level fields. The caller records why.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn put_sections(
         &mut self,
         agent: &AgentName,

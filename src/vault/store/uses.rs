@@ -59,9 +59,6 @@ fn read_pins(conn: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<Pin>>
 impl Vault {
     /// The pins of an agent's sessions, as they stand in the file. Needs no key, so nothing is
     /// proved of them.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub fn unverified_pins(&self, agent: &AgentName) -> Result<Vec<Pin>, VaultError> {
         read_pins(&self.conn, agent).at(&self.path, "read")
     }
@@ -107,9 +104,6 @@ impl Tx<'_> {
     }
 
     /// Records that a candidate was passed over, and why.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn note_passed_over(
         &mut self,
         handed: &HandedOut<'_>,
@@ -142,9 +136,6 @@ impl Tx<'_> {
     }
 
     /// Pins a session to a profile, in place of the one it had for that provider.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn pin_session(
         &mut self,
         agent: &AgentName,
@@ -177,9 +168,6 @@ impl Tx<'_> {
     }
 
     /// Takes a session's pin for a provider away. Nothing happens where there is none.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn unpin_session(&mut self, agent: &AgentName, pin: &Pin) -> Result<(), VaultError> {
         self.will_change_pin(agent, &pin.session, &pin.provider)?;
         let removed = self.tx.execute(

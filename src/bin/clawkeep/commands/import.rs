@@ -8,8 +8,7 @@ use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{
-    Borrowed, CODEX_LOGIN, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside,
-    owner_by_path, path_text,
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside, path_text,
 };
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{Access, canonicalize, harden, read_trusted};
@@ -108,27 +107,28 @@ impl Import {
         bytes: &[u8],
     ) -> Result<Option<Owner>, Failure> {
         let real = real_path(path);
-        let by_path = owner_by_path(path).or_else(|| owner_by_path(&real));
-        if file.is_mirrored() {
-            let (program, login) = match file.kind() {
-                FileKind::CodexCli => ("Codex CLI", "models auth login --provider openai-codex"),
-                _ => ("Claude Code", "models auth setup-token"),
-            };
+        let by_path = Owner::by_path(path).or_else(|| Owner::by_path(&real));
+        let of_kind = match file.kind() {
+            FileKind::Source(owner) => Some(owner),
+            _ => None,
+        };
+        if let Some(owner) = of_kind.filter(|_| file.is_mirrored()) {
+            let (program, login) = (
+                owner.program(),
+                owner.mirror().map_or("", |of| of.own_login),
+            );
             return match self.own {
                 true => Err(Failure::Refused {
                     what: format!(
                         "the login of {program} cannot become clawkeep's: {program} would be \
                          logged out"
                     ),
-                    next: format!("Log in once more, for clawkeep alone: clawkeep {login}"),
+                    next: format!("Log in once more, for clawkeep alone: {login}"),
                 }),
                 false => Ok(None),
             };
         }
-        let by_file = by_path.or(match file.kind() {
-            FileKind::CodexCli => Some(Owner::CodexCli), // in API-key mode
-            _ => owner_by_format(bytes),
-        });
+        let by_file = by_path.or(of_kind).or_else(|| owner_by_format(bytes));
         let is_ours = file.kind() == FileKind::Store
             || is_own_legacy_file(path, &context.layout.state_dir)
             || is_own_legacy_file(&real, &context.layout.state_dir);
@@ -284,7 +284,7 @@ fn real_path(path: &Path) -> PathBuf {
 /// The path to read a program's file again: as named, or a link's target if that is its own file.
 fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
     let real = real_path(path);
-    let is_own = |path: &Path| owner_by_path(path) == Some(owner);
+    let is_own = |path: &Path| Owner::by_path(path) == Some(owner);
     match !is_own(path) && is_own(&real) {
         true => real,
         false => path.to_owned(),
@@ -331,8 +331,9 @@ fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
                 path.display()
             ),
             next: format!(
-                "Set cli_auth_credentials_store = \"file\" there and run {CODEX_LOGIN}; or log in \
-                 here: clawkeep models auth login --provider openai-codex"
+                "Set cli_auth_credentials_store = \"file\" there and run {}; or log in here: \
+                 clawkeep models auth login --provider openai-codex",
+                Owner::CodexCli.log_in()
             ),
         },
         false => Failure::Refused {

@@ -119,26 +119,16 @@ mod tests {
                 after: std::time::Duration::from_secs(60),
             },
         };
-        for (code, begins) in [
-            (
-                "locked",
-                "Unlock it for this session: security unlock-keychain.",
-            ),
-            (
-                "refused",
-                "Run the command again in Terminal on the Mac itself",
-            ),
-            (
-                "none",
-                "Run the command as a user who has logged in on this Mac",
-            ),
-            (
-                "slow",
-                "Run the command again and answer the keychain's dialog",
-            ),
+        let (unlock, again) = ("Unlock it for this session: ", "Run the command again ");
+        for (code, begins, goes_on) in [
+            ("locked", unlock, "security unlock-keychain."),
+            ("refused", again, "in Terminal on the Mac itself"),
+            ("none", "Run the command as ", "a user who has logged in"),
+            ("slow", again, "and answer the keychain's dialog"),
         ] {
+            let begins = [begins, goes_on].concat();
             let remedy = mac_remedy(&error(code)).expect(code);
-            assert!(remedy.starts_with(begins), "{remedy}");
+            assert!(remedy.starts_with(&begins), "{remedy}");
             assert!(remedy.ends_with("clawkeep key add keyfile"), "{remedy}");
         }
     }
@@ -152,12 +142,10 @@ mod tests {
             })
         };
         let address = "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/7/bus";
+        let (add, linger) = ("key add keyfile", "loginctl enable-linger");
         for (is_there, order) in [
-            (true, [address, "loginctl enable-linger", "key add keyfile"]),
-            (
-                false,
-                ["key add keyfile", "loginctl enable-linger", address],
-            ),
+            (true, [address, linger, add]),
+            (false, [add, linger, address]),
         ] {
             let remedy = remedy(is_there);
             let places: Vec<Option<usize>> = order.iter().map(|part| remedy.find(part)).collect();

@@ -113,15 +113,11 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     let stores = agents
         .iter()
         .flat_map(|agent| ["auth-profiles.json", "auth.json"].map(|name| agent.dir.join(name)));
-    let files = [
-        &layout.config_file,
-        &layout.settings_file,
-        &layout.claude_code_file,
-        &layout.codex_file,
-    ];
+    let logins = layout.logins.iter().map(|files| &files.login);
+    let files = [&layout.config_file, &layout.settings_file];
     let named = layout.named_key_file().map(Path::to_owned);
     let taken = stores
-        .chain(files.map(Clone::clone))
+        .chain(files.into_iter().chain(logins).cloned())
         .chain([layout.oauth_file()])
         .chain(named);
     let vault = resolve_link(&layout.vault_file)?;

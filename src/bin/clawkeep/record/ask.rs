@@ -62,7 +62,7 @@ pub(crate) struct TimeArgs {
 }
 
 fn origins() -> impl clap::builder::TypedValueParser<Value = Origin> {
-    let names = Origin::ALL.iter().map(|origin| origin.as_str());
+    let names = Origin::all().map(Origin::as_str);
     PossibleValuesParser::new(names).try_map(|name| Origin::from_name(&name).ok_or("no origin"))
 }
 

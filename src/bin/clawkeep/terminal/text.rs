@@ -3,8 +3,7 @@
 use std::io;
 
 use chrono::Local;
-use clawkeep::domain::{Span, UnixMs, escaped, escaped_lines};
-use clawkeep::selection::Unavailability;
+use clawkeep::domain::{Span, Unavailability, UnixMs, escaped, escaped_lines};
 use zeroize::Zeroizing;
 
 pub(crate) fn local_minute(at: UnixMs) -> String {

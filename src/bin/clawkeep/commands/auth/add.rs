@@ -1,7 +1,7 @@
 //! `models auth add`: a credential, asked for step by step.
 
 use clap::Args;
-use clawkeep::domain::{CredentialType, ProfileId, ProviderId};
+use clawkeep::domain::{CLAUDE_SETUP, CredentialType, ProfileId, ProviderId};
 
 use super::paste::{Answer, Paste, default_id, profile_id};
 use super::setup_token::SetupToken;
@@ -82,15 +82,13 @@ fn ask_provider() -> Result<ProviderId, Failure> {
 }
 
 fn ask_method(provider: &ProviderId) -> Result<Method, Failure> {
+    let setup = format!("setup-token (runs {CLAUDE_SETUP})");
     let mut methods = vec![
         (Method::Token, "paste token"),
         (Method::ApiKey, "paste API key"),
     ];
     if provider.as_str() == "anthropic" {
-        methods.insert(
-            0,
-            (Method::SetupToken, "setup-token (runs claude setup-token)"),
-        );
+        methods.insert(0, (Method::SetupToken, setup.as_str()));
     }
     let labels: Vec<&str> = methods.iter().map(|(_, label)| *label).collect();
     let chosen = prompt::choose("Method", &labels)?;

@@ -2,9 +2,11 @@
 
 use clap::Args;
 use clawkeep::config::status_agent;
-use clawkeep::domain::{Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
-use clawkeep::health::{Status, assess};
-use clawkeep::selection::{Preferences, candidates, unavailability};
+use clawkeep::domain::{
+    Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, unavailability,
+};
+use clawkeep::health::{AsOf, CredentialState, Status};
+use clawkeep::selection::{Preferences, candidates};
 use clawkeep::sync::Rules;
 use serde_json::json;
 
@@ -93,7 +95,10 @@ impl Candidates {
                     is_pinned: pinned.as_ref() == Some(id),
                     fault: fault(id),
                 };
-                format!("{}\n", line(&loaded.doc, &provider, id, marks, now))
+                format!(
+                    "{}\n",
+                    line(&loaded.doc, &provider, id, marks, context.as_of(now))
+                )
             };
             let lines: String = ids.iter().map(line).collect();
             context.ui.answer(&lines)?;
@@ -116,7 +121,7 @@ fn line(
     provider: &ProviderId,
     id: &ProfileId,
     marks: Marks,
-    now: UnixMs,
+    as_of: AsOf,
 ) -> String {
     let mut flags = Vec::new();
     if marks.is_next {
@@ -134,13 +139,13 @@ fn line(
     }
     flags.extend(marks.fault.map(|fault| format!("unusable: {fault}")));
     flags.extend(
-        unavailability(doc, id.as_str(), now)
+        unavailability(doc, id.as_str(), as_of.now)
             .map(|unavailability| text::shown_unavailability(&unavailability)),
     );
     match doc.credential(id.as_str()) {
         None => flags.push("missing".to_owned()),
         Some(credential) => {
-            let health = assess(&credential, now);
+            let health = CredentialState::of(&credential, as_of).health;
             match (health.status, health.left()) {
                 (Status::Missing, _) => flags.push("missing".to_owned()),
                 (Status::Expired, _) => flags.push("expired".to_owned()),

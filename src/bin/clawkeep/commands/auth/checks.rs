@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clawkeep::config::AgentRef;
 use clawkeep::doctor::shell_word;
-use clawkeep::domain::{Borrowed, CODEX_LOGIN, Credential, Owner, ProfileId, StoreDoc};
+use clawkeep::domain::{Borrowed, Credential, Owner, ProfileId, StoreDoc};
 use clawkeep::sync::Loaded;
 use clawkeep::vault::UnlockedVault;
 
@@ -110,12 +110,9 @@ pub(crate) fn check_not_borrowed(
 ) -> Result<(), Failure> {
     let from = borrowed.get(id.as_str());
     let owner = from.map_or(Owner::of(id.as_str()), |from| from.owner);
-    let refresh = match owner {
-        Owner::Vault => return Ok(()),
-        Owner::ClaudeCode if from.is_none() => {
-            "Refresh that login with: claude setup-token".to_owned()
-        }
-        Owner::CodexCli if from.is_none() => format!("Refresh that login with: {CODEX_LOGIN}"),
+    let refresh = match (owner.mirror(), from) {
+        _ if owner == Owner::Vault => return Ok(()),
+        (Some(mirror), None) => format!("Refresh that login with: {}", mirror.hint.0),
         _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
     };
     Err(Failure::Refused {

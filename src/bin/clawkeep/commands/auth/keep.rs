@@ -92,7 +92,7 @@ impl Adopt {
                         "{} has no login here that could be imported",
                         Owner::of(id).program()
                     ),
-                    next: format!("Log in: {}", clawkeep::sync::log_in(id)),
+                    next: format!("Log in: {}", Owner::of(id).log_in()),
                 });
             }
         };
@@ -109,14 +109,17 @@ impl Adopt {
     }
 }
 
-/// The two profiles that mirror another program's login.
+/// Refuses a profile that does not mirror another program's login.
 fn check_mirrored(id: &str) -> Result<(), Failure> {
-    match Owner::of(id) {
-        Owner::Vault => Err(Failure::BadArgument(format!(
-            "{} is no login of another program; only anthropic:claude-cli and \
-             openai-codex:codex-cli are",
-            shown_id(id)
-        ))),
-        _ => Ok(()),
+    if Owner::of(id) != Owner::Vault {
+        return Ok(());
     }
+    let mirrored: Vec<&str> = Owner::mirrored()
+        .map(|(_, mirror)| mirror.profile)
+        .collect();
+    Err(Failure::BadArgument(format!(
+        "{} is no login of another program; only {} are",
+        shown_id(id),
+        mirrored.join(" and ")
+    )))
 }

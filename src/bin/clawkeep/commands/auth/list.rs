@@ -2,11 +2,10 @@
 
 use clap::Args;
 use clawkeep::domain::{
-    Borrowed, Credential, Expiry, ExpiryFault, Owner, ProviderId, Section, Span, StoreDoc, UnixMs,
-    json_number, normalize_provider, path_text,
+    Borrowed, Credential, Expiry, Owner, ProviderId, Section, Span, StoreDoc, UnixMs, json_number,
+    normalize_provider, path_text, unavailability,
 };
-use clawkeep::health::{Health, assess};
-use clawkeep::selection::{Unavailability, unavailability};
+use clawkeep::health::{AsOf, CredentialState};
 use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::{Value, json};
@@ -40,13 +39,11 @@ pub(crate) struct List {
 struct Row<'d> {
     id: &'d str,
     credential: Credential<'d>,
-    health: Health,
+    state: CredentialState<'d>,
     last_used: Option<Expiry>,
-    unavailability: Option<Unavailability<'d>>,
     grant: Option<GrantState>,
     /// The program that owns it, if it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
-    fault: Option<ExpiryFault>,
     /// The state of the login that it mirrors.
     login: Option<&'d LoginReport>,
     now: UnixMs,
@@ -57,7 +54,7 @@ impl List {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
-        let now = context.clock.now();
+        let as_of = context.as_of(context.clock.now());
         let grants = vault.troubled_grants(&loaded.doc)?;
         let is_wanted = |credential: &Credential<'_>| match &self.provider {
             Some(provider) => normalize_provider(credential.provider) == provider.as_str(),
@@ -74,7 +71,7 @@ impl List {
                     .logins
                     .iter()
                     .find(|report| report.profile == id && !report.is_elsewhere),
-                ..Row::of(&loaded.doc, id, credential, now)
+                ..Row::of(&loaded.doc, id, credential, as_of)
             })
             .collect();
         let store = context.layout.shorten_home(&agent.store_file());
@@ -124,19 +121,19 @@ impl List {
 }
 
 impl<'d> Row<'d> {
-    fn of(doc: &'d StoreDoc, id: &'d str, credential: Credential<'d>, now: UnixMs) -> Self {
+    fn of(doc: &'d StoreDoc, id: &'d str, credential: Credential<'d>, as_of: AsOf) -> Self {
         let usage = doc.get(Section::Usage, id);
+        let mut state = CredentialState::of(&credential, as_of);
+        state.unavailability = unavailability(doc, id, as_of.now);
         Self {
             id,
             credential,
-            health: assess(&credential, now),
+            state,
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
-            unavailability: unavailability(doc, id, now),
             grant: None,
             borrowed: None,
-            fault: ExpiryFault::of(&credential, now),
             login: None,
-            now,
+            now: as_of.now,
         }
     }
 
@@ -149,19 +146,7 @@ impl<'d> Row<'d> {
         is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
     }
 
-    fn has_odd_expiry(&self) -> bool {
-        self.fault.is_some_and(|fault| !fault.is_absent())
-    }
-
-    fn status(&self) -> &'static str {
-        match (self.credential.entry_fault(), self.health.status) {
-            (Some(fault), _) => fault.as_str(),
-            // A token with an invalid expiry is not one without an expiry.
-            (None, _) if self.has_odd_expiry() => "unknown",
-            (None, status) => status.as_str(),
-        }
-    }
-
+    /// Who refreshes it.
     fn owner(&self) -> Owner {
         self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
     }
@@ -172,17 +157,17 @@ impl<'d> Row<'d> {
     }
 
     fn cells(&self) -> [String; 7] {
-        let mut status = self.status().to_owned();
+        let mut status = self.state.word().to_owned();
         if let Some(grant) = self.grant() {
             status.push_str(&format!(", {grant}"));
         }
         if let Some(from) = self.borrowed {
             status.push_str(&format!(", borrowed from {}", from.lender()));
         }
-        if let Some(unavailability) = &self.unavailability {
+        if let Some(unavailability) = &self.state.unavailability {
             status.push_str(&format!(", {}", shown_unavailability(unavailability)));
         }
-        if let Some(fault) = self.fault {
+        if let Some(fault) = self.state.expiry_fault {
             status.push_str(&format!(", expiry {}", fault.words()));
         }
         if let Some(report) = self.login {
@@ -196,9 +181,10 @@ impl<'d> Row<'d> {
                 status.push_str(&format!(", login {}", (expires - self.now).expiry()));
             }
         }
-        let expires = match self.health.left() {
-            _ if self.has_odd_expiry() => "unknown".to_owned(),
-            left => left.map_or("-".to_owned(), Span::from_now),
+        let left = self.state.health.left();
+        let expires = match self.state.unreliable_expiry() {
+            Some(_) => "unknown".to_owned(),
+            None => left.map_or("-".to_owned(), Span::from_now),
         };
         let dash = || "-".to_owned();
         [
@@ -220,44 +206,35 @@ impl<'d> Row<'d> {
 
     fn to_json(&self) -> Value {
         let number = |at: Option<Expiry>| at.map(|at| json_number(at.ms()));
+        let login = self
+            .login
+            .filter(|report| report.state != LoginState::Usable);
+        let login_expires = self.login.and_then(|report| report.login_expires);
+        let state = &self.state;
+        let unusable = state.unavailability.as_ref();
         fields([
             ("profileId", Some(json!(self.id))),
             ("provider", Some(json!(self.credential.provider))),
             ("type", Some(json!(self.credential.kind.as_str()))),
-            ("status", Some(json!(self.status()))),
+            ("status", Some(json!(state.word()))),
             ("grant", self.grant().map(Value::from)),
-            ("expiresAt", number(self.health.expires_at)),
-            ("remainingMs", self.health.remaining_ms.map(json_number)),
+            ("expiresAt", number(state.health.expires_at)),
+            ("remainingMs", state.health.remaining_ms.map(json_number)),
             ("source", Some(json!(self.owner().reported()))),
             ("borrowedFrom", self.borrowed.map(|from| json!(from.path))),
-            ("expiryFault", self.fault.map(|fault| json!(fault.as_str()))),
             (
-                "login",
-                self.login
-                    .filter(|report| report.state != LoginState::Usable)
-                    .map(|report| json!(report.state.as_str())),
+                "expiryFault",
+                state.expiry_fault.map(|fault| json!(fault.as_str())),
             ),
-            (
-                "loginExpiresAt",
-                self.login
-                    .and_then(|report| report.login_expires)
-                    .map(|at| json!(at.0)),
-            ),
+            ("login", login.map(|report| json!(report.state.as_str()))),
+            ("loginExpiresAt", login_expires.map(|at| json!(at.0))),
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),
-            (
-                "unusableUntil",
-                number(
-                    self.unavailability
-                        .map(|unavailability| unavailability.until),
-                ),
-            ),
+            ("unusableUntil", number(unusable.map(|found| found.until))),
             (
                 "unusable",
-                self.unavailability
-                    .as_ref()
-                    .map(|unavailability| json!(shown_unavailability(unavailability))),
+                unusable.map(|found| json!(shown_unavailability(found))),
             ),
         ])
     }

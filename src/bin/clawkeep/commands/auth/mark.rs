@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use clawkeep::client::{self, marked};
-use clawkeep::selection::{FailureReason, unavailability};
+use clawkeep::domain::unavailability;
+use clawkeep::selection::FailureReason;
 
 use super::{checks, edit};
 use crate::context::Context;

@@ -157,10 +157,11 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
     if !comes_back {
         return Ok(());
     }
-    let (program, logout) = match Owner::of(id) {
-        Owner::CodexCli => ("Codex CLI", "codex logout"),
-        _ => ("Claude Code", "claude /logout"),
-    };
+    let owner = Owner::of(id);
+    let (program, logout) = (
+        owner.program(),
+        owner.mirror().map_or("", |mirror| mirror.log_out),
+    );
     Err(Failure::Refused {
         what: format!("{id} is {program}'s login and would be imported again by the next command"),
         next: format!("Log out there first ({logout}), then remove it."),

@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigEdit};
-use clawkeep::domain::{CLAUDE_CLI, CredentialType, ProfileId, ProviderId, Section, StoreDoc};
+use clawkeep::domain::{
+    CLAUDE_CLI, CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Section, StoreDoc,
+};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
@@ -53,10 +55,9 @@ impl SetupToken {
             next: paste_instead.clone(),
         };
         if provider.as_str() != "anthropic" {
-            return Err(refused(
-                "Only --provider anthropic is supported for setup-token (uses `claude \
-                 setup-token`).",
-            ));
+            return Err(refused(&format!(
+                "Only --provider anthropic is supported for setup-token (uses `{CLAUDE_SETUP}`)."
+            )));
         }
         if !prompt::is_possible() {
             return Err(refused("setup-token requires an interactive TTY."));
@@ -65,7 +66,7 @@ impl SetupToken {
         let mut vault = context.vault()?;
         checks::check_known(context, &vault, &agent)?;
         let before = login(&context.load(&mut vault, &agent)?.doc);
-        if !self.yes && !prompt::confirm("Run `claude setup-token` now?", true)? {
+        if !self.yes && !prompt::confirm(&format!("Run `{CLAUDE_SETUP}` now?"), true)? {
             return Ok(());
         }
         run_claude(context)?;
@@ -95,7 +96,7 @@ fn login(doc: &StoreDoc) -> Option<clawkeep::domain::SecretJson> {
 
 fn run_claude(context: &Context) -> Result<(), Failure> {
     let not_run = |error: std::io::Error| Failure::Refused {
-        what: format!("cannot run `claude setup-token`: {error}"),
+        what: format!("cannot run `{CLAUDE_SETUP}`: {error}"),
         next: "Install Claude Code, so that `claude` is on the PATH, and run the command again."
             .to_owned(),
     };
@@ -113,7 +114,7 @@ fn run_claude(context: &Context) -> Result<(), Failure> {
         None => "ended by a signal".to_owned(),
     };
     Err(Failure::Refused {
-        what: format!("claude setup-token failed ({how})"),
+        what: format!("{CLAUDE_SETUP} failed ({how})"),
         next: "What is stored stays as it is. Run the command again.".to_owned(),
     })
 }

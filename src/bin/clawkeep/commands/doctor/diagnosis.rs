@@ -75,6 +75,7 @@ impl Diagnosis {
     }
 
     fn evidence<'e>(&'e self, context: &'e Context, main: &'e AgentRef) -> Evidence<'e> {
+        let now = context.clock.now();
         Evidence {
             layout: &context.layout,
             settings: self.settings.as_ref(),
@@ -84,7 +85,8 @@ impl Diagnosis {
             agents: &self.agents,
             main: &main.name,
             providers: context.providers().ok(),
-            now: context.clock.now(),
+            now,
+            expiring_within: context.as_of(now).expiring_within,
         }
     }
 }

@@ -7,17 +7,12 @@ use crate::failure::Failure;
 
 /// Prints the ways to get a first credential.
 pub(super) fn show(context: &Context) -> Result<(), Failure> {
-    let layout = &context.layout;
-    let found = [
-        (&layout.claude_code_file, "Claude Code is logged in here"),
-        (&layout.codex_file, "Codex is logged in here"),
-    ];
     let mut text = "clawkeep has no credential yet. To begin:\n".to_owned();
-    for (_, what) in found.iter().filter(|(path, _)| exists(path)) {
-        text.push_str(&step(
-            "clawkeep sync",
-            &format!("{what}: import that login"),
-        ));
+    let logins = context.layout.logins.iter();
+    for found in logins.filter(|files| exists(&files.login)) {
+        let program = found.owner.program();
+        let what = format!("{program} is logged in here: import that login");
+        text.push_str(&step("clawkeep sync", &what));
     }
     for (command, what) in [
         ("clawkeep add anthropic", "store an API key or a token"),

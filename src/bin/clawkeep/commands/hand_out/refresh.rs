@@ -4,7 +4,8 @@ use clap::Args;
 use clawkeep::client::Request;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
-use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, When, is_due};
+use clawkeep::health::is_due;
+use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, When, is_refreshed_here};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
@@ -128,7 +129,7 @@ impl Refresh {
             Request::Provider(provider) => {
                 let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
                     credential.is_for(provider.as_str())
-                        && refresh_failure::is_refreshed_here(context, id, credential)
+                        && is_refreshed_here(context.providers().ok(), id, credential)
                 });
                 let ids: Vec<String> = of_provider.map(|(id, _)| id.to_owned()).collect();
                 if ids.is_empty() {
@@ -189,7 +190,7 @@ impl Refresh {
             };
             let is_wanted = |id: &str, credential: &Credential<'_>| {
                 is_due(credential, now, self.least_ms())
-                    && refresh_failure::is_refreshed_here(context, id, credential)
+                    && is_refreshed_here(context.providers().ok(), id, credential)
             };
             for (id, credential) in loaded.doc.credentials() {
                 if is_wanted(id, &credential) {

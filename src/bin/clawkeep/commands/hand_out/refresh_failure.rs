@@ -1,32 +1,13 @@
 //! Why a login could not be refreshed, and how to fix it, in words.
 
-use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
-use clawkeep::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
-};
+use clawkeep::doctor::{Advised, describe_loss, remedy_of_loss};
+use clawkeep::domain::{AgentName, CredentialType, Endpoint, ProviderId, StoreDoc};
+use clawkeep::health::Loss;
 use clawkeep::oauth::{FailureClass, Refusal};
 use clawkeep::sync::NotRefreshed;
 
 use crate::context::Context;
 use crate::terminal::text::{local_minute, one_line, shown_id};
-
-/// Whether a login is refreshed here without being named: it is the vault's own, and its provider
-/// is known. An invalid provider entry counts, so that it is reported.
-pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Credential<'_>) -> bool {
-    let is_ours = Owner::of(id) == Owner::Vault
-        && credential.expose_refresh().is_some()
-        && !credential.is_marker();
-    let Ok(providers) = context.providers() else {
-        return is_ours;
-    };
-    is_ours
-        && match providers.get(&ProviderId::new(credential.provider)) {
-            Ok(provider) => {
-                provider.is_some_and(|provider| provider.endpoint(credential.client_id()).is_some())
-            }
-            Err(_) => true,
-        }
-}
 
 /// The reason, as a clause that begins with the profile.
 pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
@@ -35,20 +16,13 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
         NotRefreshed::Missing => format!("there is no {id}"),
         NotRefreshed::NoRefreshToken => format!("{id} has no refresh token"),
         NotRefreshed::Borrowed(owner) => {
-            let program = match owner {
-                Owner::CodexCli => "Codex",
-                owner => owner.program(),
-            };
-            format!("{id} is {program}'s, which refreshes it itself")
+            format!("{id} is {}'s, which refreshes it itself", owner.program())
         }
         NotRefreshed::OwnerUnknown(owner) => {
-            let program = match owner {
-                Owner::CodexCli => "Codex",
-                _ => "Claude Code",
-            };
             format!(
-                "{id} is not refreshed: whether it is {program}'s cannot be known, since that \
-                 one's login cannot be read"
+                "{id} is not refreshed: whether it is {}'s cannot be known, since that one's \
+                 login cannot be read",
+                owner.program()
             )
         }
         NotRefreshed::NewerGateway => {
@@ -82,16 +56,7 @@ pub(crate) fn reason(id: &str, why: &NotRefreshed) -> String {
         NotRefreshed::EndpointChanged { pinned, now } => {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
-        NotRefreshed::Dead => {
-            format!("the login {id} is over: its provider refuses to refresh it")
-        }
-        NotRefreshed::AnswerUnopened => format!(
-            "{id} cannot be refreshed: the answer to its last refresh does not open, and its \
-             refresh token is used up"
-        ),
-        NotRefreshed::Spent => {
-            format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
-        }
+        NotRefreshed::Lost(loss) => describe_loss(*loss, &id),
         NotRefreshed::Limited(until) => format!(
             "{id} is not refreshed: its provider asks clawkeep to wait until {}",
             local_minute(*until)
@@ -151,7 +116,19 @@ pub(crate) fn fix(
     why: &NotRefreshed,
 ) -> String {
     let settings = context.layout.shorten_home(&context.layout.settings_file);
-    let login = || how_to_log_in(agent, doc, id, context.providers().ok());
+    let of_loss = |loss| match doc.credential(id) {
+        None => "Log in again.".to_owned(),
+        Some(credential) => {
+            let advised = Advised {
+                agent,
+                id,
+                credential: &credential,
+                borrowed: None,
+                providers: context.providers().ok(),
+            };
+            remedy_of_loss(loss, advised)
+        }
+    };
     match why {
         NotRefreshed::NoProvider(provider) => format!(
             "The gateway refreshes it when it uses it. To refresh it here, set token_url and \
@@ -165,11 +142,8 @@ pub(crate) fn fix(
             )
         }
         NotRefreshed::BadProvider(_) => format!("Fix it in {settings}."),
-        NotRefreshed::EndpointChanged { .. } => format!(
-            "If this is intended: clawkeep models auth trust {}{}",
-            shell_word(id),
-            of_agent(agent)
-        ),
+        NotRefreshed::EndpointChanged { .. } => of_loss(Loss::Moved),
+        NotRefreshed::Lost(loss) => of_loss(*loss),
         NotRefreshed::Limited(until) => {
             format!("Run the command again after {}.", local_minute(*until))
         }
@@ -185,17 +159,11 @@ pub(crate) fn fix(
             FailureClass::Uncertain => "The next use tries once more.".to_owned(),
             _ => "Run the command again in a while.".to_owned(),
         },
-        NotRefreshed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
-            login_again(*owner)
+        NotRefreshed::Borrowed(owner) if owner.mirror().is_some() => owner.how_to_log_in(),
+        NotRefreshed::Borrowed(owner) => owner.how_to_refresh(),
+        NotRefreshed::OwnerUnknown(owner) => {
+            format!("Repair that login. {}", owner.how_to_log_in())
         }
-        NotRefreshed::Borrowed(owner) => match owner.command() {
-            Some(command) => format!(
-                "Start {} (`{command}`), which refreshes it.",
-                owner.program()
-            ),
-            None => "Start the program that owns it.".to_owned(),
-        },
-        NotRefreshed::OwnerUnknown(owner) => format!("Repair that login. {}", login_again(*owner)),
         NotRefreshed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRefreshed::GatewayUnknown(_) => {
             "Repair that store; or, if OpenClaw is not used any more, move its directory away."
@@ -212,7 +180,7 @@ pub(crate) fn fix(
         {
             "Only OAuth logins are refreshed.".to_owned()
         }
-        _ => login(),
+        _ => of_loss(Loss::Dead),
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use clawkeep::client::{Changing, Chooser, Request, Scope, TokenOptions};
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{ProfileId, ProviderId, SecretFault, Span};
-use clawkeep::selection::PassedOver;
+use clawkeep::health::PassedOver;
 use clawkeep::sync::{HandOut, Loaded, Refreshes};
 use clawkeep::vault::{Damage, Pin};
 use secrecy::{ExposeSecret as _, SecretString};

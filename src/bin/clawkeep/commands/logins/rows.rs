@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use clawkeep::alerts::{CredentialStatus, Loss, Refresher, Scene, State, survey};
+use clawkeep::alerts::{CredentialStatus, Scene, State, survey};
 use clawkeep::config::{AgentRef, NotifySettings};
-use clawkeep::doctor::{how_to_refresh, how_to_replace};
+use clawkeep::doctor::remedy_of;
 use clawkeep::domain::{
     AgentName, Credential, CredentialType, Expiry, Fingerprint, Owner, Section, Span, StoreDoc,
-    UnixMs, normalize_provider,
+    UnavailableReason, UnixMs, normalize_provider, unavailability,
 };
-use clawkeep::health::{Health, Status, assess};
-use clawkeep::selection::{UnavailableReason, unavailability};
-use clawkeep::sync::{Loaded, LoginReport, START_CLAUDE};
+use clawkeep::health::{CredentialState, Loss, Outlook, RefreshedBy, Status};
+use clawkeep::sync::{Loaded, LoginReport};
 use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
@@ -143,16 +142,18 @@ pub(crate) fn rows(
                 .statuses
                 .iter()
                 .find(|status| status.agent == agent.name && status.profile.as_str() == id);
+            let mut state = CredentialState::of(&credential, context.as_of(now));
+            state.unavailability = unavailability(&loaded.doc, id, now);
             let assessed = Assessed {
                 context,
+                vault,
                 agent,
                 loaded,
                 id,
                 credential,
-                health: assess(&credential, now),
+                state,
                 status,
                 alert: status.and_then(|status| status.state(settings, now)),
-                now,
             };
             let mut row = assessed.row();
             row.login = login_of(vault, &credential);
@@ -218,14 +219,15 @@ fn last_uses(vault: &UnlockedVault) -> Result<BTreeMap<(String, String), UnixMs>
 /// A credential of one agent, and what is known of it.
 struct Assessed<'a> {
     context: &'a Context,
+    vault: &'a UnlockedVault,
     agent: &'a AgentRef,
     loaded: &'a Loaded,
     id: &'a str,
     credential: Credential<'a>,
-    health: Health,
+    /// By the entry, the clock and cooldowns alone: `status` has the outlook.
+    state: CredentialState<'a>,
     status: Option<&'a CredentialStatus>,
     alert: Option<State>,
-    now: UnixMs,
 }
 
 impl Assessed<'_> {
@@ -233,7 +235,7 @@ impl Assessed<'_> {
         let (severity, state) = self.state();
         let usage = self.loaded.doc.get(Section::Usage, self.id);
         let last_used = Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed")));
-        let expires = self.health.expires_at.filter(|at| at.ms() > 0.0);
+        let expires = self.state.health.expires_at.filter(|at| at.ms() > 0.0);
         Row {
             id: self.id.to_owned(),
             provider: normalize_provider(self.credential.provider),
@@ -248,19 +250,13 @@ impl Assessed<'_> {
         }
     }
 
-    /// Whether clawkeep refreshes it on its next use.
-    fn is_refreshed_here(&self) -> bool {
-        self.status
-            .is_some_and(|status| status.refresher == Refresher::Here)
-    }
-
     fn state(&self) -> (Severity, String) {
         use Severity::{Ending, Good, Resting, Unusable};
         let word = |severity, word: &str| (severity, word.to_owned());
-        if let Some(fault) = self.credential.entry_fault() {
+        if let Some(fault) = self.state.entry_fault {
             return word(Unusable, fault.as_str());
         }
-        let is_over = matches!(self.health.status, Status::Expired | Status::Missing);
+        let is_over = matches!(self.state.health.status, Status::Expired | Status::Missing);
         match self.alert {
             Some(State::Lost(loss)) => return (Ending, lost(loss).to_owned()),
             Some(State::LostAndExpired(loss)) => {
@@ -274,19 +270,24 @@ impl Assessed<'_> {
             Some(State::Expired | State::Overdue) => return word(Unusable, "expired"),
             _ => {}
         }
-        if let Some(found) = unavailability(&self.loaded.doc, self.id, self.now) {
+        if let Some(found) = self.state.unavailability {
             let severity = match found.why {
                 UnavailableReason::Cooldown => Resting,
                 UnavailableReason::Disabled(_) => Unusable,
             };
             return (severity, found.state().replace(':', ", "));
         }
-        match (self.health.status, self.alert) {
-            (Status::Expired, _) if self.is_refreshed_here() => word(Good, "refreshed on use"),
+        let outlook = self.status.map(|status| status.outlook);
+        match (self.state.health.status, outlook) {
+            (Status::Expired, Some(Outlook::Refreshed(RefreshedBy::Clawkeep, _))) => {
+                word(Good, "refreshed on use")
+            }
             (Status::Expired, _) => word(Unusable, "expired"),
             (Status::Missing, _) => word(Unusable, "no expiry known"),
-            (_, Some(State::LoginExpires(_))) => word(Ending, "login expires soon"),
-            (Status::Expiring, Some(_)) => word(Ending, "expires soon"),
+            _ if matches!(self.alert, Some(State::LoginExpires(_))) => {
+                word(Ending, "login expires soon")
+            }
+            (Status::Expiring, Some(Outlook::Ends(_))) => word(Ending, "expires soon"),
             _ => word(Good, "ok"),
         }
     }
@@ -295,9 +296,7 @@ impl Assessed<'_> {
         if severity == Severity::Good {
             return None;
         }
-        let (agent, doc) = (&self.agent.name, &self.loaded.doc);
-        let providers = self.context.providers().ok();
-        if let Some(found) = unavailability(doc, self.id, self.now) {
+        if let Some(found) = self.state.unavailability {
             let until = format!("usable again in {}", Span::from_f64(found.left_ms).short());
             return Some(match found.why {
                 UnavailableReason::Cooldown => until,
@@ -307,26 +306,25 @@ impl Assessed<'_> {
                 ),
             });
         }
+        let remedy = || {
+            let known = self.status.map(|status| status.remedy.clone());
+            let states = self.context.states(self.vault, self.agent, self.loaded);
+            known
+                .filter(|remedy| !remedy.is_empty())
+                .or_else(|| remedy_of(&states, self.id))
+        };
         if Owner::of(self.id) == Owner::ClaudeCode {
             let again = "clawkeep login anthropic";
-            return Some(match self.alert {
-                Some(State::LoginExpires(_) | State::LoginExpired | State::Source(_)) => {
-                    again.to_owned()
+            let outlook = self.status.map(|status| status.outlook);
+            return match (self.alert, outlook) {
+                (Some(State::LoginExpires(_) | State::Source(_)), _) => Some(again.to_owned()),
+                (_, Some(Outlook::Refreshed(..))) => {
+                    Some(format!("{} If that does not help: {again}", remedy()?))
                 }
-                _ => format!("{START_CLAUDE} If that does not help: {again}"),
-            });
+                _ => Some(again.to_owned()),
+            };
         }
-        let remedy = self.status.map(|status| status.remedy.clone());
-        if let Some(remedy) = remedy.filter(|remedy| !remedy.is_empty()) {
-            return Some(remedy);
-        }
-        if self.credential.entry_fault().is_some() {
-            return Some(how_to_replace(agent, self.id, &self.credential, providers));
-        }
-        if let Some(from) = self.loaded.borrowed.get(self.id) {
-            return Some(from.how_to_refresh());
-        }
-        how_to_refresh(agent, doc, self.id, providers)
+        remedy()
     }
 }
 

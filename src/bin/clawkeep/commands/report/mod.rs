@@ -8,7 +8,7 @@ use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
 use clawkeep::audit::{Filter, ProfileRef, Timeline};
 use clawkeep::domain::{CredentialType, Owner, Span, UnixMs, counted};
-use clawkeep::health::assess_plain;
+use clawkeep::health::{AsOf, CredentialState};
 use clawkeep::vault::{StoredCredential, Vault};
 
 use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
@@ -88,11 +88,10 @@ fn made(
     (since, until): (UnixMs, UnixMs),
     now: UnixMs,
 ) -> Result<Page, Failure> {
-    let health: Vec<HealthRow> = vault
-        .list_credentials()?
-        .iter()
-        .map(|held| row(held, now))
-        .collect();
+    context.own()?; // what is expiring is a setting
+    let as_of = context.as_of(now);
+    let credentials = vault.list_credentials()?;
+    let health: Vec<HealthRow> = credentials.iter().map(|held| row(held, as_of)).collect();
     let period = Filter {
         since: Some(since),
         until: Some(until),
@@ -133,7 +132,9 @@ fn made(
     })
 }
 
-fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
+fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
+    let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
+    let is_reliable = state.unreliable_expiry().is_none();
     HealthRow {
         whose: ProfileRef {
             agent: Some(held.agent.as_str().into()),
@@ -150,9 +151,12 @@ fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
             Owner::Vault => "vault",
             owner => owner.program(),
         },
-        status: assess_plain(held.kind, held.expires, now).status,
-        expires: held.expires.map(|expires| UnixMs(expires.floor_ms())),
-        cooldown_until: held.cooldown_until.filter(|until| *until > now),
+        status: state.status(),
+        expires: held
+            .expires
+            .filter(|_| is_reliable)
+            .map(|expires| UnixMs(expires.floor_ms())),
+        cooldown_until: held.cooldown_until.filter(|until| *until > as_of.now),
         last_used: held.last_used,
     }
 }

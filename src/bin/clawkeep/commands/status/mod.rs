@@ -79,7 +79,7 @@ impl Status {
                 Rules::Own => Some(&loaded.logins),
                 Rules::Reference => None,
             },
-            now: context.clock.now(),
+            as_of: context.as_of(context.clock.now()),
         });
         let colour = if context.ui.colour_on_stdout() {
             Colour::On

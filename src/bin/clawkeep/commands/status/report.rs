@@ -14,7 +14,7 @@ mod text;
 use std::collections::BTreeSet;
 
 use clawkeep::config::{ModelRef, Settings, provider_variable, providers_with_variables};
-use clawkeep::domain::{CredentialType, normalize_provider, path_text};
+use clawkeep::domain::{CredentialType, Span, normalize_provider, path_text};
 use clawkeep::health::Status;
 use serde_json::{Map, Value};
 
@@ -52,6 +52,8 @@ pub(crate) struct Report {
     providers: Vec<ProviderAuth>,
     profile_expiries: Vec<ProfileExpiry>,
     provider_expiries: Vec<ProviderExpiry>,
+    /// A credential that expires within this time is expiring.
+    expiring_within: Span,
     /// The credentials whose rows are damaged; nothing else is reported of them.
     damaged: Vec<String>,
     /// The providers without a usable entry; only under our own name.
@@ -110,11 +112,12 @@ impl Report {
             shell_env_enabled: settings.shell_env.is_on(inputs.env),
             shell_keys: inputs.env.from_shell().to_vec(),
             missing_in_use: missing_in_use(settings, &providers),
-            provider_expiries: expiry::of_providers(&names, &profile_expiries, inputs.now),
+            provider_expiries: expiry::of_providers(&names, &profile_expiries, inputs.as_of.now),
             providers,
             profile_expiries,
             damaged: inputs.damage.profiles.keys().cloned().collect(),
             without_usable,
+            expiring_within: inputs.as_of.expiring_within,
         }
     }
 

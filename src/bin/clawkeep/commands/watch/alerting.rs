@@ -62,7 +62,7 @@ const PASSED_ON_BY_WINDOWS: &[&str] = &[
 /// managers wait for a minute and more.
 pub(crate) const ALERTS_WAIT: Duration = DELIVERY_MAX.saturating_add(Duration::from_secs(5));
 
-/// A notification target: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
+/// A notification target, as in [`TARGETS`](clawkeep::config::TARGETS).
 #[derive(Clone, Debug)]
 pub(crate) struct NotifyArg(NotifyTarget);
 

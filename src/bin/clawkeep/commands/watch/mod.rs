@@ -7,6 +7,7 @@ mod watcher;
 use std::sync::mpsc;
 
 use clap::Args;
+use clawkeep::config::TARGETS;
 use clawkeep::domain::Span;
 use clawkeep::platform::exists;
 use clawkeep::vault::VaultError;
@@ -37,9 +38,7 @@ pub(crate) struct Watch {
     /// Refresh logins this long before they expire, or up to a quarter of that earlier
     #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
     refresh_ahead: Span,
-    /// Notify this target of problems: desktop, ntfy:URL, webhook:URL or command:PROGRAM, besides
-    /// what [notify] in clawkeep.toml says; an address that is a secret belongs there
-    #[arg(long, value_name = "WHERE")]
+    #[arg(long, value_name = "WHERE", help = notify_help())]
     notify: Vec<NotifyArg>,
     /// Send a test message to every target, print the results, and exit
     #[arg(long, conflicts_with = "once")]
@@ -47,6 +46,13 @@ pub(crate) struct Watch {
     /// Exit when stdin closes
     #[arg(long, hide = true)]
     end_with_stdin: bool,
+}
+
+fn notify_help() -> String {
+    format!(
+        "Notify this target of problems: {TARGETS}, besides what [notify] in clawkeep.toml says; \
+         an address that is a secret belongs there"
+    )
 }
 
 pub(crate) fn ahead(raw: &str) -> Result<Span, String> {

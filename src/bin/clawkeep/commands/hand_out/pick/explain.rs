@@ -2,12 +2,13 @@
 
 use clawkeep::client::{Chosen, Pick, Request, Token};
 use clawkeep::config::{AgentRef, Fallback, openclaw};
-use clawkeep::doctor::{Removed, how_to_refresh, how_to_replace, misnamed, paste};
+use clawkeep::doctor::{Removed, misnamed, paste, remedy_of};
 use clawkeep::domain::{
-    Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
+    Credential, EntryFault, ProfileId, ProviderId, StoreDoc, normalize_provider, unavailability,
 };
-use clawkeep::selection::{PassedOver, unavailability};
-use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
+use clawkeep::health::PassedOver;
+use clawkeep::sync::Refreshes;
+use clawkeep::vault::UnlockedVault;
 
 use crate::commands::auth::checks;
 use crate::commands::hand_out::refresh_failure;
@@ -20,6 +21,7 @@ use crate::terminal::text::{self, one_line, shown_id};
 /// The inputs of a choice, and what was found beside it.
 pub(super) struct ChoiceContext<'f> {
     pub(super) context: &'f Context,
+    pub(super) vault: &'f UnlockedVault,
     pub(super) agent: &'f AgentRef,
     pub(super) chosen: &'f Chosen,
     /// Credentials that other programs removed from the store, where one is missing.
@@ -91,13 +93,6 @@ fn fix_of_entry(
                 found.right
             )
         }
-        PassedOver::Unreadable if !credential.is_readable() => return None,
-        PassedOver::BadSecret(_) | PassedOver::Unreadable => how_to_replace(
-            &agent.name,
-            id.as_str(),
-            &credential,
-            context.providers().ok(),
-        ),
         PassedOver::Reference => format!(
             "To keep a secret here, use another id: {}",
             paste(
@@ -141,6 +136,19 @@ pub(super) fn warn_not_refreshed(context: &Context, token: &Token) {
     }
 }
 
+/// The fix for the state of a credential that is not used: it has expired, or holds no secret that
+/// can be sent.
+fn fix_of_state(found: &ChoiceContext<'_>, (id, why): (&ProfileId, PassedOver)) -> Option<String> {
+    let loaded = &found.chosen.loaded;
+    let is_about_it = match why {
+        PassedOver::Expired | PassedOver::EndsTooSoon | PassedOver::BadSecret(_) => true,
+        PassedOver::Unreadable => loaded.doc.credential(id.as_str())?.is_readable(),
+        _ => false,
+    };
+    let states = found.context.states(found.vault, found.agent, loaded);
+    is_about_it.then(|| remedy_of(&states, id.as_str()))?
+}
+
 /// Warns that a credential is handed out although selection would skip it: it was named, or there
 /// is no other.
 pub(super) fn warn_unavailable(found: &ChoiceContext<'_>, token: &Token) {
@@ -168,14 +176,6 @@ pub(super) fn warn_unavailable(found: &ChoiceContext<'_>, token: &Token) {
     }
 }
 
-/// Whether a profile is Claude Code's own login, which that program refreshes when it starts.
-fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> bool {
-    let is_its = |report: &&LoginReport| report.profile == id.as_str() && report.is_in_use();
-    let report = loaded.logins.iter().find(is_its);
-    Owner::of(id.as_str()) == Owner::ClaudeCode
-        && report.is_some_and(|report| report.login_expires.is_none_or(|at| at > now))
-}
-
 /// The failure when nothing can be handed out, with its fix.
 pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
     let ChoiceContext {
@@ -183,6 +183,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         agent,
         chosen,
         removed,
+        ..
     } = *found;
     let (loaded, refreshes) = (&chosen.loaded, &chosen.refreshes);
     let is_strict = chosen.fallback == Fallback::None;
@@ -230,16 +231,9 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
             why,
         ))
     });
-    let after_refresh = passed
+    let by_state = passed
         .iter()
-        .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
-        .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
-            Some(from) => Some(from.how_to_refresh()),
-            None if is_refreshed_by_claude_code(loaded, id, context.clock.now()) => {
-                Some(START_CLAUDE.to_owned())
-            }
-            None => how_to_refresh(&agent.name, doc, id.as_str(), context.providers().ok()),
-        });
+        .find_map(|(id, why)| fix_of_state(found, (id, *why)));
     let in_cooldown = passed.iter().find_map(|(id, _)| {
         let unavailability = unavailability(doc, id.as_str(), context.clock.now())?;
         is_strict.then(|| {
@@ -286,7 +280,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
     };
     let mistyped = (!is_stored).then(names).flatten();
     let next = not_refreshed
-        .or(after_refresh)
+        .or(by_state)
         .or(entry)
         .or(in_cooldown)
         .or(restore)

@@ -62,6 +62,7 @@ impl SelectionArgs {
         };
         let found = ChoiceContext {
             context,
+            vault: &vault,
             agent: &agent,
             chosen: &chosen,
             removed: &removed,

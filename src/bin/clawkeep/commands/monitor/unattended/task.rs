@@ -233,10 +233,8 @@ impl Scheduler {
         self.order("/Delete", &["/F".as_ref()])
     }
 
-    /// The state of the task; `None` where it is not registered.
-    ///
-    /// # Errors
-    /// When schtasks does not answer, or its answer does not tell.
+    /// The state of the task; `None` where it is not registered. Fails when schtasks does not
+    /// answer, or its answer does not tell.
     pub(crate) fn state(&self) -> Result<Option<State>, String> {
         const QUERY: &str = "/Query";
         let rows = ["/FO", "CSV", "/NH"].map(OsStr::new);

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use clawkeep::domain::{Credential, CredentialType, ExpiryFault, Owner, Span, UnixMs};
-use clawkeep::health::{Health, WARN_AFTER_MS, assess, assess_provider};
+use clawkeep::domain::{CredentialType, ExpiryFault, Owner, UnixMs};
+use clawkeep::health::{AsOf, CredentialState, Health, assess_provider};
 use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::Value;
@@ -38,9 +38,9 @@ pub(super) struct ProfileExpiry {
     pub(super) is_logged_out: bool,
     /// Whether it says when it expired; the reference says "expires in 0m".
     pub(super) says_when_expired: bool,
-    /// Its program refreshes it, and a person need not log in within a day.
+    /// Its program refreshes it, and the login behind it is not expiring.
     pub(super) is_refreshed: bool,
-    /// A person has to log in within a day.
+    /// The login behind it is expiring: a person has to log in.
     pub(super) is_login_expiring: bool,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
             id: (*id).to_owned(),
             provider: credential.provider.trim().to_owned(),
             kind: credential.kind,
-            health: assess(credential, inputs.now),
+            health: CredentialState::of(credential, inputs.as_of).health,
             odd_end: credential.odd_expiry().cloned(),
             source: owner(id).reported(),
             label: match inputs.borrowed.get(*id) {
@@ -88,7 +88,8 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
         .collect();
     if let Some(logins) = inputs.logins {
         for (profile, (_, credential)) in profiles.iter_mut().zip(readable) {
-            profile.mark(credential, logins, inputs.now);
+            let state = CredentialState::of(credential, inputs.as_of);
+            profile.mark(&state, logins, inputs.as_of);
         }
     }
     profiles.sort_by(|a, b| {
@@ -99,10 +100,9 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
 
 impl ProfileExpiry {
     /// Adds what the reference does not report.
-    fn mark(&mut self, credential: &Credential<'_>, logins: &[LoginReport], now: UnixMs) {
-        let fault = ExpiryFault::of(credential, now);
+    fn mark(&mut self, state: &CredentialState<'_>, logins: &[LoginReport], as_of: AsOf) {
         // An OAuth login without an expiry is "unknown" already.
-        self.expiry_fault = fault.filter(|fault| !fault.is_absent());
+        self.expiry_fault = state.unreliable_expiry();
         self.says_when_expired = true;
         if let Some(fault) = self.expiry_fault {
             self.marks.push(format!("its expiry {}", fault.words()));
@@ -113,7 +113,7 @@ impl ProfileExpiry {
         };
         self.login = (report.state != LoginState::Usable).then(|| report.state.as_str());
         self.login_expires = report.login_expires;
-        self.is_refreshed = report.is_refreshable_for(Span::from_ms(WARN_AFTER_MS), now);
+        self.is_refreshed = report.is_refreshable_for(as_of.expiring_within, as_of.now);
         self.is_logged_out = report.is_logged_out() && !report.is_kept;
         let kept = if report.is_kept { ", kept" } else { "" };
         let state = match &report.state {
@@ -135,8 +135,8 @@ impl ProfileExpiry {
         self.marks
             .extend(state.map(|state| format!("{state}{kept}")));
         if let Some(expires) = report.login_expires {
-            let left = expires - now;
-            self.is_login_expiring = left.ms() <= WARN_AFTER_MS;
+            let left = expires - as_of.now;
+            self.is_login_expiring = left <= as_of.expiring_within;
             self.marks.push(format!("login {}", left.expiry()));
         }
     }

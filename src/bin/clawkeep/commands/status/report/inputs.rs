@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use clawkeep::config::{AgentRef, Env, Layout, Settings};
-use clawkeep::domain::{Borrowed, Credential, StoreDoc, UnixMs};
+use clawkeep::domain::{Borrowed, Credential, StoreDoc};
+use clawkeep::health::AsOf;
 use clawkeep::sync::LoginReport;
 use clawkeep::vault::{Damage, GrantState};
 
@@ -21,7 +22,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
     /// The states of other programs' logins; `None` for a report under the reference's name.
     pub(crate) logins: Option<&'a [LoginReport]>,
-    pub(crate) now: UnixMs,
+    /// The time that expiry is measured at, and what counts as expiring.
+    pub(crate) as_of: AsOf,
 }
 
 pub(crate) type Profile<'a> = (&'a str, Credential<'a>);

@@ -1,7 +1,7 @@
 //! The report as JSON: keys, their order and what is left out are the reference's.
 
 use clawkeep::domain::{Expiry, ExpiryFault, json_number};
-use clawkeep::health::{Health, WARN_AFTER_MS};
+use clawkeep::health::Health;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -157,7 +157,7 @@ impl Report {
                 missing_providers_in_use: &self.missing_in_use,
                 providers: self.providers.iter().map(Provider::of).collect(),
                 oauth: OAuth {
-                    warn_after_ms: WARN_AFTER_MS,
+                    warn_after_ms: self.expiring_within.ms(),
                     profiles: ProfileStatus::of_all(&self.profile_expiries),
                     providers: self
                         .provider_expiries

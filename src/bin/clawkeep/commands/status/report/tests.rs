@@ -7,6 +7,7 @@ use std::path::Path;
 use clawkeep::config::{AgentRef, Env, Layout};
 use clawkeep::config::{Overrides, status_agent};
 use clawkeep::domain::{StoreDoc, UnixMs};
+use clawkeep::health::AsOf;
 use clawkeep::vault::Damage;
 use serde_json::json;
 
@@ -74,7 +75,7 @@ impl World {
             logins: None,
             grants: &BTreeMap::new(),
             borrowed: &BTreeMap::new(),
-            now: NOW,
+            as_of: AsOf::of_reference(NOW),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use clawkeep::domain::Span;
+use clawkeep::domain::{CLAUDE_SETUP, Span};
 use clawkeep::health::Status;
 use clawkeep::vault::GrantState;
 use serde_json::Value;
@@ -78,8 +78,8 @@ impl Report {
 
     fn missing(&self) -> Option<String> {
         let hint = |provider: &str| match provider {
-            "anthropic" => "Run `claude setup-token` or `clawdbot configure`.",
-            _ => "Run `clawdbot configure` or set an API key env var.",
+            "anthropic" => format!("Run `{CLAUDE_SETUP}` or `clawdbot configure`."),
+            _ => "Run `clawdbot configure` or set an API key env var.".to_owned(),
         };
         let lines = self
             .missing_in_use

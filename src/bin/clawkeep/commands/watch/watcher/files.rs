@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::without_bom;
+use clawkeep::domain::{Owner, without_bom};
 use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
 use clawkeep::sources::{Reading, claude_code};
 use clawkeep::sync::watch::Content;
@@ -77,7 +77,7 @@ impl Watcher<'_> {
     /// The files that other programs write to.
     fn followed(&self) -> Followed {
         let layout = &self.context.layout;
-        let mut files: Vec<PathBuf> = self.sources().into();
+        let mut files: Vec<PathBuf> = self.sources().collect();
         files.extend([layout.settings_file.clone(), layout.config_file.clone()]);
         files.extend(self.borrowed.iter().cloned());
         files.extend(self.agents.iter().map(AgentRef::store_file));
@@ -116,7 +116,7 @@ impl Watcher<'_> {
             // Claude Code 2.1.197 writes the file twice in a login, first without one. Source:
             // tried.
             Ok(Some(contents))
-                if path == self.context.layout.claude_code_file
+                if self.context.layout.login(Owner::ClaudeCode) == Some(path)
                     && matches!(claude_code::parse(&contents.bytes), Reading::LoggedOut(_)) =>
             {
                 return Content::Gone;

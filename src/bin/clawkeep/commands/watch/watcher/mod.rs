@@ -392,8 +392,8 @@ impl<'c> Watcher<'c> {
     }
 
     /// Where the other programs keep their logins.
-    fn sources(&self) -> [PathBuf; 2] {
-        let layout = &self.context.layout;
-        [layout.claude_code_file.clone(), layout.codex_file.clone()]
+    fn sources(&self) -> impl Iterator<Item = PathBuf> {
+        let logins = self.context.layout.logins.iter();
+        logins.map(|program| program.login.clone())
     }
 }

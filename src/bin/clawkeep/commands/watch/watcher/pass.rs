@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, Span, StoreDoc, UnixMs};
 use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode};
+use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode, is_refreshed_here};
 use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
 use super::state::{Job, PassReport};
-use crate::commands::hand_out::refresh_failure;
 use crate::commands::sync::changes::Changes;
 use crate::context::Context;
 use crate::context::load_each::{AgentToLoad, LoadOptions, words_for_copies};
@@ -116,9 +115,8 @@ impl Pass<'_> {
 
     /// Whether to read the sources for an agent.
     fn mode(&self, agent: &AgentRef) -> Result<SyncMode, Failure> {
-        let layout = &self.context.layout;
-        let mut files = [&layout.claude_code_file, &layout.codex_file].into_iter();
-        if files.any(|file| self.held.contains(file)) {
+        let mut logins = self.context.layout.logins.iter();
+        if logins.any(|files| self.held.contains(&files.login)) {
             return Ok(SyncMode::Off);
         }
         self.context.mode_for(self.vault, agent)
@@ -131,7 +129,7 @@ impl Pass<'_> {
                 let Some(refresh) = credential.expose_refresh() else {
                     continue;
                 };
-                if !refresh_failure::is_refreshed_here(self.context, id, &credential) {
+                if !is_refreshed_here(self.context.providers().ok(), id, &credential) {
                     continue;
                 }
                 let token = credential.expose_secret().unwrap_or_default();

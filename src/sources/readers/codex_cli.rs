@@ -6,44 +6,41 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{IgnoredAny, MapAccess};
+use serde_json::json;
 
-use super::wanted::{Shape, Wanted, read};
-use super::{FileReading, LoggedOut, Reading};
-use crate::domain::{Expiry, ExpiryFault, jwt_expiry};
+use crate::domain::{CODEX_KEY, Expiry, ExpiryFault, Owner, SecretJson, jwt_expiry};
+use crate::sources::legacy::LegacyEntry;
+use crate::sources::login::{Login, Place, Reader};
+use crate::sources::wanted::{object, read};
+use crate::sources::{FileReading, LoggedOut, Reading, SourceFault};
 
 /// How long after the file was written its login is taken to last, in milliseconds, where the
 /// access token does not say. Source: `spec/compat.md`, Sync.
 const LIFETIME_MS: f64 = 3_600_000.0;
 
-/// The login of Codex CLI.
-#[derive(Clone, Debug)]
-pub struct CodexLogin {
-    /// The access token, which is not blank.
-    pub access: SecretString,
-    /// The refresh token, not blank. It belongs to Codex: clawkeep never sends it anywhere.
-    pub refresh: SecretString,
-    /// When the access token ends: its own `exp`, else an hour after the file was written.
-    pub expires: Expiry,
-    /// The account that the file names, `tokens.account_id`.
-    pub account: Option<String>,
-}
+/// Codex's settings, beside its file.
+const CONFIG: &str = "config.toml";
 
-/// Reads Codex's login from what came of opening its file. `read_config` opens Codex's
-/// `config.toml`, which says whether the login is kept elsewhere: an older file stays then, and is
-/// not Codex's login any more (tried with Codex CLI 0.171).
-#[must_use]
-pub fn read_codex_cli(
-    file: FileReading,
-    read_config: impl FnOnce() -> FileReading,
-) -> Reading<CodexLogin> {
-    match read_config() {
-        FileReading::Content(config) if is_in_keyring(&config.bytes) => {
-            Reading::LoggedOut(LoggedOut::InKeyring)
-        }
-        _ => file.understood(|content| parse(&content.bytes, content.modified)),
-    }
-}
+/// How Codex CLI's login is read.
+pub const READER: Reader = Reader {
+    owner: Owner::CodexCli,
+    keys: &["tokens", "OPENAI_API_KEY", "auth_mode"],
+    find: |inputs| {
+        let file = (inputs.file)();
+        // A login that is kept elsewhere may leave an older file, which is not Codex's login any
+        // more (tried with Codex CLI 0.171).
+        let reading = match (inputs.beside)(CONFIG) {
+            FileReading::Content(config) if is_in_keyring(&config.bytes) => {
+                Reading::LoggedOut(LoggedOut::InKeyring)
+            }
+            _ => file.understood(|content| parse(&content.bytes, content.modified)),
+        };
+        (Place::File, reading)
+    },
+    parse,
+    account: |_| None, // the file names it
+    api_key,
+};
 
 /// Whether `config.toml` says that the login is in the keyring: `cli_auth_credentials_store =
 /// "keyring"` among the keys before the first table. With `"auto"` the login may be there too;
@@ -69,36 +66,55 @@ pub fn is_in_keyring(config: &[u8]) -> bool {
 /// `tokens.refresh_token`; JSON without them is a logged-out Codex (or one with an API key), text
 /// that is not JSON a damaged source.
 #[must_use]
-pub fn parse(bytes: &[u8], modified: SystemTime) -> Reading<CodexLogin> {
+pub fn parse(bytes: &[u8], modified: SystemTime) -> Reading<Login> {
     let file = match read::<AuthFile>(bytes) {
         Ok(file) => file.unwrap_or_default(),
         Err(fault) => return Reading::Damaged(fault),
     };
-    let has_key = file.has_api_key;
     let Some(tokens) = file.tokens else {
-        return Reading::LoggedOut(match has_key {
-            true => LoggedOut::ApiKeyMode,
-            false => LoggedOut::NoLogin,
+        return Reading::LoggedOut(match file.api_key.filter(is_not_blank) {
+            Some(_) => LoggedOut::ApiKeyMode,
+            None => LoggedOut::NoLogin,
         });
     };
-    let not_blank = |token: &SecretString| !token.expose_secret().trim().is_empty();
-    let Some(access) = tokens.access.filter(not_blank) else {
+    let Some(access) = tokens.access.filter(is_not_blank) else {
         return Reading::LoggedOut(LoggedOut::NoAccessToken);
     };
-    let Some(refresh) = tokens.refresh.filter(not_blank) else {
+    let Some(refresh) = tokens.refresh.filter(is_not_blank) else {
         return Reading::LoggedOut(LoggedOut::NoRefreshToken);
     };
     let expires = jwt_expiry(access.expose_secret())
         .or_else(|| Expiry::from_ms(unix_ms(modified) + LIFETIME_MS));
     match expires {
-        Some(expires) => Reading::Found(CodexLogin {
+        Some(expires) => Reading::Found(Login {
             access,
-            refresh,
+            refresh: Some(refresh),
+            // The token's own `exp`, else an hour after the file was written.
             expires,
+            login_expires: None,
             account: tokens.account.filter(|account| !account.trim().is_empty()),
         }),
         None => Reading::LoggedOut(LoggedOut::NoExpiry(ExpiryFault::Missing)),
     }
+}
+
+/// Understands `auth.json` in API-key mode; `None` where it is in another mode.
+fn api_key(bytes: &[u8]) -> Result<Option<LegacyEntry>, SourceFault> {
+    let file = read::<AuthFile>(bytes)?.unwrap_or_default();
+    let is_key_mode = match file.mode {
+        Some(mode) => mode.to_lowercase().replace(['_', '-'], "") == "apikey",
+        None => file.tokens.is_none(),
+    };
+    let key = file.api_key.filter(is_not_blank).filter(|_| is_key_mode);
+    Ok(key.map(|key| {
+        let key = key.expose_secret();
+        let entry = json!({"type": "api_key", "provider": "openai", "key": key});
+        (CODEX_KEY.to_owned(), SecretJson::new(entry))
+    }))
+}
+
+fn is_not_blank(token: &SecretString) -> bool {
+    !token.expose_secret().trim().is_empty()
 }
 
 /// Milliseconds since the epoch, with the fraction that the file system has. Computed as Node's
@@ -116,59 +132,22 @@ fn unix_ms(time: SystemTime) -> f64 {
     sign * (distance.as_secs() as f64 * 1000.0 + f64::from(distance.subsec_nanos()) / 1_000_000.0)
 }
 
-#[derive(Default)]
-struct AuthFile {
-    tokens: Option<Tokens>,
-    has_api_key: bool,
-}
+object!(AuthFile {
+    "auth_mode" => mode: String,
+    "tokens" => tokens: Tokens,
+    "OPENAI_API_KEY" => api_key: SecretString,
+});
 
-impl Shape for AuthFile {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut file = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            match key.as_str() {
-                "tokens" => file.tokens = fields.next_value::<Wanted<Tokens>>()?.0,
-                "OPENAI_API_KEY" => {
-                    let key = fields.next_value::<Wanted<SecretString>>()?.0;
-                    file.has_api_key =
-                        key.is_some_and(|key| !key.expose_secret().trim().is_empty());
-                }
-                _ => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Some(file))
-    }
-}
-
-#[derive(Default)]
-struct Tokens {
-    access: Option<SecretString>,
-    refresh: Option<SecretString>,
-    account: Option<String>,
-}
-
-impl Shape for Tokens {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut tokens = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            match key.as_str() {
-                "access_token" => tokens.access = fields.next_value::<Wanted<_>>()?.0,
-                "refresh_token" => tokens.refresh = fields.next_value::<Wanted<_>>()?.0,
-                "account_id" => tokens.account = fields.next_value::<Wanted<_>>()?.0,
-                _ => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Some(tokens))
-    }
-}
+object!(Tokens {
+    "access_token" => access: SecretString,
+    "refresh_token" => refresh: SecretString,
+    "account_id" => account: String,
+});
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use data_encoding::BASE64URL_NOPAD;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -185,7 +164,7 @@ mod tests {
             Reading::Found(login) => format!(
                 "{} {} until {}",
                 login.access.expose_secret(),
-                login.refresh.expose_secret(),
+                login.refresh.unwrap().expose_secret(),
                 login.expires.ms()
             ),
         }
@@ -231,28 +210,47 @@ mod tests {
 
     #[test]
     fn what_is_no_login() {
-        for (json, want) in [
-            ("[]", "no-login"),
-            (r#"{"OPENAI_API_KEY": "sk-x"}"#, "api-key-mode"),
-            (
-                r#"{"OPENAI_API_KEY": "sk-x", "tokens": null}"#,
-                "api-key-mode",
-            ),
-            (r#"{"OPENAI_API_KEY": null}"#, "no-login"),
-            (r#"{"tokens": null}"#, "no-login"),
-            (r#"{"tokens": {"refresh_token": "r"}}"#, "no-access-token"),
-            (
-                r#"{"tokens": {"access_token": "", "refresh_token": "r"}}"#,
-                "no-access-token",
-            ),
-            (r#"{"tokens": {"access_token": "a"}}"#, "no-refresh-token"),
-            (
-                r#"{"tokens": {"access_token": "a", "refresh_token": 5}}"#,
-                "no-refresh-token",
-            ),
-            (r#"{"tokens":"#, "it is cut short at line 1, column 10"),
-        ] {
+        for (json, want) in cases(
+            r#"
+            [] => no-login
+            {"OPENAI_API_KEY": "sk-x"} => api-key-mode
+            {"OPENAI_API_KEY": "sk-x", "tokens": null} => api-key-mode
+            {"OPENAI_API_KEY": null} => no-login
+            {"tokens": null} => no-login
+            {"tokens": {"refresh_token": "r"}} => no-access-token
+            {"tokens": {"access_token": "", "refresh_token": "r"}} => no-access-token
+            {"tokens": {"access_token": "a"}} => no-refresh-token
+            {"tokens": {"access_token": "a", "refresh_token": 5}} => no-refresh-token
+            {"tokens": => it is cut short at line 1, column 10
+            "#,
+        ) {
             assert_eq!(shown(json), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn codex_in_api_key_mode_is_an_api_key() {
+        for (text, want) in [
+            (r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#, true),
+            (r#"{"OPENAI_API_KEY": "k", "tokens": null}"#, true),
+            (
+                r#"{"auth_mode": "ApiKey", "OPENAI_API_KEY": "k", "tokens": {}}"#,
+                true,
+            ),
+            (
+                r#"{"auth_mode": "chatgpt", "OPENAI_API_KEY": "k", "tokens": {}}"#,
+                false,
+            ),
+            (r#"{"OPENAI_API_KEY": "k", "tokens": {}}"#, false),
+            (r#"{"auth_mode": "apikey", "OPENAI_API_KEY": " "}"#, false),
+            ("[]", false),
+        ] {
+            let found = api_key(text.as_bytes()).unwrap();
+            let want = want.then(|| {
+                r#"openai:codex-cli {"type":"api_key","provider":"openai","key":"k"}"#.to_owned()
+            });
+            let found = found.map(|(id, entry)| format!("{id} {}", entry.expose_secret()));
+            assert_eq!(found, want, "{text}");
         }
     }
 
@@ -260,25 +258,18 @@ mod tests {
     fn a_file_from_before_the_epoch_is_no_crash() {
         let found = unix_ms(UNIX_EPOCH - Duration::from_millis(1500)).to_string();
         assert_eq!(found, "-1500");
-        let file = FileReading::Unreadable(std::io::ErrorKind::IsADirectory);
-        let config = || FileReading::Absent;
-        assert!(matches!(read_codex_cli(file, config), Reading::Damaged(_)));
     }
 
     #[test]
     fn a_login_in_the_keyring_is_recognised() {
+        let in_section = "[profiles.x]\ncli_auth_credentials_store = \"keyring\"";
+        let among_others = "model = 'x'\ncli_auth_credentials_store='keyring' # here\n[x]";
         for (config, want) in [
             ("cli_auth_credentials_store = \"keyring\"", true),
-            (
-                "model = 'x'\ncli_auth_credentials_store='keyring' # here\n[x]",
-                true,
-            ),
+            (among_others, true),
             ("cli_auth_credentials_store = \"file\"", false),
             ("cli_auth_credentials_store = \"auto\"", false),
-            (
-                "[profiles.x]\ncli_auth_credentials_store = \"keyring\"",
-                false,
-            ),
+            (in_section, false),
             ("# cli_auth_credentials_store = \"keyring\"", false),
             ("", false),
         ] {

@@ -1,17 +1,17 @@
 //! Claude Code's login: `.credentials.json`, or on macOS the Keychain item with the same JSON.
 //!
 //! Only the access token and its expiry are read. The refresh token belongs to Claude Code, and
-//! redeeming it elsewhere would log the user out there: [`ClaudeCodeLogin`] has no place for it.
+//! redeeming it elsewhere would log the user out there: [`OauthSection`] has no place for it.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{IgnoredAny, MapAccess};
 use sha2::{Digest, Sha256};
 
-use super::login_keychain::{KeychainReading, LoginKeychain};
-use super::wanted::{Shape, Wanted, read};
-use super::{FileReading, LoggedOut, Reading, SourceFault};
-use crate::domain::{Expiry, ExpiryFault};
+use crate::domain::{Expiry, ExpiryFault, Owner};
+use crate::sources::login::{Login, Place, Reader};
+use crate::sources::login_keychain::{KeychainReading, LoginKeychain};
+use crate::sources::wanted::{Shape, object, read};
+use crate::sources::{FileReading, LoggedOut, Reading, SourceFault};
 
 /// The Keychain item's service. Source: `spec/compat.md`, Sync.
 const KEYCHAIN_SERVICE: &str = "Claude Code-credentials";
@@ -19,29 +19,18 @@ const KEYCHAIN_SERVICE: &str = "Claude Code-credentials";
 /// Source: `spec/compat.md`, Sync.
 const SUFFIX_BYTES: usize = 4;
 
-/// Claude Code's login, as far as it is anybody else's business.
-#[derive(Clone, Debug)]
-pub struct ClaudeCodeLogin {
-    /// The access token, which is not blank.
-    pub access: SecretString,
-    /// The expiry of the access token; above 0.
-    pub expires: Expiry,
-    /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log
-    /// in again then. Claude Code writes it beside the refresh token, which is not read.
-    pub login_expires: Option<Expiry>,
-    /// The account and its organization, where the file names them, in the form of [`account`].
-    /// Source: Claude Code 2.1.332, tried; earlier versions name none.
-    pub account: Option<String>,
-}
-
-/// The last place where Claude Code's login was searched, so that a warning can name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The item in the macOS Keychain.
-    Keychain,
-    /// The file `.credentials.json` of Claude Code.
-    File,
-}
+/// How Claude Code's login is read.
+pub const READER: Reader = Reader {
+    owner: Owner::ClaudeCode,
+    keys: &["claudeAiOauth"],
+    find: |inputs| {
+        let service = macos_service_name(inputs.dir);
+        read_claude_code(inputs.keychain, &service, inputs.user, inputs.file)
+    },
+    parse: |bytes, _| parse(bytes),
+    account,
+    api_key: |_| Ok(None),
+};
 
 /// Reads Claude Code's login: the keychain first where there is one. The file counts only when the
 /// item is confirmed absent; it may be years old where the Keychain is in use, so an item that
@@ -51,13 +40,14 @@ pub fn read_claude_code(
     service: &str,
     account: &str,
     read_file: impl FnOnce() -> FileReading,
-) -> (Place, Reading<ClaudeCodeLogin>) {
+) -> (Place, Reading<Login>) {
     match keychain.map(|keychain| keychain.read(service, account)) {
-        Some(KeychainReading::Item(json)) => {
-            (Place::Keychain, parse(json.expose_secret().as_bytes()))
-        }
+        Some(KeychainReading::Item(json)) => (
+            Place::Keychain(service.to_owned()),
+            parse(json.expose_secret().as_bytes()),
+        ),
         Some(KeychainReading::Unavailable(fault)) => (
-            Place::Keychain,
+            Place::Keychain(service.to_owned()),
             Reading::Damaged(SourceFault::Keychain(fault)),
         ),
         Some(KeychainReading::ConfirmedAbsent) | None => (
@@ -71,9 +61,9 @@ pub fn read_claude_code(
 /// an `expiresAt` above 0 (milliseconds since the epoch); JSON without them is a logged-out Claude
 /// Code, text that is not JSON a damaged source.
 #[must_use]
-pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
+pub fn parse(bytes: &[u8]) -> Reading<Login> {
     let login = match read::<CredentialsFile>(bytes) {
-        Ok(file) => file.and_then(|file| file.claude_ai_oauth),
+        Ok(file) => file.and_then(|file| file.login),
         Err(fault) => return Reading::Damaged(fault),
     };
     let Some(login) = login else {
@@ -86,14 +76,27 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
         return Reading::LoggedOut(LoggedOut::NoAccessToken);
     };
     let positive = |ms: Option<f64>| ms.filter(|ms| *ms > 0.0).and_then(Expiry::from_ms);
-    let Some(expires) = positive(login.expires_at.ms) else {
-        return Reading::LoggedOut(LoggedOut::NoExpiry(login.expires_at.fault()));
+    let noted = login.expires_at;
+    let Some(expires) = positive(noted.as_ref().and_then(|noted| noted.0)) else {
+        return Reading::LoggedOut(LoggedOut::NoExpiry(match noted {
+            None => ExpiryFault::Missing,
+            Some(FoundExpiry(None)) => ExpiryFault::NotANumber,
+            Some(FoundExpiry(Some(ms))) if ms < 0.0 => ExpiryFault::Negative,
+            Some(_) => ExpiryFault::Zero,
+        }));
     };
-    Reading::Found(ClaudeCodeLogin {
+    // Source: Claude Code 2.1.332, tried; earlier versions name none.
+    let account = Account {
+        uuid: login.account,
+        email: None,
+        organization: login.organization,
+    };
+    Reading::Found(Login {
         access,
+        refresh: None,
         expires,
         login_expires: positive(login.login_expires_at),
-        account: login.account.name(),
+        account: account.name(),
     })
 }
 
@@ -121,81 +124,24 @@ impl Account {
     }
 }
 
-#[derive(Default)]
-struct ConfigFile {
-    oauth_account: Option<Account>,
-}
+object!(ConfigFile { "oauthAccount" => oauth_account: Account });
 
-impl Shape for ConfigFile {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut file = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            if key == "oauthAccount" {
-                file.oauth_account = fields.next_value::<Wanted<Account>>()?.0;
-            } else {
-                fields.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(Some(file))
-    }
-}
+object!(Account {
+    "accountUuid" => uuid: SecretString,
+    "emailAddress" => email: SecretString,
+    "organizationUuid" => organization: SecretString,
+});
 
-#[derive(Default)]
-struct Account {
-    uuid: Option<SecretString>,
-    email: Option<SecretString>,
-    organization: Option<SecretString>,
-}
-
-impl Shape for Account {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut account = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            match key.as_str() {
-                "accountUuid" => account.uuid = fields.next_value::<Wanted<_>>()?.0,
-                "emailAddress" => account.email = fields.next_value::<Wanted<_>>()?.0,
-                "organizationUuid" => account.organization = fields.next_value::<Wanted<_>>()?.0,
-                _ => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Some(account))
-    }
-}
-
-/// An expiry as it was found: a number, another value, or nothing.
-#[derive(Default)]
-struct FoundExpiry {
-    ms: Option<f64>,
-    is_other: bool,
-}
-
-impl FoundExpiry {
-    /// What is wrong with it, where it is no number above 0.
-    fn fault(&self) -> ExpiryFault {
-        match self.ms {
-            None if self.is_other => ExpiryFault::NotANumber,
-            None => ExpiryFault::Missing,
-            Some(ms) if ms < 0.0 => ExpiryFault::Negative,
-            Some(_) => ExpiryFault::Zero,
-        }
-    }
-}
+/// An expiry as it was found: a number, or text.
+struct FoundExpiry(Option<f64>);
 
 impl Shape for FoundExpiry {
     fn from_text(_text: &str) -> Option<Self> {
-        Some(Self {
-            ms: None,
-            is_other: true,
-        })
+        Some(Self(None))
     }
 
     fn from_number(number: f64) -> Option<Self> {
-        Some(Self {
-            ms: Some(number),
-            is_other: false,
-        })
+        Some(Self(Some(number)))
     }
 }
 
@@ -219,62 +165,23 @@ pub fn macos_service_name(claude_config_dir: Option<&str>) -> String {
     }
 }
 
-#[derive(Default)]
-struct CredentialsFile {
-    claude_ai_oauth: Option<OauthSection>,
-}
+object!(CredentialsFile { "claudeAiOauth" => login: OauthSection });
 
-impl Shape for CredentialsFile {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut file = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            if key == "claudeAiOauth" {
-                file.claude_ai_oauth = fields.next_value::<Wanted<OauthSection>>()?.0;
-            } else {
-                fields.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(Some(file))
+object!(
+    /// The login. The refresh token beside these has no place here.
+    OauthSection {
+        "accessToken" => access_token: SecretString,
+        "expiresAt" => expires_at: FoundExpiry,
+        "refreshTokenExpiresAt" => login_expires_at: f64,
+        "accountUuid" => account: SecretString,
+        "organizationUuid" => organization: SecretString,
     }
-}
-
-#[derive(Default)]
-struct OauthSection {
-    access_token: Option<SecretString>,
-    expires_at: FoundExpiry,
-    login_expires_at: Option<f64>,
-    account: Account,
-}
-
-impl Shape for OauthSection {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut login = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            match key.as_str() {
-                "accessToken" => login.access_token = fields.next_value::<Wanted<_>>()?.0,
-                "expiresAt" => {
-                    let found = fields.next_value::<Wanted<FoundExpiry>>()?.0;
-                    login.expires_at = found.unwrap_or_default();
-                }
-                "accountUuid" => login.account.uuid = fields.next_value::<Wanted<_>>()?.0,
-                "organizationUuid" => {
-                    login.account.organization = fields.next_value::<Wanted<_>>()?.0;
-                }
-                "refreshTokenExpiresAt" => {
-                    login.login_expires_at = fields.next_value::<Wanted<_>>()?.0;
-                }
-                _ => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Some(login))
-    }
-}
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cases;
     use crate::sources::FileContent;
     use crate::sources::login_keychain::KeychainFault;
     use proptest::prelude::*;
@@ -285,7 +192,7 @@ mod tests {
         {"accessToken": "sk-ant-oat01-a", "refreshToken": "sk-ant-ort01-r",
         "expiresAt": 1700000000000.5}}"#;
 
-    fn shown(reading: &Reading<ClaudeCodeLogin>) -> String {
+    fn shown(reading: &Reading<Login>) -> String {
         match reading {
             Reading::Absent => "absent".to_owned(),
             Reading::LoggedOut(why) => why.as_str().to_owned(),
@@ -308,24 +215,18 @@ mod tests {
 
     #[test]
     fn the_account_is_read_from_the_configuration() {
-        for (json, want) in [
-            (
-                r#"{"oauthAccount": {"accountUuid": "u-1", "emailAddress": "a@b"}}"#,
-                Some("u-1"),
-            ),
-            (
-                r#"{"x": [1], "oauthAccount": {"organizationUuid": "o-1", "accountUuid": "u-1"}}"#,
-                Some("u-1 o-1"),
-            ),
-            (
-                r#"{"oauthAccount": {"emailAddress": " a@b "}}"#,
-                Some("a@b"),
-            ),
-            (r#"{"oauthAccount": {"accountUuid": ""}}"#, None),
-            (r#"{"oauthAccount": null}"#, None),
-            (r#"{"oauthAccount"#, None),
-        ] {
-            assert_eq!(account(json.as_bytes()).as_deref(), want, "{json}");
+        for (json, want) in cases(
+            r#"
+            {"oauthAccount": {"accountUuid": "u-1", "emailAddress": "a@b"}} => u-1
+            {"x": [1], "oauthAccount": {"organizationUuid": "o-1", "accountUuid": "u-1"}} => u-1 o-1
+            {"oauthAccount": {"emailAddress": " a@b "}} => a@b
+            {"oauthAccount": {"accountUuid": ""}} => none
+            {"oauthAccount": null} => none
+            {"oauthAccount => none
+            "#,
+        ) {
+            let found = account(json.as_bytes());
+            assert_eq!(found.as_deref().unwrap_or("none"), want, "{json}");
         }
     }
 
@@ -361,64 +262,35 @@ mod tests {
 
     #[test]
     fn what_is_no_login() {
-        for (json, want) in [
-            ("[]", "no-login"),
-            ("null", "no-login"),
-            ("\"sk-ant\"", "no-login"),
-            ("{}", "no-login"),
-            (r#"{"claudeAiOauth": null}"#, "no-login"),
-            (r#"{"claudeAiOauth": "x"}"#, "no-login"),
-            (r#"{"claudeAiOauth": {}}"#, "no-access-token"),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "", "expiresAt": 0}}"#,
-                "no-access-token",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": " ", "expiresAt": 5}}"#,
-                "no-access-token",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": ["a"], "expiresAt": 5}}"#,
-                "no-access-token",
-            ),
-            (r#"{"claudeAiOauth": {"accessToken": "a"}}"#, "no-expiry"),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 0}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": -5}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": "5"}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": {"x": [1]}}}"#,
-                "no-expiry",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "sk"#,
-                "it is cut short at line 1, column 37",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 1e999}}"#,
-                "no-expiry",
-            ),
-            // The last of two equal keys counts, as in JavaScript.
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b",
-                    "expiresAt": 18446744073709551616}}"#,
-                "b until 18446744073709552000",
-            ),
-            (
-                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 5}, "claudeAiOauth": 1}"#,
-                "no-login",
-            ),
-        ] {
+        for (json, want) in cases(
+            r#"
+            [] => no-login
+            null => no-login
+            "sk-ant" => no-login
+            {} => no-login
+            {"claudeAiOauth": null} => no-login
+            {"claudeAiOauth": "x"} => no-login
+            {"claudeAiOauth": {}} => no-access-token
+            {"claudeAiOauth": {"accessToken": "", "expiresAt": 0}} => no-access-token
+            {"claudeAiOauth": {"accessToken": " ", "expiresAt": 5}} => no-access-token
+            {"claudeAiOauth": {"accessToken": ["a"], "expiresAt": 5}} => no-access-token
+            {"claudeAiOauth": {"accessToken": "a"}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": 0}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": -5}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": "5"}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": {"x": [1]}}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "sk => it is cut short at line 1, column 37
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": 1e999}} => no-expiry
+            {"claudeAiOauth": {"accessToken": "a", "expiresAt": 5}, "claudeAiOauth": 1} => no-login
+            "#,
+        ) {
             assert_eq!(shown(&parse(json.as_bytes())), want, "{json}");
         }
+        // The last of two equal keys counts, as in JavaScript.
+        let twice = r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b",
+            "expiresAt": 18446744073709551616}}"#;
+        let found = shown(&parse(twice.as_bytes()));
+        assert_eq!(found, "b until 18446744073709552000");
     }
 
     #[test]
@@ -461,6 +333,10 @@ mod tests {
         })
     }
 
+    fn keychain() -> Place {
+        Place::Keychain("service".to_owned())
+    }
+
     fn never() -> FileReading {
         panic!("the file was opened")
     }
@@ -474,20 +350,16 @@ mod tests {
     fn the_keychain_comes_first_and_the_file_counts_only_without_an_item() {
         let item = || KeychainReading::Item(SecretString::from(LOGIN));
         let (place, reading) = through(item, never);
-        assert_eq!(
-            (place, reading.contains("oat01-a ")),
-            (Place::Keychain, true)
-        );
+        assert_eq!((place, reading.contains("oat01-a ")), (keychain(), true));
 
         let out = || KeychainReading::Item(SecretString::from("{}"));
-        let got = through(out, never);
-        assert_eq!(got, (Place::Keychain, "no-login".to_owned()));
+        assert_eq!(through(out, never), (keychain(), "no-login".to_owned()));
 
         let locked = || KeychainReading::Unavailable(KeychainFault::Locked);
         assert_eq!(
             through(locked, never),
             (
-                Place::Keychain,
+                keychain(),
                 "its keychain item cannot be read: the keychain is locked".to_owned()
             )
         );
