@@ -8,6 +8,7 @@ mod borrowed;
 mod cases;
 mod cooldown;
 mod credential;
+mod debug_as;
 mod endpoint;
 mod expiry_fault;
 mod fingerprint;
@@ -31,6 +32,7 @@ pub use cooldown::CooldownRules;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
+pub(crate) use debug_as::debug_as;
 pub use endpoint::{Endpoint, is_loopback};
 pub use expiry_fault::ExpiryFault;
 pub use fingerprint::Fingerprint;
