@@ -2,10 +2,9 @@
 //!
 //! The entry itself (with every field we do not know) stays as it came; this is a view of it.
 
-use std::fmt;
-
 use serde_json::Value;
 
+use super::debug_as::debug_as;
 use super::ids::normalize_provider;
 use super::named::named;
 use super::secret_rules::{SecretFault, check_secret};
@@ -65,11 +64,7 @@ pub struct Credential<'a> {
     entry: &'a Value,
 }
 
-impl fmt::Debug for Credential<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({} of {})", self.kind.as_str(), self.provider)
-    }
-}
+debug_as!(Credential<'_>, "Credential({} of {})", it => it.kind.as_str(), it.provider);
 
 impl<'a> Credential<'a> {
     /// Reads a profile's entry. An invalid one is [`CredentialType::Unreadable`].
@@ -367,11 +362,7 @@ impl SecretReference<'_> {
     }
 }
 
-impl fmt::Debug for SecretReference<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretReference({})", self.field)
-    }
-}
+debug_as!(SecretReference<'_>, "SecretReference({})", it => it.field);
 
 named! {
     /// Why an entry cannot be used.

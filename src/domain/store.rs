@@ -2,12 +2,11 @@
 //!
 //! Kept as the JSON it came as, so that fields we do not know survive; read through views.
 
-use std::fmt;
-
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::credential::Credential;
+use super::debug_as::debug_as;
 use super::ids::{ProfileId, normalize_provider};
 use super::secret::wipe_map;
 
@@ -105,15 +104,7 @@ fn same_fields(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
             })
 }
 
-impl fmt::Debug for StoreDoc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "StoreDoc({} profiles)",
-            self.entries(Section::Profiles).count()
-        )
-    }
-}
+debug_as!(StoreDoc, "StoreDoc({} profiles)", it => it.entries(Section::Profiles).count());
 
 impl Drop for StoreDoc {
     fn drop(&mut self) {

@@ -199,9 +199,8 @@ impl StorePlace {
             .join(STORE_NAME)
     }
 
-    /// Finds the OpenClaw tree that the agent's directory or the store is in, if it is in one.
-    /// Nothing may be written there: OpenClaw fails beside an `auth-profiles.json`, or that file is
-    /// its own live store.
+    /// Finds the OpenClaw tree that the agent's directory or the store is in. Nothing may be
+    /// written there: OpenClaw fails beside an `auth-profiles.json`, or that is its own live store.
     #[must_use]
     pub fn openclaw_dir(&self) -> Option<OpenClawDir> {
         self.openclaw_dir_by(&Examined::default())

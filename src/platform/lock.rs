@@ -198,9 +198,8 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     made.unwrap_or_else(|| make_plainly(path, queue))
 }
 
-/// Makes the directory and notes it, before and after. Killed in between, this process leaves a
-/// directory that is known by its mode. Only for a file system or a path that cannot be renamed
-/// without replacing.
+/// Makes the directory and notes it, before and after. One left by a killed process is known by its
+/// mode. Only for what cannot be renamed without replacing.
 fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut, reason = "there are no modes"))]
     let mut builder = fs::DirBuilder::new();

@@ -16,9 +16,8 @@ use super::paths::exists;
 use super::read::read_no_link;
 use super::sharing::retry_while_held;
 
-/// A file about to replace another: made beside it, with room for its bytes, before anything is
-/// decided that depends on its coming to be. Dropped without [`Replacement::finish`], it leaves
-/// nothing behind.
+/// A file about to replace another: made beside it, with room for its bytes, before anything
+/// depends on it. Dropped without [`Replacement::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,

@@ -20,8 +20,7 @@ impl Trust {
     }
 
     /// Whether a remedy may change the mode or owner of what is at `path`: also of the home
-    /// directory, of the directory that the vault lies in, and of a gateway's state directory
-    /// wherever that is.
+    /// directory, the vault's directory, and a gateway's state directory wherever that is.
     #[must_use]
     pub(crate) fn may_suggest_changing(&self, path: &Path) -> bool {
         let is = |dir: &Path| {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::proof::{Proof, Scope};
 use crate::crypto::constant_time_eq;
-use crate::domain::{self, AgentName, UnixMs, named, path_of_text};
+use crate::domain::{self, AgentName, UnixMs, debug_as, named, path_of_text};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlocked::UnlockedVault;
@@ -63,15 +63,7 @@ impl ExportRecord {
     }
 }
 
-impl std::fmt::Debug for ExportRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "ExportRecord({:?}, revision {})",
-            self.state, self.revision
-        )
-    }
-}
+debug_as!(ExportRecord, "ExportRecord({:?}, revision {})", it => it.state, it.revision);
 
 fn path_text(path: &Path) -> String {
     domain::path_text(path).into_owned()
