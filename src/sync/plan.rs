@@ -160,7 +160,9 @@ pub fn by_account(decision: Decision, relation: Relation) -> Decision {
     };
     let (entry, why) = match decision {
         decision if relation == Relation::Same => return decision,
-        Decision::Keep { why } if why == KeepReason::StoredLater => return not_imported,
+        Decision::Keep {
+            why: KeepReason::StoredLater,
+        } => return not_imported,
         Decision::Replace { entry, why } => (entry, why),
         decision => return decision,
     };
@@ -204,9 +206,12 @@ pub fn by_expiry(
 #[must_use]
 pub fn after_logout(decision: Decision, entry: Option<SecretJson>) -> Decision {
     match (decision, entry) {
-        (Decision::Keep { why }, Some(entry)) if why == KeepReason::StoredLater => {
-            replace(entry, ReplaceReason::LoggedInAgain)
-        }
+        (
+            Decision::Keep {
+                why: KeepReason::StoredLater,
+            },
+            Some(entry),
+        ) => replace(entry, ReplaceReason::LoggedInAgain),
         (decision, _) => decision,
     }
 }
