@@ -11,7 +11,7 @@ use crate::domain::{
     Borrowed, Credential, CredentialType, EntryFault, Misnamed, Owner, ProviderId, Section, Span,
     UnavailableReason, UnixMs, from_outside, unavailability,
 };
-use crate::health::{AsOf, CredentialState, Health, Loss, RefreshedBy, Status};
+use crate::health::{CredentialState, Health, Loss, RefreshedBy, Status};
 use crate::sync::StateReader;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -27,7 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             doc: &examined.doc,
             providers: evidence.providers,
             logins: Some(&examined.logins),
-            as_of: AsOf::new(evidence.now, evidence.expiring_within),
+            as_of: evidence.as_of,
             kept: OnceCell::new(),
         };
         for (id, credential) in examined.doc.credentials() {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::audit::Head;
 use crate::config::{AgentRef, Layout, OwnSettings, Settings};
-use crate::domain::{AgentName, Borrowed, ProfileId, Section, Span, StoreDoc, UnixMs};
+use crate::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
+use crate::health::AsOf;
 use crate::oauth::Providers;
 use crate::sync::{LoginReport, Notice};
 use crate::vault::{UnlockedVault, Vault};
@@ -84,8 +85,8 @@ pub struct Evidence<'e> {
     pub providers: Option<&'e Providers>,
     /// The current time of the examination.
     pub now: UnixMs,
-    /// A credential that expires within this time is expiring.
-    pub expiring_within: Span,
+    /// The rules for verdicts on credentials.
+    pub as_of: AsOf,
 }
 
 impl Evidence<'_> {

@@ -18,8 +18,9 @@ pub struct AsOf {
     pub now: UnixMs,
     /// A credential that expires within this time is expiring.
     pub expiring_within: Span,
-    /// Whether a login that never expires is missing, as it is for the reference.
-    is_reference: bool,
+    /// Whether the verdicts are the reference's: a login that never expires is missing, and no
+    /// program is known to refresh its own.
+    pub(crate) is_reference: bool,
 }
 
 impl AsOf {

@@ -90,6 +90,7 @@ impl<'r> StateReader<'r> {
                     None if self.logins.is_some() && refresh.is_some() => {
                         Some(RefreshedBy::Gateway)
                     }
+                    None if self.as_of.is_reference => None,
                     Some(report) if !report.may_be_current() => None,
                     _ => Some(RefreshedBy::Program(owner)),
                 };

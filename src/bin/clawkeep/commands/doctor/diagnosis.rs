@@ -86,7 +86,7 @@ impl Diagnosis {
             main: &main.name,
             providers: context.providers().ok(),
             now,
-            expiring_within: context.as_of(now).expiring_within,
+            as_of: context.as_of(now),
         }
     }
 }
