@@ -95,7 +95,7 @@ impl State {
 
     /// Whether the credential cannot be used any more.
     #[must_use]
-    pub fn has_expired(self) -> bool {
+    pub(crate) fn has_expired(self) -> bool {
         !matches!(
             self,
             Self::Expires(_)
@@ -118,7 +118,7 @@ impl CredentialStatus {
 
     /// Returns when the next state begins if nothing happens until then.
     #[must_use]
-    pub fn next_change(&self, settings: &NotifySettings, now: UnixMs) -> Option<UnixMs> {
+    pub(crate) fn next_change(&self, settings: &NotifySettings, now: UnixMs) -> Option<UnixMs> {
         let stages = self.stages(settings);
         let next = stages.iter().find(|(begins, _)| *begins > now);
         next.map(|(begins, _)| *begins)

@@ -17,7 +17,7 @@ use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
 use super::subject::Trouble;
 use super::survey::{Scene, Survey, survey};
 use crate::config::{NotifySettings, NotifyTarget};
-use crate::domain::{Seq, UnixMs};
+use crate::domain::{Seq, UnixMs, debug_as};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock, run_all, start_thread};
 use crate::vault::{UnlockedVault, VaultError};
@@ -83,11 +83,7 @@ struct Held {
     why: String,
 }
 
-impl std::fmt::Debug for Alerts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Alerts({} targets)", self.settings.targets.len())
-    }
-}
+debug_as!(Alerts, "Alerts({} targets)", it => it.settings.targets.len());
 
 impl Alerts {
     /// Creates a dispatcher that has sent nothing yet.

@@ -292,8 +292,7 @@ const ABSENT: u32 = u32::MAX;
 
 impl Event {
     /// The bytes that the chain's MAC covers: the format's version, then every field in a fixed
-    /// order, each preceded by its length (big-endian, four bytes), so that no two different events
-    /// have the same bytes.
+    /// order behind its length (big-endian, four bytes), so that no two events have the same bytes.
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(320);

@@ -12,7 +12,6 @@ use super::keys::Keys;
 use super::notice::{ClientNotice, NoticeSink};
 use super::workspace::{Places, Workspace};
 use crate::config::{Env, Overrides, keychain_bus, openclaw, status_agent};
-use crate::domain::UnixMs;
 use crate::platform::keychain::{DEADLINE, SystemKeychain};
 use crate::platform::openclaw::add_named_dirs;
 use crate::platform::{Actor, Clock, Keychain};
@@ -100,8 +99,8 @@ impl ClientBuilder {
 
     /// Sets the clock that expiry and cooldowns are compared with. Only tests need another one than
     /// the system's.
-    pub fn clock_fixed_at(mut self, now: UnixMs) -> Self {
-        self.clock = Clock::Fixed(now);
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 

@@ -79,7 +79,7 @@ impl Chooser<'_> {
 
     /// Whether a login must be refreshed before it is handed out, and no refresh was tried yet.
     #[must_use]
-    pub fn needs_refresh(&self, id: &ProfileId) -> bool {
+    pub(crate) fn needs_refresh(&self, id: &ProfileId) -> bool {
         let Some(credential) = self.doc.credential(id.as_str()) else {
             return false;
         };

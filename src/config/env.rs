@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::ProviderId;
+use crate::domain::{ProviderId, debug_as};
 
 /// Variables that carry a provider's secret, the first that is set wins.
 /// Source: `spec/compat.md`, Resolving a secret for a provider.
@@ -40,11 +39,7 @@ pub struct Env {
     is_stand_in: bool,
 }
 
-impl fmt::Debug for Env {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Env({} variables)", self.variables.len())
-    }
-}
+debug_as!(Env, "Env({} variables)", it => it.variables.len());
 
 impl Env {
     /// Takes pairs of name and value; of a repeated name the last counts.
@@ -195,11 +190,7 @@ pub struct ProviderVariable<'a> {
     from_shell: bool,
 }
 
-impl fmt::Debug for ProviderVariable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProviderVariable({})", self.name)
-    }
-}
+debug_as!(ProviderVariable<'_>, "ProviderVariable({})", it => it.name);
 
 impl<'a> ProviderVariable<'a> {
     /// The secret in the clear, trimmed, never empty.

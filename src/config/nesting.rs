@@ -2,9 +2,8 @@
 
 use json5::Position;
 
-/// Deepest nesting read. The parser recurses without a limit of its own, and text that nests deep
-/// enough would end the process for want of stack; configurations nest less than ten levels. The
-/// number is `serde_json`'s.
+/// Deepest nesting read, as in `serde_json`. The parser recurses without a limit, and deep nesting
+/// would end the process for want of stack; configurations nest less than ten levels.
 pub(super) const NESTING_MAX: usize = 128;
 
 /// Where brackets outside strings and comments first nest deeper than [`NESTING_MAX`].

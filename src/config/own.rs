@@ -1,6 +1,5 @@
-//! This program's own settings: `clawkeep.toml` in the state directory. Unlike the gateway's
-//! configuration they are read strictly: a name that means nothing is most likely one that was
-//! mistyped.
+//! This program's own settings: `clawkeep.toml` in the state directory. They are read strictly: a
+//! name that means nothing is most likely mistyped.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -44,9 +43,8 @@ pub struct OwnSettings {
     /// Whether another account may be used where the first choice cannot be. Set by
     /// `clawkeep.fallback = "any"` (the default) or `"none"`.
     pub fallback: Fallback,
-    /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes
-    /// messages as syslog does. Set by `clawkeep.heads = "syslog"`, or
-    /// `"syslog:/path/of/a/socket"`.
+    /// Where the record's head is sent whenever it is kept: a Unix datagram socket as of syslog.
+    /// Set by `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
     /// The users and groups that are trusted with clawkeep's files. Set by `clawkeep.trusted =
     /// ["uid:1000", "gid:2000"]`.
@@ -237,7 +235,7 @@ impl OwnSettings {
     }
 
     /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
-    pub fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
+    pub(crate) fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
         let is_usable = || {
             strict
                 .strict()

@@ -396,9 +396,8 @@ impl Layout {
         variables.filter(|(_, path)| !path.is_absolute())
     }
 
-    /// A path as people read it, home written as `~`. On Windows, where no program but PowerShell
-    /// knows what that is, the whole path; a process that stands in for the gateway writes what the
-    /// gateway does.
+    /// A path as people read it, home written as `~`. On Windows, where only PowerShell knows that,
+    /// the whole path; a process that stands in for the gateway writes as the gateway does.
     #[must_use]
     pub fn shorten_home(&self, path: &Path) -> String {
         match path.strip_prefix(&self.home) {

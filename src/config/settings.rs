@@ -1,8 +1,6 @@
 //! The gateway's configuration as far as credentials are concerned, read leniently: a field of the
-//! wrong type counts as absent, unknown fields are none of our business. Only text that is no JSON5
-//! at all is refused.
+//! wrong type counts as absent. Only text that is no JSON5 at all is refused.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use super::shell_env::ShellEnv;
 use super::{disk, nesting};
 use crate::domain::{
     AgentName, CooldownRules, Credential, CredentialType, ProfileId, ProviderId, SecretJson,
+    debug_as,
 };
 
 /// A profile that the configuration names.
@@ -94,11 +93,7 @@ struct ProviderKey {
     key: Option<SecretString>,
 }
 
-impl fmt::Debug for ProviderKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProviderKey({})", self.provider)
-    }
-}
+debug_as!(ProviderKey, "ProviderKey({})", it => it.provider);
 
 impl Settings {
     /// Reads the gateway's configuration file; without a file everything is at its default.
@@ -191,7 +186,7 @@ impl Settings {
 
     /// The variables that the configuration sets where the environment does not: name and value, in
     /// the clear.
-    pub fn expose_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn expose_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.expose_secret()))

@@ -16,7 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::error::CryptoError;
 use super::random::random_bytes;
 use super::seal::{Epoch, SealKey};
-use crate::domain::{Fingerprint, VaultId};
+use crate::domain::{Fingerprint, VaultId, debug_as};
 
 /// HKDF info labels. Changing one makes existing vaults unreadable.
 const LABEL_SEAL: &[u8] = b"clawkeep/1/seal";
@@ -143,11 +143,7 @@ impl FingerprintKey {
 #[derive(Clone)]
 pub struct MacState(Hmac<Sha256>);
 
-impl fmt::Debug for MacState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MacState(…)")
-    }
-}
+debug_as!(MacState, "MacState(…)");
 
 impl MacState {
     /// Under a key of any length; the vault's own have 32 bytes.

@@ -5,13 +5,13 @@
 //! the group's number before it, so that a mistyped, a swapped and a missing group are named.
 //! Source: Douglas Crockford, Base 32; `spec/vault.md`, Keys.
 
-use std::fmt;
-
 use data_encoding::{Encoding, Specification};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::keys::SlotKey;
+
+use crate::domain::debug_as;
 
 /// Characters of a group without its check character.
 const GROUP: usize = 4;
@@ -89,9 +89,8 @@ fn recovery_code(key: &SlotKey) -> SecretString {
     SecretString::from(code)
 }
 
-/// Whether a text has the form of a recovery code rather than of a passphrase: the characters of
-/// its groups, but for a few mistakes, and about its length. A long passphrase may have that form
-/// too.
+/// Whether a text has the form of a recovery code, as a long passphrase may, too: the characters of
+/// its groups, but for a few mistakes, and about its length.
 #[must_use]
 pub fn has_recovery_code_form(text: &SecretString) -> bool {
     let is_between = |typed: &char| typed.is_whitespace() || *typed == '-';
@@ -173,11 +172,7 @@ impl RecoveryCode {
     }
 }
 
-impl fmt::Debug for RecoveryCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecoveryCode(…)")
-    }
-}
+debug_as!(RecoveryCode, "RecoveryCode(…)");
 
 #[cfg(test)]
 mod tests {

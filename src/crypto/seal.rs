@@ -3,15 +3,13 @@
 //! Stored form: `version(1) ‖ epoch(4, big-endian) ‖ nonce(12) ‖ ciphertext ‖ tag(16)`.
 //! Source: `spec/vault.md`, Sealing.
 
-use std::fmt;
-
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
 use super::error::CryptoError;
 use super::random::random_bytes;
-use crate::domain::VaultId;
+use crate::domain::{VaultId, debug_as};
 
 /// Format of a sealed field.
 const SEAL_VERSION: u8 = 1;
@@ -79,11 +77,7 @@ pub struct SealKey {
     epoch: Epoch,
 }
 
-impl fmt::Debug for SealKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealKey(epoch {})", self.epoch.0)
-    }
-}
+debug_as!(SealKey, "SealKey(epoch {})", it => it.epoch.0);
 
 impl SealKey {
     pub(super) fn new(key: &[u8; 32], epoch: Epoch) -> Self {

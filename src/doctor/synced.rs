@@ -74,9 +74,8 @@ fn work_tree(real: &Path) -> Option<PathBuf> {
         .find(|dir| exists(&dir.join(".git")))
 }
 
-/// Whether an ignore rule covers a file plainly: a pattern without `!` in an ignore file between
-/// the root and the file, or in `.git/info/exclude`. With other patterns, the file counts as not
-/// ignored.
+/// Whether an ignore rule plainly covers a file: a pattern without `!` in an ignore file above it,
+/// or in `.git/info/exclude`. With other patterns, it counts as not ignored.
 fn is_ignored(tree: &Path, real: &Path) -> bool {
     let exclude = (tree.to_owned(), tree.join(".git/info/exclude"));
     let above = real

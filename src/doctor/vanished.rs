@@ -36,9 +36,8 @@ impl Removed {
     }
 }
 
-/// Returns the profiles that other programs removed from an agent's store and that `doc`, its
-/// current content, does not have: those that can be restored, the newest removal first. Empty if
-/// the vault does not know.
+/// Returns the profiles that other programs removed from an agent's store, that `doc` does not have
+/// and that can be restored, the newest removal first. Empty if the vault does not know.
 #[must_use]
 pub fn removed_elsewhere(
     vault: &UnlockedVault,

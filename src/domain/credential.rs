@@ -2,10 +2,9 @@
 //!
 //! The entry itself (with every field we do not know) stays as it came; this is a view of it.
 
-use std::fmt;
-
 use serde_json::Value;
 
+use super::debug_as::debug_as;
 use super::ids::normalize_provider;
 use super::named::named;
 use super::secret_rules::{SecretFault, check_secret};
@@ -65,11 +64,7 @@ pub struct Credential<'a> {
     entry: &'a Value,
 }
 
-impl fmt::Debug for Credential<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({} of {})", self.kind.as_str(), self.provider)
-    }
-}
+debug_as!(Credential<'_>, "Credential({} of {})", it => it.kind.as_str(), it.provider);
 
 impl<'a> Credential<'a> {
     /// Reads a profile's entry. An invalid one is [`CredentialType::Unreadable`].
@@ -113,13 +108,13 @@ impl<'a> Credential<'a> {
 
     /// Whether it is a login that does not expire: see [`is_endless`].
     #[must_use]
-    pub fn never_expires(&self) -> bool {
+    pub(crate) fn never_expires(&self) -> bool {
         is_endless(self.kind, self.provider, self.expiry()) && self.expose_secret().is_some()
     }
 
     /// The value of `expires` as it is stored, whatever it is.
     #[must_use]
-    pub fn stored_expiry(&self) -> Option<&'a Value> {
+    pub(crate) fn stored_expiry(&self) -> Option<&'a Value> {
         self.entry.get("expires")
     }
 
@@ -139,7 +134,7 @@ impl<'a> Credential<'a> {
 
     /// Whether its token is no token but a marker that another program left while it refreshes.
     #[must_use]
-    pub fn is_marker(&self) -> bool {
+    pub(crate) fn is_marker(&self) -> bool {
         let is_marker =
             |token: Option<&str>| token.is_some_and(|token| token.starts_with(REFRESH_FENCE));
         self.kind == CredentialType::OAuth
@@ -203,7 +198,7 @@ impl<'a> Credential<'a> {
     /// What is wrong with its secret, or with an OAuth login's refresh token. Nothing for an entry
     /// that holds none, or a reference.
     #[must_use]
-    pub fn secret_fault(&self) -> Option<SecretFault> {
+    pub(crate) fn secret_fault(&self) -> Option<SecretFault> {
         if self.is_marker() || self.reference().is_some() {
             return None;
         }
@@ -367,11 +362,7 @@ impl SecretReference<'_> {
     }
 }
 
-impl fmt::Debug for SecretReference<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretReference({})", self.field)
-    }
-}
+debug_as!(SecretReference<'_>, "SecretReference({})", it => it.field);
 
 named! {
     /// Why an entry cannot be used.

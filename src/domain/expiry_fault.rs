@@ -34,7 +34,7 @@ named! {
 impl ExpiryFault {
     /// Returns what is wrong with the number `ms`, if anything.
     #[must_use]
-    pub fn of_ms(ms: f64, now: UnixMs) -> Option<Self> {
+    pub(crate) fn of_ms(ms: f64, now: UnixMs) -> Option<Self> {
         match ms {
             0.0 => Some(Self::Zero),
             _ if ms < 0.0 => Some(Self::Negative),
@@ -67,7 +67,7 @@ impl ExpiryFault {
 
     /// Whether there is no expiry, rather than one that cannot be relied on.
     #[must_use]
-    pub fn is_absent(self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         matches!(self, Self::Missing | Self::Zero)
     }
 

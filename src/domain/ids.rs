@@ -48,7 +48,7 @@ impl AgentName {
 
     /// Names an agent by its directory, for directories that no agent id leads to.
     #[must_use]
-    pub fn from_dir(dir: &Path) -> Self {
+    pub(crate) fn from_dir(dir: &Path) -> Self {
         Self(path_text(dir).into_owned())
     }
 

@@ -8,6 +8,7 @@ mod borrowed;
 mod cases;
 mod cooldown;
 mod credential;
+mod debug_as;
 mod endpoint;
 mod expiry_fault;
 mod fingerprint;
@@ -32,6 +33,7 @@ pub(crate) use credential::is_endless;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
+pub(crate) use debug_as::debug_as;
 pub use endpoint::{Endpoint, is_loopback};
 pub use expiry_fault::ExpiryFault;
 pub use fingerprint::Fingerprint;

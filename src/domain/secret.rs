@@ -1,9 +1,9 @@
 //! A JSON value that holds secrets: it does not print and is wiped when dropped.
 
-use std::fmt;
-
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
+
+use super::debug_as::debug_as;
 
 /// A JSON value with secrets. `Debug` shows nothing of it; dropping it overwrites its strings.
 #[derive(Clone, PartialEq)]
@@ -24,11 +24,7 @@ impl SecretJson {
     }
 }
 
-impl fmt::Debug for SecretJson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretJson(…)")
-    }
-}
+debug_as!(SecretJson, "SecretJson(…)");
 
 impl Drop for SecretJson {
     fn drop(&mut self) {

@@ -74,7 +74,7 @@ impl Span {
 
     /// Whether it lies ahead: it is longer than nothing.
     #[must_use]
-    pub const fn is_ahead(self) -> bool {
+    pub(crate) const fn is_ahead(self) -> bool {
         self.0 > 0
     }
 

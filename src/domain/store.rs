@@ -2,12 +2,11 @@
 //!
 //! Kept as the JSON it came as, so that fields we do not know survive; read through views.
 
-use std::fmt;
-
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::credential::Credential;
+use super::debug_as::debug_as;
 use super::ids::{ProfileId, normalize_provider};
 use super::secret::wipe_map;
 
@@ -105,15 +104,7 @@ fn same_fields(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
             })
 }
 
-impl fmt::Debug for StoreDoc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "StoreDoc({} profiles)",
-            self.entries(Section::Profiles).count()
-        )
-    }
-}
+debug_as!(StoreDoc, "StoreDoc({} profiles)", it => it.entries(Section::Profiles).count());
 
 impl Drop for StoreDoc {
     fn drop(&mut self) {
@@ -210,7 +201,7 @@ impl StoreDoc {
     }
 
     /// Sets a field at the top level that is no section.
-    pub fn set_field(&mut self, name: &str, value: Value) {
+    pub(crate) fn set_field(&mut self, name: &str, value: Value) {
         let is_section = Section::ALL
             .into_iter()
             .any(|section| section.key() == name);
@@ -220,7 +211,7 @@ impl StoreDoc {
     }
 
     /// Makes a section what it is in `other`; it goes where `other` has none.
-    pub fn copy_section(&mut self, section: Section, other: &Self) {
+    pub(crate) fn copy_section(&mut self, section: Section, other: &Self) {
         match other.root.get(section.key()) {
             Some(value) => drop(self.root.insert(section.key().to_owned(), value.clone())),
             None => drop(self.root.shift_remove(section.key())),

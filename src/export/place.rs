@@ -199,9 +199,8 @@ impl StorePlace {
             .join(STORE_NAME)
     }
 
-    /// Finds the OpenClaw tree that the agent's directory or the store is in, if it is in one.
-    /// Nothing may be written there: OpenClaw fails beside an `auth-profiles.json`, or that file is
-    /// its own live store.
+    /// Finds the OpenClaw tree that the agent's directory or the store is in. Nothing may be
+    /// written there: OpenClaw fails beside an `auth-profiles.json`, or that is its own live store.
     #[must_use]
     pub fn openclaw_dir(&self) -> Option<OpenClawDir> {
         self.openclaw_dir_by(&Examined::default())
@@ -209,7 +208,7 @@ impl StorePlace {
 
     /// As [`StorePlace::openclaw_dir`], by what was found of directories a moment ago.
     #[must_use]
-    pub fn openclaw_dir_by(&self, examined: &Examined) -> Option<OpenClawDir> {
+    pub(crate) fn openclaw_dir_by(&self, examined: &Examined) -> Option<OpenClawDir> {
         let dir = self.path.parent().unwrap_or(&self.dir);
         let by_name = examined.openclaw_dir_of_resolved(dir, &self.real_dir);
         let is_database =
@@ -274,12 +273,15 @@ impl StorePlace {
     /// Begins to write the store at its own path, even if a link of clawkeep's is there now. The
     /// caller holds its lock and has recovered what an interrupted write left (see
     /// [`StorePlace::leftovers`]).
-    pub fn begin_write_as_file(&self, room: usize) -> Result<Replacement, FileError> {
+    pub(crate) fn begin_write_as_file(&self, room: usize) -> Result<Replacement, FileError> {
         Replacement::begin(&self.site, &temporary(&self.site), room)
     }
 
     /// Begins to write its copy in memory, `target`, to which nothing leads yet.
-    pub fn begin_write_in_memory(target: &Path, room: usize) -> Result<Replacement, FileError> {
+    pub(crate) fn begin_write_in_memory(
+        target: &Path,
+        room: usize,
+    ) -> Result<Replacement, FileError> {
         Replacement::begin(target, &temporary(target), room)
     }
 
@@ -294,7 +296,7 @@ impl StorePlace {
 
     /// Puts a link to the copy in memory at the path that the gateway reads, in place of what was
     /// found there.
-    pub fn link_to(
+    pub(crate) fn link_to(
         &self,
         target: &Path,
         expected: Option<&[u8]>,
@@ -311,13 +313,17 @@ impl StorePlace {
     }
 
     /// Removes what was found at the path that the gateway reads.
-    pub fn withdraw(&self, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
+    pub(crate) fn withdraw(&self, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
         withdraw(&self.site, &temporary(&self.site), self.found(expected))
     }
 
     /// Removes the copy in memory that a removed link led to, if its bytes are still `expected`. A
     /// copy of another store, to which a copied link led, is left to that store.
-    pub fn remove_copy(&self, copy: &Path, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
+    pub(crate) fn remove_copy(
+        &self,
+        copy: &Path,
+        expected: Option<&[u8]>,
+    ) -> Result<Replaced, FileError> {
         if !self.is_own_copy(copy) || (expected.is_none() && !exists(copy)) {
             return Ok(Replaced::Yes);
         }
@@ -347,7 +353,7 @@ impl StorePlace {
 
     /// Whether the link or file found at the path that the gateway reads is still the same.
     #[must_use]
-    pub fn is_as_found(&self) -> bool {
+    pub(crate) fn is_as_found(&self) -> bool {
         match &self.link {
             Some(target) => still_has(&self.site, Found::Link(target)),
             None => !self.site.is_symlink(),
@@ -361,7 +367,7 @@ impl StorePlace {
     }
 
     /// Whether the file still has the bytes `expected`, or still does not exist.
-    pub fn still_has(&self, expected: Option<&[u8]>) -> Result<bool, FileError> {
+    pub(crate) fn still_has(&self, expected: Option<&[u8]>) -> Result<bool, FileError> {
         let now = read_regular(&self.real, STORE_LIMIT)?;
         Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
     }
@@ -389,7 +395,7 @@ impl StorePlace {
     ///
     /// # Errors
     /// As [`StorePlace::read`]; any other link is refused.
-    pub fn read_leftover(left: &Path) -> Result<StoreReading, FileError> {
+    pub(crate) fn read_leftover(left: &Path) -> Result<StoreReading, FileError> {
         if std::fs::read_link(left).is_ok_and(|target| is_copy_in_memory(&target)) {
             return Ok(StoreReading::Missing);
         }
@@ -399,7 +405,7 @@ impl StorePlace {
 
     /// Removes it, durably: it holds secrets, and one that came back would be taken for another
     /// program's writing.
-    pub fn remove_leftover(&self, left: &Path) -> Result<(), FileError> {
+    pub(crate) fn remove_leftover(&self, left: &Path) -> Result<(), FileError> {
         remove_if_present(left)?;
         sync_dir(left.parent().unwrap_or(&self.dir))?;
         self.forget_dir_of(left);
@@ -407,12 +413,12 @@ impl StorePlace {
     }
 
     /// Makes a leftover of a file that was moved aside and turned out not to be damaged, durably.
-    pub fn make_leftover(&self, aside: &Path) -> Result<(), FileError> {
+    pub(crate) fn make_leftover(&self, aside: &Path) -> Result<(), FileError> {
         rename_durably(aside, &temporary(&self.real))
     }
 
     /// Reads a file that was moved aside.
-    pub fn read_aside(aside: &Path) -> Result<StoreReading, FileError> {
+    pub(crate) fn read_aside(aside: &Path) -> Result<StoreReading, FileError> {
         Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }
 
@@ -424,7 +430,7 @@ impl StorePlace {
 
     /// Where a damaged leftover is moved, beside it.
     #[must_use]
-    pub fn aside_of_leftover(&self, left: &Path, utc: &str) -> PathBuf {
+    pub(crate) fn aside_of_leftover(&self, left: &Path, utc: &str) -> PathBuf {
         let name = self.real.file_name().unwrap_or_default();
         aside_of(&left.with_file_name(name), utc)
     }

@@ -138,7 +138,7 @@ impl RecoveryFile {
 
     /// Whether what came is in the file, durably or not.
     #[must_use]
-    pub fn has_tokens(&self) -> bool {
+    pub(crate) fn has_tokens(&self) -> bool {
         self.has_tokens
     }
 
@@ -180,7 +180,7 @@ impl RecoveryFile {
 
     /// Where a file that does not open is to be kept: a name beside it that nothing has.
     #[must_use]
-    pub fn name_aside(dir: &Path, grant: Fingerprint, now: UnixMs) -> PathBuf {
+    pub(crate) fn name_aside(dir: &Path, grant: Fingerprint, now: UnixMs) -> PathBuf {
         let name = format!("{}.rescue{UNOPENED}{}", grant_name(grant), now.stamp());
         let others = (2..).map(|n| dir.join(format!("{name}-{n}")));
         std::iter::once(dir.join(&name))

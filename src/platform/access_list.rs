@@ -131,9 +131,8 @@ impl AccessList {
         Some(Self { owner, entries })
     }
 
-    /// Whether it is a user's own: that user owns it. What an administrator makes belongs to all
-    /// administrators; it is the own one of that user whom an entry of its own lets decide who may
-    /// use it.
+    /// Whether it is a user's own: owned by that user, or by the administrators while an entry of
+    /// the user's own lets that user decide who may use it.
     #[must_use]
     pub(super) fn is_of(&self, user: &str) -> bool {
         let is_granted = |entry: &Entry| entry.sid == user && entry.mask & rights::OWN != 0;

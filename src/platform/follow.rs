@@ -19,12 +19,13 @@ use super::paths::canonicalize;
 use super::stamp::Stamp;
 use super::threads::check_threads;
 
+use crate::domain::debug_as;
+
 /// How many links are followed before they count as a circle. Source: `MAXSYMLINKS` of Linux.
 const LINKS_MAX: usize = 40;
 
-/// How long the thread that reads events waits after the first of a batch, so that it reads those
-/// that follow together: each wake-up costs more than an event, and a pass over many agents causes
-/// dozens for each.
+/// How long the thread that reads events waits after the first of a batch: each wake-up costs more
+/// than an event, and a pass over many agents causes dozens for each.
 const BATCH_PAUSE: Duration = Duration::from_millis(2);
 /// Events that come this soon after another belong to its batch.
 const BATCH_GAP: Duration = Duration::from_micros(200);
@@ -69,11 +70,7 @@ pub struct Follower {
     watched: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
-impl std::fmt::Debug for Follower {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Follower({} directories)", self.watched.len())
-    }
-}
+debug_as!(Follower, "Follower({} directories)", it => it.watched.len());
 
 /// What of the watched directories matters, by their real paths.
 #[derive(Debug, Default, PartialEq)]

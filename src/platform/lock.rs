@@ -92,7 +92,11 @@ impl LockDir {
     /// # Errors
     /// [`LockError::Busy`] or [`LockError::Held`] at the deadline; [`LockError::Unusable`] for what
     /// is no lock, without waiting so long; [`LockError::File`] when the directory cannot be made.
-    pub fn acquire(file: &Path, queue: &QueueLock, deadline: Instant) -> Result<Self, LockError> {
+    pub(crate) fn acquire(
+        file: &Path,
+        queue: &QueueLock,
+        deadline: Instant,
+    ) -> Result<Self, LockError> {
         let path = Self::path_for(file);
         let abandoned = queue.noted();
         let mut pause = PAUSE_MIN;
@@ -194,9 +198,8 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     made.unwrap_or_else(|| make_plainly(path, queue))
 }
 
-/// Makes the directory and notes it, before and after. Killed in between, this process leaves a
-/// directory that is known by its mode. Only for a file system or a path that cannot be renamed
-/// without replacing.
+/// Makes the directory and notes it, before and after. One left by a killed process is known by its
+/// mode. Only for what cannot be renamed without replacing.
 fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut, reason = "there are no modes"))]
     let mut builder = fs::DirBuilder::new();

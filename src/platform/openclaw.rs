@@ -208,8 +208,7 @@ pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
 }
 
 /// What was found of directories. Stores lie below common ones, and a state directory has as many
-/// files to be examined as it has agents; so who goes through many stores examines each directory
-/// once.
+/// files as agents: a step over many stores examines each directory once.
 #[derive(Debug, Default)]
 pub struct Examined {
     dirs: Mutex<HashMap<PathBuf, ExaminedDir>>,
@@ -238,7 +237,7 @@ impl Examined {
 
     /// As [`openclaw_dir_of`], where `real` is the path with its links resolved.
     #[must_use]
-    pub fn openclaw_dir_of_resolved(&self, path: &Path, real: &Path) -> Option<OpenClawDir> {
+    pub(crate) fn openclaw_dir_of_resolved(&self, path: &Path, real: &Path) -> Option<OpenClawDir> {
         openclaw_dir_among((path, real), Trust::current().home(), &named_dirs(), self)
     }
 

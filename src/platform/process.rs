@@ -183,9 +183,8 @@ pub fn forbid_core_dump() {
 #[cfg(unix)]
 const STACK: u64 = 2 << 20;
 
-/// Does `work` on a stack of at least 2 MiB: in this thread, or where the limit on its stack
-/// (`ulimit -s`) is below that, in a thread of its own. Where none can be started, `work` is done
-/// here all the same.
+/// Does `work` on a stack of at least 2 MiB: in this thread, or where `ulimit -s` is below that, in
+/// a thread of its own. Where none can be started, it is done here all the same.
 pub fn with_stack<T: Send + 'static>(work: fn() -> T) -> T {
     #[cfg(unix)]
     {
@@ -227,8 +226,7 @@ pub fn harden() {
 }
 
 /// Keeps all memory of this process out of swap, where that is allowed without a limit. Under a
-/// limit, later allocations (a passphrase takes 64 MiB) would fail: there only keys are kept in
-/// memory, by [`Resident`].
+/// limit later allocations would fail: there only keys are kept, by [`Resident`].
 #[cfg(target_os = "linux")]
 fn lock_all_memory() {
     use rustix::mm::{MlockAllFlags, mlockall};

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 use super::file_error::{FileError, absent};
 use super::sharing::retry_while_held;
 
+use crate::domain::debug_as;
+
 /// A file's bytes and when it last changed.
 #[derive(Clone)]
 pub struct Contents {
@@ -19,11 +21,7 @@ pub struct Contents {
     pub modified: SystemTime,
 }
 
-impl std::fmt::Debug for Contents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Contents({} bytes)", self.bytes.len())
-    }
-}
+debug_as!(Contents, "Contents({} bytes)", it => it.bytes.len());
 
 /// Whether a symbolic link at the end of a path is followed.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -16,9 +16,8 @@ use super::paths::exists;
 use super::read::read_no_link;
 use super::sharing::retry_while_held;
 
-/// A file about to replace another: made beside it, with room for its bytes, before anything is
-/// decided that depends on its coming to be. Dropped without [`Replacement::finish`], it leaves
-/// nothing behind.
+/// A file about to replace another: made beside it, with room for its bytes, before anything
+/// depends on it. Dropped without [`Replacement::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
@@ -120,7 +119,7 @@ impl Replacement {
     }
 
     /// As [`Replacement::finish`], in place of whatever was found there.
-    pub fn finish_over(
+    pub(crate) fn finish_over(
         mut self,
         bytes: &[u8],
         found: Found<'_>,
@@ -141,7 +140,7 @@ impl Replacement {
     ///
     /// # Errors
     /// When the system refuses; the file is then what it was.
-    pub fn finish_by_rename(
+    pub(crate) fn finish_by_rename(
         mut self,
         bytes: &[u8],
         is_wanted: impl FnOnce() -> Result<bool, FileError>,

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::key_variables::{CREDENTIALS_VARIABLE, withhold_key_variables};
 use super::threads::{PROCESS_LIMITS, start_thread};
 
+use crate::domain::debug_as;
+
 /// How often a child that has closed its output is asked whether it has ended.
 const EXIT_POLL: Duration = Duration::from_millis(2);
 /// Source: Microsoft's documentation, Process Creation Flags.
@@ -55,11 +57,7 @@ pub struct Answer {
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Answer({}, {} bytes)", self.status, self.bytes.len())
-    }
-}
+debug_as!(Answer, "Answer({}, {} bytes)", it => it.status, it.bytes.len());
 
 /// See [`withhold_key_variables`]. A directory of credentials that the caller does not hand on by
 /// itself is handed on to nobody: the system's tools need none.

@@ -93,9 +93,8 @@ pub(super) fn check_threads(count: usize) -> io::Result<()> {
     outcome
 }
 
-/// Runs each of `jobs` on a thread of its own, all at once; those for which no thread can be
-/// started run in this thread afterwards. The results are in the order of the jobs; `None` for a
-/// job that panicked.
+/// Runs each of `jobs` on a thread of its own, all at once; those without a thread run here
+/// afterwards. Results are in the order of the jobs; `None` for a job that panicked.
 #[cfg(any(test, feature = "alerts"))]
 pub(crate) fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
 where

@@ -89,7 +89,7 @@ impl Trust {
     /// `clawkeep.toml` alone, until it is known whom that admits. It starts programs and says where
     /// tokens go, so no mount speaks for its owner.
     #[must_use]
-    pub fn of_user(home: PathBuf, by_environment: Vec<Admitted>) -> Self {
+    pub(crate) fn of_user(home: PathBuf, by_environment: Vec<Admitted>) -> Self {
         Self {
             home: Some(home),
             by_environment,
@@ -116,14 +116,14 @@ impl Trust {
     /// Returns the policy with `allow_shared_storage` of `clawkeep.toml`: whether a vault may lie
     /// on storage that other kernels may share.
     #[must_use]
-    pub fn with_shared_storage(mut self, is_allowed: bool) -> Self {
+    pub(crate) fn with_shared_storage(mut self, is_allowed: bool) -> Self {
         self.allows_shared_storage = is_allowed;
         self
     }
 
     /// Whether a vault may lie on storage that other kernels may share.
     #[must_use]
-    pub fn allows_shared_storage(&self) -> bool {
+    pub(crate) fn allows_shared_storage(&self) -> bool {
         self.allows_shared_storage
     }
 
@@ -442,7 +442,7 @@ impl Trust {
     /// Returns `None`, as [`Trust::open_to_others`] does.
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
-    pub fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {
+    pub(crate) fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {
         None
     }
 }

@@ -16,9 +16,8 @@ pub struct Preferences {
     pub configured: Vec<ProfileId>,
 }
 
-/// The profiles to try for `provider`, first choice first, each once. `prefer` goes first if it is
-/// among them. An id may have no stored profile: the configuration and explicit orders can name
-/// any.
+/// The profiles to try for `provider`, first choice first, each once; `prefer` first if it is among
+/// them. An id may have no stored profile: orders can name any.
 #[must_use]
 pub fn candidates(
     doc: &StoreDoc,

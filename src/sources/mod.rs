@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use crate::domain::{ExpiryFault, named};
+use crate::domain::{ExpiryFault, debug_as, named};
 use crate::platform::Refusal;
 
 pub use login::{Inputs, Login, Place, Reader};
@@ -147,11 +147,7 @@ pub struct FileContent {
     pub modified: SystemTime,
 }
 
-impl std::fmt::Debug for FileContent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "FileContent({} bytes)", self.bytes.len())
-    }
-}
+debug_as!(FileContent, "FileContent({} bytes)", it => it.bytes.len());
 
 impl FileReading {
     /// Understands the file, if there is one, by `parse`.

@@ -22,9 +22,8 @@ pub struct Found {
     pub dropped: Vec<(String, &'static str)>,
 }
 
-/// Whether a path is that of an agent's own older store, which nobody else uses:
-/// `agents/ID/agent/auth.json`, `credentials/oauth.json` and, of the single-agent layout,
-/// `agent/auth.json` in a state directory.
+/// Whether a path is that of an agent's own older store: `agents/ID/agent/auth.json`,
+/// `credentials/oauth.json` and, of the single-agent layout, `agent/auth.json`.
 #[must_use]
 pub fn is_own_legacy_file(path: &Path, state_dir: &Path) -> bool {
     let names: Vec<&str> = path.iter().filter_map(std::ffi::OsStr::to_str).collect();

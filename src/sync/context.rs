@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::logins::decide::Rules;
 use super::logins::sources::LoginSources;
 use crate::config::{AgentRef, ExportMode};
-use crate::domain::{Credential, Endpoint};
+use crate::domain::{Credential, Endpoint, debug_as};
 use crate::platform::{Actor, Clock};
 
 /// Whether a load reads other programs' logins.
@@ -39,11 +39,7 @@ pub struct ExportPlan<'e> {
     pub runtime_dir: Option<&'e Path>,
 }
 
-impl std::fmt::Debug for ExportPlan<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ExportPlan({:?})", self.runtime_dir)
-    }
-}
+debug_as!(ExportPlan<'_>, "ExportPlan({:?})", it => it.runtime_dir);
 
 /// What every load goes by, whichever agent it is of.
 #[derive(Clone)]

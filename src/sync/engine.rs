@@ -112,7 +112,7 @@ impl<'e> Engine<'e> {
     }
 
     /// Takes the notices that no load has reported.
-    pub fn drain_notices(&mut self) -> Vec<Notice> {
+    pub(crate) fn drain_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 

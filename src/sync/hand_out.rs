@@ -37,7 +37,7 @@ pub struct Refreshes {
 impl Refreshes {
     /// Whether a refresh of the login was tried.
     #[must_use]
-    pub fn was_tried(&self, id: &ProfileId) -> bool {
+    pub(crate) fn was_tried(&self, id: &ProfileId) -> bool {
         self.refreshed.contains(id) || self.why_not(id).is_some()
     }
 

@@ -136,7 +136,7 @@ impl<'r> StateReader<'r> {
     ///
     /// # Errors
     /// When the vault cannot be read.
-    pub fn changed_endpoint(
+    pub(crate) fn changed_endpoint(
         &self,
         id: &str,
         credential: &Credential<'_>,

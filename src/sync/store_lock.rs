@@ -63,9 +63,8 @@ impl StoreLock {
         dir.map(|(_, dir)| dir)
     }
 
-    /// Takes the second, unless it is held; one that another process took over as stale is acquired
-    /// again. A directory that does not exist has no store to lock, and a newer gateway's is left
-    /// alone.
+    /// Takes the second, unless it is held; one taken over as stale is acquired again. A directory
+    /// that does not exist has no store to lock, and a newer gateway's is left alone.
     pub(super) fn lock_store(
         &mut self,
         place: &StorePlace,

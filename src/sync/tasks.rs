@@ -60,9 +60,8 @@ fn lock_if_free(dir: &Path, lock_dir: &Path, examined: &Examined) -> Option<Done
     Some(Done::Locked(Box::new(store), Box::new(lock)))
 }
 
-/// Runs tasks on other threads, and calls `take` in this one with the number and the outcome of
-/// each; a task that it returns is run, too. A task that no thread has begun is run here instead of
-/// waiting.
+/// Runs tasks on other threads, and calls `take` in this one with each outcome; a task that it
+/// returns is run, too. A task that no thread has begun is run here instead of waiting.
 pub(super) fn run_tasks(
     tasks: impl Iterator<Item = Task>,
     (lock_dir, examined): (&Path, &Examined),

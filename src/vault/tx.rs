@@ -275,7 +275,7 @@ impl Tx<'_> {
 
     /// Notes that a profile is another program's, or ours from now on. Part of what is sealed of
     /// the agent, and gone with the profile.
-    pub fn set_borrowed(
+    pub(crate) fn set_borrowed(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,

@@ -121,6 +121,18 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
         64,
         &["anthropic:old", "anthropic:shared"],
     );
+    for (args, status, name) in [
+        (&["token", "--provider", "antropic"][..], 1, "anthropic"),
+        (&["token", "--profile", "openai:sam"], 1, "openai:same"),
+        (
+            &["models", "auth", "remove", "openai:sam", "--yes"],
+            1,
+            "openai:same",
+        ),
+        (&["session", "pin", "s", "openai:smae"], 1, "openai:same"),
+    ] {
+        refuses(&home, args, status, &["Did you mean", name]);
+    }
     // One that only a store has, which was not read yet.
     let mut store = home.json(OPS);
     store["profiles"]["xai:new"] = key("xai", "sk-test-new");
@@ -628,6 +640,7 @@ fn config_changes_one_setting_and_a_bad_one_changes_nothing() {
         listed["settings"],
         json!({"clawkeep.retention": "400d", "notify.ahead": "(set)"})
     );
+    refuses(&home, &["config", "edit"], 64, &["EDITOR", "config set"]);
     #[cfg(unix)]
     for (editor, status, words) in [
         ("sed -i s/400d/30d/", 0, ""),

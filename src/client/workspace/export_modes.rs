@@ -46,7 +46,7 @@ impl<'c> ExportModes<'c> {
     }
 
     /// The other agents that have the same store.
-    pub fn sharing(&self, agent: &AgentRef) -> impl Iterator<Item = &AgentRef> {
+    pub(crate) fn sharing(&self, agent: &AgentRef) -> impl Iterator<Item = &AgentRef> {
         let site = (!self.stores.is_empty()).then(|| site(agent)).flatten();
         let shares = move |(other, _): &&(PathBuf, AgentRef)| Some(other) == site.as_ref();
         let found = self.stores.iter().filter(shares).map(|(_, other)| other);

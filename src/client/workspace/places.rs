@@ -81,7 +81,7 @@ impl Places {
     ///
     /// # Errors
     /// As [`Layout::resolve`].
-    pub fn find_again(&self, env: &Env) -> Result<Self, PathError> {
+    pub(crate) fn find_again(&self, env: &Env) -> Result<Self, PathError> {
         Self::find(env, self.overrides.clone(), self.working_dir.clone())
     }
 

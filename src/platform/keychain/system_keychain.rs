@@ -70,9 +70,8 @@ impl Worker {
 }
 
 impl SystemKeychain {
-    /// A keychain whose every call ends by `deadline` (normally [`DEADLINE`](super::DEADLINE)).
-    /// Without a `bus` it is not asked, also on macOS and Windows, whose keychains need none.
-    /// Nothing is opened yet.
+    /// A keychain whose calls end by `deadline` (normally [`DEADLINE`](super::DEADLINE)). Without a
+    /// `bus` it is not asked, not even on macOS and Windows. Nothing is opened yet.
     #[must_use]
     pub const fn new(deadline: Duration, bus: SessionBus) -> Self {
         Self {

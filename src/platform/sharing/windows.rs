@@ -12,9 +12,8 @@ use std::{io, thread};
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
 const PAUSE_GROWTH: (u32, u32) = (3, 2);
-/// How long to repeat what is denied although nobody holds the file: it may be on its way out, as
-/// one that is removed while a virus scanner has it open. An access list does not change meanwhile,
-/// so this is short.
+/// How long to repeat what is denied although nobody holds the file, as one removed while a virus
+/// scanner has it open. Short: an access list does not change meanwhile.
 const PATIENCE_DENIED: Duration = Duration::from_millis(100);
 
 // Source of the numbers: Microsoft, "System Error Codes (0-499)" and "(1000-1299)".

@@ -168,9 +168,8 @@ impl Mounts {
             .is_some_and(|mount| mount.is_windows_disk)
     }
 
-    /// Whether a path lies on a volume that root gave to that group, of which this process is a
-    /// member: as Kubernetes does with `fsGroup`, which makes the volume's root the group's,
-    /// writable and set-group-id.
+    /// Whether a path lies on a volume that root gave to that group, which this process is in:
+    /// Kubernetes makes a volume's root the `fsGroup`'s, writable and set-group-id.
     #[cfg(unix)]
     pub(super) fn is_for_group(&self, path: &Path, gid: u32) -> bool {
         use std::os::unix::fs::MetadataExt as _;

@@ -1,7 +1,7 @@
 //! Claude Code's login: `.credentials.json`, or on macOS the Keychain item with the same JSON.
 //!
 //! Only the access token and its expiry are read. The refresh token belongs to Claude Code, and
-//! redeeming it elsewhere would log the user out there: [`OauthSection`] has no place for it.
+//! redeeming it elsewhere would log the user out there: `OauthSection` has no place for it.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};

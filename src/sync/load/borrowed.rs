@@ -7,8 +7,9 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::domain::{
-    Borrowed, Credential, Expiry, ProfileId, SecretJson, Section, StoreDoc, UnixMs, path_of_text,
+    Borrowed, Credential, ProfileId, SecretJson, Section, StoreDoc, UnixMs, path_of_text,
 };
+use crate::health::{AsOf, Status, assess};
 use crate::sources::FileReading;
 use crate::sync::context::SyncMode;
 use crate::sync::import::join::why_unusable;
@@ -101,10 +102,8 @@ fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<Se
     {
         return Err(format!("has an entry for it that {why}"));
     }
-    let has_expired = |entry: &Value| {
-        let expiry = Credential::of(entry).expiry().map(Expiry::ms);
-        expiry.is_some_and(|at| at > 0.0 && at <= now.as_f64())
-    };
+    let has_expired =
+        |entry: &Value| assess(&Credential::of(entry), AsOf::at(now)).status == Status::Expired;
     if has_expired(theirs) && !has_expired(stored) {
         return Ok(None);
     }

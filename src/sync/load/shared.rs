@@ -84,9 +84,8 @@ pub(crate) fn sharing(
     Ok(sharing)
 }
 
-/// Gives what another program got for one profile to the others that hold the same grant, in the
-/// transaction that merges it, and notes the grant's successor. The stores of other agents follow
-/// when they are loaded.
+/// Gives what another program got for one profile to the others that hold the grant, in the
+/// transaction that merges it, and notes the successor. Other agents' stores follow when loaded.
 pub(crate) fn share(
     tx: &mut Tx<'_>,
     agent: &AgentRef,

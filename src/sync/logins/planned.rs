@@ -53,7 +53,7 @@ impl Planned {
 
     /// Whether a login takes the place of one that is, or may be, another account's.
     #[must_use]
-    pub fn changes_account(&self) -> bool {
+    pub(crate) fn changes_account(&self) -> bool {
         matches!(
             &self.decision,
             Decision::Replace {

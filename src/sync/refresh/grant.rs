@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
-use crate::domain::{AgentName, Credential, Endpoint, Fingerprint, ProfileId, normalize_provider};
+use crate::domain::{
+    AgentName, Credential, Endpoint, Fingerprint, ProfileId, debug_as, normalize_provider,
+};
 use crate::oauth::{Lease, Provider, Providers};
 use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
@@ -30,25 +32,14 @@ pub struct Refresher<'r> {
     /// How long to wait for another process's refresh of the login.
     pub patience: Duration,
     /// Holds off what would end the process while a token is on its way: called before one is sent,
-    /// and its result is dropped once the answer is committed. Without it, a signal may cost the
-    /// login.
+    /// dropped once the answer is committed. Without it, a signal may cost the login.
     pub shield: Option<&'r dyn Fn() -> Box<dyn Any>>,
-    /// Copies the head of the audit record elsewhere. Called once it is committed that a token is
-    /// about to be sent, so that an older copy of the vault cannot pass for the current one if this
-    /// process is killed.
+    /// Copies the head of the audit record elsewhere, once it is committed that a token is about to
+    /// be sent: an older copy of the vault then cannot pass for the current one.
     pub keep_head: Option<&'r dyn Fn(&UnlockedVault)>,
 }
 
-impl std::fmt::Debug for Refresher<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Refresher({} agents, {:?})",
-            self.agents.len(),
-            self.patience
-        )
-    }
-}
+debug_as!(Refresher<'_>, "Refresher({} agents, {:?})", it => it.agents.len(), it.patience);
 
 impl<'r> Refresher<'r> {
     /// Makes one with the usual patience of 90 s.

@@ -153,8 +153,7 @@ pub(crate) fn commit_tokens(
 }
 
 /// Records that a refresh failed, and what follows for the grant; returns until when its provider
-/// is to be left alone. Tried a few times: an unrecorded failure counts as interrupted, and the
-/// token is sent once more.
+/// is to be left alone. Tried a few times: unrecorded, the token would be sent once more.
 pub(crate) fn keep_failure(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

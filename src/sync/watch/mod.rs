@@ -1,6 +1,5 @@
-//! When the watcher acts by itself: a login is due, a file that is being written is whole, a
-//! credential comes near its expiry. Pure: values and instants in, durations out. The binary's
-//! `watch` waits for them.
+//! When the watcher acts by itself: a login is due, a file is whole, a credential nears its expiry.
+//! Pure: values and instants in, durations out. The binary's `watch` waits for them.
 
 mod schedule;
 mod settle;

@@ -12,9 +12,8 @@ refinery::embed_migrations!("migrations");
 /// The newest schema this program knows.
 pub(in crate::vault) const VERSION: i32 = 4;
 
-/// SHA-256 over `sqlite_schema` of a vault at each version from 1 to [`VERSION`], in hexadecimal,
-/// without refinery's own table, whose definition is that crate's to change. A test makes vaults
-/// and compares.
+/// SHA-256 over `sqlite_schema` at each version from 1 to [`VERSION`], in hexadecimal, without
+/// refinery's own table, which that crate may change. A test makes vaults and compares.
 const DIGESTS: [&str; 4] = [
     "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c97187f3",
     "e429e9c07c2c39bde721bc19184475efa400a8614dc6b76e5847c5d5d6cbc7e8",

@@ -226,7 +226,7 @@ impl Vault {
 
     /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one
     /// since. Read without the audit key, as [`Vault::has_event_of`] is.
-    pub fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+    pub(crate) fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
         has_abandoned(&self.conn, self.id, head).at(&self.path, "read")
     }
 

@@ -193,9 +193,8 @@ pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecor
     let _: Result<(), VaultError> = finish();
 }
 
-/// Puts the key file that takes the place of the one at `place` there, if it is the slot's. The old
-/// one stays beside it, since it opens older copies of the vault. To be called under the vault's
-/// lock.
+/// Puts the new key file in place of the one at `place`, if it is the slot's. The old one stays
+/// beside it, for older copies of the vault. To be called under the vault's lock.
 pub(in crate::vault) fn put_in_place(
     vault: VaultId,
     slot: &SlotRecord,

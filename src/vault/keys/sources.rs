@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::audit::Head;
 use crate::crypto::{RecoveryCode, SlotKey, SlotKind};
-use crate::domain::{KeyId, VaultId};
+use crate::domain::{KeyId, VaultId, debug_as};
 use crate::platform::{Actor, Clock, Keychain};
 use crate::vault::error::KeyProblem;
 
@@ -53,22 +53,14 @@ pub struct Upgrade<'a> {
     pub kept_head: Option<KeptHead<'a>>,
 }
 
-impl fmt::Debug for Upgrade<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Upgrade({:?})", self.by)
-    }
-}
+debug_as!(Upgrade<'_>, "Upgrade({:?})", it => it.by);
 
-impl fmt::Debug for KeySources<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeySources({})", self.keyfile_dir.display())
-    }
-}
+debug_as!(KeySources<'_>, "KeySources({})", it => it.keyfile_dir.display());
 
 impl KeySources<'_> {
     /// The path of a vault's own key file.
     #[must_use]
-    pub fn own_keyfile(&self, vault: VaultId) -> PathBuf {
+    pub(crate) fn own_keyfile(&self, vault: VaultId) -> PathBuf {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 

@@ -62,9 +62,8 @@ pub(in crate::vault) fn between(
     Ok(found)
 }
 
-/// The parts of the record that fall between each two of `bounds`, which grow: for each run and
-/// each two bounds one, oldest first, with the number of the lower bound. Parts without events may
-/// be among them.
+/// The parts of the record between each two of the growing `bounds`, per run, oldest first, each
+/// with the number of the lower bound. Parts may have no events.
 pub(in crate::vault) fn buckets(
     conn: &Connection,
     bounds: &[UnixMs],

@@ -1,6 +1,5 @@
-//! Making a vault: built whole under another name, its key kept first, then renamed into place. So
-//! whatever stands at the vault's path is complete, and an empty file there is damage, never a
-//! beginning.
+//! Making a vault: built whole under another name, its key kept first, then renamed into place.
+//! What stands at the vault's path is complete; an empty file there is damage.
 
 use std::path::{Path, PathBuf};
 

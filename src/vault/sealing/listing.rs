@@ -51,9 +51,8 @@ named! {
     }
 }
 
-/// How the rows of a part are read. `select` gives a row's key, the note that is kept beside its
-/// digest, and its columns; `owner` says which rows are those of `?1`, and `by_key` which of them
-/// has the key `?2`.
+/// How the rows of a part are read. `select` gives a row's key, the note beside its digest, and its
+/// columns; `owner` says which rows are those of `?1`, and `by_key` which has the key `?2`.
 struct Query {
     select: &'static str,
     owner: &'static str,

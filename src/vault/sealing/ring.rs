@@ -1,6 +1,5 @@
 //! The keys of an unlocked vault, and the record's own, sealed under the data key.
 
-use std::fmt;
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -9,7 +8,7 @@ use zeroize::Zeroizing;
 use super::listing::{self, OpenListings, ROOT, VAULT};
 use crate::audit::ChainKeys;
 use crate::crypto::{Aad, AuditKey, CryptoError, DataKey, Epoch, FingerprintKey, SealKey};
-use crate::domain::{Fingerprint, Seq, UnixMs, VaultId};
+use crate::domain::{Fingerprint, Seq, UnixMs, VaultId, debug_as};
 use crate::vault::error::{Context, VaultError};
 
 /// What a key of the record is for: the names in the table.
@@ -29,11 +28,7 @@ pub(in crate::vault) struct Keys {
     pub(in crate::vault) listings: OpenListings,
 }
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys(…)")
-    }
-}
+debug_as!(Keys, "Keys(…)");
 
 impl Keys {
     /// Everything that the data key opens. Fails when a key of the record is missing or does not
@@ -50,9 +45,8 @@ impl Keys {
         Self::load_in_form(is_listed, (conn, path), known, data)
     }
 
-    /// As [`Keys::load`], of the form of the record's keys that is named. Keys in one form do not
-    /// open in the other: a vault whose listings were taken out does not pass for one of an earlier
-    /// version.
+    /// As [`Keys::load`], of one form of the record's keys. Keys in one form do not open in the
+    /// other: a vault without its listings does not pass for one of an earlier version.
     pub(in crate::vault) fn load_in_form(
         is_listed: bool,
         (conn, path): (&Connection, &Path),

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::proof::{Proof, Scope};
 use crate::crypto::constant_time_eq;
-use crate::domain::{self, AgentName, UnixMs, named, path_of_text};
+use crate::domain::{self, AgentName, UnixMs, debug_as, named, path_of_text};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlocked::UnlockedVault;
@@ -58,20 +58,12 @@ pub struct ExportRecord {
 impl ExportRecord {
     /// Whether it is known what was in the file: not after there was none any more.
     #[must_use]
-    pub fn is_of_a_file(&self) -> bool {
+    pub(crate) fn is_of_a_file(&self) -> bool {
         self.digest.is_some()
     }
 }
 
-impl std::fmt::Debug for ExportRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "ExportRecord({:?}, revision {})",
-            self.state, self.revision
-        )
-    }
-}
+debug_as!(ExportRecord, "ExportRecord({:?}, revision {})", it => it.state, it.revision);
 
 fn path_text(path: &Path) -> String {
     domain::path_text(path).into_owned()
@@ -188,7 +180,7 @@ impl UnlockedVault {
 
     /// Whether `bytes` are those the record was made of.
     #[must_use]
-    pub fn is_as_exported(&self, record: &ExportRecord, bytes: &[u8]) -> bool {
+    pub(crate) fn is_as_exported(&self, record: &ExportRecord, bytes: &[u8]) -> bool {
         record.digest.as_deref().is_some_and(|known| {
             constant_time_eq(known, &self.keys.data.export_digest(self.id, bytes))
         })
@@ -205,7 +197,7 @@ impl Tx<'_> {
     }
 
     /// Records that the store file was read, and is unchanged.
-    pub fn note_unchanged_export(
+    pub(crate) fn note_unchanged_export(
         &mut self,
         path: &Path,
         agent: &AgentName,
@@ -224,7 +216,11 @@ impl Tx<'_> {
     }
 
     /// Forgets what was in the store file: whatever is found there next is compared with nothing.
-    pub fn forget_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+    pub(crate) fn forget_export(
+        &mut self,
+        path: &Path,
+        agent: &AgentName,
+    ) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
             .prepare_cached(
@@ -239,7 +235,7 @@ impl Tx<'_> {
     /// Store files, but for one at `except`, that say what the agent has now get a snapshot of
     /// that, `bytes`: what they say can no longer be read off the agent once it changes. To be
     /// called before it does.
-    pub fn keep_snapshots(
+    pub(crate) fn keep_snapshots(
         &mut self,
         agent: &AgentName,
         except: Option<&Path>,

@@ -159,7 +159,7 @@ impl UnlockedVault {
     }
 
     /// Whether any grant is spent.
-    pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
+    pub(crate) fn has_spent_grants(&self) -> Result<bool, VaultError> {
         let mut grants = self.grants()?.into_iter();
         Ok(grants.any(|(_, grant)| grant.state == GrantState::Spent))
     }
@@ -247,7 +247,7 @@ impl UnlockedVault {
 
     /// Opens what [`UnlockedVault::seal_recovery_file`] made for the same refresh, else `None`.
     #[must_use]
-    pub fn open_recovery_file(
+    pub(crate) fn open_recovery_file(
         &self,
         print: Fingerprint,
         fence: i64,
@@ -307,7 +307,7 @@ impl Tx<'_> {
 
     /// Marks the grant of a refresh token as another program's to redeem, until
     /// [`Tx::take_ownership`] or [`Tx::free_grant`] ends it.
-    pub fn mark_borrowed(&mut self, refresh: &str) -> Result<(), VaultError> {
+    pub(crate) fn mark_borrowed(&mut self, refresh: &str) -> Result<(), VaultError> {
         let print = self.fingerprint(refresh);
         let known = self.grant(print)?;
         if known.state == GrantState::Borrowed {

@@ -99,7 +99,7 @@ impl UnlockedVault {
 impl Tx<'_> {
     /// Records that a profile's credential reached a stage of its expiry, at `since`, unless that
     /// is recorded. Does nothing if the profile does not exist any more.
-    pub fn note_expiry(
+    pub(crate) fn note_expiry(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,
@@ -150,7 +150,7 @@ impl Tx<'_> {
 
     /// Keeps what is noted of the sources of a profile, a text that `sync` makes and reads; `None`
     /// where there is nothing to note. Whether that is another note than before.
-    pub fn note_sources(
+    pub(crate) fn note_sources(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,

@@ -70,7 +70,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the agent cannot be written.
-    pub fn set_superseded(
+    pub(crate) fn set_superseded(
         &mut self,
         agent: &AgentName,
         contents: &[Superseded],

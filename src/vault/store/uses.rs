@@ -86,7 +86,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When it cannot be written; nothing may be handed out then.
-    pub fn note_use(
+    pub(crate) fn note_use(
         &mut self,
         handed: &HandedOut<'_>,
         profile: &ProfileId,

@@ -196,6 +196,8 @@ mod tests {
     fn every_command_has_an_example() {
         fn check(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
+            // The same commands under another name.
+            let path = path.replace("clawkeep log ", "clawkeep history ");
             command.get_subcommands().for_each(|sub| check(sub, &path));
             if command.is_hide_set() {
                 return;

@@ -20,9 +20,9 @@ const GROUPS: [Group; 5] = [
             ("status", "what works, and what needs you"),
             ("token", "print a secret"),
             ("ls", "list the credentials"),
-            ("run", "run a program with a secret (exec)"),
+            ("run", "run with a secret (exec)"),
             ("log", "what happened (history)"),
-            ("env", "print a secret as shell lines"),
+            ("env", "a secret as shell lines"),
         ],
     ),
     (
@@ -35,9 +35,9 @@ const GROUPS: [Group; 5] = [
             ("refresh", "refresh logins now"),
             ("import", "import from a file"),
             ("sync", "import other programs' logins"),
-            ("models", "all that a gateway knows of them"),
+            ("models", "the gateway's own commands"),
             ("session", "pin one to a session"),
-            ("doctor", "find problems, and repair them"),
+            ("doctor", "find and repair problems"),
         ],
     ),
     (
@@ -62,7 +62,7 @@ const GROUPS: [Group; 5] = [
             ("watch", "keep all in sync and refreshed"),
             ("monitor", "install that as a service"),
             ("secretref", "hand secrets to OpenClaw"),
-            ("config", "read and change the settings"),
+            ("config", "the settings"),
         ],
     ),
 ];
@@ -88,7 +88,7 @@ pub(super) fn overview(error: &clap::Error) -> Option<StyledStr> {
 fn overview_text() -> String {
     /// Columns of a command's name and of what it does.
     const NAME: usize = 10;
-    const WHAT: usize = 34;
+    const WHAT: usize = 31;
     let mut text = String::from("Usage: clawkeep COMMAND …\n");
     for (title, commands) in GROUPS {
         text.push_str(&format!("\u{1b}[1m{title}\u{1b}[0m\n"));

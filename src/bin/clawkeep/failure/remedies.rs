@@ -334,9 +334,8 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     })
 }
 
-/// The remedy when nothing can be created at `path` because the home directory is missing or
-/// another user's, as in a container with a user without an account. Not for a path that the user
-/// named.
+/// The remedy when the home directory is missing or another user's, as in a container with a user
+/// without an account. Not for a path that the user named.
 fn closed_home(path: &Path) -> Option<&'static Path> {
     let home = Trust::current().home()?;
     let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);

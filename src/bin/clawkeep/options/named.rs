@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use clawkeep::config::{provider_variables, providers_with_variables};
-use clawkeep::domain::ProviderId;
+use clawkeep::domain::{ProviderId, StoreDoc, normalize_provider};
 use clawkeep::vault::{Names as RecordedNames, Vault};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{shown_id, shown_ids};
 
 /// Ids that an error lists, at most.
@@ -50,6 +51,36 @@ impl Names {
         Ok(Self {
             stored: stored.collect(),
             providers: known_providers(context),
+        })
+    }
+
+    /// The names that a store has.
+    pub(crate) fn of_store(doc: &StoreDoc) -> Self {
+        let stored = doc
+            .credentials()
+            .map(|(id, found)| (id.to_owned(), normalize_provider(found.provider)));
+        Self {
+            stored: stored.collect(),
+            providers: BTreeSet::new(),
+        }
+    }
+
+    /// Adds the providers that are known without a credential.
+    pub(crate) fn with_providers(mut self, context: &Context) -> Self {
+        self.providers = known_providers(context);
+        self
+    }
+
+    /// The question whether a name was mistyped; `None` where none is like it, and under the
+    /// gateway's name.
+    pub(crate) fn did_you_mean(&self, word: &str) -> Option<String> {
+        let near = self.near(word);
+        let is_asked = !near.is_empty() && !is_called_as_gateway();
+        is_asked.then(|| {
+            format!(
+                "Did you mean {}?",
+                shown_ids(near.iter().map(String::as_str))
+            )
         })
     }
 
@@ -127,15 +158,12 @@ impl Names {
 
     /// The failure for a word that names nothing, with the names that are most like it.
     pub(crate) fn unknown(&self, word: &str) -> Failure {
-        let near = self.near(word);
-        let next = match (near.is_empty(), self.stored.is_empty()) {
-            (false, _) => format!(
-                "Did you mean {}?",
-                shown_ids(near.iter().map(String::as_str))
-            ),
-            (true, false) => format!("The ids: {}", self.listed()),
-            (true, true) => "There is no credential yet. Add one: clawkeep add".to_owned(),
-        };
+        let next = self
+            .did_you_mean(word)
+            .unwrap_or_else(|| match self.stored.is_empty() {
+                false => format!("The ids: {}", self.listed()),
+                true => "There is no credential yet. Add one: clawkeep add".to_owned(),
+            });
         Failure::UnknownName {
             what: format!("no provider or credential is named \"{}\"", shown_id(word)),
             next,
@@ -168,6 +196,9 @@ impl Names {
                 Some((whole.into_iter().chain(tail).min()?, name))
             })
             .collect();
+        if near.iter().any(|(count, _)| *count == 0) {
+            return Vec::new(); // it is a name
+        }
         near.sort_unstable();
         near.dedup();
         let least = near.first().map(|(count, _)| *count);

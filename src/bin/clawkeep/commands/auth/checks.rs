@@ -10,6 +10,7 @@ use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::named::Names;
 use crate::terminal::text::{one_line, shown_id};
 
 /// Refuses an unknown agent, which is most likely mistyped: nothing is stored for it.
@@ -54,17 +55,21 @@ pub(crate) fn existing<'d>(
 ) -> Result<Credential<'d>, Failure> {
     doc.credential(id)
         .filter(Credential::is_readable)
-        .ok_or_else(|| missing(agent, id))
+        .ok_or_else(|| missing(doc, agent, id))
 }
 
-pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
+pub(crate) fn missing(doc: &StoreDoc, agent: &AgentRef, id: &str) -> Failure {
+    let list = list_hint(agent);
     Failure::Refused {
         what: format!(
             "Auth profile \"{}\" not found in {}.",
             shown_id(id),
             agent.dir.display()
         ),
-        next: list_hint(agent),
+        next: match Names::of_store(doc).did_you_mean(id) {
+            Some(question) => format!("{question} {list}"),
+            None => list,
+        },
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn remove(
         let loaded = context.load_silently(vault, agent)?;
         let id = ids::id_in(&loaded.doc, id);
         let credential = loaded.doc.credential(id);
-        let credential = credential.ok_or_else(|| checks::missing(agent, id))?;
+        let credential = credential.ok_or_else(|| checks::missing(&loaded.doc, agent, id))?;
         check_owner(&loaded, id)?;
         let what = format!("{} ({})", shown_id(id), described(&credential));
         found.push((agent, id.to_owned(), what));

@@ -158,9 +158,8 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
     shown_ids(names.iter().map(String::as_str))
 }
 
-/// Imports what refreshes left beside the replaced vault, and replaces the data key, which may be
-/// that vault's too: its rows must not open here. The backup is already in place, so a failure here
-/// is only reported.
+/// Imports what refreshes left beside the replaced vault, and replaces the data key, under which
+/// that vault's rows would open. The backup is in place: a failure here is only reported.
 fn replace_data_key(context: &Context, vault: &mut UnlockedVault) {
     match context.with_engine(vault, |engine| engine.rotate(RotationScope::DataKey)) {
         Ok(rotated) => warn_of_log(context, rotated.log),

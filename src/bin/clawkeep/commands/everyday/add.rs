@@ -2,7 +2,9 @@
 
 use clap::Args;
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret};
+use clawkeep::domain::{
+    CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret,
+};
 use clawkeep::platform::exists;
 use secrecy::ExposeSecret as _;
 
@@ -116,7 +118,7 @@ impl Add {
         let Some(kind) = found.kind else {
             return Err(Failure::Refused {
                 what: format!("that begins as {what}, with which no program can send requests"),
-                next: "Paste an API key, or a token that `claude setup-token` prints.".to_owned(),
+                next: format!("Paste an API key, or a token that `{CLAUDE_SETUP}` prints."),
             });
         };
         let is_other = found.provider.is_some_and(|of| of != provider.as_str());

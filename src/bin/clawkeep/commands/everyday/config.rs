@@ -280,6 +280,12 @@ fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
 fn run_editor(context: &Context, file: &Path) -> Result<(), Failure> {
     let named = ["VISUAL", "EDITOR"];
     let editor = named.iter().find_map(|name| context.env.trimmed(name));
+    if editor.is_none() && !prompt::is_possible() {
+        return Err(Failure::BadArgument(
+            "there is no terminal to edit on; name a program in EDITOR, or use clawkeep config set"
+                .to_owned(),
+        ));
+    }
     let mut words = editor.unwrap_or(EDITOR).split_whitespace();
     let program = OsString::from(words.next().unwrap_or(EDITOR));
     let refused = |why: String| Failure::Refused {

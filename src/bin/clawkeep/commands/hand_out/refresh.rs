@@ -121,7 +121,16 @@ impl Refresh {
         wanted: &mut Vec<(AgentRef, ProfileId)>,
     ) -> Result<(), Failure> {
         let mut agent = self.agent.clone();
-        let request = request_for(context, word, &mut agent)?;
+        let request = match request_for(context, word, &mut agent) {
+            // A whole id is one that is gone, and no name.
+            Err(Failure::UnknownName { .. }) if word.contains(':') => {
+                let holder = self.agent.resolve(context)?;
+                let loaded = context.load_silently(vault, &holder)?;
+                checks::existing_of(&loaded, &holder, word)?;
+                return Ok(());
+            }
+            request => request?,
+        };
         let holder = agent.resolve(context)?;
         let loaded = context.load_silently(vault, &holder)?;
         let ids: Vec<String> = match request {

@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::client::{self, Request};
 use clawkeep::domain::ProviderId;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::naming::request_for;
@@ -54,7 +54,7 @@ impl Token {
             .pick(context, &[wanted], "token", |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
-                as_json(&picked)
+                as_json(&picked)?
             } else {
                 Zeroizing::new(format!("{}\n", picked.secret().expose_secret()))
             })?;
@@ -63,13 +63,30 @@ impl Token {
     }
 }
 
-fn as_json(picked: &client::Token) -> Zeroizing<String> {
-    let answer = json!({
-        "profile": picked.profile().as_str(),
-        "provider": picked.provider().as_str(),
-        "type": picked.kind().as_str(),
-        "expires": picked.expires().map(|at| at.0),
-        "token": picked.secret().expose_secret(),
-    });
-    json_shown(&Zeroizing::new(format!("{answer:#}\n")))
+/// What `--json` prints of a credential. It borrows the secret: a value of `serde_json` would keep a
+/// copy that nobody overwrites.
+#[derive(Serialize)]
+struct Answer<'t> {
+    profile: &'t str,
+    provider: &'t str,
+    r#type: &'t str,
+    expires: Option<i64>,
+    token: &'t str,
+}
+
+fn as_json(picked: &client::Token) -> Result<Zeroizing<String>, Failure> {
+    let answer = Answer {
+        profile: picked.profile().as_str(),
+        provider: picked.provider().as_str(),
+        r#type: picked.kind().as_str(),
+        expires: picked.expires().map(|at| at.0),
+        token: picked.secret().expose_secret(),
+    };
+    // Room for every byte as an escape: a buffer that grows would leave copies, too.
+    let most = 6 * (answer.profile.len() + answer.provider.len() + answer.token.len());
+    let mut text = Zeroizing::new(Vec::with_capacity(256 + most));
+    serde_json::to_writer_pretty(&mut *text, &answer)
+        .map_err(|error| Failure::Output(error.into()))?;
+    text.push(b'\n');
+    Ok(json_shown(&String::from_utf8_lossy(&text)))
 }

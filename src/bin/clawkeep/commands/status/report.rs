@@ -23,9 +23,8 @@ use self::expiry::{ProfileExpiry, ProviderExpiry};
 use self::inputs::{Inputs, Profile};
 use super::collation::locale_cmp;
 
-/// A provider whose variable shows where the store or the configuration names the provider, and
-/// alone does not. Source: the reference's own list of the providers that it looks for in the
-/// environment.
+/// A provider whose variable shows where the store or configuration names it, and alone does not.
+/// Source: the reference's list of the providers that it looks for in the environment.
 const NOT_FOR_A_VARIABLE_ALONE: &str = "minimax";
 
 /// The finished report, with masked secrets.

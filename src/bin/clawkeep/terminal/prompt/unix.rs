@@ -150,9 +150,8 @@ impl Hider {
     }
 }
 
-/// Questions one after the other. What is typed between them does not show either, and is thrown
-/// away: a thread reads it, so that Ctrl-C and signals have their effect while the program is at
-/// work.
+/// Questions one after the other. What is typed between them is hidden and thrown away: a thread
+/// reads it, so that Ctrl-C and signals have their effect meanwhile.
 #[derive(Debug)]
 pub(super) struct Questions {
     /// Dropped, it ends the thread.

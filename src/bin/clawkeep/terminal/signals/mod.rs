@@ -21,9 +21,8 @@ pub(crate) use self::unix::{
 #[cfg(windows)]
 pub(crate) use self::windows::{Events, end, end_by_event, leave_to_caller};
 
-/// Makes a write beyond the limit on file sizes fail with an error that can be reported, instead of
-/// ending the process. A program that is run gets the signal's usual effect: a handler does not
-/// outlive `execve`.
+/// Makes a write beyond the limit on file sizes fail with an error instead of ending the process. A
+/// program that is run gets the usual effect: a handler does not outlive `execve`.
 pub(crate) fn survive_file_size_limit() {
     #[cfg(unix)]
     {

@@ -14,6 +14,7 @@ use crate::commands::auth::checks;
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::named::Names;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{self, one_line, shown_id};
 
@@ -266,11 +267,24 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
             removed.restore_command(&agent.name)
         )
     });
+    let name = match &pick.wanted {
+        Request::Provider(provider) => provider.as_str(),
+        Request::Profile(id) => id,
+    };
+    let is_stored =
+        doc.credential(name).is_some() || doc.credentials().any(|(_, stored)| stored.is_for(name));
+    let names = || {
+        Names::of_store(doc)
+            .with_providers(context)
+            .did_you_mean(name)
+    };
+    let mistyped = (!is_stored).then(names).flatten();
     let next = not_refreshed
         .or(by_state)
         .or(entry)
         .or(in_cooldown)
         .or(restore)
+        .or(mistyped)
         .or(add);
     Failure::Refused {
         what,

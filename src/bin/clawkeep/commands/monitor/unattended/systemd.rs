@@ -13,9 +13,8 @@ pub(crate) const TIMER: &str = "clawkeep-watch.timer";
 /// The prefix of the line that names the program in the file.
 const PROGRAM: &str = "# Program: ";
 
-/// What a service without privileges can be held to everywhere. What needs a namespace of its own
-/// (`ProtectSystem=`, `PrivateTmp=`, …) is left out: where users may not make them, the service
-/// would not start.
+/// What a service without privileges can be held to everywhere. `ProtectSystem=`, `PrivateTmp=` and
+/// the like need a namespace: where users may not make one, the service would not start.
 const HARDENING: &str = "\
 # A program that an alert runs is held to this too. To loosen it: systemctl --user edit \
 clawkeep-watch.service
@@ -138,9 +137,8 @@ fn head(job: &Job) -> String {
 
 /// The lines for the program and its environment.
 fn start(job: &Job) -> String {
-    // The path of the program is taken as it is, but for specifiers; in what follows `$` begins a
-    // variable. Arguments may be any bytes, and variables are text: one that is not goes by way of
-    // env(1).
+    // The path of the program is taken as it is, but for specifiers; after it `$` begins a
+    // variable. Arguments may be any bytes; a variable that is no text goes by way of env(1).
     let is_text = |(_, value): &&(String, OsString)| value.to_str().is_some();
     let (texts, others): (Vec<_>, Vec<_>) = job.variables.iter().partition(is_text);
     let mut text = String::from("ExecStart=");

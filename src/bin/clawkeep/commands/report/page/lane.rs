@@ -189,9 +189,8 @@ fn ticks_path(scale: &Scale) -> String {
         .collect()
 }
 
-/// The valid spans, as lines that the style sheet makes as wide as the bar. A span gives way to the
-/// gap before it if the gap would be too narrow to see; if there are very many gaps, they are left
-/// out.
+/// The valid spans, as lines as wide as the bar. A span gives way to the gap before it if the gap
+/// is too narrow to see; very many gaps are left out.
 fn held_path(scale: &Scale, lane: &Lane) -> String {
     let least = if lane.valid.len() > SPANS_MAX {
         GAP_MIN

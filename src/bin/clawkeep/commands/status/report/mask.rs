@@ -6,9 +6,8 @@ const HIDDEN: &str = "********";
 /// deliberate difference. Characters are UTF-16 units, as in the reference. Source:
 /// `spec/compat.md`, Deliberate differences.
 const HIDDEN_WHOLE_UP_TO: usize = 16;
-/// The number of characters shown at either end of a long secret. A secret is long if at most half
-/// of it is shown then. Source: the `status` conformance cases, whose secrets have 40 characters or
-/// more.
+/// Characters shown at either end of a long secret, of which at most half is shown. Source: the
+/// `status` conformance cases, whose secrets have 40 characters or more.
 const SHOWN: usize = 8;
 const LONG_FROM: usize = 32;
 /// Of a shorter one at most a third is shown, half of that at either end: a sixth.
