@@ -98,7 +98,7 @@ run 127 'no-such-program' exec --provider openai -- no-such-program
 # The record.
 run 0 'credential.used +openai:manual' history
 run 0 'order.cleared +' history --kind order
-run 0 '^openai:manual +3 ' history uses
+run 0 '^openai:manual +2 ' history uses
 run 0 'The record holds: [0-9]+ events' audit verify
 run 0 '^Wrote .*credentials.html' report --to credentials.html
 grep -q '<html' credentials.html || fail "no page"
@@ -131,7 +131,7 @@ until_there() {
 }
 until_there 'watching: ' "$answer"
 login "$(token third)" 300
-until_there "$(token third)" "$(find . -name auth-profiles.json)"
+until_there 'imported anthropic:claude-cli' "$answer"
 kill $watcher
 wait $watcher || true
 secret "$(token third)" token --profile anthropic:claude-cli
