@@ -209,8 +209,12 @@ fn run_command(
         let (_, value) = all.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(value.as_os_str())
     };
-    let mut command = program_command(OsStr::new(program), variable)
-        .map_err(|error| format!("its command is not run: {error}"))?;
+    let mut command =
+        program_command(OsStr::new(program), variable).map_err(|error| match cfg!(windows) {
+            // It names the files that were searched for.
+            true => format!("its command is not run: {error}"),
+            false => RunFault::NotRun(error.kind()).to_string(),
+        })?;
     // A program that is searched for in PATH is the user's choice.
     if is_program_path(OsStr::new(program)) {
         check_trusted(Path::new(command.get_program()), Access::Read)
