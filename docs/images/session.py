@@ -14,7 +14,7 @@ import time
 
 # Measures of a character and of a line, in pixels, for a font of 14 px.
 WIDTH, HEIGHT, MARGIN = 8.43, 20, 18
-COLUMNS = 100
+COLUMNS = 118
 COLOURS = {30: "#6c7086", 31: "#f38ba8", 32: "#a6e3a1", 33: "#f9e2af", 34: "#89b4fa", 35: "#cba6f7", 36: "#94e2d5", 90: "#7f849c"}
 TEXT, DIM, BACKGROUND, PROMPT = "#cdd6f4", "#9399b2", "#1e1e2e", "#a6e3a1"
 SETUP = """
@@ -27,18 +27,18 @@ KEY = "sk-proj-4eC39HqLyjWDarjtT1zdp7dc\n"
 SESSION = [
     ("clawkeep add openai", "clawkeep -q add openai"),
     ("clawkeep ls", "clawkeep -q ls"),
-    ("clawkeep run openai -- ./planner.py", "clawkeep run openai -- bash -c 'echo the agent runs with OPENAI_API_KEY'"),
-    ("clawkeep log --limit 3", "clawkeep -q log --limit 3 2> /dev/null"),
+    ("clawkeep run openai -- ./planner", "clawkeep run openai -- bash -c 'echo the planner runs with OPENAI_API_KEY'"),
+    ("clawkeep log openai --limit 2", "clawkeep -q log openai --limit 2 2> /dev/null"),
     ("clawkeep audit verify", "clawkeep audit verify"),
 ]
 
 
-def run(home, program, command, text=""):
-    path = f"{home}/bin:/usr/bin:/bin"
-    env = {"HOME": home, "PATH": path, "COLUMNS": str(COLUMNS), "CLICOLOR_FORCE": "1", "USER": "ana", "TZ": "UTC"}
-    script = f"exec 2>&1; {command}"
-    done = subprocess.run(["bash", "/dev/stdin"] if not text else ["bash", "-c", script], env=env, cwd=home,
-                          input=text or script, capture_output=True, text=True, check=True)
+def run(home, command, text=""):
+    """What a person at a prompt would see. The commands come through a pipe, so that the record names bash."""
+    env = {"HOME": home, "PATH": f"{home}/bin:/usr/bin:/bin", "CLICOLOR_FORCE": "1", "USER": "ana", "TZ": "UTC",
+           "SCRIPT": f"exec 2>&1 3<&-\n{command}\nexit"}
+    done = subprocess.run(["bash", "-c", "exec bash /dev/fd/3 3< <(printf '%s' \"$SCRIPT\")"], env=env, cwd=home, input=text,
+                          capture_output=True, text=True, check=True)
     return done.stdout.replace(home, "/home/ana")
 
 
@@ -85,10 +85,10 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         os.mkdir(f"{home}/bin")
         os.symlink(program, f"{home}/bin/clawkeep")
-        run(home, program, SETUP % ((time.time() + 5.1 * 86400) * 1000))
+        run(home, SETUP % ((time.time() + 5.1 * 86400) * 1000))
         for typed, command in SESSION:
             lines.append(f"\x1b[32m$\x1b[0m \x1b[1m{typed}\x1b[0m")
-            lines += run(home, program, command, KEY if " add " in command else "").rstrip("\n").split("\n")
+            lines += run(home, command, KEY if " add " in command else "").rstrip("\n").split("\n")
             lines.append("")
     pathlib.Path(__file__).with_name("session.svg").write_text(picture(lines[:-1]))
 
