@@ -30,7 +30,7 @@ pub struct Chosen {
     pub picks: Vec<Pick>,
     /// What became of the logins that were refreshed first.
     pub refreshes: Refreshes,
-    /// What happened if a first choice could not be used.
+    /// What the settings or the caller say about a first choice that cannot be used.
     pub fallback: Fallback,
 }
 
@@ -51,7 +51,7 @@ pub struct Hooks<'h, E> {
     pub command: &'static str,
     /// Refuses a provider that the caller cannot use, before anything is recorded.
     pub accept: &'h dyn Fn(&ProviderId) -> Result<(), E>,
-    /// Refreshes a login that has less lifetime left than that.
+    /// Refreshes a login, if it is due by the last argument.
     pub refresh: &'h dyn Fn(&mut Engine<'_>, &ProfileId, When) -> Result<RefreshOutcome, E>,
 }
 

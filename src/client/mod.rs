@@ -264,7 +264,7 @@ impl Client {
         })
     }
 
-    /// Whether to read other programs' logins: not for an unknown agent.
+    /// Which logins of other programs are read: none for an unknown agent.
     fn mode(&self, vault: &UnlockedVault) -> Result<SyncMode, ClientError> {
         Ok(match self.workspace.is_unknown(vault, &self.agent)? {
             true => SyncMode::Off,

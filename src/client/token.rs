@@ -65,7 +65,8 @@ impl Token {
         self.expires
     }
 
-    /// How the credential stands by its expiry. [`Status::Expiring`] means a day or less.
+    /// How the credential stands by its expiry. [`Status::Expiring`]: within the span of the
+    /// setting `clawkeep.expiring_within`, a day by default.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status

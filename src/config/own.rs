@@ -136,7 +136,8 @@ pub struct ProviderSettings {
     pub authorize_extra: Option<BTreeMap<String, String>>,
     /// How long before the end that the provider names a token counts as ended, in seconds.
     pub expiry_margin: Option<u32>,
-    /// The variables from which programs read the secret; the first one that is set counts.
+    /// The variables from which programs read the secret. `exec` sets the first one and takes out
+    /// the others.
     pub env: Option<Vec<String>>,
 }
 

@@ -287,15 +287,15 @@ impl Owner {
         self.mirror().map_or("", |mirror| mirror.log_in)
     }
 
-    /// Returns how to log in to the program again, a sentence. For a mirrored login the hint of the
-    /// reference's doctor.
+    /// Returns how to log in to the program again, a sentence. For a mirrored login the command that
+    /// stores one, which the hint of the reference's doctor need not be.
     #[must_use]
     pub fn how_to_log_in(self) -> String {
         match self.mirror() {
-            Some(Mirror {
-                hint: (command, at),
-                ..
-            }) => format!("Run `{command}`{at}."),
+            Some(mirror) => format!("Run `{}`{}.", mirror.log_in, mirror.hint.1),
+            None if self == Self::OtherProgram => {
+                "Log in again with the program that keeps it.".to_owned()
+            }
             None => format!("Log in again with {}.", self.program()),
         }
     }

@@ -91,6 +91,12 @@ impl Login {
 }
 
 impl LoginWay {
+    /// Whether no option was given.
+    pub(crate) fn is_default(&self) -> bool {
+        let has_agent = self.agent.is_named();
+        self.profile_id.is_none() && !self.no_browser && !self.device && !has_agent
+    }
+
     /// Refuses a login that nobody could finish: with neither a browser nor a terminal, it would
     /// wait in vain.
     pub(crate) fn check_reachable(

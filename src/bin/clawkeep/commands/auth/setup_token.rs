@@ -36,7 +36,7 @@ pub(crate) struct SetupToken {
 }
 
 impl SetupToken {
-    /// The command as chosen in `models auth add`.
+    /// The command as chosen in `models auth add` or `login`.
     pub(crate) fn asked_for() -> Self {
         Self {
             provider: "anthropic".to_owned(),

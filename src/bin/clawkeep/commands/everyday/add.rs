@@ -117,15 +117,17 @@ impl Add {
         let what = found.what;
         let Some(kind) = found.kind else {
             return Err(Failure::Refused {
-                what: format!("that begins as {what}, with which no program can send requests"),
+                what: format!("that looks like {what}, which no program can send to a provider"),
                 next: format!("Paste an API key, or a token that `{CLAUDE_SETUP}` prints."),
             });
         };
         let is_other = found.provider.is_some_and(|of| of != provider.as_str());
         let is_key_as_token = kind == CredentialType::ApiKey && self.is_token();
         let warning = match (is_other, is_key_as_token) {
-            (true, _) => format!("Warning: that begins as {what}, not as a secret of {provider}."),
-            (false, true) => format!("Warning: that begins as {what}, and is stored as a token."),
+            (true, _) => {
+                format!("Warning: that looks like {what}, not like a secret of {provider}.")
+            }
+            (false, true) => format!("Warning: that looks like {what}, and is stored as a token."),
             (false, false) => return Ok(()),
         };
         context.ui.warn(&warning);

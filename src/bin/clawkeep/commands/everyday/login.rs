@@ -1,7 +1,7 @@
 //! `login`: logs in at a provider.
 
 use clap::Args;
-use clawkeep::domain::ProviderId;
+use clawkeep::domain::{CLAUDE_SETUP, ProviderId};
 
 use crate::commands::auth::login::LoginWay;
 use crate::commands::auth::paste::Answer;
@@ -39,6 +39,11 @@ impl LogIn {
         let known = context.providers()?.get(&provider).ok().flatten();
         let has_page = known.is_some_and(|known| known.authorize_url.is_some());
         if provider.as_str() == "anthropic" && !has_page {
+            if self.json || !self.way.is_default() {
+                return Err(Failure::BadArgument(format!(
+                    "for {provider}, clawkeep login takes no options: it runs `{CLAUDE_SETUP}`"
+                )));
+            }
             return SetupToken::asked_for().run(context);
         }
         self.way.check_reachable(context, &provider)?;

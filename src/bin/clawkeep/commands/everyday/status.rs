@@ -16,7 +16,7 @@ use crate::terminal::text::{one_line, shown_id};
 /// Exit status of `--check` when a login cannot be used. Source: `models status --check`.
 const UNUSABLE: u8 = 1;
 /// Exit status of `--check` when one will stop working. Source: as above.
-const ENDING: u8 = 2;
+const EXPIRING: u8 = 2;
 
 /// Show the state of every login, the worst first, and what fixes it.
 #[derive(Debug, Args)]
@@ -65,14 +65,14 @@ impl Status {
         agents.verdict(context)?;
         match rows.first().map(|row| row.severity) {
             Some(Severity::Unusable) if self.check => Err(Failure::Check(UNUSABLE)),
-            Some(Severity::Ending) if self.check => Err(Failure::Check(ENDING)),
+            Some(Severity::NeedsAttention) if self.check => Err(Failure::Check(EXPIRING)),
             _ => Ok(()),
         }
     }
 }
 
 fn needs_person(row: &Row) -> bool {
-    row.severity <= Severity::Ending
+    row.severity <= Severity::NeedsAttention
 }
 
 /// The agents of a row, as people read them.
@@ -99,7 +99,12 @@ pub(super) fn last_used(row: &Row, now: UnixMs) -> String {
 
 fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
     let needing = rows.iter().filter(|row| needs_person(row)).count();
+    let in_cooldown = rows
+        .iter()
+        .filter(|row| row.severity == Severity::InCooldown)
+        .count();
     let verdict = match needing {
+        0 if in_cooldown > 0 => format!("Nothing needs you; {in_cooldown} in cooldown."),
         0 if rows.len() == 1 => "The credential works.".to_owned(),
         0 => format!("{} work.", counted(rows.len(), "credential")),
         1 => format!("1 of {} needs you.", counted(rows.len(), "credential")),
@@ -155,5 +160,5 @@ pub(super) fn to_json(row: &Row, now: UnixMs) -> Value {
 }
 
 fn is_usable(row: &Row) -> bool {
-    matches!(row.severity, Severity::Good | Severity::Ending)
+    matches!(row.severity, Severity::Good | Severity::NeedsAttention)
 }

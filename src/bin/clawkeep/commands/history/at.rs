@@ -107,12 +107,9 @@ fn state(credential: &InForce, at: UnixMs) -> &'static str {
 }
 
 fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
-    let state = match credential.cooldown_until {
-        Some(until) => {
-            let state = state(credential, at).replace("resting", "in cooldown");
-            format!("{state} until {}", local_minute(until))
-        }
-        None => state(credential, at).to_owned(),
+    let state = match (state(credential, at), credential.cooldown_until) {
+        ("resting", Some(until)) => format!("in cooldown until {}", local_minute(until)),
+        (state, _) => state.to_owned(),
     };
     let print = credential
         .token

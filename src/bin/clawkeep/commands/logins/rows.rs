@@ -7,7 +7,7 @@ use clawkeep::alerts::{CredentialStatus, Scene, State, survey};
 use clawkeep::config::{AgentRef, NotifySettings};
 use clawkeep::doctor::remedy_of;
 use clawkeep::domain::{
-    AgentName, Credential, CredentialType, Expiry, Fingerprint, Owner, Section, Span, StoreDoc,
+    AgentName, Credential, CredentialType, Expiry, Fingerprint, Section, Span, StoreDoc,
     UnavailableReason, UnixMs, normalize_provider, unavailability,
 };
 use clawkeep::health::{CredentialState, Loss, Outlook, RefreshedBy, Status};
@@ -24,9 +24,9 @@ pub(crate) enum Severity {
     /// It cannot be used, and a person has to act.
     Unusable,
     /// It will stop working unless a person acts.
-    Ending,
+    NeedsAttention,
     /// It cannot be used for a while.
-    Resting,
+    InCooldown,
     /// It works.
     Good,
 }
@@ -251,20 +251,23 @@ impl Assessed<'_> {
     }
 
     fn state(&self) -> (Severity, String) {
-        use Severity::{Ending, Good, Resting, Unusable};
+        use Severity::{Good, InCooldown, NeedsAttention, Unusable};
         let word = |severity, word: &str| (severity, word.to_owned());
         if let Some(fault) = self.state.entry_fault {
             return word(Unusable, fault.as_str());
         }
+        if self.state.unreliable_expiry().is_some() {
+            return word(NeedsAttention, "expiry unknown");
+        }
         let is_over = matches!(self.state.health.status, Status::Expired | Status::Missing);
         match self.alert {
-            Some(State::Lost(loss)) => return (Ending, lost(loss).to_owned()),
+            Some(State::Lost(loss)) => return (NeedsAttention, lost(loss).to_owned()),
             Some(State::LostAndExpired(loss)) => {
                 return (Unusable, format!("expired, {}", lost(loss)));
             }
             Some(State::LoginExpired) => return word(Unusable, "login expired"),
             Some(State::Source(code)) => {
-                let severity = if is_over { Unusable } else { Ending };
+                let severity = if is_over { Unusable } else { NeedsAttention };
                 return (severity, code.replace('-', " "));
             }
             Some(State::Expired | State::Overdue) => return word(Unusable, "expired"),
@@ -272,7 +275,7 @@ impl Assessed<'_> {
         }
         if let Some(found) = self.state.unavailability {
             let severity = match found.why {
-                UnavailableReason::Cooldown => Resting,
+                UnavailableReason::Cooldown => InCooldown,
                 UnavailableReason::Disabled(_) => Unusable,
             };
             return (severity, found.state().replace(':', ", "));
@@ -285,9 +288,9 @@ impl Assessed<'_> {
             (Status::Expired, _) => word(Unusable, "expired"),
             (Status::Missing, _) => word(Unusable, "no expiry known"),
             _ if matches!(self.alert, Some(State::LoginExpires(_))) => {
-                word(Ending, "login expires soon")
+                word(NeedsAttention, "login expires soon")
             }
-            (Status::Expiring, Some(Outlook::Ends(_))) => word(Ending, "expires soon"),
+            (Status::Expiring, Some(Outlook::Ends(_))) => word(NeedsAttention, "expires soon"),
             _ => word(Good, "ok"),
         }
     }
@@ -306,25 +309,11 @@ impl Assessed<'_> {
                 ),
             });
         }
-        let remedy = || {
-            let known = self.status.map(|status| status.remedy.clone());
-            let states = self.context.states(self.vault, self.agent, self.loaded);
-            known
-                .filter(|remedy| !remedy.is_empty())
-                .or_else(|| remedy_of(&states, self.id))
-        };
-        if Owner::of(self.id) == Owner::ClaudeCode {
-            let again = "clawkeep login anthropic";
-            let outlook = self.status.map(|status| status.outlook);
-            return match (self.alert, outlook) {
-                (Some(State::LoginExpires(_) | State::Source(_)), _) => Some(again.to_owned()),
-                (_, Some(Outlook::Refreshed(..))) => {
-                    Some(format!("{} If that does not help: {again}", remedy()?))
-                }
-                _ => Some(again.to_owned()),
-            };
-        }
-        remedy()
+        let known = self.status.map(|status| status.remedy.clone());
+        let states = self.context.states(self.vault, self.agent, self.loaded);
+        known
+            .filter(|remedy| !remedy.is_empty())
+            .or_else(|| remedy_of(&states, self.id))
     }
 }
 
