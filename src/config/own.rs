@@ -354,7 +354,7 @@ impl OwnSettings {
     #[must_use]
     pub fn export_of(&self, agent: &AgentRef, data_dir: &Path) -> ExportMode {
         let set = self.agents.get(&agent.name).copied().or(self.export);
-        set.unwrap_or_else(|| match agent.dir.starts_with(data_dir) {
+        set.unwrap_or_else(|| match is_below(&agent.dir, data_dir) {
             true => ExportMode::Off,
             false => ExportMode::File,
         })
@@ -366,6 +366,15 @@ impl OwnSettings {
         self.retention_ms
             .map(|retention| now - Span::from_ms(retention))
     }
+}
+
+/// Whether a directory, which need not exist, lies in another one, also by way of links.
+fn is_below(dir: &Path, above: &Path) -> bool {
+    let real = |dir: &Path| std::fs::canonicalize(dir).ok();
+    dir.starts_with(above)
+        || real(above)
+            .zip(dir.ancestors().find_map(real))
+            .is_some_and(|(above, dir)| dir.starts_with(above))
 }
 
 /// What the parser says, in one short line and without the text that it quotes: a secret may have

@@ -935,8 +935,8 @@ fn refresh_by_hand_and_by_cron() {
         run.stderr.contains("test:static has no refresh token"),
         "{run:?}"
     );
-    let run = home.run(&["refresh", "test:nobody"]).exits(64);
-    assert!(run.stderr.contains("is named \"test:nobody\""), "{run:?}");
+    let run = home.run(&["refresh", "test:nobody"]).exits(1);
+    assert!(run.stderr.contains("\"test:nobody\" not found"), "{run:?}");
     home.write(SETTINGS, "[providers.test]\ntokn = 1");
     let run = home.run(&["refresh", "--due"]).exits(65);
     assert!(run.stderr.contains("unknown field `tokn`"), "{run:?}");

@@ -78,6 +78,13 @@ fn a_new_vault_lies_among_the_users_data_if_no_gateway_is_here() {
     assert!(home.at(DATA_VAULT).exists() && !home.at(DATA_STORE).exists());
     let refused = home.run(&["export"]).exits(1).stderr;
     assert!(refused.contains("no gateway reads it"), "{refused}");
+    #[cfg(unix)]
+    {
+        symlink(home.at(".local/share/clawkeep"), home.at("link")).unwrap();
+        home.run(&["sync", "--state-dir", home.at("link").to_str().unwrap()])
+            .ok();
+        assert!(!home.at(DATA_STORE).exists());
+    }
     home.write(
         ".local/share/clawkeep/clawkeep.toml",
         "clawkeep.export = \"file\"",

@@ -3,10 +3,14 @@
 
 use std::path::Path;
 
-use crate::domain::{begins_as_secret, from_outside, known_secret_in};
+use crate::domain::{begins_as_secret, from_outside, is_random, known_secret_in};
 
 /// How many ancestors are asked at most.
 const DEPTH: usize = 12;
+/// From how many characters on something with a secret's beginning inside a word counts as one.
+const GLUED: usize = 20;
+/// In place of a name that has a secret in it.
+const UNNAMED: &str = "unnamed";
 /// Programs that run what a file or a package says.
 pub(super) const INTERPRETERS: [&str; 3] = ["node", "bun", "deno"];
 /// The same, and with `-c` or `-e` what an argument says. Versions may follow: `python3.12`.
@@ -71,12 +75,15 @@ impl Process {
         })
     }
 
-    /// The name of the program; whole where the system cut it.
+    /// The name of the program; whole where the system cut it. A process can give itself a title
+    /// with arguments in it: only its first word counts.
     fn program(&self) -> &str {
+        let first = |text: &'_ str| text.split_whitespace().next().map(str::len);
         let path = self.words.first().map_or("", String::as_str);
         let whole = path.trim_start_matches('-').rsplit('/').next();
         let whole = whole.filter(|name| !self.name.is_empty() && name.starts_with(&self.name));
-        whole.unwrap_or(&self.name)
+        let name = whole.unwrap_or(&self.name).trim_start();
+        name[..first(name).unwrap_or_default()].trim_end_matches(':')
     }
 
     /// What the process is to a person; `None` if it only carries out another one's wish.
@@ -148,9 +155,14 @@ fn name_of_script(path: &str) -> Option<String> {
     harmless(package.or(parts.last())?)
 }
 
-/// A name that is no secret which somebody gave for a script.
+/// A name in which there is no secret that somebody gave for a script or wrote into a title.
 fn harmless(name: &str) -> Option<String> {
-    let is_secret = begins_as_secret(name) || known_secret_in(name).is_some();
+    let is_long = |part: &str| part.len() >= GLUED && part.contains(|c: char| c.is_ascii_digit());
+    let glued = |(at, _)| is_long(&name[at..]) && begins_as_secret(&name[at..]);
+    let is_secret = begins_as_secret(name)
+        || known_secret_in(name).is_some()
+        || is_random(name)
+        || name.char_indices().any(glued);
     (!is_secret && !name.is_empty()).then(|| name.to_owned())
 }
 
@@ -176,7 +188,7 @@ fn name_from(
             return own_unit().or(nearest).or(Some(process.name));
         }
         if let Some(name) = process.role() {
-            return Some(name);
+            return harmless(&name).or(Some(UNNAMED.to_owned()));
         }
         nearest.get_or_insert_with(|| process.program().to_owned());
         id = process.parent;
@@ -245,6 +257,13 @@ mod tests {
             ),
             (&["node /a/node_modules/.bin/pi"], "pi"),
             (&["node sk-ant-api03-0123456789abcdef"], "node"),
+            (&["sh mysk-proj-GLUE1111222233334444"], "sh"),
+            (&["sh 0123456789abcdef0123456789abcdef"], "sh"),
+            (&["/x/sk-proj-SCRIPT1111222233334444"], "unnamed"),
+            (
+                &["/x/task-runner-for-everything"],
+                "task-runner-for-everything",
+            ),
             (
                 &["/opt/a-program-with-a-long-name x"],
                 "a-program-with-a-long-name",
@@ -252,6 +271,24 @@ mod tests {
             (&["sudo -u a x", "su - a", "-zsh"], "zsh"),
         ] {
             assert_eq!(named(chain, None).as_deref(), Some(want), "{chain:?}");
+        }
+    }
+
+    #[test]
+    fn a_title_is_its_first_word() {
+        for (title, want) in [
+            ("fetch --key sk-proj-INTITLE112222333344445555", "fetch"),
+            ("nginx: worker process", "nginx"),
+            ("sk-proj-TITLE112222333344445555 x", "unnamed"),
+            (" ", "unnamed"),
+        ] {
+            let titled = Process {
+                parent: 2,
+                name: title.chars().take(15).collect(),
+                words: vec![title.to_owned()],
+            };
+            let name = name_from(1, |id| (id == 1).then(|| titled.clone()), || None);
+            assert_eq!(name.as_deref(), Some(want), "{title}");
         }
     }
 

@@ -244,7 +244,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         })
     });
     let add = passed.is_empty().then(|| {
-        let add = "Add one with: clawkeep models auth add";
+        let add = "Add one with: clawkeep add";
         match openclaw::find(&context.layout, &context.env) {
             Some(dir) => format!(
                 "{add}. OpenClaw keeps credentials of its own in {}; see: clawkeep doctor",
