@@ -14,6 +14,7 @@
 #   cargo test --test it -- --ignored every_step            killed at each system call; needs strace
 #   CLAWKEEP_FEATURES=all tests/run.sh                      the library with each feature alone, and without any
 #   CLAWKEEP_ADVISORIES=yes tests/run.sh                    known vulnerabilities of dependencies, and how old that knowledge is
+#   tests/bindings.sh                                       builds the bindings for Python and Node, and runs their tests
 #   fuzz/run.sh 300                                         each fuzz target for five minutes
 #   tests/ports.sh check                                    compiles for Windows, macOS, FreeBSD, musl, arm64
 #   tests/ports.sh wine                                     runs the tests of Windows under Wine
