@@ -103,9 +103,10 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
         &["anthropc", "Did you mean anthropic?"],
     );
     refuses(&home, &["token", "nothing"], 64, &["nothing", "groq:only"]);
+    refuses(&home, &["token", "ol"], 64, &["ol", "anthropic:old"]);
     refuses(
         &home,
-        &["token", "a"],
+        &["token", "anth"],
         64,
         &["several", "anthropic:old", "anthropic:shared"],
     );
@@ -174,7 +175,7 @@ fn what_changes_something_answers_in_json_too() {
         (&added["profileId"], &added["type"]),
         (&json!("groq:manual"), &json!("api_key"))
     );
-    let removed = home.run(&["rm", "shared", "--yes", "-j"]).json();
+    let removed = home.run(&["rm", "anthropic:shared", "--yes", "-j"]).json();
     assert_eq!(
         removed,
         json!({"removed": "anthropic:shared", "agents": ["main", "ops"]})
@@ -232,7 +233,7 @@ fn rm_removes_from_every_agent_that_has_it_and_asks() {
         64,
         &["needs confirmation", "--yes"],
     );
-    let text = home.run(&["rm", "shared", "--yes"]).ok();
+    let text = home.run(&["rm", "anthropic:shared", "--yes"]).ok();
     assert!(
         text.contains("from agent main") && text.contains("from agent ops"),
         "{text}"
@@ -240,8 +241,52 @@ fn rm_removes_from_every_agent_that_has_it_and_asks() {
     for store in [STORE, OPS] {
         assert_eq!(home.json(store)["profiles"].get("anthropic:shared"), None);
     }
-    home.run(&["rm", "same", "--yes", "-a", "ops"]).ok();
+    home.run(&["rm", "openai:same", "--yes", "-a", "ops"]).ok();
     assert!(home.json(STORE)["profiles"].get("openai:same").is_some());
+}
+
+#[test]
+fn an_id_that_is_gone_names_no_other() {
+    let home = Home::new();
+    home.write(
+        STORE,
+        json!({"version": 1, "profiles": {
+            "openai:prod-eu": key("openai", "sk-test-eu"),
+            "openai:K": key("openai", "sk-test-k"),
+        }})
+        .to_string(),
+    );
+    for args in [
+        &["rm", "openai:prod", "--yes"][..],
+        &["rm", "prod", "--yes"],
+        &["rm", "openai:\u{212a}", "--yes"],
+        &["rm", "openai:k", "--yes"],
+        &["token", "openai:prod"],
+        &["use", "openai:prod"],
+        &["env", "openai:prod"],
+    ] {
+        refuses(&home, args, 64, &["openai:prod-eu"]);
+    }
+    let profiles = home.json(STORE)["profiles"].clone();
+    assert_eq!(profiles.as_object().unwrap().len(), 2, "{profiles}");
+    assert_eq!(home.run(&["token", "prod"]).ok(), "sk-test-eu\n");
+}
+
+#[test]
+fn a_providers_name_is_the_provider_and_no_id() {
+    let home = home();
+    let mut store = home.json(STORE);
+    store["profiles"]["anthropic"] = key("openai", "sk-test-hijack");
+    home.write(STORE, store.to_string());
+    assert_eq!(home.run(&["token", "anthropic"]).ok(), "sk-test-shared\n");
+    let args = ["add", "openai", "--id", "groq"];
+    let run = given(&home, &args, "sk-test-x").exits(64);
+    assert!(
+        run.stderr.contains("groq is the name of a provider"),
+        "{run:?}"
+    );
+    home.run(&["rm", "anthropic", "--yes"]).ok();
+    assert_eq!(home.json(STORE)["profiles"].get("anthropic"), None);
 }
 
 #[test]

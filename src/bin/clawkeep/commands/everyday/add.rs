@@ -13,7 +13,7 @@ use crate::commands::auth::paste::{Answer, Paste, default_id, profile_id};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
-use crate::options::named::{known_providers, mistypes};
+use crate::options::named::{Names, known_providers, mistypes};
 use crate::options::{ids, time_arg};
 use crate::terminal::prompt;
 
@@ -76,6 +76,15 @@ impl Add {
         let id = self.id.clone().unwrap_or_else(|| default_id(&provider));
         if let Some(found) = found {
             self.check_recognised(context, found, &provider)?;
+        }
+        let names = Names::of(context, Some(&vault), None)?;
+        if ids::provider(id.as_str()).is_ok_and(|of| of != provider)
+            && names.is_provider(id.as_str())
+        {
+            return Err(Failure::BadArgument(format!(
+                "{id} is the name of a provider, and no id for a credential of {provider}; choose \
+                 another: --id {provider}:NAME"
+            )));
         }
         if !id.as_str().contains(provider.as_str()) && is_of_another(context, &id) {
             context.ui.note(&format!(
