@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::damage::refuses;
 use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, TRUE, now_ms, start_with_input};
+#[cfg(unix)]
+use crate::support::terminal::Terminal;
 
 const OPS: &str = ".clawdbot/agents/ops/agent/auth-profiles.json";
 
@@ -343,6 +345,64 @@ fn add_stores_what_is_given() {
     let store = home.json(STORE);
     assert_eq!(store["profiles"]["openai:manual"]["key"], "sk-test-one");
     assert_eq!(store["profiles"]["anthropic:sub"]["type"], "token");
+}
+
+#[test]
+fn add_replaces_no_credential_of_another_kind_unasked() {
+    let home = home();
+    for (args, secret, words) in [
+        (
+            &["add", "groq", "--id", "openai:same"][..],
+            "gsk_x",
+            "--id groq:NAME",
+        ),
+        (
+            &["add", "openai", "-t", "--id", "openai:same"],
+            "x",
+            "(openai/api_key)",
+        ),
+        (
+            &["add", "openai:second"],
+            "x",
+            "clawkeep add openai --id openai:second",
+        ),
+    ] {
+        let run = given(&home, args, secret).exits(64);
+        assert!(run.stderr.contains(words), "{args:?}: {run:?}");
+    }
+    let same = ["add", "openai", "--id", "openai:same"];
+    let run = given(&home, &same, "sk-test-new");
+    let undo = "To undo: clawkeep models auth restore openai:same\n";
+    assert!(run.stderr.contains(undo), "{run:?}");
+    run.ok();
+    home.run(&["models", "auth", "restore", "openai:same"]).ok();
+    assert_eq!(home.run(&["token", "openai"]).ok(), "sk-test-openai-main\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_is_typed_as_a_name_is_refused() {
+    let home = Home::new();
+    let mut terminal = Terminal::start(home.command(&["add"]));
+    terminal.answer_hidden("Paste API key or token", "typed-secret-that-nothing-knows");
+    terminal.answer("Provider:", "sk-ant-api03-typed\r");
+    terminal.answer("looks like a secret", "0123456789abcdef0123456789abcdef\r");
+    terminal.answer("looks like a secret", "a b\r");
+    terminal.answer("A provider's name has", "groq\r");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("Auth profile: groq:manual"), "{shown}");
+    let home = Home::new();
+    let mut terminal = Terminal::start(home.command(&["models", "auth", "add"]));
+    terminal.answer("Token provider", "2\r");
+    terminal.answer("Provider id", "gsk_typed\r");
+    terminal.answer("looks like a secret", "xai\r");
+    terminal.answer("Method", "2\r");
+    terminal.answer("Profile id", "AIzaTyped\r");
+    terminal.answer("looks like a secret", "\r");
+    terminal.answer_hidden("Paste API key for xai", "xai-test");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
 }
 
 #[test]
