@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::damage::refuses;
 use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, TRUE, now_ms, start_with_input};
+#[cfg(unix)]
+use crate::support::terminal::Terminal;
 
 const OPS: &str = ".clawdbot/agents/ops/agent/auth-profiles.json";
 
@@ -103,9 +105,10 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
         &["anthropc", "Did you mean anthropic?"],
     );
     refuses(&home, &["token", "nothing"], 64, &["nothing", "groq:only"]);
+    refuses(&home, &["token", "ol"], 64, &["ol", "anthropic:old"]);
     refuses(
         &home,
-        &["token", "a"],
+        &["token", "anth"],
         64,
         &["several", "anthropic:old", "anthropic:shared"],
     );
@@ -174,7 +177,7 @@ fn what_changes_something_answers_in_json_too() {
         (&added["profileId"], &added["type"]),
         (&json!("groq:manual"), &json!("api_key"))
     );
-    let removed = home.run(&["rm", "shared", "--yes", "-j"]).json();
+    let removed = home.run(&["rm", "anthropic:shared", "--yes", "-j"]).json();
     assert_eq!(
         removed,
         json!({"removed": "anthropic:shared", "agents": ["main", "ops"]})
@@ -232,7 +235,7 @@ fn rm_removes_from_every_agent_that_has_it_and_asks() {
         64,
         &["needs confirmation", "--yes"],
     );
-    let text = home.run(&["rm", "shared", "--yes"]).ok();
+    let text = home.run(&["rm", "anthropic:shared", "--yes"]).ok();
     assert!(
         text.contains("from agent main") && text.contains("from agent ops"),
         "{text}"
@@ -240,8 +243,52 @@ fn rm_removes_from_every_agent_that_has_it_and_asks() {
     for store in [STORE, OPS] {
         assert_eq!(home.json(store)["profiles"].get("anthropic:shared"), None);
     }
-    home.run(&["rm", "same", "--yes", "-a", "ops"]).ok();
+    home.run(&["rm", "openai:same", "--yes", "-a", "ops"]).ok();
     assert!(home.json(STORE)["profiles"].get("openai:same").is_some());
+}
+
+#[test]
+fn an_id_that_is_gone_names_no_other() {
+    let home = Home::new();
+    home.write(
+        STORE,
+        json!({"version": 1, "profiles": {
+            "openai:prod-eu": key("openai", "sk-test-eu"),
+            "openai:K": key("openai", "sk-test-k"),
+        }})
+        .to_string(),
+    );
+    for args in [
+        &["rm", "openai:prod", "--yes"][..],
+        &["rm", "prod", "--yes"],
+        &["rm", "openai:\u{212a}", "--yes"],
+        &["rm", "openai:k", "--yes"],
+        &["token", "openai:prod"],
+        &["use", "openai:prod"],
+        &["env", "openai:prod"],
+    ] {
+        refuses(&home, args, 64, &["openai:prod-eu"]);
+    }
+    let profiles = home.json(STORE)["profiles"].clone();
+    assert_eq!(profiles.as_object().unwrap().len(), 2, "{profiles}");
+    assert_eq!(home.run(&["token", "prod"]).ok(), "sk-test-eu\n");
+}
+
+#[test]
+fn a_providers_name_is_the_provider_and_no_id() {
+    let home = home();
+    let mut store = home.json(STORE);
+    store["profiles"]["anthropic"] = key("openai", "sk-test-hijack");
+    home.write(STORE, store.to_string());
+    assert_eq!(home.run(&["token", "anthropic"]).ok(), "sk-test-shared\n");
+    let args = ["add", "openai", "--id", "groq"];
+    let run = given(&home, &args, "sk-test-x").exits(64);
+    assert!(
+        run.stderr.contains("groq is the name of a provider"),
+        "{run:?}"
+    );
+    home.run(&["rm", "anthropic", "--yes"]).ok();
+    assert_eq!(home.json(STORE)["profiles"].get("anthropic"), None);
 }
 
 #[test]
@@ -298,6 +345,64 @@ fn add_stores_what_is_given() {
     let store = home.json(STORE);
     assert_eq!(store["profiles"]["openai:manual"]["key"], "sk-test-one");
     assert_eq!(store["profiles"]["anthropic:sub"]["type"], "token");
+}
+
+#[test]
+fn add_replaces_no_credential_of_another_kind_unasked() {
+    let home = home();
+    for (args, secret, words) in [
+        (
+            &["add", "groq", "--id", "openai:same"][..],
+            "gsk_x",
+            "--id groq:NAME",
+        ),
+        (
+            &["add", "openai", "-t", "--id", "openai:same"],
+            "x",
+            "(openai/api_key)",
+        ),
+        (
+            &["add", "openai:second"],
+            "x",
+            "clawkeep add openai --id openai:second",
+        ),
+    ] {
+        let run = given(&home, args, secret).exits(64);
+        assert!(run.stderr.contains(words), "{args:?}: {run:?}");
+    }
+    let same = ["add", "openai", "--id", "openai:same"];
+    let run = given(&home, &same, "sk-test-new");
+    let undo = "To undo: clawkeep models auth restore openai:same\n";
+    assert!(run.stderr.contains(undo), "{run:?}");
+    run.ok();
+    home.run(&["models", "auth", "restore", "openai:same"]).ok();
+    assert_eq!(home.run(&["token", "openai"]).ok(), "sk-test-openai-main\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_is_typed_as_a_name_is_refused() {
+    let home = Home::new();
+    let mut terminal = Terminal::start(home.command(&["add"]));
+    terminal.answer_hidden("Paste API key or token", "typed-secret-that-nothing-knows");
+    terminal.answer("Provider:", "sk-ant-api03-typed\r");
+    terminal.answer("looks like a secret", "0123456789abcdef0123456789abcdef\r");
+    terminal.answer("looks like a secret", "a b\r");
+    terminal.answer("A provider's name has", "groq\r");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("Auth profile: groq:manual"), "{shown}");
+    let home = Home::new();
+    let mut terminal = Terminal::start(home.command(&["models", "auth", "add"]));
+    terminal.answer("Token provider", "2\r");
+    terminal.answer("Provider id", "gsk_typed\r");
+    terminal.answer("looks like a secret", "xai\r");
+    terminal.answer("Method", "2\r");
+    terminal.answer("Profile id", "AIzaTyped\r");
+    terminal.answer("looks like a secret", "\r");
+    terminal.answer_hidden("Paste API key for xai", "xai-test");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
 }
 
 #[test]

@@ -98,27 +98,36 @@ impl Names {
     }
 
     /// Whether the word is a provider's id.
-    fn is_provider(&self, word: &str) -> bool {
-        let id = ProviderId::new(word);
-        let id = id.as_str();
-        self.providers.contains(id)
-            || !provider_variables(&ProviderId::new(id)).is_empty()
-            || self.stored.iter().any(|(_, provider)| provider == id)
+    pub(crate) fn is_provider(&self, word: &str) -> bool {
+        let provider = ProviderId::new(word);
+        let id = provider.as_str();
+        // Letters outside ASCII have no other case: the Kelvin sign is no k.
+        (word.is_ascii() || word == id)
+            && (self.providers.contains(id)
+                || !provider_variables(&provider).is_empty()
+                || self.stored.iter().any(|(_, of)| of == id))
     }
 
-    /// What the word names; `None` if it names nothing.
+    fn is_id(&self, word: &str) -> bool {
+        self.stored.iter().any(|(id, _)| id == word)
+    }
+
+    /// What the word names; `None` if it names nothing. A provider comes before an id that is
+    /// spelled like it. A word with a colon is a whole id.
     ///
     /// # Errors
     /// When it is a part of several ids.
     pub(crate) fn find(&self, word: &str) -> Result<Option<Named>, Failure> {
-        if self.stored.iter().any(|(id, _)| id == word) {
-            return Ok(Some(Named::Id(word.to_owned())));
+        let is_whole = word.contains(':');
+        let id = self.is_id(word).then(|| Named::Id(word.to_owned()));
+        let trimmed = word.trim();
+        if !(is_whole && id.is_some()) && self.is_provider(trimmed) {
+            return Ok(Some(Named::Provider(ProviderId::new(trimmed))));
         }
-        let word = word.trim();
-        if self.is_provider(word) {
-            return Ok(Some(Named::Provider(ProviderId::new(word))));
+        if is_whole || id.is_some() {
+            return Ok(id);
         }
-        Ok(self.part_of_one(word)?.map(Named::Id))
+        Ok(self.part_of_one(trimmed)?.map(Named::Id))
     }
 
     /// The one id that the word is, or is a part of; of a provider with one credential, that one's.
@@ -126,6 +135,9 @@ impl Names {
     /// # Errors
     /// When it could be several.
     pub(crate) fn find_id(&self, word: &str) -> Result<Option<String>, Failure> {
+        if self.is_id(word) {
+            return Ok(Some(word.to_owned()));
+        }
         match self.find(word)? {
             Some(Named::Provider(provider)) => {
                 let ids = self.stored.iter().filter(|(_, of)| of == provider.as_str());
@@ -138,18 +150,13 @@ impl Names {
     }
 
     fn part_of_one(&self, word: &str) -> Result<Option<String>, Failure> {
-        let part = word.to_lowercase();
-        if part.is_empty() {
+        if word.is_empty() {
             return Ok(None);
         }
         let ids = self.stored.iter().map(|(id, _)| id.as_str());
-        let ids: Vec<&str> = ids.filter(|id| id.to_lowercase().contains(&part)).collect();
+        let ids: Vec<&str> = ids.filter(|id| is_part(id, word)).collect();
         // The whole name after the provider's is more than a part of another.
-        let whole: Vec<&str> = ids
-            .iter()
-            .copied()
-            .filter(|id| is_tail(id, &part))
-            .collect();
+        let whole: Vec<&str> = ids.iter().copied().filter(|id| is_tail(id, word)).collect();
         match whole.as_slice() {
             [one] => Ok(Some((*one).to_owned())),
             _ => one_of(word, &ids),
@@ -233,9 +240,25 @@ pub(crate) fn mistypes(name: &str, typed: &str) -> Option<usize> {
     (count <= most).then_some(count)
 }
 
+/// Whether a word is a part of an id: whole pieces of it, or the beginning of one, of at least
+/// three letters. Letters of ASCII may be of the other case.
+fn is_part(id: &str, word: &str) -> bool {
+    const SEPARATORS: [char; 5] = [':', '-', '.', '@', '/'];
+    const BEGINNING_MIN: usize = 3;
+    let ends = id.match_indices(SEPARATORS).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).any(|start| {
+        let piece = &id[start..];
+        let Some((begins, rest)) = piece.split_at_checked(word.len()) else {
+            return false;
+        };
+        let is_whole = rest.is_empty() || rest.starts_with(SEPARATORS);
+        begins.eq_ignore_ascii_case(word) && (is_whole || word.chars().count() >= BEGINNING_MIN)
+    })
+}
+
 fn is_tail(id: &str, part: &str) -> bool {
     id.split_once(':')
-        .is_some_and(|(_, tail)| tail.to_lowercase() == part)
+        .is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(part))
 }
 
 fn listed(ids: &[&str]) -> String {
@@ -287,6 +310,12 @@ mod tests {
         assert_eq!(id("work-2"), named("openai:work-2"));
         assert_eq!(id("groq"), Some(Named::Provider(ProviderId::new("groq"))));
         assert_eq!(id("nothing"), None);
+        assert_eq!(id("aude"), None, "not the beginning of a piece");
+        assert_eq!(id("cl"), None, "too short for the beginning of a piece");
+        assert_eq!(id("2"), named("openai:work-2"), "a whole piece");
+        assert_eq!(id("openai:wor"), None, "an id is whole");
+        assert_eq!(id("openai:Work"), None, "an id is exact");
+        assert_eq!(id("wor\u{212a}-2"), None, "the Kelvin sign is no k");
         assert!(names.find("work").is_err(), "two whole names");
         assert!(names.find("wor").is_err());
         assert!(names.find_id("anthropic").is_err());

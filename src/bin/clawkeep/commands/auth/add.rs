@@ -76,7 +76,7 @@ fn ask_provider() -> Result<ProviderId, Failure> {
         return Ok(ProviderId::new(known[0]));
     }
     let typed = prompt::text("Provider id", None, |typed| {
-        ids::provider(typed).map(|_| ())
+        ids::typed_provider(typed).map(|_| ())
     })?;
     Ok(ProviderId::new(&typed))
 }

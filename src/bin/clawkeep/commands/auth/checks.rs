@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clawkeep::config::AgentRef;
 use clawkeep::doctor::shell_word;
-use clawkeep::domain::{Borrowed, Credential, Owner, ProfileId, StoreDoc};
+use clawkeep::domain::{AgentName, Borrowed, Credential, Owner, ProfileId, StoreDoc};
 use clawkeep::sync::Loaded;
 use clawkeep::vault::UnlockedVault;
 
@@ -81,6 +81,14 @@ pub(crate) fn list_hint(agent: &AgentRef) -> String {
         format!(" --agent {}", agent.name)
     };
     format!("See the ids with: clawkeep models auth list{agent_option}")
+}
+
+/// The option that names an agent in a command to type; none where the command takes it by itself.
+pub(crate) fn agent_option(agent: &AgentRef) -> String {
+    match agent.name.is_path() || agent.name == AgentName::default() {
+        true => String::new(),
+        false => format!(" --agent {}", shell_word(agent.name.as_str())),
+    }
 }
 
 /// Refuses to replace a reference by a secret: the person who wrote the reference would miss it.

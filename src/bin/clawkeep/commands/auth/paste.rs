@@ -3,6 +3,7 @@
 use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::{AgentRef, ConfigEdit};
+use clawkeep::doctor::shell_word;
 use clawkeep::domain::{CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs};
 use clawkeep::sync::Edited;
 use clawkeep::vault::UnlockedVault;
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::prompt;
 use crate::terminal::text::json_document;
 
@@ -138,15 +140,12 @@ pub(crate) fn profile_id(raw: &str) -> Result<ProfileId, String> {
     /// The longest accepted id; the store itself has no limit.
     const ID_MAX: usize = 200;
     let id = raw.trim();
-    let looks_secret = ["sk-", "eyJ", "xoxb-", "ghp_", "gho_"]
-        .iter()
-        .any(|prefix| id.starts_with(prefix));
     match () {
         () if id.is_empty() => Err("a profile id is not empty".to_owned()),
         () if id.contains(char::is_control) => {
             Err("a profile id has no control characters".to_owned())
         }
-        () if looks_secret || id.len() > ID_MAX => {
+        () if ids::begins_like_secret(id) || id.len() > ID_MAX => {
             Err("that looks like a secret; an id is a name, such as anthropic:work".to_owned())
         }
         () => Ok(ProfileId::new(id)),
@@ -196,8 +195,16 @@ impl Paste<'_> {
             .as_ref()
             .and_then(|before| before.credential(self.id.as_str()));
         if let Some(before) = replaced {
+            let undo = match is_called_as_gateway() {
+                true => String::new(),
+                false => format!(
+                    " To undo: clawkeep models auth restore {}{}",
+                    shell_word(self.id.as_str()),
+                    checks::agent_option(self.agent)
+                ),
+            };
             context.ui.note(&format!(
-                "Note: it replaced the {} that was stored as {}.",
+                "Note: it replaced the {} that was stored as {}.{undo}",
                 before.kind.as_str(),
                 self.id
             ));

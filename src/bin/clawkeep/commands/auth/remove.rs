@@ -121,7 +121,7 @@ fn remove_from(
 }
 
 /// Provider and kind, as the reference names them.
-fn described(credential: &Credential<'_>) -> String {
+pub(crate) fn described(credential: &Credential<'_>) -> String {
     match credential.kind {
         CredentialType::Unreadable => "an entry that cannot be read".to_owned(),
         kind => format!(

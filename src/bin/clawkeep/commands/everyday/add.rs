@@ -2,18 +2,21 @@
 
 use clap::Args;
 use clawkeep::config::AgentRef;
+use clawkeep::doctor::shell_word;
 use clawkeep::domain::{
     CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret,
 };
 use clawkeep::platform::exists;
+use clawkeep::vault::{UnlockedVault, Vault};
 use secrecy::ExposeSecret as _;
 
 use crate::commands::auth::checks;
 use crate::commands::auth::paste::{Answer, Paste, default_id, profile_id};
+use crate::commands::auth::remove::described;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
-use crate::options::named::{known_providers, mistypes};
+use crate::options::named::{Names, known_providers, mistypes};
 use crate::options::{ids, time_arg};
 use crate::terminal::prompt;
 
@@ -47,6 +50,17 @@ pub(crate) struct Add {
 
 impl Add {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        if let Some(provider) = self
+            .provider
+            .as_ref()
+            .filter(|it| it.as_str().contains(':'))
+        {
+            let name = provider.as_str().split(':').next().unwrap_or_default();
+            return Err(Failure::BadArgument(format!(
+                "a provider's name has no colon; to name the id: clawkeep add {name} --id {}",
+                shell_word(provider.as_str())
+            )));
+        }
         let agent = self.agent.resolve(context)?;
         // before the question: without the vault the secret would be typed in vain
         let mut vault = context.vault()?;
@@ -77,6 +91,8 @@ impl Add {
         if let Some(found) = found {
             self.check_recognised(context, found, &provider)?;
         }
+        check_id(context, &vault, &id, &provider)?;
+        check_replaced(context, &mut vault, &agent, (&id, &provider, kind))?;
         if !id.as_str().contains(provider.as_str()) && is_of_another(context, &id) {
             context.ui.note(&format!(
                 "Warning: {id} reads as a credential of {}, and it is stored as one of {provider}.",
@@ -141,6 +157,54 @@ impl Add {
     }
 }
 
+/// Refuses an id that is the name of another provider: the word would mean that provider.
+fn check_id(
+    context: &Context,
+    vault: &Vault,
+    id: &ProfileId,
+    provider: &ProviderId,
+) -> Result<(), Failure> {
+    let is_own = ProviderId::new(id.as_str()) == *provider;
+    if is_own || !Names::of(context, Some(vault), None)?.is_provider(id.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::BadArgument(format!(
+        "{id} is the name of a provider, and no id for a credential of {provider}; choose another: \
+         --id {provider}:NAME"
+    )))
+}
+
+/// Asks before a credential of another provider or type is replaced; refuses without a terminal.
+fn check_replaced(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    (id, provider, kind): (&ProfileId, &ProviderId, CredentialType),
+) -> Result<(), Failure> {
+    let loaded = context.load_silently(vault, agent)?; // the change loads again, and reports
+    let Some(stored) = loaded.doc.credential(id.as_str()) else {
+        return Ok(());
+    };
+    if stored.kind == kind && stored.is_for(provider.as_str()) {
+        return Ok(());
+    }
+    let stored = described(&stored);
+    let new = format!("{provider}/{}", kind.as_str());
+    if !prompt::is_possible() {
+        return Err(Failure::BadArgument(format!(
+            "{id} is stored already ({stored}), and {new} would replace it; choose another id: \
+             --id {provider}:NAME"
+        )));
+    }
+    if prompt::confirm(&format!("Replace {id} ({stored}) by {new}?"), false)? {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        what: "nothing was stored".to_owned(),
+        next: format!("Store it under another id: --id {provider}:NAME"),
+    })
+}
+
 /// Refuses a provider that is most likely mistyped. Others than the known ones are accepted.
 fn check_spelling(context: &Context, provider: &ProviderId) -> Result<(), Failure> {
     let known = known_providers(context);
@@ -203,7 +267,7 @@ fn ask_provider(context: &Context) -> Result<ProviderId, Failure> {
         let numbered = number.and_then(|number| COMMON.get(number.checked_sub(1)?));
         let provider = match numbered {
             Some(name) => ProviderId::new(name),
-            None => ids::provider(typed)?,
+            None => ids::typed_provider(typed)?,
         };
         let checked = check_spelling(context, &provider);
         checked.map_err(|failure| failure.remedy("").unwrap_or_default())?;

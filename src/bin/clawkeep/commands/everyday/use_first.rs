@@ -16,7 +16,8 @@ use crate::terminal::text::{shown_id, shown_ids};
 #[command(
     after_help = "Examples:\n  clawkeep use anthropic:work\n  clawkeep use anthropic:work --agent \
         ops\n\nSets the order as `clawkeep models auth order set` does; the others follow as \
-        before. Any part of the id will do if it means one credential."
+        before. A part of the id will do if it means one credential: a whole piece of it, or the \
+        beginning of one."
 )]
 pub(crate) struct UseFirst {
     /// The credential

@@ -22,7 +22,7 @@ use crate::terminal::text::shown_id;
         lines is a plain copy of the secret. `clawkeep run` gives it to one program only."
 )]
 pub(crate) struct EnvLines {
-    /// Providers, or credentials by any part of their ids [default: the provider of the configured
+    /// Providers, or credentials by a part of their ids [default: the provider of the configured
     /// default model]
     #[arg(value_name = "PROVIDER|ID")]
     named: Vec<String>,

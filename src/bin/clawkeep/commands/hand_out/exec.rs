@@ -53,7 +53,7 @@ pub(crate) struct Exec {
     pass_key_variables: bool,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// The program and its arguments. Words before -- are providers, or credentials by any part of
+    /// The program and its arguments. Words before -- are providers, or credentials by a part of
     /// their ids: openai anthropic -- CMD
     #[arg(value_name = "CMD", trailing_var_arg = true, required = true)]
     command: Vec<OsString>,

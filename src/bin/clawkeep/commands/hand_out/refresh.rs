@@ -29,7 +29,7 @@ use crate::terminal::text::shown_id;
         program's login (Claude Code's, Codex's). Exit status 1 when a refresh fails."
 )]
 pub(crate) struct Refresh {
-    /// The profiles, by any part of their ids; or a provider
+    /// The profiles, by a part of their ids; or a provider
     #[arg(
         value_name = "ID",
         required_unless_present = "due",

@@ -23,7 +23,7 @@ use crate::terminal::text::json_shown;
         apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
 )]
 pub(crate) struct Token {
-    /// A provider, or a credential by any part of its id
+    /// A provider, or a credential by a part of its id
     #[arg(value_name = "PROVIDER|ID", conflicts_with_all = ["provider", "profile"])]
     named: Option<String>,
     /// The provider [default: that of the configured default model]

@@ -69,7 +69,7 @@ pub(crate) enum Summary {
 
 #[derive(Debug, Args)]
 struct List {
-    /// Only this provider, or this credential by any part of its id
+    /// Only this provider, or this credential by a part of its id
     #[arg(value_name = "PROVIDER|ID", conflicts_with_all = ["provider", "profile"])]
     named: Option<String>,
     #[command(flatten)]
