@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use clawkeep::client::Request;
+use clawkeep::client::{Request, Token};
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{ProviderId, shell_quoted};
 use clawkeep::platform::program_command;
@@ -126,7 +126,8 @@ impl Exec {
         let command = program_command(&program, |name| context.env.raw(name));
         // before a use is recorded
         let mut command = command.map_err(|error| not_run(&program, error, is_default))?;
-        let picked = self.selection.pick(context, &wanted, "exec", takes)?;
+        let accept = |token: &Token| takes(token.provider());
+        let picked = self.selection.pick(context, &wanted, "exec", accept)?;
         command.args(words);
         if !self.pass_key_variables {
             context.withhold_keys(&mut command);
