@@ -7,7 +7,7 @@ use super::request::{Request, TokenOptions};
 use super::token::Token;
 use super::workspace::Workspace;
 use crate::config::{AgentRef, Fallback};
-use crate::domain::{ProfileId, ProviderId};
+use crate::domain::ProfileId;
 use crate::health::PassedOver;
 use crate::selection::Choice;
 use crate::sync::{Engine, HandOut, Loaded, RefreshOutcome, Refreshes, SyncError, SyncMode, When};
@@ -49,8 +49,9 @@ impl Chosen {
 pub struct Hooks<'h, E> {
     /// The command that hands out, for the record.
     pub command: &'static str,
-    /// Refuses a provider that the caller cannot use, before anything is recorded.
-    pub accept: &'h dyn Fn(&ProviderId) -> Result<(), E>,
+    /// Refuses a credential that the caller cannot use, before anything is recorded. It may be
+    /// refreshed after that.
+    pub accept: &'h dyn Fn(&Token) -> Result<(), E>,
     /// Refreshes a login, if it is due by the last argument.
     pub refresh: &'h dyn Fn(&mut Engine<'_>, &ProfileId, When) -> Result<RefreshOutcome, E>,
 }
@@ -111,8 +112,9 @@ impl Workspace {
                 let picks: Vec<Pick> = picks.collect();
                 let chosen = || picks.iter().filter_map(|pick| pick.choice.chosen.as_ref());
                 for id in chosen() {
-                    if let Some(credential) = doc.credential(id.as_str()) {
-                        (hooks.accept)(&ProviderId::new(credential.provider))?;
+                    let as_of = self.as_of(self.clock.now());
+                    if let Some(token) = Token::of(doc, id, None, as_of) {
+                        (hooks.accept)(&token)?;
                     }
                 }
                 // An unknown name is most likely mistyped, or a pasted secret: it is not recorded

@@ -19,10 +19,12 @@ pub mod openclaw;
 mod own;
 mod own_edit;
 mod paths;
+mod provider_settings;
 mod session_bus;
 mod settings;
 mod shell_env;
 mod trusted;
+mod variable_name;
 mod vault_home;
 mod windows_names;
 
@@ -45,11 +47,10 @@ pub use error::ConfigError;
 pub use error::{ConfigEditError, OwnSettingsError};
 pub use login_files::LoginFiles;
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
-pub use own::{
-    Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, ProviderSettings, parse_providers,
-};
+pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, parse_providers};
 pub use own_edit::{list_own_settings, own_setting, with_own_setting};
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
+pub use provider_settings::{Encoding, ProviderSettings};
 pub use session_bus::{keychain_bus, session_bus};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
@@ -58,3 +59,4 @@ pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};
 pub(crate) use shell_env::expected_in;
 pub use shell_env::{ShellEnv, ShellFault};
 pub use trusted::trust_of;
+pub use variable_name::check_variable_name;

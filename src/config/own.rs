@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use super::agents::AgentRef;
 use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
+use super::provider_settings::ProviderSettings;
 use crate::domain::{
     AgentName, ProviderId, Span, UnixMs, from_outside, is_path, named, path_of_text,
 };
@@ -106,50 +107,6 @@ named! {
         /// As a file at the path that the gateway reads.
         File = "file",
     }
-}
-
-/// What is written of a provider: where it gives out tokens, and how. What is not written stays as
-/// it is built in. Source: `spec/oauth.md`, Providers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderSettings {
-    /// The token endpoint of the provider.
-    pub token_url: Option<String>,
-    /// The client id; without one, the profile's `clientId` is used.
-    pub client_id: Option<String>,
-    /// How a request's fields are written.
-    pub encoding: Option<Encoding>,
-    /// What a login asks for, separated by spaces.
-    pub scopes: Option<String>,
-    /// The address where a login begins.
-    pub authorize_url: Option<String>,
-    /// Where a login on another device begins (RFC 8628).
-    pub device_url: Option<String>,
-    /// The port on loopback that a login must come back to; any that is free where there is none.
-    pub redirect_port: Option<u16>,
-    /// The path that it comes back to, and the host it is called by there; `/callback` on
-    /// `127.0.0.1` where it does not matter.
-    pub redirect_path: Option<String>,
-    /// The name under which the provider knows loopback: `localhost`, or none.
-    pub redirect_host: Option<String>,
-    /// Further fields of the address where a login begins.
-    pub authorize_extra: Option<BTreeMap<String, String>>,
-    /// How long before the end that the provider names a token counts as ended, in seconds.
-    pub expiry_margin: Option<u32>,
-    /// The variables from which programs read the secret. `exec` sets the first one and takes out
-    /// the others.
-    pub env: Option<Vec<String>>,
-}
-
-/// How the fields of a request to a token endpoint are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// `application/x-www-form-urlencoded`, as RFC 6749 has it.
-    #[default]
-    Form,
-    /// The body is encoded as JSON.
-    Json,
 }
 
 /// Reads settings of providers that are linked in.
@@ -314,6 +271,10 @@ impl OwnSettings {
         if let Some((name, settings)) = providers.find(|(name, _)| name.trim().is_empty()) {
             let what = format!("a provider has a name: [providers.{name}]");
             return Err(invalid(settings.span().start, &from_outside(&what)));
+        }
+        for (name, settings) in &written.providers {
+            let fault = settings.get_ref().fault(name);
+            fault.map_or(Ok(()), |what| Err(invalid(settings.span().start, &what)))?;
         }
         let trusted = written.clawkeep.trusted.unwrap_or_default().into_iter();
         let trusted = trusted.map(|entry| {
@@ -584,6 +545,9 @@ mod tests {
             [agents.ops]\nexprot = "off" => line 2: unknown field
             \n[agents.""]\nexport = "off" => an agent is named by
             [agents."a/b"]\nexport = "off" => an agent is named by
+            \n[providers.p]\nenv = ["x;touch pwned;y"] => line 2: providers.p.env names "x;touch pwned;y"
+            providers.p.env = ["A", "LD_PRELOAD"] => env names "LD_PRELOAD": programs act on
+            providers.p.env = [""] => letters
             "#,
         ) {
             let error = parse(&text.replace("\\n", "\n")).unwrap_err();

@@ -525,12 +525,29 @@ fn a_shell_that_evaluates_env_has_the_secret_as_it_is() {
     // A secret that no variable can have is refused.
     store["profiles"]["openai:same"] = key("openai", "sk-a\nb");
     home.write(STORE, store.to_string());
-    home.run(&["env", "openai"]).exits(1);
+    home.run(&["env", "groq", "openai"]).exits(1);
+    assert_eq!(home.count_of("credential.used"), 2);
     refuses(
         &home,
         &["env", "--as", "A B", "openai"],
         64,
         &["A B", "letters"],
+    );
+    for (command, name) in [("env", "BASH_ENV"), ("run", "LD_PRELOAD")] {
+        refuses(
+            &home,
+            &[command, "--as", name, "openai"],
+            64,
+            &[name, "programs act on"],
+        );
+    }
+    let settings = "[providers.foo]\nenv = [\"x;touch pwned;y\"]\n";
+    home.write(".clawdbot/clawkeep.toml", settings);
+    refuses(
+        &home,
+        &["env", "openai"],
+        65,
+        &["line 1", "providers.foo.env", "x;touch pwned;y"],
     );
 }
 

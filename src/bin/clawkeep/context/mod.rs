@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use clawkeep::client::{Heads, Places, Workspace};
 use clawkeep::config::{
@@ -22,7 +23,7 @@ use clawkeep::config::{
 use clawkeep::domain::shown_path;
 use clawkeep::platform::keychain::{DEADLINE, KEYCHAIN_VARIABLE, SystemKeychain};
 use clawkeep::platform::openclaw::add_named_dirs;
-use clawkeep::platform::{Actor, FileMask, harden, restrict_new_files};
+use clawkeep::platform::{Actor, FileMask, harden, restrict_new_files, withhold_key_variables};
 use clawkeep::sync::{Engine, Loaded, Refresher, Rules, SyncMode};
 use clawkeep::vault::{KeySources, UnlockedVault};
 
@@ -160,6 +161,21 @@ impl Context {
     /// The sources of this command's passphrase.
     pub(crate) fn passphrases(&self) -> &Passphrases {
         &self.passphrases
+    }
+
+    /// Withholds from a program what leads to a vault's key: variables, and a passphrase on stdin.
+    pub(crate) fn withhold_keys(&self, command: &mut Command) {
+        withhold_key_variables(command, self.layout.credentials_dir());
+        if !std::io::stdin().is_terminal() {
+            self.withhold_stdin(command);
+        }
+    }
+
+    /// Withholds stdin from a program if a passphrase comes from there.
+    pub(crate) fn withhold_stdin(&self, command: &mut Command) {
+        if self.passphrases.named.as_ref().is_some_and(Named::is_stdin) {
+            command.stdin(Stdio::null());
+        }
     }
 
     /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.

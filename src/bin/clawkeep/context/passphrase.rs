@@ -54,6 +54,9 @@ impl Passphrases {
             .credential_passphrase_file()
             .filter(|path| exists(path));
         let default_files = own.into_iter().chain(credential).collect();
+        if let Some(number @ 3..) = named.as_ref().and_then(Named::descriptor) {
+            keep_from_children(number);
+        }
         Self {
             named,
             default_files,
@@ -156,6 +159,15 @@ impl Named {
         }
     }
 
+    /// The descriptor of this process that it comes from.
+    fn descriptor(&self) -> Option<u32> {
+        match self {
+            Self::Descriptor(number) => Some(*number),
+            Self::File(path) if is_own_descriptor(path) => path.file_name()?.to_str()?.parse().ok(),
+            Self::File(_) => None,
+        }
+    }
+
     /// Reads it to its end. Programs that are started later do not inherit the descriptor.
     pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
         if self.is_stdin() && prompt::hidden_is_possible() {
@@ -164,8 +176,8 @@ impl Named {
             return typed.map_err(|_| KeyProblem::NoSecret);
         }
         let read = self.contents();
-        if let Self::Descriptor(number @ 3..) = self {
-            keep_from_children(*number);
+        if let Some(number @ 3..) = self.descriptor() {
+            keep_from_children(number);
         }
         read
     }

@@ -15,7 +15,7 @@ use clawkeep::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
 };
-use clawkeep::platform::{start_thread, system_program, withhold_key_variables};
+use clawkeep::platform::{start_thread, system_program};
 use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -413,7 +413,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
     };
     let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
     let [stdin, stdout, stderr] = streams;
-    withhold_key_variables(&mut command, context.layout.credentials_dir());
+    context.withhold_keys(&mut command);
     command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
     match context.mask.put_back_for(|| command.spawn()) {
         Ok(mut child) => {

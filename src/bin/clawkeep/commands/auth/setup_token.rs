@@ -7,7 +7,7 @@ use clawkeep::config::{AgentRef, ConfigEdit};
 use clawkeep::domain::{
     CLAUDE_CLI, CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Section, StoreDoc,
 };
-use clawkeep::platform::{program_command, withhold_key_variables};
+use clawkeep::platform::program_command;
 use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ fn run_claude(context: &Context) -> Result<(), Failure> {
     let found = program_command(OsStr::new(CLAUDE), |name| context.env.raw(name));
     let mut command = found.map_err(not_run)?;
     command.arg("setup-token");
-    withhold_key_variables(&mut command, context.layout.credentials_dir());
+    context.withhold_keys(&mut command);
     let run = || signals::wait_for_program(&mut command);
     let status = context.mask.put_back_for(run).map_err(not_run)?;
     if status.success() {

@@ -10,7 +10,7 @@ use clawkeep::config::{OwnSettingsError, list_own_settings, own_setting, with_ow
 use clawkeep::domain::path_text;
 use clawkeep::platform::{
     Access, FileError, check_trusted, create_private_dir, persist, program_command, read_regular,
-    resolve_link, sync_dir, sync_file, temporary_in, withhold_key_variables,
+    resolve_link, sync_dir, sync_file, temporary_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -294,7 +294,7 @@ fn run_editor(context: &Context, file: &Path) -> Result<(), Failure> {
     };
     let command = program_command(&program, |name| context.env.raw(name));
     let mut command = command.map_err(|error| refused(error.to_string()))?;
-    withhold_key_variables(&mut command, context.layout.credentials_dir());
+    context.withhold_keys(&mut command);
     command.args(words).arg(file);
     let run = || signals::wait_for_program(&mut command);
     let status = context.mask.put_back_for(run);

@@ -87,7 +87,8 @@ impl EnvLines {
                 takes(provider)?; // before a use is recorded
             }
         }
-        let picked = self.selection.pick(context, &wanted, "env", takes)?;
+        let accept = |token: &Token| takes(token.provider()).and_then(|()| check_secret(token));
+        let picked = self.selection.pick(context, &wanted, "env", accept)?;
         let mut text = Zeroizing::new(String::new());
         for picked in &picked {
             let variables = Variables::of(context, picked, naming)?;
@@ -105,6 +106,20 @@ impl EnvLines {
     }
 }
 
+/// Refuses a secret that no line of a shell can hold.
+fn check_secret(token: &Token) -> Result<(), Failure> {
+    match token.secret().expose_secret().contains(['\n', '\r', '\0']) {
+        true => Err(Failure::Refused {
+            what: format!(
+                "the secret of {} has a line break or a NUL inside, which no variable can have",
+                shown_id(token.profile().as_str())
+            ),
+            next: "Store it again: clawkeep add".to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 impl Shell {
     fn without(self, name: &str) -> String {
         match self {
@@ -118,15 +133,7 @@ impl Shell {
 
     fn line(self, name: &str, picked: &Token) -> Result<Zeroizing<String>, Failure> {
         let secret = picked.secret().expose_secret();
-        if secret.contains(['\n', '\r', '\0']) {
-            return Err(Failure::Refused {
-                what: format!(
-                    "the secret of {} has a line break or a NUL inside, which no variable can have",
-                    shown_id(picked.profile().as_str())
-                ),
-                next: "Store it again: clawkeep add".to_owned(),
-            });
-        }
+        check_secret(picked)?; // a refresh may have changed it
         let quoted = Zeroizing::new(self.quoted(secret));
         let before = match self {
             Self::Sh => format!("export {name}="),

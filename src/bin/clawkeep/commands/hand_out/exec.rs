@@ -1,20 +1,18 @@
 //! `exec`: a program with a credential in its environment.
 
 use std::ffi::OsString;
-use std::process::Stdio;
 
 use clap::Args;
-use clawkeep::client::Request;
+use clawkeep::client::{Request, Token};
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{ProviderId, shell_quoted};
-use clawkeep::platform::{program_command, withhold_key_variables};
+use clawkeep::platform::program_command;
 use secrecy::ExposeSecret as _;
 
 use super::naming::{is_name, requests_for};
 use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
-use crate::context::passphrase::Named;
 use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::program_name::is_called_as_gateway;
@@ -128,20 +126,13 @@ impl Exec {
         let command = program_command(&program, |name| context.env.raw(name));
         // before a use is recorded
         let mut command = command.map_err(|error| not_run(&program, error, is_default))?;
-        let picked = self.selection.pick(context, &wanted, "exec", takes)?;
+        let accept = |token: &Token| takes(token.provider());
+        let picked = self.selection.pick(context, &wanted, "exec", accept)?;
         command.args(words);
         if !self.pass_key_variables {
-            withhold_key_variables(&mut command, context.layout.credentials_dir());
+            context.withhold_keys(&mut command);
         }
-        // Credentials in that directory could be read again.
-        if context
-            .passphrases()
-            .named
-            .as_ref()
-            .is_some_and(Named::is_stdin)
-        {
-            command.stdin(Stdio::null());
-        }
+        context.withhold_stdin(&mut command);
         for picked in &picked {
             let variables = Variables::of(context, picked, naming)?;
             for name in &variables.removed {

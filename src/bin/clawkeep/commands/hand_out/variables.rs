@@ -1,7 +1,7 @@
 //! The variables in which programs look for a provider's secret.
 
 use clawkeep::client::Token;
-use clawkeep::config::provider_variables;
+use clawkeep::config::{check_variable_name, provider_variables};
 use clawkeep::domain::{CredentialType, ProviderId};
 
 use crate::context::Context;
@@ -124,12 +124,8 @@ pub(super) fn check_variable(
 
 /// A variable's name as an argument.
 pub(super) fn variable_name(raw: &str) -> Result<String, String> {
-    let is_begun = raw.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let is_name = raw.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match is_begun && is_name {
-        true => Ok(raw.to_owned()),
-        false => Err("a variable's name has letters, digits and _, such as MY_API_KEY".to_owned()),
-    }
+    check_variable_name(raw)?;
+    Ok(raw.to_owned())
 }
 
 /// Notes that a variable redirects the provider's requests, and the secret with them: setting it is

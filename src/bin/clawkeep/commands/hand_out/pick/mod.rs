@@ -6,7 +6,7 @@ use clap::Args;
 use clawkeep::client::{Chosen, Hooks, Request, Token, TokenOptions};
 use clawkeep::config::AgentRef;
 use clawkeep::doctor::removed_elsewhere;
-use clawkeep::domain::{ProviderId, Span, UnixMs};
+use clawkeep::domain::{Span, UnixMs};
 use clawkeep::sync::{Loaded, Rules};
 use clawkeep::vault::UnlockedVault;
 
@@ -43,7 +43,7 @@ impl SelectionArgs {
         context: &Context,
         wanted: &[Request],
         command: &'static str,
-        accept: impl Fn(&ProviderId) -> Result<(), Failure>,
+        accept: impl Fn(&Token) -> Result<(), Failure>,
     ) -> Result<Vec<Token>, Failure> {
         context.settings()?; // invalid settings are reported before a vault is created
         if !self.strict {
@@ -90,7 +90,7 @@ impl SelectionArgs {
         vault: &mut UnlockedVault,
         (agent, wanted): (&AgentRef, &[Request]),
         command: &'static str,
-        accept: &dyn Fn(&ProviderId) -> Result<(), Failure>,
+        accept: &dyn Fn(&Token) -> Result<(), Failure>,
     ) -> Result<Chosen, Failure> {
         let mut options = TokenOptions::default().min_lifetime(self.min_valid.unwrap_or_default());
         if self.strict {
