@@ -144,6 +144,25 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
 }
 
 #[test]
+fn an_agent_that_is_not_there_is_refused() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    for command in ["status", "ls", "sync"] {
+        let run = refuses(&home, &[command, "-a", "opss"], 64, &["no agent opss"]);
+        assert!(run.stderr.contains("Did you mean ops?"), "{run:?}");
+        refuses(
+            &home,
+            &[command, "-a", "none"],
+            64,
+            &["The agents: main, ops"],
+        );
+    }
+    let home = Home::new();
+    home.run(&["status"]).exits(0);
+    home.run(&["status", "--check"]).exits(1);
+}
+
+#[test]
 fn use_puts_a_credential_first_and_keeps_the_others() {
     let home = home();
     let text = home.run(&["use", "shared"]).ok();
@@ -258,6 +277,7 @@ fn an_id_that_is_gone_names_no_other() {
         }})
         .to_string(),
     );
+    home.run(&["sync"]).ok();
     for args in [
         &["rm", "openai:prod", "--yes"][..],
         &["rm", "prod", "--yes"],
