@@ -136,6 +136,10 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
     ] {
         refuses(&home, args, status, &["Did you mean", name]);
     }
+    let run = home.run(&["token", "groq"]);
+    assert_eq!(run.stderr, "Note: agent ops has it; main has none.\n");
+    assert_eq!(home.run(&["token", "openai"]).stderr, "");
+    assert_eq!(home.run(&["token", "groq", "-a", "ops"]).stderr, "");
     // One that only a store has, which was not read yet.
     let mut store = home.json(OPS);
     store["profiles"]["xai:new"] = key("xai", "sk-test-new");
@@ -498,6 +502,12 @@ fn words_before_the_dashes_name_what_a_program_gets() {
         &["Did you mean", "openai"],
     );
     refuses(&home, &["run", "openai", "--"], 64, &["no program"]);
+    refuses(
+        &home,
+        &["run", "openai", "--agent", "ops", "--", TRUE],
+        64,
+        &["options go before the provider: clawkeep run --agent ops openai -- …"],
+    );
     let of_two = ["run", "groq", "anthropic:old", "--", TRUE];
     refuses(&home, &of_two, 64, &["not of one agent", "--agent"]);
     assert_eq!(home.count_of("credential.used"), before);
