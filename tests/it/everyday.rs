@@ -136,11 +136,34 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
     ] {
         refuses(&home, args, status, &["Did you mean", name]);
     }
+    let run = home.run(&["token", "groq"]);
+    assert_eq!(run.stderr, "Note: agent ops has it; main has none.\n");
+    assert_eq!(home.run(&["token", "openai"]).stderr, "");
+    assert_eq!(home.run(&["token", "groq", "-a", "ops"]).stderr, "");
     // One that only a store has, which was not read yet.
     let mut store = home.json(OPS);
     store["profiles"]["xai:new"] = key("xai", "sk-test-new");
     home.write(OPS, store.to_string());
     assert_eq!(home.run(&["token", "xai:new"]).ok().trim(), "sk-test-new");
+}
+
+#[test]
+fn an_agent_that_is_not_there_is_refused() {
+    let home = home();
+    home.run(&["sync"]).ok();
+    for command in ["status", "ls", "sync"] {
+        let run = refuses(&home, &[command, "-a", "opss"], 64, &["no agent opss"]);
+        assert!(run.stderr.contains("Did you mean ops?"), "{run:?}");
+        refuses(
+            &home,
+            &[command, "-a", "none"],
+            64,
+            &["The agents: main, ops"],
+        );
+    }
+    let home = Home::new();
+    home.run(&["status"]).exits(0);
+    home.run(&["status", "--check"]).exits(1);
 }
 
 #[test]
@@ -258,6 +281,7 @@ fn an_id_that_is_gone_names_no_other() {
         }})
         .to_string(),
     );
+    home.run(&["sync"]).ok();
     for args in [
         &["rm", "openai:prod", "--yes"][..],
         &["rm", "prod", "--yes"],
@@ -478,6 +502,12 @@ fn words_before_the_dashes_name_what_a_program_gets() {
         &["Did you mean", "openai"],
     );
     refuses(&home, &["run", "openai", "--"], 64, &["no program"]);
+    refuses(
+        &home,
+        &["run", "openai", "--agent", "ops", "--", TRUE],
+        64,
+        &["options go before the provider: clawkeep run --agent ops openai -- …"],
+    );
     let of_two = ["run", "groq", "anthropic:old", "--", TRUE];
     refuses(&home, &of_two, 64, &["not of one agent", "--agent"]);
     assert_eq!(home.count_of("credential.used"), before);

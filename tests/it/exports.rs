@@ -287,7 +287,6 @@ fn an_agent_that_is_nowhere_is_not_made() {
     let home = Home::with_claude(TOKEN, 100);
     for args in [
         &["models", "status", "--agent", "mian"][..],
-        &["sync", "--agent", "mian"],
         &[
             "models",
             "auth",
@@ -303,6 +302,8 @@ fn an_agent_that_is_nowhere_is_not_made() {
         assert!(!run.stdout.contains("claude-cli"), "{run:?}");
         assert!(!home.at(".clawdbot/agents/mian").exists(), "{args:?}");
     }
+    let run = home.run(&["sync", "--agent", "mian"]).exits(64);
+    assert!(run.stderr.contains("Did you mean main?"), "{run:?}");
     let run = home.run(&["models", "status", "--agent", "mian"]);
     assert!(run.stderr.contains("there is no agent mian"), "{run:?}");
 }

@@ -3,9 +3,12 @@
 use clap::Args;
 use clawkeep::config::{AgentRef, status_agent};
 use clawkeep::domain::AgentName;
+use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::named::mistypes;
+use crate::terminal::text::{shown_id, shown_ids};
 
 /// Which agent's credentials.
 #[derive(Clone, Debug, Args)]
@@ -21,6 +24,28 @@ pub(crate) struct AgentsOption {
     /// Only this agent [default: every agent]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
+}
+
+/// Refuses an agent that was named and does not exist, with the names that are like it.
+pub(crate) fn check_exists(
+    context: &Context,
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+) -> Result<(), Failure> {
+    if !context.is_unknown(vault, agent)? {
+        return Ok(());
+    }
+    let every = context.every_agent(vault)?;
+    let names: Vec<&str> = every.iter().map(|agent| agent.name.as_str()).collect();
+    let is_near = |name: &&&str| mistypes(name, agent.name.as_str()).is_some();
+    let near: Vec<&str> = names.iter().filter(is_near).copied().collect();
+    Err(Failure::UnknownName {
+        what: format!("there is no agent {}", shown_id(agent.name.as_str())),
+        next: match near.as_slice() {
+            [] => format!("The agents: {}", shown_ids(names.into_iter())),
+            near => format!("Did you mean {}?", shown_ids(near.iter().copied())),
+        },
+    })
 }
 
 impl AgentOption {

@@ -28,7 +28,7 @@ const EXPIRING: u8 = 2;
 pub(crate) struct Status {
     #[command(flatten)]
     agents: AgentsOption,
-    /// Exit 1 when a login cannot be used, 2 when one will stop working unless you act
+    /// Exit 1 when a login cannot be used or there is none, 2 when one will stop working unless you act
     #[arg(long)]
     check: bool,
     /// Print JSON
@@ -64,6 +64,7 @@ impl Status {
         }
         agents.verdict(context)?;
         match rows.first().map(|row| row.severity) {
+            None if self.check => Err(Failure::Check(UNUSABLE)), // as a login that is missing
             Some(Severity::Unusable) if self.check => Err(Failure::Check(UNUSABLE)),
             Some(Severity::NeedsAttention) if self.check => Err(Failure::Check(EXPIRING)),
             _ => Ok(()),

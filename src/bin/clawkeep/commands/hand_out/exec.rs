@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::signals;
+use crate::terminal::text::one_line;
 
 /// What separates names from the program.
 const SEPARATOR: &str = "--";
@@ -162,6 +163,18 @@ impl Exec {
                 names: &[],
                 program: words,
             });
+        }
+        let is_option = |word: &OsString| word.to_string_lossy().starts_with('-');
+        if let Some(at) = found.names.iter().position(is_option) {
+            let (providers, options) = found.names.split_at(at);
+            let words = options
+                .iter()
+                .chain(providers)
+                .map(|word| word.to_string_lossy());
+            return Err(Failure::BadArgument(format!(
+                "options go before the provider: clawkeep run {} -- …",
+                one_line(&words.collect::<Vec<_>>().join(" "))
+            )));
         }
         if found.program.is_empty() {
             return Err(Failure::BadArgument(

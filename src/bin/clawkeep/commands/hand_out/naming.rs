@@ -17,8 +17,40 @@ use crate::options::named::{Named, Names};
 use crate::terminal::text::{shown_id, shown_ids};
 
 /// What a word requests. Selects the agent that has it, if none was named and the default one does
-/// not.
+/// not, with a note.
 pub(crate) fn request_for(
+    context: &Context,
+    word: &str,
+    agent: &mut AgentOption,
+) -> Result<Request, Failure> {
+    let default = agent.clone();
+    let request = find_request(context, word, agent)?;
+    note_other_agent(context, &default, agent)?;
+    Ok(request)
+}
+
+/// Reports that another agent than the default one was selected.
+fn note_other_agent(
+    context: &Context,
+    default: &AgentOption,
+    selected: &AgentOption,
+) -> Result<(), Failure> {
+    if default.is_named() || !selected.is_named() {
+        return Ok(());
+    }
+    let (default, selected) = (
+        default.resolve(context)?.name,
+        selected.resolve(context)?.name,
+    );
+    context.ui.note(&format!(
+        "Note: agent {} has it; {} has none.",
+        shown_id(selected.as_str()),
+        shown_id(default.as_str())
+    ));
+    Ok(())
+}
+
+fn find_request(
     context: &Context,
     word: &str,
     agent: &mut AgentOption,
@@ -65,7 +97,7 @@ pub(crate) fn requests_for<'w>(
     let mut selected: Option<(Cow<'_, str>, AgentOption)> = None;
     for word in words {
         let mut own = agent.clone();
-        let request = request_for(context, &word, &mut own)?;
+        let request = find_request(context, &word, &mut own)?;
         let (now, before) = (own.resolve(context)?.name, &selected);
         if let Some((first, before)) = before {
             let before = before.resolve(context)?.name;
@@ -87,6 +119,7 @@ pub(crate) fn requests_for<'w>(
         }
     }
     if let Some((_, selected)) = selected {
+        note_other_agent(context, agent, &selected)?;
         *agent = selected;
     }
     Ok(requests)

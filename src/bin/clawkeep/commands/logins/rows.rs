@@ -17,6 +17,7 @@ use clawkeep::vault::UnlockedVault;
 use crate::context::Context;
 use crate::context::load_each::LoadOptions;
 use crate::failure::Failure;
+use crate::options::agent::check_exists;
 
 /// How urgent a row is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,13 +58,19 @@ pub(crate) struct LoadedAgents {
 
 impl LoadedAgents {
     /// Loads the named agent, or every agent.
+    ///
+    /// # Errors
+    /// When the named agent does not exist.
     pub(crate) fn load(
         context: &Context,
         vault: &mut UnlockedVault,
         agent: Option<AgentRef>,
     ) -> Result<Self, Failure> {
         let agents = match agent {
-            Some(agent) => vec![agent],
+            Some(agent) => {
+                check_exists(context, vault, &agent)?;
+                vec![agent]
+            }
             None => context.every_agent(vault)?,
         };
         let _progress = context.ui.progress("Reading the stores");

@@ -15,7 +15,9 @@ use self::changes::Changes;
 use crate::context::Context;
 use crate::context::load_each::{LoadOptions, words_for_copies};
 use crate::failure::Failure;
+use crate::options::agent::check_exists;
 use crate::record::prune;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::shown_id;
 
 /// Import other programs' logins for every agent, and export.
@@ -91,11 +93,13 @@ impl Sync {
     /// The named agent, else all agents.
     fn agents(&self, context: &Context, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
         match self.agent.as_deref() {
-            Some(id) => Ok(vec![order_agent(
-                &context.layout,
-                context.settings()?,
-                Some(id),
-            )]),
+            Some(id) => {
+                let agent = order_agent(&context.layout, context.settings()?, Some(id));
+                if !is_called_as_gateway() {
+                    check_exists(context, vault, &agent)?;
+                }
+                Ok(vec![agent])
+            }
             None => Ok(context.every_agent(vault)?),
         }
     }
