@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clawkeep::config::{
-    OwnSettings, OwnSettingsError, list_own_settings, own_setting, with_own_setting,
+    OwnSettings, OwnSettingsError, is_own_setting, list_own_settings, own_setting, with_own_setting,
 };
 use clawkeep::domain::path_text;
 use clawkeep::platform::{
@@ -110,8 +110,16 @@ impl Config {
 
 impl Get {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
-        let value = own_setting(path, &OwnSettings::text(path)?, &self.key)?;
-        let value = value.as_ref().map(as_json).transpose()?;
+        if !is_own_setting(&self.key) {
+            return Err(Failure::BadArgument(format!(
+                "there is no setting {}; see docs/settings.md",
+                one_line(&self.key)
+            )));
+        }
+        let found = own_setting(path, &OwnSettings::text(path)?, &self.key)?;
+        let value = found
+            .map(|(key, value)| listed_value(&key, &value))
+            .transpose()?;
         if self.json {
             return context.ui.json(&json!({"key": self.key, "value": value}));
         }
@@ -140,6 +148,17 @@ impl Set {
             }
             other => other.into(),
         })?;
+        let listed = list_own_settings(path, &before)?;
+        let is_new = |setting: &(String, _)| !listed.contains(setting);
+        let is_address = |key: &str| key.starts_with("notify.webhook.") && key.ends_with(".url");
+        let mut changed = list_own_settings(path, &after)?.into_iter().filter(is_new);
+        if let Some((key, _)) = changed.find(|(key, _)| is_address(key)) {
+            return Err(Failure::BadArgument(format!(
+                "the address of a webhook is a secret, and arguments are visible to others: set \
+                 {}_file to a file with the address, or use clawkeep config edit",
+                one_line(&key)
+            )));
+        }
         write(path, &before, &after)?;
         context.ui.answer(&format!(
             "Set {} in {}\n",
@@ -187,11 +206,25 @@ impl ShowPath {
 /// A value of a list. Targets of alerts may hold passwords, which a list does not show.
 fn listed_value(key: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
     let value = as_json(value)?;
-    let may_be_secret = key.starts_with("notify.") && !matches!(value, Value::Number(_));
-    Ok(match may_be_secret {
-        true => Value::from("(set)"),
+    Ok(match key.starts_with("notify.") {
+        true => without_secrets(value),
         false => value,
     })
+}
+
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Object(below) => {
+            let below = below.into_iter();
+            Value::Object(
+                below
+                    .map(|(name, value)| (name, without_secrets(value)))
+                    .collect(),
+            )
+        }
+        Value::Number(_) => value,
+        _ => Value::from("(set)"),
+    }
 }
 
 fn as_json(value: &impl serde::Serialize) -> Result<Value, Failure> {
