@@ -54,3 +54,65 @@ fn settings_that_others_may_have_changed_are_neither_shown_nor_edited() {
     let run = edit(&home, "echo edited >&2");
     assert!(run.status != 0 && !run.stderr.contains("edited"), "{run:?}");
 }
+
+#[test]
+fn a_secret_is_neither_taken_as_an_argument_nor_shown() {
+    let home = Home::new();
+    const SECRET: &str = "sk-proj-0123456789abcdefghij";
+    let in_address = format!("https://example.com/{SECRET}");
+    let run = format!("[\"/bin/sh\", \"{SECRET}\"]");
+    let (below, glued) = (format!("x/{SECRET}"), format!("my{SECRET}"));
+    for args in [
+        &["config", "set", "notify.ntfy.url", &in_address][..],
+        &["config", "set", "notify.command.x.run", &run],
+        &["config", "set", "heads", &in_address],
+        &["token", &below],
+        &["ls", &glued],
+        &["env", "openai", "--as", &glued],
+    ] {
+        let run = home.run(args).exits(64);
+        assert!(!run.stderr.contains(SECRET), "{run:?}");
+        assert!(run.stderr.contains("history"), "{run:?}");
+    }
+    let address = "https://example.com/hook";
+    let whole = format!("{{ url = \"{address}\" }}");
+    for (key, value) in [
+        ("notify.webhook.x.url", address),
+        ("notify.webhook.x", &whole),
+    ] {
+        let run = home.run(&["config", "set", key, value]).exits(64);
+        assert!(run.stderr.contains("notify.webhook.x.url_file"), "{run:?}");
+        assert!(!run.stderr.contains(address), "{run:?}");
+    }
+    assert!(!home.at(SETTINGS).exists());
+    let text = format!("[notify.webhook.x]\nurl = \"{address}\"\n");
+    home.write(SETTINGS, text);
+    for key in ["notify.webhook", "notify.webhook.x", "notify .webhook"] {
+        for more in [&[][..], &["--json"]] {
+            let run = home.run(&[&["config", "get", key], more].concat()).ok();
+            assert!(run.contains("(set)") && !run.contains(address), "{run}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_setting_is_not_got() {
+    let home = Home::new();
+    home.run(&["config", "get", "NOSUCH"]).exits(64);
+    let run = home.run(&["config", "get", "NOSUCH", "--json"]).exits(64);
+    assert!(run.stderr.contains("NOSUCH") && run.stdout.is_empty());
+    home.run(&["config", "get", "retention", "--json"]).exits(0);
+    home.run(&["config", "set", "providers.foo", "{client_id = \"c\"}"])
+        .ok();
+    home.run(&["config", "set", "providers.foo.scopes", "a b"])
+        .ok();
+    assert_eq!(
+        home.run(&["config", "get", "providers.foo.client_id"]).ok(),
+        "c\n"
+    );
+    let address = "https://me:word@example.com/t";
+    let run = home.run(&["config", "set", "providers.foo.token_url", address]);
+    let run = run.exits(64);
+    assert!(run.stderr.contains("user name or password"), "{run:?}");
+    assert!(!run.stderr.contains("word@"), "{run:?}");
+}
