@@ -194,6 +194,18 @@ impl OwnSettings {
 
     /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
     pub(crate) fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
+        Self::parse(path, &Self::text_by(strict, path)?)
+    }
+
+    /// Reads the text of the settings at `path`, valid or not; it is empty where there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or trusted.
+    pub fn text(path: &Path) -> Result<String, OwnSettingsError> {
+        Self::text_by(&Trust::current().strict(), path)
+    }
+
+    fn text_by(strict: &Trust, path: &Path) -> Result<String, OwnSettingsError> {
         let is_usable = || {
             strict
                 .strict()
@@ -205,10 +217,10 @@ impl OwnSettings {
             Ok(Some(contents)) if is_utf16(&contents.bytes) => Err(OwnSettingsError::Utf16 {
                 path: path.to_owned(),
             }),
-            Ok(Some(contents)) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
-            Ok(None) => Ok(Self::default()),
+            Ok(Some(contents)) => Ok(String::from_utf8_lossy(&contents.bytes).into_owned()),
+            Ok(None) => Ok(String::new()),
             // In a directory that is used because of how it is mounted, there need be no settings.
-            Err(FileError::Untrusted(_)) if !exists(path) && is_usable() => Ok(Self::default()),
+            Err(FileError::Untrusted(_)) if !exists(path) && is_usable() => Ok(String::new()),
             Err(error) => Err(error.into()),
         }
     }

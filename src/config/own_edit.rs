@@ -17,16 +17,16 @@ struct Key {
     name: String,
 }
 
+/// Whether a name needs no quotes in TOML.
+fn is_plain(name: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    !name.is_empty() && name.chars().all(is_of_name)
+}
+
 impl Key {
     fn parse(key: &str) -> Option<Self> {
         let mut parts: Vec<String> = key.split('.').map(|part| part.trim().to_owned()).collect();
-        let is_plain = |part: &String| {
-            !part.is_empty()
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        };
-        if !parts.iter().all(is_plain) {
+        if !parts.iter().all(|part| is_plain(part)) {
             return None;
         }
         let name = parts.pop()?;
@@ -34,6 +34,20 @@ impl Key {
             parts.push(OWN_PART.to_owned());
         }
         Some(Self { parts, name })
+    }
+
+    /// The table that this setting is in, as a setting.
+    fn above(&self) -> Option<Self> {
+        let (name, parts) = self.parts.split_last()?;
+        Some(Self {
+            parts: parts.to_vec(),
+            name: name.clone(),
+        })
+    }
+
+    fn path(&self) -> String {
+        let parts = self.parts.iter().chain([&self.name]);
+        parts.map(String::as_str).collect::<Vec<_>>().join(".")
     }
 
     fn header(&self) -> String {
@@ -61,15 +75,38 @@ impl Key {
     }
 }
 
-/// The value of a setting in a settings file's text; `None` if it is not set there. `key` is its
-/// path, such as `clawkeep.retention`; a name alone is one of `[clawkeep]`.
+/// The value of a setting in a settings file's text, with its whole path; `None` if it is not set
+/// there. `key` is its path, such as `clawkeep.retention`; a name alone is one of `[clawkeep]`.
 ///
 /// # Errors
 /// When the text is no TOML.
-pub fn own_setting(path: &Path, text: &str, key: &str) -> Result<Option<Value>, OwnSettingsError> {
+pub fn own_setting(
+    path: &Path,
+    text: &str,
+    key: &str,
+) -> Result<Option<(String, Value)>, OwnSettingsError> {
     OwnSettings::parse(path, text)?;
     let table: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
-    Ok(Key::parse(key).and_then(|key| key.get(&table).cloned()))
+    Ok(Key::parse(key).and_then(|key| Some((key.path(), key.get(&table)?.clone()))))
+}
+
+/// Whether there is such a setting, or such a part of the settings. `key` is as for [`own_setting`].
+#[must_use]
+pub fn is_own_setting(key: &str) -> bool {
+    let Some(key) = Key::parse(key) else {
+        return false;
+    };
+    let is_unknown = |error: &OwnSettingsError| error.to_string().contains("unknown field");
+    let is_known = |text: &str| match OwnSettings::parse(Path::new(""), text) {
+        Ok(own) => own
+            .notify_fault
+            .is_none_or(|fault| !is_unknown(&fault.error())),
+        Err(error) => !is_unknown(&error),
+    };
+    // A value of no setting's type leads to another error.
+    let parts = [OWN_PART, "agents", "notify", "providers"];
+    let is_part = key.parts == [OWN_PART] && parts.contains(&key.name.as_str());
+    is_part || is_known(&format!("{} = []", key.path()))
 }
 
 /// The settings that a settings file's text has, each with its path, in the order of the paths.
@@ -141,22 +178,50 @@ pub fn with_own_setting(
             )
         };
         place.put(&mut wanted, value).ok_or_else(by_hand)?;
-        let after = replaced(text, &place, written);
+        // A table that is written in one line is written again.
+        let above = std::iter::successors(place.above(), Key::above);
+        let above =
+            above.filter_map(|key| Some(replaced(text, &key, &in_one_line(key.get(&wanted)?))));
+        let is_wanted =
+            |after: &String| toml::from_str::<Table>(after).is_ok_and(|got| got == wanted);
+        let mut ways = std::iter::once(replaced(text, &place, written)).chain(above);
+        let after = ways.find(is_wanted).ok_or_else(by_hand)?;
         match OwnSettings::parse(path, &after) {
-            Ok(settings) => {
-                let is_wanted = toml::from_str::<Table>(&after).is_ok_and(|got| got == wanted);
-                if !is_wanted {
-                    return Err(by_hand());
-                }
-                match settings.notify_fault {
-                    Some(fault) => refused = Some(fault.error()),
-                    None => return Ok(after),
-                }
-            }
+            Ok(settings) => match settings.notify_fault {
+                Some(fault) => refused = Some(fault.error()),
+                None => return Ok(after),
+            },
             Err(error) => refused = Some(error),
         }
     }
     Err(refused.unwrap_or_else(|| fault(1, "that is no value")))
+}
+
+/// A value in TOML, in one line.
+fn in_one_line(value: &Value) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Boolean(is) => is.to_string(),
+        Value::Datetime(time) => time.to_string(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(in_one_line).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(table) => {
+            let fields = table.iter().map(|(name, value)| {
+                let name = if is_plain(name) {
+                    name.clone()
+                } else {
+                    quoted(name)
+                };
+                format!("{name} = {}", in_one_line(value))
+            });
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// The text with a line for the setting: in place of the one there is, else below its header, else
@@ -175,7 +240,7 @@ fn replaced(text: &str, key: &Key, written: &str) -> String {
         before.is_some_and(|before| before == name)
     };
     let root_end = lines.iter().position(is_header).unwrap_or(lines.len());
-    let dotted = format!("{}.{}", key.parts.join("."), key.name);
+    let dotted = key.path();
     if let Some(at) = (0..root_end).find(|at| names(&lines[*at], &dotted)) {
         lines[at] = format!("{dotted} = {written}{}", comment_of(&lines[at]));
         return lines.join("\n") + "\n";
@@ -237,10 +302,48 @@ mod tests {
             set("", "allow_shared_storage", "true").unwrap(),
             "[clawkeep]\nallow_shared_storage = true\n"
         );
+        let foo = "[providers]\nfoo = { client_id = \"c\" }\n";
+        let after = set(foo, "providers.foo.scopes", "a b").unwrap();
+        let table: Table = toml::from_str(&after).unwrap();
+        assert_eq!(table["providers"]["foo"]["scopes"].as_str(), Some("a b"));
+        assert_eq!(table["providers"]["foo"]["client_id"].as_str(), Some("c"));
+        assert_eq!(
+            set("clawkeep = { retention = \"9d\" }", "retention", "8d").unwrap(),
+            "clawkeep = { retention = \"8d\" }\n"
+        );
         assert_eq!(
             set("clawkeep.retention = \"9d\"", "retention", "8d").unwrap(),
             "clawkeep.retention = \"8d\"\n"
         );
+    }
+
+    #[test]
+    fn a_setting_is_known_whether_it_is_set_or_not() {
+        for key in [
+            "retention",
+            "clawkeep.heads",
+            "agents.ops.export",
+            "agents",
+            "notify",
+            "notify.webhook",
+            "notify.ahead",
+            "providers.p.env",
+            "providers.p",
+        ] {
+            assert!(is_own_setting(key), "{key}");
+        }
+        for key in [
+            "NOSUCH",
+            "clawkeep.no",
+            "agents.ops.no",
+            "notify.no",
+            "providers.p.no",
+            "no.such",
+            "",
+            "a b",
+        ] {
+            assert!(!is_own_setting(key), "{key}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::notify::checked_address;
 use super::variable_name::check_variable_name;
 use crate::domain::{from_outside, known_secret_in};
 
@@ -43,6 +44,17 @@ pub struct ProviderSettings {
 impl ProviderSettings {
     /// What is wrong with the settings of the provider `id`.
     pub(super) fn fault(&self, id: &str) -> Option<String> {
+        let addresses = [
+            ("token_url", &self.token_url),
+            ("authorize_url", &self.authorize_url),
+            ("device_url", &self.device_url),
+        ];
+        let mut addresses = addresses.iter();
+        let refused = addresses
+            .find_map(|(name, address)| Some((name, checked_address(address.as_deref()?).err()?)));
+        if let Some((name, why)) = refused {
+            return Some(from_outside(&format!("providers.{id}.{name} {why}")));
+        }
         let mut names = self.env.iter().flatten();
         let fault = names.find_map(|name| Some((name, check_variable_name(name).err()?)));
         fault.map(|(name, why)| {

@@ -127,6 +127,18 @@ pub fn begins_as_secret(word: &str) -> bool {
     remainders.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
 }
 
+/// Beginnings that are in no other word: what is before them does not matter.
+const DISTINCT: [&str; 8] = [
+    "sk-proj-",
+    "sk-ant-",
+    "sk-or-v1-",
+    "gsk_",
+    "nvapi-",
+    "ghp_",
+    "github_pat_",
+    "glpat-",
+];
+
 /// The first part of a text that begins as secrets of providers do, in any case, and is as long as
 /// keys are: `key:sk-…`, `Bearer sk-…`. `None` in a path.
 pub fn known_secret_in(text: &str) -> Option<&str> {
@@ -139,7 +151,11 @@ pub fn known_secret_in(text: &str) -> Option<&str> {
         found.into_iter().map(move |at| (at, beginning.len()))
     });
     let mut secrets: Vec<&str> = parts
-        .filter(|(at, _)| !lower[..*at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+        .filter(|(at, _)| {
+            let is_distinct = |beginning: &&str| lower[*at..].starts_with(beginning);
+            !lower[..*at].ends_with(|c: char| c.is_ascii_alphanumeric())
+                || DISTINCT.iter().any(|beginning| is_distinct(&beginning))
+        })
         .filter_map(|(at, length)| {
             let part = &text[at..];
             let end = part.find(|c| !is_of_key(c)).unwrap_or(part.len());

@@ -5,7 +5,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use tempfile::{NamedTempFile, PersistError};
+use tempfile::{NamedTempFile, PersistError, TempDir};
 
 use super::file::{
     check_replaceable, close_new, create_private_file, remove_if_present, rename_durably, sync_dir,
@@ -381,6 +381,17 @@ pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     let file = NamedTempFile::new_in(dir)?; // mode 0600
     close_new(file.path(), false).map_err(io::Error::other)?;
     Ok(file)
+}
+
+/// Makes a temporary directory in a directory, for its owner only. It is removed with what is in it
+/// when the returned value is dropped.
+pub fn temporary_dir_in(dir: &Path) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let made = builder.tempdir_in(dir)?;
+    close_new(made.path(), true).map_err(io::Error::other)?;
+    Ok(made)
 }
 
 /// Gives a temporary file its name, in place of whatever has it.

@@ -26,6 +26,7 @@ mod bad_input;
 mod borrowed;
 mod client;
 mod completions;
+mod config_command;
 #[cfg(windows)]
 mod console_events;
 mod cycles;

@@ -12,7 +12,7 @@ use super::*;
 use crate::platform::read::read_regular;
 
 /// A directory, a file in it that says `one`, and the name under which it is replaced.
-fn one() -> (tempfile::TempDir, PathBuf, PathBuf) {
+fn one() -> (TempDir, PathBuf, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let (path, temporary) = (dir.path().join("f"), dir.path().join("f.tmp"));
     fs::write(&path, "one").unwrap();

@@ -4,6 +4,8 @@
 //! secret: also words that are as random as keys, an argument that clap did not expect, and a value
 //! that clap refused and that is as long as a passphrase.
 
+use std::path::Path;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clawkeep::config::provider_variables;
 use clawkeep::crypto::PASSPHRASE_MIN;
@@ -71,7 +73,7 @@ impl Arguments {
         let may_be_random = self.takes_secret() || self.names_passphrase();
         let is_secret = |part: &&str| is_known_secret(part) || (may_be_random && is_random(part));
         // Also arguments for another program: no error shows them.
-        let inside = self.words.iter().filter_map(|word| known_secret_in(word));
+        let inside = self.words.iter().filter_map(|word| secret_inside(word));
         let known: Vec<&str> = parts_of(&self.words)
             .filter(is_secret)
             .chain(inside)
@@ -233,7 +235,18 @@ fn parts_of(words: &[String]) -> impl Iterator<Item = &str> {
 fn is_known_secret(word: &str) -> bool {
     begins_as_secret(word)
         || begins_as_secret(&word.to_ascii_lowercase())
-        || known_secret_in(word).is_some()
+        || secret_inside(word).is_some()
+}
+
+/// The known secret in a word, also between the slashes of an address. A file may be named as a
+/// secret is: that is what a word means whose directory is there.
+fn secret_inside(word: &str) -> Option<&str> {
+    let dir = Path::new(word).parent();
+    let is_file = || dir.is_some_and(|dir| dir.parent().is_some() && dir.is_dir());
+    match word.contains('/') && !is_file() {
+        true => word.split('/').find_map(known_secret_in),
+        false => known_secret_in(word),
+    }
 }
 
 /// Hides a word in a text that quotes it as it is, escaped, or cut off.

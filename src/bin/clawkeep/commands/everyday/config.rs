@@ -6,11 +6,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use clawkeep::config::{OwnSettingsError, list_own_settings, own_setting, with_own_setting};
+use clawkeep::config::{
+    OwnSettings, OwnSettingsError, is_own_setting, list_own_settings, own_setting, with_own_setting,
+};
 use clawkeep::domain::path_text;
 use clawkeep::platform::{
-    Access, FileError, check_trusted, create_private_dir, persist, program_command, read_regular,
-    resolve_link, sync_dir, sync_file, temporary_in,
+    FileError, create_private_dir, persist, program_command, read_regular, resolve_link, sync_dir,
+    sync_file, temporary_dir_in, temporary_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -108,8 +110,16 @@ impl Config {
 
 impl Get {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
-        let value = own_setting(path, &read(path)?, &self.key)?;
-        let value = value.as_ref().map(as_json).transpose()?;
+        if !is_own_setting(&self.key) {
+            return Err(Failure::BadArgument(format!(
+                "there is no setting {}; see docs/settings.md",
+                one_line(&self.key)
+            )));
+        }
+        let found = own_setting(path, &OwnSettings::text(path)?, &self.key)?;
+        let value = found
+            .map(|(key, value)| listed_value(&key, &value))
+            .transpose()?;
         if self.json {
             return context.ui.json(&json!({"key": self.key, "value": value}));
         }
@@ -129,7 +139,7 @@ impl Get {
 
 impl Set {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
-        let before = read(path)?;
+        let before = OwnSettings::text(path)?;
         list_own_settings(path, &before)?;
         let after = with_own_setting(path, &before, &self.key, &self.value);
         let after = after.map_err(|error| match error {
@@ -138,6 +148,17 @@ impl Set {
             }
             other => other.into(),
         })?;
+        let listed = list_own_settings(path, &before)?;
+        let is_new = |setting: &(String, _)| !listed.contains(setting);
+        let is_address = |key: &str| key.starts_with("notify.webhook.") && key.ends_with(".url");
+        let mut changed = list_own_settings(path, &after)?.into_iter().filter(is_new);
+        if let Some((key, _)) = changed.find(|(key, _)| is_address(key)) {
+            return Err(Failure::BadArgument(format!(
+                "the address of a webhook is a secret, and arguments are visible to others: set \
+                 {}_file to a file with the address, or use clawkeep config edit",
+                one_line(&key)
+            )));
+        }
         write(path, &before, &after)?;
         context.ui.answer(&format!(
             "Set {} in {}\n",
@@ -149,7 +170,7 @@ impl Set {
 
 impl List {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
-        let settings = list_own_settings(path, &read(path)?)?;
+        let settings = list_own_settings(path, &OwnSettings::text(path)?)?;
         let mut listed = Map::new();
         for (key, value) in &settings {
             listed.insert(key.clone(), listed_value(key, value)?);
@@ -185,11 +206,25 @@ impl ShowPath {
 /// A value of a list. Targets of alerts may hold passwords, which a list does not show.
 fn listed_value(key: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
     let value = as_json(value)?;
-    let may_be_secret = key.starts_with("notify.") && !matches!(value, Value::Number(_));
-    Ok(match may_be_secret {
-        true => Value::from("(set)"),
+    Ok(match key.starts_with("notify.") {
+        true => without_secrets(value),
         false => value,
     })
+}
+
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Object(below) => {
+            let below = below.into_iter();
+            Value::Object(
+                below
+                    .map(|(name, value)| (name, without_secrets(value)))
+                    .collect(),
+            )
+        }
+        Value::Number(_) => value,
+        _ => Value::from("(set)"),
+    }
 }
 
 fn as_json(value: &impl serde::Serialize) -> Result<Value, Failure> {
@@ -202,22 +237,14 @@ fn shown(value: &Value) -> String {
     one_line(&text.unwrap_or_else(|| value.to_string()))
 }
 
-/// The text of the settings; empty where there is no file.
-fn read(path: &Path) -> Result<String, Failure> {
-    let contents = read_regular(path, SETTINGS_MAX)?;
-    let bytes = contents.map(|contents| contents.bytes).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 /// Replaces the settings at once, unless another program changed them meanwhile.
 fn write(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
-    check_trusted(path, Access::Read)?;
     let (real, dir) = place(path)?;
     let failed = failed(&real);
     let mut file = temporary_in(&dir).map_err(&failed)?;
     file.write_all(after.as_bytes()).map_err(&failed)?;
     sync_file(file.as_file()).map_err(&failed)?;
-    if read(path)? != before {
+    if OwnSettings::text(path)? != before {
         return Err(Failure::Refused {
             what: "another program changed the settings meanwhile".to_owned(),
             next: "Run the command again.".to_owned(),
@@ -248,20 +275,25 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Failure {
 
 /// Has a person edit a copy of the settings, which takes their place once it is valid.
 fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
-    let before = read(path)?; // also where it is not valid: that is why somebody edits it
+    // also where it is not valid: that is why somebody edits it
+    let before = OwnSettings::text(path)?;
     let (real, dir) = place(path)?;
-    let copy = temporary_in(&dir).map_err(failed(&real))?;
-    fs::write(copy.path(), &before).map_err(failed(&real))?;
+    let mut text = before.clone();
     loop {
-        run_editor(context, copy.path())?;
-        let after = read(copy.path())?;
+        let after = edited(context, (&real, &dir), &text)?;
         if after == before {
             context.ui.note("Nothing was changed.");
             return Ok(());
         }
+        let file = context.layout.shorten_home(path);
+        if after.trim().is_empty() {
+            return Err(Failure::Refused {
+                what: format!("the editor left nothing of the settings; {file} stays as it was"),
+                next: "To go back to the defaults, remove that file.".to_owned(),
+            });
+        }
         let Err(error) = list_own_settings(path, &after) else {
             write(path, &before, &after)?;
-            let file = context.layout.shorten_home(path);
             return context.ui.answer(&format!("Changed {file}\n"));
         };
         let failure = Failure::from(error);
@@ -273,7 +305,27 @@ fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
             context.ui.note("Nothing was changed.");
             return Ok(());
         }
+        text = after;
     }
+}
+
+/// Has a person edit the text in a private directory, which is removed before a signal takes
+/// effect; empty where the editor left no file.
+fn edited(context: &Context, (real, dir): (&Path, &Path), text: &str) -> Result<String, Failure> {
+    let _held = signals::hold();
+    let private = temporary_dir_in(dir).map_err(failed(real))?;
+    let copy = private.path().join("clawkeep.toml");
+    let after = fs::write(&copy, text)
+        .map_err(failed(real))
+        .and_then(|()| run_editor(context, &copy))
+        .and_then(|()| Ok(read_regular(&copy, SETTINGS_MAX)?));
+    if let Err(error) = private.close() {
+        let copy = context.layout.shorten_home(&copy);
+        let warning = format!("Warning: the copy {copy} could not be removed: {error}.");
+        context.ui.warn(&warning);
+    }
+    let bytes = after?.map(|contents| contents.bytes).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Runs the person's editor, and waits for it.

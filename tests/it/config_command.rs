@@ -1,0 +1,118 @@
+//! `clawkeep config`: what it refuses, and what it does not show.
+
+use crate::support::home::{Home, Run};
+
+const SETTINGS: &str = ".clawdbot/clawkeep.toml";
+
+#[cfg(unix)]
+fn edit(home: &Home, script: &str) -> Run {
+    home.write("editor", format!("#!/bin/sh\n{script}\n"));
+    let mut command = home.command(&["config", "edit"]);
+    command
+        .env("EDITOR", format!("sh {}", home.at("editor").display()))
+        .env("PATH", std::env::var("PATH").unwrap());
+    Run::from(command.output().unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn an_editor_that_leaves_nothing_changes_nothing() {
+    let home = Home::new();
+    home.run(&["config", "set", "retention", "400d"]).ok();
+    let before = home.read(SETTINGS);
+    let files = home.files();
+    for script in [": >\"$1\"", "rm \"$1\"", "echo >\"$1\""] {
+        let run = edit(&home, script).exits(1);
+        assert!(run.stderr.contains("stays as it was"), "{run:?}");
+        assert_eq!(home.read(SETTINGS), before);
+    }
+    let run = edit(&home, "stat -c %a \"${1%/*}\" >&2; touch \"$1.swp\"").exits(0);
+    assert!(run.stderr.contains("700\n"), "{run:?}");
+    let run = edit(&home, "kill $PPID; touch \"$1.swp\"");
+    assert!(run.status != 0, "{run:?}");
+    let left = home.files().into_iter().filter(|file| file != "editor");
+    assert_eq!(left.collect::<Vec<_>>(), files);
+}
+
+#[cfg(unix)]
+#[test]
+fn settings_that_others_may_have_changed_are_neither_shown_nor_edited() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    home.run(&["config", "set", "retention", "400d"]).ok();
+    let writable = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(home.at(SETTINGS), writable).unwrap();
+    for args in [
+        &["config", "list"][..],
+        &["config", "get", "retention"],
+        &["config", "set", "retention", "1d"],
+    ] {
+        let run = home.run(args);
+        assert!(run.status != 0 && run.stdout.is_empty(), "{run:?}");
+        assert!(run.stderr.contains("clawkeep.toml"), "{run:?}");
+    }
+    let run = edit(&home, "echo edited >&2");
+    assert!(run.status != 0 && !run.stderr.contains("edited"), "{run:?}");
+}
+
+#[test]
+fn a_secret_is_neither_taken_as_an_argument_nor_shown() {
+    let home = Home::new();
+    const SECRET: &str = "sk-proj-0123456789abcdefghij";
+    let in_address = format!("https://example.com/{SECRET}");
+    let run = format!("[\"/bin/sh\", \"{SECRET}\"]");
+    let (below, glued) = (format!("x/{SECRET}"), format!("my{SECRET}"));
+    for args in [
+        &["config", "set", "notify.ntfy.url", &in_address][..],
+        &["config", "set", "notify.command.x.run", &run],
+        &["config", "set", "heads", &in_address],
+        &["token", &below],
+        &["ls", &glued],
+        &["env", "openai", "--as", &glued],
+    ] {
+        let run = home.run(args).exits(64);
+        assert!(!run.stderr.contains(SECRET), "{run:?}");
+        assert!(run.stderr.contains("history"), "{run:?}");
+    }
+    let address = "https://example.com/hook";
+    let whole = format!("{{ url = \"{address}\" }}");
+    for (key, value) in [
+        ("notify.webhook.x.url", address),
+        ("notify.webhook.x", &whole),
+    ] {
+        let run = home.run(&["config", "set", key, value]).exits(64);
+        assert!(run.stderr.contains("notify.webhook.x.url_file"), "{run:?}");
+        assert!(!run.stderr.contains(address), "{run:?}");
+    }
+    assert!(!home.at(SETTINGS).exists());
+    let text = format!("[notify.webhook.x]\nurl = \"{address}\"\n");
+    home.write(SETTINGS, text);
+    for key in ["notify.webhook", "notify.webhook.x", "notify .webhook"] {
+        for more in [&[][..], &["--json"]] {
+            let run = home.run(&[&["config", "get", key], more].concat()).ok();
+            assert!(run.contains("(set)") && !run.contains(address), "{run}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_setting_is_not_got() {
+    let home = Home::new();
+    home.run(&["config", "get", "NOSUCH"]).exits(64);
+    let run = home.run(&["config", "get", "NOSUCH", "--json"]).exits(64);
+    assert!(run.stderr.contains("NOSUCH") && run.stdout.is_empty());
+    home.run(&["config", "get", "retention", "--json"]).exits(0);
+    home.run(&["config", "set", "providers.foo", "{client_id = \"c\"}"])
+        .ok();
+    home.run(&["config", "set", "providers.foo.scopes", "a b"])
+        .ok();
+    assert_eq!(
+        home.run(&["config", "get", "providers.foo.client_id"]).ok(),
+        "c\n"
+    );
+    let address = "https://me:word@example.com/t";
+    let run = home.run(&["config", "set", "providers.foo.token_url", address]);
+    let run = run.exits(64);
+    assert!(run.stderr.contains("user name or password"), "{run:?}");
+    assert!(!run.stderr.contains("word@"), "{run:?}");
+}
