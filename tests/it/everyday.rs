@@ -405,6 +405,25 @@ fn add_replaces_no_credential_of_another_kind_unasked() {
 
 #[cfg(unix)]
 #[test]
+fn add_asks_on_a_terminal_before_it_replaces_another_kind() {
+    let home = home();
+    for (keys, status, provider) in [("n\r", 1, "openai"), ("y\r", 0, "groq")] {
+        let add = ["add", "groq", "--id", "openai:same"];
+        let mut terminal = Terminal::start(home.command(&add));
+        terminal.answer_hidden("Paste API key or token for groq", "gsk_test");
+        terminal.answer(
+            "Replace openai:same (openai/api_key) by groq/api_key?",
+            keys,
+        );
+        let (ended, shown) = terminal.end();
+        assert_eq!(ended, status, "{shown}");
+        let stored = &home.json(STORE)["profiles"]["openai:same"];
+        assert_eq!(stored["provider"], provider);
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_secret_that_is_typed_as_a_name_is_refused() {
     let home = Home::new();
     let mut terminal = Terminal::start(home.command(&["add"]));
