@@ -177,6 +177,7 @@ pub fn with_own_setting(
                 "that part is written in a way that only a person can change",
             )
         };
+        let is_list = value.is_array() || value.is_table();
         place.put(&mut wanted, value).ok_or_else(by_hand)?;
         // A table that is written in one line is written again.
         let above = std::iter::successors(place.above(), Key::above);
@@ -192,6 +193,9 @@ pub fn with_own_setting(
                 None => return Ok(after),
             },
             Err(error) => refused = Some(error),
+        }
+        if is_list {
+            break; // as a text it would be something else
         }
     }
     Err(refused.unwrap_or_else(|| fault(1, "that is no value")))
@@ -358,5 +362,7 @@ mod tests {
             assert!(set("[clawkeep]\n", key, value).is_err(), "{key} {value}");
         }
         assert!(set("[clawkeep\n", "retention", "9d").is_err());
+        let why = set("", "providers.foo.env", "[\"BASH_ENV\"]").unwrap_err();
+        assert!(why.contains("programs act on"), "{why}");
     }
 }

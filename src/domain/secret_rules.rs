@@ -152,9 +152,9 @@ pub fn known_secret_in(text: &str) -> Option<&str> {
     });
     let mut secrets: Vec<&str> = parts
         .filter(|(at, _)| {
-            let is_distinct = |beginning: &&str| lower[*at..].starts_with(beginning);
+            let mut distinct = DISTINCT.iter();
             !lower[..*at].ends_with(|c: char| c.is_ascii_alphanumeric())
-                || DISTINCT.iter().any(|beginning| is_distinct(&beginning))
+                || distinct.any(|beginning| lower[*at..].starts_with(beginning))
         })
         .filter_map(|(at, length)| {
             let part = &text[at..];

@@ -34,6 +34,30 @@ fn an_editor_that_leaves_nothing_changes_nothing() {
     assert_eq!(left.collect::<Vec<_>>(), files);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_editor_does_not_get_the_descriptor_of_the_passphrase() {
+    let home = Home::new();
+    home.write("phrase", "correct horse battery staple");
+    home.write(
+        "editor",
+        "[ -e /proc/self/fd/5 ] && echo open >&2\nexit 0\n",
+    );
+    for (option, is_open) in [("--passphrase-fd 5", false), ("", true)] {
+        let script = format!("\"$0\" config edit {option} 5<phrase");
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_clawkeep")])
+            .env_clear()
+            .env("HOME", home.path())
+            .env("EDITOR", "sh editor")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(home.path());
+        let run = Run::from(command.output().unwrap()).exits(0);
+        assert_eq!(run.stderr.contains("open"), is_open, "{run:?}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn settings_that_others_may_have_changed_are_neither_shown_nor_edited() {
