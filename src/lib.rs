@@ -1,5 +1,5 @@
-//! An encrypted, audited vault for the credentials of AI model providers: API keys, tokens and OAuth
-//! logins, in one SQLite file.
+//! An encrypted, audited vault for the credentials of AI model providers: API keys, tokens and
+//! OAuth logins, in one SQLite file.
 //!
 //! The library never prints, prompts, exits or reads the environment; the `clawkeep` program does.
 //! `docs/architecture.md` is the map of both.

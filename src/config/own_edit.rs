@@ -90,7 +90,8 @@ pub fn own_setting(
     Ok(Key::parse(key).and_then(|key| Some((key.path(), key.get(&table)?.clone()))))
 }
 
-/// Whether there is such a setting, or such a part of the settings. `key` is as for [`own_setting`].
+/// Whether there is such a setting, or such a part of the settings. `key` is as for
+/// [`own_setting`].
 #[must_use]
 pub fn is_own_setting(key: &str) -> bool {
     let Some(key) = Key::parse(key) else {

@@ -1,7 +1,7 @@
 //! Which names of environment variables may carry a secret.
 
-/// Variables that loaders, shells, interpreters and the system's libraries act on. Sources: ld.so(8),
-/// bash(1), zshparam(1), environ(7), and the manuals of the interpreters.
+/// Variables that loaders, shells, interpreters and the system's libraries act on. Sources:
+/// ld.so(8), bash(1), zshparam(1), environ(7), and the manuals of the interpreters.
 #[rustfmt::skip]
 const ACTED_ON: [&str; 101] = [
     "ALL_PROXY", "APPDATA", "BASH", "BASHOPTS", "BASHPID", "BROWSER", "CDPATH", "COLUMNS",

@@ -287,8 +287,8 @@ impl Owner {
         self.mirror().map_or("", |mirror| mirror.log_in)
     }
 
-    /// Returns how to log in to the program again, a sentence. For a mirrored login the command that
-    /// stores one, which the hint of the reference's doctor need not be.
+    /// Returns how to log in to the program again, a sentence. For a mirrored login the command
+    /// that stores one, which the hint of the reference's doctor need not be.
     #[must_use]
     pub fn how_to_log_in(self) -> String {
         match self.mirror() {

@@ -8,8 +8,8 @@ use super::trust::access::Access;
 use super::trust::refusal::Refusal;
 use crate::domain::shown_path;
 
-/// Something about a file that stops us: the system refuses, also for want of room, or the file must
-/// not be used. Every variant names the path.
+/// Something about a file that stops us: the system refuses, also for want of room, or the file
+/// must not be used. Every variant names the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {

@@ -76,7 +76,8 @@ named! {
         SameLogin = "same-login",
         /// Another profile has the source's login already.
         SameLoginElsewhere = "same-login-elsewhere",
-        /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
+        /// The stored profile is good, and the source's login has an expiry that cannot be relied
+        /// on.
         OddExpiry = "unusable-expiry",
         /// The stored profile is good and lasts at least as long as the source's.
         StoredLater = "stored-later",

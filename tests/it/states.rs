@@ -140,7 +140,10 @@ fn a_long_lived_claude_token_is_not_claudes_to_refresh() {
 
 #[test]
 fn what_is_expiring_is_a_setting_but_not_for_the_reference() {
-    let token = |hours: i64| json!({"type": "token", "provider": "anthropic", "token": "t", "expires": now_ms() + hours * HOUR});
+    let token = |hours: i64| {
+        json!({"type": "token", "provider": "anthropic", "token": "t",
+            "expires": now_ms() + hours * HOUR})
+    };
     let home = with(&json!({"anthropic:a": token(60)}));
     assert_eq!(words(&home, "anthropic:a"), both("ok"));
     home.write(SETTINGS, "clawkeep.expiring_within = \"3d\"\n");

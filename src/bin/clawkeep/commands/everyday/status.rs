@@ -28,7 +28,8 @@ const EXPIRING: u8 = 2;
 pub(crate) struct Status {
     #[command(flatten)]
     agents: AgentsOption,
-    /// Exit 1 when a login cannot be used or there is none, 2 when one will stop working unless you act
+    /// Exit 1 when a login cannot be used or there is none, 2 when one will stop working unless you
+    /// act
     #[arg(long)]
     check: bool,
     /// Print JSON

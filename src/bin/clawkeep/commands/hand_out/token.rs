@@ -63,8 +63,8 @@ impl Token {
     }
 }
 
-/// What `--json` prints of a credential. It borrows the secret: a value of `serde_json` would keep a
-/// copy that nobody overwrites.
+/// What `--json` prints of a credential. It borrows the secret: a value of `serde_json` would keep
+/// a copy that nobody overwrites.
 #[derive(Serialize)]
 struct Answer<'t> {
     profile: &'t str,

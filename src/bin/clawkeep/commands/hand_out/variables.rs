@@ -12,8 +12,8 @@ use crate::terminal::program_name::is_called_as_gateway;
 pub(super) const AS: &str = "as";
 
 /// Further variables in which clients of a provider look for a secret, before or beside those of
-/// the provider table. Sources: Claude Code's settings; Google's, OpenAI's client libraries. They are taken out,
-/// so that no other account's is used.
+/// the provider table. Sources: Claude Code's settings; Google's, OpenAI's client libraries. They
+/// are taken out, so that no other account's is used.
 const OTHER_VARIABLES: [(&str, &[&str]); 3] = [
     (
         "anthropic",
