@@ -386,6 +386,7 @@ pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
 /// Makes a temporary directory in a directory, for its owner only. It is removed with what is in it
 /// when the returned value is dropped.
 pub fn temporary_dir_in(dir: &Path) -> io::Result<TempDir> {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));

@@ -730,7 +730,7 @@ fn borrowed_logins_are_never_refreshed() {
     home.write(STORE, doc.to_string());
     for (id, words) in [
         ("openai-codex:codex-cli", "codex login"),
-        ("anthropic:claude-cli", "claude setup-token"),
+        ("anthropic:claude-cli", "claude auth login"),
         ("openai-codex:copy", "codex login"),
     ] {
         let run = home.run(&["token", "--profile", id]).exits(1);

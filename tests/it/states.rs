@@ -132,7 +132,7 @@ fn a_long_lived_claude_token_is_not_claudes_to_refresh() {
         let command = if want.is_some() {
             "Start `claude`"
         } else {
-            "`claude setup-token`"
+            "`claude auth login`"
         };
         assert!(fix.contains(command), "{fix}");
     }
