@@ -255,7 +255,7 @@ impl Owner {
     }
 
     /// Returns the value of the column `profiles.owner`. The schema allows the owners of its first
-    /// version alone, and only the vault's is told apart: a program that came later has Codex's.
+    /// version alone, and only the vault's is distinct: a program that came later has Codex's.
     #[must_use]
     pub fn column(self) -> &'static str {
         match self {

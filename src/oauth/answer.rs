@@ -52,7 +52,7 @@ named! {
         Dead = "dead",
         /// The request is wrong, whatever the token.
         Misconfigured = "misconfigured",
-        /// The provider wants to be asked less often.
+        /// The provider asks for fewer requests.
         Limited = "limited",
         /// It may work in a moment.
         Transient = "transient",

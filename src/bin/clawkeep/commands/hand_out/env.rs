@@ -50,7 +50,7 @@ enum Shell {
     Powershell,
 }
 
-/// The shell of whoever names none.
+/// The shell if none is named.
 const OF_SYSTEM: Shell = if cfg!(windows) {
     Shell::Powershell
 } else {
