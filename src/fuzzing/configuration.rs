@@ -90,9 +90,11 @@ fn check_settings(settings: &Settings) {
     }
 }
 
-/// Equal, numbers by what JavaScript takes them for.
+/// Equal, numbers by what JavaScript takes them for: one that is `Infinity` there has no value in
+/// JSON, and is read as null, which every setting leaves out as it does an infinite number.
 fn is_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
+        (Value::Null, Value::Number(b)) => b.as_f64().is_none(),
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
