@@ -13,11 +13,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::domain::{AgentName, ProfileId};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, Upgrade, create};
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::domain::{AgentName, ProfileId};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{ChangeNote, KeyChoice, KeySources, NewKey, Upgrade, create};
 use serde_json::json;
 
 const ROUNDS: usize = 7;

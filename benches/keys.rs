@@ -11,11 +11,11 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use clawkeep::audit::{EventKind, Origin};
-use clawkeep::domain::{AgentName, ProfileId};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock, close_to_others};
-use clawkeep::vault::{
+use clawkeep::internal::audit::{EventKind, Origin};
+use clawkeep::internal::domain::{AgentName, ProfileId};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock, close_to_others};
+use clawkeep::internal::vault::{
     ChangeNote, KeyProblem, KeySources, SecretSource, UnlockedVault, Upgrade, Vault,
 };
 use divan::Bencher;

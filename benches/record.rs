@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
-use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
-use clawkeep::domain::{AgentName, Expiry, Fingerprint, Owner, ProfileId, UnixMs};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin, Outcome};
+use clawkeep::internal::domain::{AgentName, Expiry, Fingerprint, Owner, ProfileId, UnixMs};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{
     ChangeNote, KeyChoice, KeySources, NewKey, Tx, UnlockedVault, Upgrade, Vault, create,
 };
 use divan::Bencher;

@@ -117,7 +117,7 @@ fn write(home: &Path, name: &str, text: &str) {
     let path = home.join(name);
     std::fs::create_dir_all(path.parent().expect("it is below the home")).expect("a fresh home");
     std::fs::write(&path, text).expect("a file in a fresh home");
-    clawkeep::platform::close_to_others(&path, 0o600).expect("a file of ours");
+    clawkeep::internal::platform::close_to_others(&path, 0o600).expect("a file of ours");
 }
 
 fn serve(listener: &TcpListener, requests: &mpsc::Sender<()>) {

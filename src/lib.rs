@@ -145,6 +145,18 @@ pub mod sources;
 pub mod sync;
 pub mod vault;
 
+/// What the `clawkeep` program, the tests and the benches use of this library, and what is promised
+/// to nobody: it changes with any version.
+#[doc(hidden)]
+pub mod internal {
+    #[cfg(feature = "alerts")]
+    pub use crate::alerts;
+    pub use crate::{
+        audit, client, config, crypto, doctor, domain, export, health, oauth, platform, selection,
+        sources, sync, vault,
+    };
+}
+
 pub use client::Client;
 /// The crate whose types hold secrets; [`secrecy::ExposeSecret`] reads them.
 pub use secrecy;

@@ -6,14 +6,16 @@ use std::fs;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use clawkeep::alerts::{Alerts, Means, Scene, Trouble, survey};
-use clawkeep::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
-use clawkeep::config::{AgentRef, NotifySettings, OwnSettings};
-use clawkeep::domain::{AgentName, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc, UnixMs};
-use clawkeep::oauth::Providers;
-use clawkeep::platform::Clock;
-use clawkeep::platform::keychain::SessionBus;
-use clawkeep::vault::{ChangeNote, Grant, GrantState};
+use clawkeep::internal::alerts::{Alerts, Means, Scene, Trouble, survey};
+use clawkeep::internal::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
+use clawkeep::internal::config::{AgentRef, NotifySettings, OwnSettings};
+use clawkeep::internal::domain::{
+    AgentName, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc, UnixMs,
+};
+use clawkeep::internal::oauth::Providers;
+use clawkeep::internal::platform::Clock;
+use clawkeep::internal::platform::keychain::SessionBus;
+use clawkeep::internal::vault::{ChangeNote, Grant, GrantState};
 use serde_json::{Value, json};
 
 use crate::support::bench::{Bench, DAY, START};

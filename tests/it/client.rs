@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use clawkeep::Client;
-use clawkeep::audit::Filter;
-use clawkeep::client::{
+use clawkeep::internal::audit::Filter;
+use clawkeep::internal::client::{
     ClientBuilder, ClientError, ClientNotice, ErrorKind, Request, TokenOptions,
 };
-use clawkeep::domain::{CredentialType, ProviderId, Span};
-use clawkeep::health::Status;
+use clawkeep::internal::domain::{CredentialType, ProviderId, Span};
+use clawkeep::internal::health::Status;
+use clawkeep::internal::selection::FailureReason;
 use clawkeep::secrecy::{ExposeSecret as _, SecretString};
-use clawkeep::selection::FailureReason;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -275,7 +275,7 @@ fn many_threads_and_many_processes_refresh_once() {
     });
     assert_eq!((provider.count(), secrets.lock().unwrap().len()), (1, 1));
     let filter = Filter::default();
-    let is_use = |event: &&clawkeep::audit::Event| &*event.kind == "credential.used";
+    let is_use = |event: &&clawkeep::internal::audit::Event| &*event.kind == "credential.used";
     assert_eq!(
         shared
             .history(&filter)

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::time::{Duration, SystemTime};
 
-use clawkeep::doctor::FindingId;
+use clawkeep::internal::doctor::FindingId;
 use serde_json::{Value, json};
 
 use crate::support::damage::{

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clawkeep::platform::keychain::{DEADLINE, Keychain, KeychainError, SessionBus, SystemKeychain};
+use clawkeep::internal::platform::keychain::{
+    DEADLINE, Keychain, KeychainError, SessionBus, SystemKeychain,
+};
 use data_encoding::HEXLOWER;
 
 use crate::support::secret_service::{Prompts, Session, wait_until};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use clawkeep::audit::ChainFault;
-use clawkeep::domain::{Seq, UnixMs};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{KeySources, RotationScope, Vault, VaultError};
+use clawkeep::internal::audit::ChainFault;
+use clawkeep::internal::domain::{Seq, UnixMs};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{KeySources, RotationScope, Vault, VaultError};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -632,7 +632,7 @@ fn who_has_the_vault_open_goes_on_under_the_new_key_and_not_under_a_renewed_slot
     };
     let (actor, clock) = (Actor::current("test"), Clock::System);
     let open = || Vault::open(&home.at(VAULT)).unwrap();
-    let main = clawkeep::domain::AgentName::default();
+    let main = clawkeep::internal::domain::AgentName::default();
     // Opened before and unlocked after: neither its number nor its slots are those that it had
     // seen.
     let (locked, mut unlocked) = (open(), open().unlock(&sources).unwrap());

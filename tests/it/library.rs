@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use clawkeep::audit::{Direction, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin};
-use clawkeep::config::{AgentRef, LoginFiles};
-use clawkeep::domain::{AgentName, Owner, ProfileId, Section, Seq, UnixMs};
-use clawkeep::platform::Clock;
-use clawkeep::sources::{KeychainFault, KeychainReading, LoginKeychain};
-use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
-use clawkeep::vault::ChangeNote;
+use clawkeep::internal::audit::{
+    Direction, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin,
+};
+use clawkeep::internal::config::{AgentRef, LoginFiles};
+use clawkeep::internal::domain::{AgentName, Owner, ProfileId, Section, Seq, UnixMs};
+use clawkeep::internal::platform::Clock;
+use clawkeep::internal::sources::{KeychainFault, KeychainReading, LoginKeychain};
+use clawkeep::internal::sync::{Engine, Loaded, LoginSources, SyncMode};
+use clawkeep::internal::vault::ChangeNote;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -394,7 +396,7 @@ fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
         edited.set(Section::Profiles, "p:ours", token("ours"));
         let event =
             (*doc != edited).then(|| EventDraft::new(EventKind::OrderSet, Origin::Clawkeep));
-        Ok::<_, clawkeep::sync::SyncError>(clawkeep::sync::Edited::to(
+        Ok::<_, clawkeep::internal::sync::SyncError>(clawkeep::internal::sync::Edited::to(
             edited,
             event.into_iter().collect(),
         ))

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use clawkeep::domain::REMOVE_COMMAND;
+use clawkeep::internal::domain::REMOVE_COMMAND;
 use serde_json::json;
 
 use crate::support::damage::set_modified;

@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use clawkeep::audit::{
+use clawkeep::internal::audit::{
     ChainFault, Direction, Event, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin,
     Outcome, Span,
 };
-use clawkeep::config::{AgentRef, LoginFiles};
-use clawkeep::domain::{AgentName, Expiry, Owner, ProfileId, Seq, UnixMs};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
-use clawkeep::vault::ChangeNote;
+use clawkeep::internal::config::{AgentRef, LoginFiles};
+use clawkeep::internal::domain::{AgentName, Expiry, Owner, ProfileId, Seq, UnixMs};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::sync::{Engine, Loaded, LoginSources, SyncMode};
+use clawkeep::internal::vault::ChangeNote;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -555,7 +555,7 @@ fn pruning_keeps_the_newest_change_of_each_profile_and_proves_the_rest() {
     // A head of what was pruned neither holds nor is contradicted; one of the border is compared.
     let head_of = |seq: i64| {
         let event = before.iter().find(|event| event.seq.0 == seq).unwrap();
-        clawkeep::audit::Head {
+        clawkeep::internal::audit::Head {
             vault: bench.vault.id(),
             seq: event.seq,
             mac: event.mac,

@@ -7,11 +7,11 @@
 use std::fs;
 use std::time::Duration;
 
-use clawkeep::config::{AgentRef, LoginFiles, parse_providers};
-use clawkeep::domain::{AgentName, Owner, ProfileId, UnixMs};
-use clawkeep::oauth::{Lease, Providers};
-use clawkeep::platform::Clock;
-use clawkeep::sync::{
+use clawkeep::internal::config::{AgentRef, LoginFiles, parse_providers};
+use clawkeep::internal::domain::{AgentName, Owner, ProfileId, UnixMs};
+use clawkeep::internal::oauth::{Lease, Providers};
+use clawkeep::internal::platform::Clock;
+use clawkeep::internal::sync::{
     DUE_BELOW_MS, Engine, LoginSources, RefreshOutcome, Refresher, SyncError, SyncMode, When,
 };
 use rusqlite::Connection;

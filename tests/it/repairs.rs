@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clawkeep::domain::REMOVE_COMMAND;
+use clawkeep::internal::domain::REMOVE_COMMAND;
 use serde_json::{Value, json};
 
 use crate::support::damage::{assert_private, set_modified};

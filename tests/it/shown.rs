@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use clawkeep::domain::is_hidden;
+use clawkeep::internal::domain::is_hidden;
 use serde_json::{Value, json};
 
 use crate::support::home::{HOUR, Home, Run, STORE, TRUE, now_ms};

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use clawkeep::doctor::remedy_of;
-use clawkeep::domain::{AgentName, Owner, Span, UnixMs};
-use clawkeep::health::{AsOf, RefreshedBy};
-use clawkeep::sync::StateReader;
+use clawkeep::internal::doctor::remedy_of;
+use clawkeep::internal::domain::{AgentName, Owner, Span, UnixMs};
+use clawkeep::internal::health::{AsOf, RefreshedBy};
+use clawkeep::internal::sync::StateReader;
 use serde_json::{Value, json};
 
 use crate::support::bench::{Bench, START};

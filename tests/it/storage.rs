@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clawkeep::vault::Vault;
+use clawkeep::internal::vault::Vault;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 

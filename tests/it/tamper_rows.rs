@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::domain::Fingerprint;
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{Grant, GrantState, KeySources, Upgrade, Vault};
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::domain::Fingerprint;
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{Grant, GrantState, KeySources, Upgrade, Vault};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::json;

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use clawkeep::audit::{
+use clawkeep::internal::audit::{
     ChainFault, ChainKeys, ChainVerifier, Checkpoint, Event, EventActor, Head, HeadCheck, chain_mac,
 };
-use clawkeep::crypto::{
+use clawkeep::internal::crypto::{
     Aad, Argon2id, AuditKey, DataKey, Epoch, FingerprintKey, RecoveryFault, SlotKey, SlotKind,
     SlotRecord, parse_keyfile, parse_recovery_code,
 };
-use clawkeep::domain::{KeyId, Seq, UnixMs, VaultId};
-use clawkeep::oauth::RecoveryFile;
+use clawkeep::internal::domain::{KeyId, Seq, UnixMs, VaultId};
+use clawkeep::internal::oauth::RecoveryFile;
 use serde_json::{Value, json};
 
 mod make;

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use clawkeep::domain::{AgentName, ProfileId, UnixMs};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::GrantState;
+use clawkeep::internal::domain::{AgentName, ProfileId, UnixMs};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::GrantState;
 use serde_json::{Value, json};
 
 use crate::refresh::{self, OPS};

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use crate::cli::{completion, parse, print, run, topics};
 use crate::commands::stand_in;
 use crate::terminal::{colour, panics, signals};
-use clawkeep::platform::{forbid_core_dump, with_stack};
+use clawkeep::internal::platform::{forbid_core_dump, with_stack};
 
 fn main() -> ExitCode {
     forbid_core_dump(); // before anything can overflow or fail

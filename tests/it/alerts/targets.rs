@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clawkeep::config::OwnSettings;
-use clawkeep::platform::FileLock;
-use clawkeep::vault::Vault;
+use clawkeep::internal::config::OwnSettings;
+use clawkeep::internal::platform::FileLock;
+use clawkeep::internal::vault::Vault;
 use serde_json::{Value, json};
 
 use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, alert_events, token, webhook};

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clawkeep::domain::{AgentName, Section};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault, VaultError};
+use clawkeep::internal::domain::{AgentName, Section};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{KeySources, UnlockedVault, Upgrade, Vault, VaultError};
 
 use super::{BACKUP, ID, SECRET, create, home_with_key, restore_alone, set_key};
 use crate::support::home::{Home, VAULT};

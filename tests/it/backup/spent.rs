@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use clawkeep::domain::Fingerprint;
-use clawkeep::vault::{Grant, GrantState};
+use clawkeep::internal::domain::Fingerprint;
+use clawkeep::internal::vault::{Grant, GrantState};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 

@@ -6,13 +6,13 @@ use std::os::unix::fs::{chown, symlink};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::doctor::FindingId;
-use clawkeep::domain::UnixMs;
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::GrantState;
-use clawkeep::vault::{KeySources, Upgrade, Vault};
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::doctor::FindingId;
+use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::GrantState;
+use clawkeep::internal::vault::{KeySources, Upgrade, Vault};
 use serde_json::{Value, json};
 
 use crate::support::damage::{

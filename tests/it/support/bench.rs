@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use clawkeep::audit::{EventDraft, EventKind, Filter, Origin};
-use clawkeep::domain::{AgentName, ProfileId, Section, UnixMs};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, UnlockedVault, Upgrade, create};
+use clawkeep::internal::audit::{EventDraft, EventKind, Filter, Origin};
+use clawkeep::internal::domain::{AgentName, ProfileId, Section, UnixMs};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{
+    ChangeNote, KeyChoice, KeySources, NewKey, UnlockedVault, Upgrade, create,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

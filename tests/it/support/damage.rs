@@ -72,7 +72,8 @@ pub(crate) fn assert_private(path: &Path) {
         assert_eq!(mode, wanted, "{}", path.display());
     }
     #[cfg(windows)]
-    clawkeep::platform::check_trusted(path, clawkeep::platform::Access::Secret).unwrap();
+    clawkeep::internal::platform::check_trusted(path, clawkeep::internal::platform::Access::Secret)
+        .unwrap();
 }
 
 /// Everything below a directory: kind, permissions and content. Not the locks that a command may

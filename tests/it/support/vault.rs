@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::domain::Fingerprint;
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{Grant, GrantState, KeySources, UnlockedVault, Upgrade, Vault};
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::domain::Fingerprint;
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::platform::{Actor, Clock};
+use clawkeep::internal::vault::{Grant, GrantState, KeySources, UnlockedVault, Upgrade, Vault};
 use rusqlite::Connection;
 
 use super::home::{Home, VAULT};

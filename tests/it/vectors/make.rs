@@ -12,7 +12,7 @@
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
-use clawkeep::crypto::AuditKey;
+use clawkeep::internal::crypto::AuditKey;
 use hkdf::Hkdf;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

@@ -5,8 +5,8 @@
     reason = "cases are written as JSON literals where they are handed over"
 )]
 
-use clawkeep::audit::{ChainKeys, Checkpoint, Head, chain_mac, kept_mac};
-use clawkeep::domain::{Seq, VaultId};
+use clawkeep::internal::audit::{ChainKeys, Checkpoint, Head, chain_mac, kept_mac};
+use clawkeep::internal::domain::{Seq, VaultId};
 use serde_json::{Value, json};
 
 use super::make::{VAULT, audit_key, bytes, write};

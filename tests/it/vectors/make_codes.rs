@@ -6,8 +6,8 @@
     reason = "cases are written as JSON literals where they are handed over"
 )]
 
-use clawkeep::crypto::{DataKey, FingerprintKey, RecoveryCode, SlotKey, keyfile_text};
-use clawkeep::domain::VaultId;
+use clawkeep::internal::crypto::{DataKey, FingerprintKey, RecoveryCode, SlotKey, keyfile_text};
+use clawkeep::internal::domain::VaultId;
 use serde_json::{Value, json};
 
 use super::hex;

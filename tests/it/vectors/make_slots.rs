@@ -5,8 +5,8 @@
     reason = "cases are written as JSON literals where they are handed over"
 )]
 
-use clawkeep::crypto::{RecoveryCode, SlotKey, keyfile_text};
-use clawkeep::domain::VaultId;
+use clawkeep::internal::crypto::{RecoveryCode, SlotKey, keyfile_text};
+use clawkeep::internal::domain::VaultId;
 use serde_json::{Value, json};
 
 use super::make::write as write_case;
@@ -19,7 +19,7 @@ const PASSPHRASE: &str = "caf\u{e9} made up for vectors";
 /// The key of a slot of that kind.
 fn slot_key(kind: &str) -> [u8; 32] {
     if kind == "passphrase" {
-        let kdf = clawkeep::crypto::Argon2id::parse(KDF).unwrap();
+        let kdf = clawkeep::internal::crypto::Argon2id::parse(KDF).unwrap();
         return *kdf.derive(&PASSPHRASE.into()).unwrap().expose_secret();
     }
     bytes(&format!("slot key of {kind}"))

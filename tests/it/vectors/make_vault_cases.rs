@@ -8,8 +8,8 @@
 
 use std::fs;
 
-use clawkeep::audit::EventKind;
-use clawkeep::domain::UnixMs;
+use clawkeep::internal::audit::EventKind;
+use clawkeep::internal::domain::UnixMs;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 

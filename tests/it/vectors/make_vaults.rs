@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, ProviderId, StoreDoc, UnixMs};
-use clawkeep::platform::keychain::Secret;
-use clawkeep::platform::{Actor, Clock, Keychain, KeychainError};
-use clawkeep::vault::{
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::domain::{
+    AgentName, Endpoint, Fingerprint, ProfileId, ProviderId, StoreDoc, UnixMs,
+};
+use clawkeep::internal::platform::keychain::Secret;
+use clawkeep::internal::platform::{Actor, Clock, Keychain, KeychainError};
+use clawkeep::internal::vault::{
     ChangeNote, ExportState, Exported, Grant, GrantState, KeyChoice, KeySources, NewKey,
     RotationScope, UnlockedVault, Upgrade, create,
 };

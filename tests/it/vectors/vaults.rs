@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::vault::{KeySources, Vault, VaultError};
+use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::internal::vault::{KeySources, Vault, VaultError};
 use serde_json::{Value, json};
 
 use super::make_vaults::sources;

@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use clap::{Arg, Command, Parser as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
-use clawkeep::audit::EventKind;
-use clawkeep::config::existing_agents;
-use clawkeep::domain::{AgentName, CredentialType, is_hidden};
-use clawkeep::oauth::Providers;
-use clawkeep::vault::Vault;
+use clawkeep::internal::audit::EventKind;
+use clawkeep::internal::config::existing_agents;
+use clawkeep::internal::domain::{AgentName, CredentialType, is_hidden};
+use clawkeep::internal::oauth::Providers;
+use clawkeep::internal::vault::Vault;
 
 use super::args::{self, Cli};
 use crate::commands::completions::{SHELLS, VARIABLE};

@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clawkeep::config::provider_variables;
-use clawkeep::crypto::PASSPHRASE_MIN;
-use clawkeep::domain::{ProviderId, begins_as_secret, is_random, known_secret_in};
+use clawkeep::internal::config::provider_variables;
+use clawkeep::internal::crypto::PASSPHRASE_MIN;
+use clawkeep::internal::domain::{ProviderId, begins_as_secret, is_random, known_secret_in};
 
 use super::words::command_words;
 use crate::failure::Failure;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::config::{AgentRef, ExportMode, order_agent};
-use clawkeep::domain::{from_outside, path_text};
-use clawkeep::export::{StorePlace, render};
-use clawkeep::platform::{replace_file, resolve_link};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::config::{AgentRef, ExportMode, order_agent};
+use clawkeep::internal::domain::{from_outside, path_text};
+use clawkeep::internal::export::{StorePlace, render};
+use clawkeep::internal::platform::{replace_file, resolve_link};
+use clawkeep::internal::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;

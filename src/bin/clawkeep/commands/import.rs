@@ -5,19 +5,19 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
-use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin, Outcome};
+use clawkeep::internal::config::{AgentRef, order_agent};
+use clawkeep::internal::domain::{
     Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside, path_text,
 };
-use clawkeep::export::STORE_LIMIT;
-use clawkeep::platform::{Access, canonicalize, harden, read_trusted};
-use clawkeep::sources::codex_cli::is_in_keyring;
-use clawkeep::sources::other_programs::{is_own_legacy_file, owner_by_format};
-use clawkeep::sources::recognise::FileKind;
-use clawkeep::sync::import::{ImportFile, Imported};
-use clawkeep::sync::{Edited, SyncError};
-use clawkeep::vault::{GrantState, UnlockedVault};
+use clawkeep::internal::export::STORE_LIMIT;
+use clawkeep::internal::platform::{Access, canonicalize, harden, read_trusted};
+use clawkeep::internal::sources::codex_cli::is_in_keyring;
+use clawkeep::internal::sources::other_programs::{is_own_legacy_file, owner_by_format};
+use clawkeep::internal::sources::recognise::FileKind;
+use clawkeep::internal::sync::import::{ImportFile, Imported};
+use clawkeep::internal::sync::{Edited, SyncError};
+use clawkeep::internal::vault::{GrantState, UnlockedVault};
 use zeroize::Zeroizing;
 
 use super::auth::{checks, edit};

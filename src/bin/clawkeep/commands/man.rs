@@ -6,7 +6,7 @@ use chrono::DateTime;
 use clap::{Args, Command};
 use clap_mangen::Man as Page;
 use clap_mangen::roff::{Inline, Roff};
-use clawkeep::platform::FileError;
+use clawkeep::internal::platform::FileError;
 
 use crate::context::Context;
 use crate::failure::Failure;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
-use clawkeep::domain::LIST_COMMAND;
-use clawkeep::platform::{
+use clawkeep::internal::domain::LIST_COMMAND;
+use clawkeep::internal::platform::{
     CREDENTIALS_VARIABLE, FileMask, canonicalize, program_names, withhold_key_variables,
 };
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clawkeep::config::AgentRef;
-use clawkeep::export::StorePlace;
-use clawkeep::sync::{Loaded, Notice, SyncMode, queue_path};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::sync::{Loaded, Notice, SyncMode, queue_path};
+use clawkeep::internal::vault::UnlockedVault;
 
 use super::Context;
 use crate::failure::Failure;

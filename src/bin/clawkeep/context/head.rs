@@ -1,7 +1,7 @@
 //! Keeps the head of the record outside the vault's directory, and reports what prevents it.
 
-use clawkeep::client::HeadProblem;
-use clawkeep::vault::{UnlockedVault, Vault, VaultError};
+use clawkeep::internal::client::HeadProblem;
+use clawkeep::internal::vault::{UnlockedVault, Vault, VaultError};
 
 use super::Context;
 use crate::failure::Failure;

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::AgentName;
-use clawkeep::sync::{Engine, Loaded, Notice, SyncMode};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::AgentName;
+use clawkeep::internal::sync::{Engine, Loaded, Notice, SyncMode};
+use clawkeep::internal::vault::UnlockedVault;
 
 use super::Context;
 use crate::failure::Failure;

@@ -15,17 +15,19 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use clawkeep::client::{Heads, Places, Workspace};
-use clawkeep::config::{
+use clawkeep::internal::client::{Heads, Places, Workspace};
+use clawkeep::internal::config::{
     AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
     TRUSTED_VARIABLE, keychain_bus, openclaw, trust_of,
 };
-use clawkeep::domain::shown_path;
-use clawkeep::platform::keychain::{DEADLINE, KEYCHAIN_VARIABLE, SystemKeychain};
-use clawkeep::platform::openclaw::add_named_dirs;
-use clawkeep::platform::{Actor, FileMask, harden, restrict_new_files, withhold_key_variables};
-use clawkeep::sync::{Engine, Loaded, Refresher, Rules, SyncMode};
-use clawkeep::vault::{KeySources, UnlockedVault};
+use clawkeep::internal::domain::shown_path;
+use clawkeep::internal::platform::keychain::{DEADLINE, KEYCHAIN_VARIABLE, SystemKeychain};
+use clawkeep::internal::platform::openclaw::add_named_dirs;
+use clawkeep::internal::platform::{
+    Actor, FileMask, harden, restrict_new_files, withhold_key_variables,
+};
+use clawkeep::internal::sync::{Engine, Loaded, Refresher, Rules, SyncMode};
+use clawkeep::internal::vault::{KeySources, UnlockedVault};
 
 use self::global::Global;
 use self::passphrase::{Named, Passphrases};

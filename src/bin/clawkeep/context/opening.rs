@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use clawkeep::crypto::SlotKind;
-use clawkeep::platform::harden;
-use clawkeep::vault::{
+use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::platform::harden;
+use clawkeep::internal::vault::{
     Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Vault, VaultError,
 };
 

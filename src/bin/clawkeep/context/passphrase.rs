@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use clawkeep::config::Layout;
-use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
-use clawkeep::domain::{shown_path, utf8_of_utf16, without_bom};
-use clawkeep::platform::{Access, FileError, exists, keep_from_children, read_trusted};
-use clawkeep::vault::{KeyProblem, SecretSource};
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::crypto::{PASSPHRASE_MAX, check_passphrase};
+use clawkeep::internal::domain::{shown_path, utf8_of_utf16, without_bom};
+use clawkeep::internal::platform::{Access, FileError, exists, keep_from_children, read_trusted};
+use clawkeep::internal::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 

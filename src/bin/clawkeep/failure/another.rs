@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clawkeep::domain::{move_aside_command, shell_shown_path};
-use clawkeep::platform::{Refusal, Trust};
+use clawkeep::internal::domain::{move_aside_command, shell_shown_path};
+use clawkeep::internal::platform::{Refusal, Trust};
 
 /// The options that name a file or directory.
 const OPTIONS: [&str; 7] = [

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clawkeep::platform::effective_uid;
-use clawkeep::platform::keychain::{KeychainError, Unreachable};
+use clawkeep::internal::platform::effective_uid;
+use clawkeep::internal::platform::keychain::{KeychainError, Unreachable};
 
 /// The key that needs no session, which a session that has the keychain can add.
 const KEY_FILE: &str = "where the vault opens, add a key file: clawkeep key add keyfile";
@@ -107,7 +107,7 @@ fn bus_remedy(socket: &SessionSocket) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clawkeep::platform::keychain::Reason;
+    use clawkeep::internal::platform::keychain::Reason;
 
     #[test]
     fn on_a_mac_each_cause_has_a_remedy_that_works_there() {

@@ -9,14 +9,14 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use clawkeep::audit::{ChainFault, UnknownKind};
-use clawkeep::client::ClientError;
-use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
-use clawkeep::domain::{escaped, move_aside_command, shell_shown_path};
-use clawkeep::platform::{Cause, FileError, LockError, Refusal};
-use clawkeep::sync::SyncError;
-use clawkeep::sync::import::ImportFault;
-use clawkeep::vault::{BackupError, KeyProblem, VaultError};
+use clawkeep::internal::audit::{ChainFault, UnknownKind};
+use clawkeep::internal::client::ClientError;
+use clawkeep::internal::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
+use clawkeep::internal::domain::{escaped, move_aside_command, shell_shown_path};
+use clawkeep::internal::platform::{Cause, FileError, LockError, Refusal};
+use clawkeep::internal::sync::SyncError;
+use clawkeep::internal::sync::import::ImportFault;
+use clawkeep::internal::vault::{BackupError, KeyProblem, VaultError};
 
 use self::another::refusal_remedy;
 use self::causes::remedy_of;
@@ -492,7 +492,7 @@ fn of_vault(error: &VaultError) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clawkeep::domain::Seq;
+    use clawkeep::internal::domain::Seq;
 
     #[test]
     fn exit_statuses_are_those_of_the_table() {
@@ -554,14 +554,14 @@ mod tests {
             (SyncError::Vault(VaultError::Rekeyed).into(), 75),
             (
                 SyncError::RefreshBusy {
-                    profile: clawkeep::domain::ProfileId::new("p:a"),
+                    profile: clawkeep::internal::domain::ProfileId::new("p:a"),
                 }
                 .into(),
                 75,
             ),
             (
                 SyncError::KeptInRecoveryFile {
-                    profile: clawkeep::domain::ProfileId::new("p:a"),
+                    profile: clawkeep::internal::domain::ProfileId::new("p:a"),
                     path: path.clone(),
                     source: Box::new(SyncError::Lock(busy())),
                 }

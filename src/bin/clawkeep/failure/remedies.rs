@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use clawkeep::domain::{REMOVE_COMMAND, shell_shown_path};
-use clawkeep::platform::{
+use clawkeep::internal::domain::{REMOVE_COMMAND, shell_shown_path};
+use clawkeep::internal::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
     removal_command,
 };
-use clawkeep::sync::SyncError;
-use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
+use clawkeep::internal::sync::SyncError;
+use clawkeep::internal::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
 
 use super::another::{move_away, named_by, refusal_remedy};
 use super::causes::remedy_of;

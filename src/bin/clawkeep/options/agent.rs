@@ -1,9 +1,9 @@
 //! `--agent`: which agent's credentials a command is about.
 
 use clap::Args;
-use clawkeep::config::{AgentRef, status_agent};
-use clawkeep::domain::AgentName;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::{AgentRef, status_agent};
+use clawkeep::internal::domain::AgentName;
+use clawkeep::internal::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;

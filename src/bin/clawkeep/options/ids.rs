@@ -1,8 +1,8 @@
 //! Ids that are typed: of providers, sessions and profiles.
 
-pub(crate) use clawkeep::client::id_in;
-use clawkeep::client::{SESSION_MAX, session_name};
-use clawkeep::domain::{ProviderId, recognise_secret};
+pub(crate) use clawkeep::internal::client::id_in;
+use clawkeep::internal::client::{SESSION_MAX, session_name};
+use clawkeep::internal::domain::{ProviderId, recognise_secret};
 
 pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     let provider = ProviderId::new(raw);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use clawkeep::config::{provider_variables, providers_with_variables};
-use clawkeep::domain::{ProviderId, StoreDoc, normalize_provider};
-use clawkeep::vault::{Names as RecordedNames, Vault};
+use clawkeep::internal::config::{provider_variables, providers_with_variables};
+use clawkeep::internal::domain::{ProviderId, StoreDoc, normalize_provider};
+use clawkeep::internal::vault::{Names as RecordedNames, Vault};
 
 use crate::context::Context;
 use crate::failure::Failure;

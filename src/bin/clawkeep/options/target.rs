@@ -3,9 +3,9 @@
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use clawkeep::config::existing_agents;
-use clawkeep::platform::openclaw::openclaw_dir_of;
-use clawkeep::platform::{
+use clawkeep::internal::config::existing_agents;
+use clawkeep::internal::platform::openclaw::openclaw_dir_of;
+use clawkeep::internal::platform::{
     Access, FileError, check_trusted, exists, open_regular, persist, resolve_link, sync_dir,
     sync_file, temporary_in,
 };

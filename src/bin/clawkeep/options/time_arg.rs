@@ -2,7 +2,7 @@
 //! lasts: `365d`, `12h`.
 
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _};
-use clawkeep::domain::{Span, UnixMs};
+use clawkeep::internal::domain::{Span, UnixMs};
 
 /// A time as typed: an age, or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

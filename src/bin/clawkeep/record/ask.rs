@@ -3,9 +3,9 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
-use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
-use clawkeep::domain::{AgentName, ProviderId, UnixMs, is_path};
-use clawkeep::vault::{Vault, VaultError};
+use clawkeep::internal::audit::{Direction, Filter, KindFilter, Origin, Outcome};
+use clawkeep::internal::domain::{AgentName, ProviderId, UnixMs, is_path};
+use clawkeep::internal::vault::{Vault, VaultError};
 
 use super::notes::{note_pruning, note_unknown_names};
 use super::shape::{Rows, Shape, ShapeArgs};

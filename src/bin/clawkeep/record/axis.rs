@@ -1,7 +1,7 @@
 //! Where a time axis has its ticks, and what they say: round times of the reader's zone.
 
 use chrono::{Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike as _};
-use clawkeep::domain::UnixMs;
+use clawkeep::internal::domain::UnixMs;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {

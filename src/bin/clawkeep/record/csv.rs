@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use clawkeep::audit::{Event, Refreshes, Uses};
-use clawkeep::domain::{Fingerprint, UnixMs};
+use clawkeep::internal::audit::{Event, Refreshes, Uses};
+use clawkeep::internal::domain::{Fingerprint, UnixMs};
 
 use super::text::actor_name;
 use crate::failure::Failure;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use clawkeep::audit::{Doer, Event, Origin, ProfileRef, Refreshes, Uses};
-use clawkeep::domain::{Fingerprint, UnixMs};
+use clawkeep::internal::audit::{Doer, Event, Origin, ProfileRef, Refreshes, Uses};
+use clawkeep::internal::domain::{Fingerprint, UnixMs};
 use serde_json::{Map, Value, json};
 
 use crate::terminal::text::json_text;

@@ -1,6 +1,6 @@
 //! How a profile is named in a chart and on a page.
 
-use clawkeep::audit::ProfileRef;
+use clawkeep::internal::audit::ProfileRef;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::terminal::table::first_columns;

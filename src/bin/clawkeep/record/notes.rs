@@ -1,9 +1,9 @@
 //! Notes for a person who queries the record.
 
-use clawkeep::audit::Filter;
-use clawkeep::domain::UnixMs;
-use clawkeep::export::StorePlace;
-use clawkeep::vault::Vault;
+use clawkeep::internal::audit::Filter;
+use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;

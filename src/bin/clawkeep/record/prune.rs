@@ -1,8 +1,8 @@
 //! Pruning the record, when asked and when due.
 
-use clawkeep::audit::Filter;
-use clawkeep::domain::{Span, UnixMs, counted};
-use clawkeep::vault::{Pruned, UnlockedVault};
+use clawkeep::internal::audit::Filter;
+use clawkeep::internal::domain::{Span, UnixMs, counted};
+use clawkeep::internal::vault::{Pruned, UnlockedVault};
 
 use crate::context::Context;
 use crate::failure::Failure;

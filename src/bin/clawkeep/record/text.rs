@@ -1,7 +1,7 @@
 //! Events and their sums, for people.
 
-use clawkeep::audit::{Doer, Event, Origin, is_imported_refresh};
-use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
+use clawkeep::internal::audit::{Doer, Event, Origin, is_imported_refresh};
+use clawkeep::internal::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
 
 use crate::terminal::text::{local_minute, one_line};

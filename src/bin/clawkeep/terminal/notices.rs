@@ -1,11 +1,11 @@
 //! The notices of a load, in words.
 
-use clawkeep::config::Layout;
-use clawkeep::doctor::{of_agent, shell_word};
-use clawkeep::domain::{AgentName, counted, escaped};
-use clawkeep::platform::Clock;
-use clawkeep::sources::SourceFault;
-use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::doctor::{of_agent, shell_word};
+use clawkeep::internal::domain::{AgentName, counted, escaped};
+use clawkeep::internal::platform::Clock;
+use clawkeep::internal::sources::SourceFault;
+use clawkeep::internal::sync::{LoginState, Notice, Undoes, Writer};
 
 use super::program_name;
 use super::text::{shown_id, shown_ids};
@@ -35,7 +35,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             from.lender(),
             escaped(&from.path),
             escaped(why),
-            clawkeep::doctor::how_to_lend_again(profile, from, why)
+            clawkeep::internal::doctor::how_to_lend_again(profile, from, why)
         ),
         Notice::AccountChanged {
             profile,

@@ -3,7 +3,7 @@
 use std::io;
 
 use chrono::Local;
-use clawkeep::domain::{Span, Unavailability, UnixMs, escaped, escaped_lines};
+use clawkeep::internal::domain::{Span, Unavailability, UnixMs, escaped, escaped_lines};
 use zeroize::Zeroizing;
 
 pub(crate) fn local_minute(at: UnixMs) -> String {
@@ -27,7 +27,7 @@ fn local(at: UnixMs, format: &str) -> String {
 }
 
 /// Escapes text from outside, such as ids and paths: it must not move the cursor, reverse the text,
-/// be invisible, or pass for a line of ours. See [`clawkeep::domain::is_hidden`].
+/// be invisible, or pass for a line of ours. See [`clawkeep::internal::domain::is_hidden`].
 pub(crate) fn one_line(text: &str) -> String {
     escaped(text).into_owned()
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use clawkeep::sync::Notice;
+use clawkeep::internal::sync::Notice;
 
 use super::colour::ColourChoice;
 use super::progress::{self, Progress};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clawkeep::audit::{Direction, Filter, Head};
-use clawkeep::domain::counted;
+use clawkeep::internal::audit::{Direction, Filter, Head};
+use clawkeep::internal::domain::counted;
 use serde_json::json;
 
 use crate::context::Context;

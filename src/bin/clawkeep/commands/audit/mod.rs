@@ -7,8 +7,8 @@ pub(crate) mod saved_head;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::{ChainFault, Head, HeadCheck, Verified};
-use clawkeep::domain::counted;
+use clawkeep::internal::audit::{ChainFault, Head, HeadCheck, Verified};
+use clawkeep::internal::domain::counted;
 use serde_json::json;
 
 use self::export::AuditExport;
@@ -80,7 +80,9 @@ impl Verify {
         let faults = vault.integrity_faults()?;
         if let Some(fault) = faults.into_iter().next() {
             let path = vault.path().to_owned();
-            return Err(clawkeep::vault::VaultError::Damaged { path, what: fault }.into());
+            return Err(
+                clawkeep::internal::vault::VaultError::Damaged { path, what: fault }.into(),
+            );
         }
         let checked = vault.verify_record(kept)?;
         let export = saved

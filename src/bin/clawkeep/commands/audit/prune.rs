@@ -1,7 +1,7 @@
 //! `audit prune`: removes the beginning of the record.
 
 use clap::Args;
-use clawkeep::domain::counted;
+use clawkeep::internal::domain::counted;
 use serde_json::json;
 
 use crate::context::Context;

@@ -1,14 +1,14 @@
 //! Heads, and exported records, that the user keeps elsewhere.
 
-use clawkeep::domain::{utf8_of_utf16, without_bom};
+use clawkeep::internal::domain::{utf8_of_utf16, without_bom};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use clawkeep::audit::{Direction, Event, Filter, Head};
-use clawkeep::client::ClientError;
-use clawkeep::platform::{Cause, FileError, open_regular};
-use clawkeep::vault::Vault;
+use clawkeep::internal::audit::{Direction, Event, Filter, Head};
+use clawkeep::internal::client::ClientError;
+use clawkeep::internal::platform::{Cause, FileError, open_regular};
+use clawkeep::internal::vault::Vault;
 use serde_json::Value;
 
 use crate::failure::Failure;

@@ -1,7 +1,7 @@
 //! `models auth add`: a credential, asked for step by step.
 
 use clap::Args;
-use clawkeep::domain::{CLAUDE_SETUP, CredentialType, ProfileId, ProviderId};
+use clawkeep::internal::domain::{CLAUDE_SETUP, CredentialType, ProfileId, ProviderId};
 
 use super::paste::{Answer, Paste, default_id, profile_id};
 use super::setup_token::SetupToken;

@@ -1,13 +1,13 @@
 //! `models auth candidates`: which credentials would be tried, in order.
 
 use clap::Args;
-use clawkeep::config::status_agent;
-use clawkeep::domain::{
+use clawkeep::internal::config::status_agent;
+use clawkeep::internal::domain::{
     Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, unavailability,
 };
-use clawkeep::health::{AsOf, CredentialState, Status};
-use clawkeep::selection::{Preferences, candidates};
-use clawkeep::sync::Rules;
+use clawkeep::internal::health::{AsOf, CredentialState, Status};
+use clawkeep::internal::selection::{Preferences, candidates};
+use clawkeep::internal::sync::Rules;
 use serde_json::json;
 
 use crate::context::Context;

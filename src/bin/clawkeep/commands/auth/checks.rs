@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use clawkeep::config::AgentRef;
-use clawkeep::doctor::shell_word;
-use clawkeep::domain::{AgentName, Borrowed, Credential, Owner, ProfileId, StoreDoc};
-use clawkeep::sync::Loaded;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::doctor::shell_word;
+use clawkeep::internal::domain::{AgentName, Borrowed, Credential, Owner, ProfileId, StoreDoc};
+use clawkeep::internal::sync::Loaded;
+use clawkeep::internal::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;

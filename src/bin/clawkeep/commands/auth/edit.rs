@@ -1,11 +1,11 @@
 //! Changes an agent's credentials in vault, store and configuration, and reports the result.
 
-use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config};
-use clawkeep::domain::StoreDoc;
-use clawkeep::platform::exists;
-use clawkeep::platform::openclaw::openclaw_dir_of;
-use clawkeep::sync::{Edited, Loaded};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::{AgentRef, ConfigChange, ConfigEdit, edit_config};
+use clawkeep::internal::domain::StoreDoc;
+use clawkeep::internal::platform::exists;
+use clawkeep::internal::platform::openclaw::openclaw_dir_of;
+use clawkeep::internal::sync::{Edited, Loaded};
+use clawkeep::internal::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;

@@ -2,8 +2,8 @@
 //! program has another one.
 
 use clap::Args;
-use clawkeep::domain::{Owner, counted};
-use clawkeep::sync::{Keeping, LoginReport, LoginState};
+use clawkeep::internal::domain::{Owner, counted};
+use clawkeep::internal::sync::{Keeping, LoginReport, LoginState};
 
 use super::checks;
 use crate::context::Context;

@@ -1,13 +1,13 @@
 //! `models auth list`: an agent's credentials, secrets masked.
 
 use clap::Args;
-use clawkeep::domain::{
+use clawkeep::internal::domain::{
     Borrowed, Credential, Expiry, Owner, ProviderId, Section, Span, StoreDoc, UnixMs, json_number,
     normalize_provider, path_text, unavailability,
 };
-use clawkeep::health::{AsOf, CredentialState};
-use clawkeep::sync::{LoginReport, LoginState};
-use clawkeep::vault::GrantState;
+use clawkeep::internal::health::{AsOf, CredentialState};
+use clawkeep::internal::sync::{LoginReport, LoginState};
+use clawkeep::internal::vault::GrantState;
 use serde_json::{Value, json};
 
 use crate::commands::status::report::mask::masked;

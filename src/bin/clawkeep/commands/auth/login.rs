@@ -5,18 +5,18 @@ use std::process::{Command, Stdio};
 use std::collections::BTreeMap;
 
 use clap::Args;
-use clawkeep::audit::Origin;
-use clawkeep::config::ConfigEdit;
-use clawkeep::domain::{
+use clawkeep::internal::audit::Origin;
+use clawkeep::internal::config::ConfigEdit;
+use clawkeep::internal::domain::{
     Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, Span, StoreDoc,
     is_hidden, json_number, jwt_claims,
 };
-use clawkeep::oauth::{
+use clawkeep::internal::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
 };
-use clawkeep::platform::{start_thread, system_program};
-use clawkeep::sync::{Edited, LOGIN};
+use clawkeep::internal::platform::{start_thread, system_program};
+use clawkeep::internal::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 

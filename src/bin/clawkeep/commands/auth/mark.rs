@@ -1,9 +1,9 @@
 //! `models auth mark`: records the result of using a credential.
 
 use clap::{Args, ValueEnum};
-use clawkeep::client::{self, marked};
-use clawkeep::domain::unavailability;
-use clawkeep::selection::FailureReason;
+use clawkeep::internal::client::{self, marked};
+use clawkeep::internal::domain::unavailability;
+use clawkeep::internal::selection::FailureReason;
 
 use super::{checks, edit};
 use crate::context::Context;

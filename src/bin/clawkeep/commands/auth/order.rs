@@ -1,12 +1,12 @@
 //! `models auth order get|set|clear`: an agent's explicit order of a provider's credentials.
 
 use clap::{Args, Subcommand};
-use clawkeep::client::{ClientError, order_cleared, order_set};
-use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{ProfileId, ProviderId, StoreDoc, path_text};
-use clawkeep::selection::{Preferences, candidates_ignoring_cooldowns};
-use clawkeep::sync::{Edited, Loaded};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::client::{ClientError, order_cleared, order_set};
+use clawkeep::internal::config::{AgentRef, order_agent};
+use clawkeep::internal::domain::{ProfileId, ProviderId, StoreDoc, path_text};
+use clawkeep::internal::selection::{Preferences, candidates_ignoring_cooldowns};
+use clawkeep::internal::sync::{Edited, Loaded};
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::json;
 
 use super::{checks, edit};

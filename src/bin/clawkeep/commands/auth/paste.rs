@@ -1,12 +1,14 @@
 //! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt.
 
 use clap::Args;
-use clawkeep::audit::Origin;
-use clawkeep::config::{AgentRef, ConfigEdit};
-use clawkeep::doctor::shell_word;
-use clawkeep::domain::{CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs};
-use clawkeep::sync::Edited;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::audit::Origin;
+use clawkeep::internal::config::{AgentRef, ConfigEdit};
+use clawkeep::internal::doctor::shell_word;
+use clawkeep::internal::domain::{
+    CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs,
+};
+use clawkeep::internal::sync::Edited;
+use clawkeep::internal::vault::UnlockedVault;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 

@@ -1,16 +1,16 @@
 //! `models auth remove`: removes a credential from the store, the orders and the configuration.
 
 use clap::Args;
-use clawkeep::audit::Origin;
-use clawkeep::client::order_change;
-use clawkeep::config::{AgentRef, ConfigEdit};
-use clawkeep::domain::{
+use clawkeep::internal::audit::Origin;
+use clawkeep::internal::client::order_change;
+use clawkeep::internal::config::{AgentRef, ConfigEdit};
+use clawkeep::internal::domain::{
     Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
 };
-use clawkeep::export::{StorePlace, StoreReading};
-use clawkeep::sync::plan::{Decision, KeepReason};
-use clawkeep::sync::{Edited, Loaded};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::export::{StorePlace, StoreReading};
+use clawkeep::internal::sync::plan::{Decision, KeepReason};
+use clawkeep::internal::sync::{Edited, Loaded};
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::json;
 
 use super::paste::Answer;

@@ -1,10 +1,10 @@
 //! `models auth restore`: an earlier version of a credential, put back.
 
 use clap::Args;
-use clawkeep::audit::Origin;
-use clawkeep::domain::{Credential, Owner, Section};
-use clawkeep::sync::{Edited, RESTORE};
-use clawkeep::vault::{KeptVersion, UnlockedVault};
+use clawkeep::internal::audit::Origin;
+use clawkeep::internal::domain::{Credential, Owner, Section};
+use clawkeep::internal::sync::{Edited, RESTORE};
+use clawkeep::internal::vault::{KeptVersion, UnlockedVault};
 
 use super::edit;
 use crate::context::Context;

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 
 use clap::Args;
-use clawkeep::config::{AgentRef, ConfigEdit};
-use clawkeep::domain::{
+use clawkeep::internal::config::{AgentRef, ConfigEdit};
+use clawkeep::internal::domain::{
     CLAUDE_CLI, CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Section, StoreDoc,
 };
-use clawkeep::platform::program_command;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::platform::program_command;
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::Value;
 
 use super::paste::{Answer, Paste, default_id};
@@ -89,9 +89,11 @@ impl SetupToken {
 }
 
 /// The profile as which Claude Code's login was imported.
-fn login(doc: &StoreDoc) -> Option<clawkeep::domain::SecretJson> {
+fn login(doc: &StoreDoc) -> Option<clawkeep::internal::domain::SecretJson> {
     let entry: Option<&Value> = doc.get(Section::Profiles, CLAUDE_CLI);
-    entry.cloned().map(clawkeep::domain::SecretJson::new)
+    entry
+        .cloned()
+        .map(clawkeep::internal::domain::SecretJson::new)
 }
 
 fn run_claude(context: &Context) -> Result<(), Failure> {

@@ -1,9 +1,9 @@
 //! `models auth trust`: confirms where a login's tokens may be sent from now on.
 
 use clap::Args;
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::domain::{ProfileId, ProviderId, from_outside};
-use clawkeep::sync::{Edited, NotRefreshed};
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::domain::{ProfileId, ProviderId, from_outside};
+use clawkeep::internal::sync::{Edited, NotRefreshed};
 
 use super::{checks, edit};
 use crate::commands::hand_out::refresh_failure;

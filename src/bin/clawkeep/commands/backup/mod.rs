@@ -5,10 +5,10 @@ pub(crate) mod restore;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::HeadCheck;
-use clawkeep::domain::counted;
-use clawkeep::platform::exists;
-use clawkeep::vault::{Examined, Vault, verify_backup};
+use clawkeep::internal::audit::HeadCheck;
+use clawkeep::internal::domain::counted;
+use clawkeep::internal::platform::exists;
+use clawkeep::internal::vault::{Examined, Vault, verify_backup};
 use serde_json::json;
 
 use self::restore::Restore;

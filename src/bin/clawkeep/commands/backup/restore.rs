@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clawkeep::domain::{AgentName, ProfileId};
-use clawkeep::vault::{
+use clawkeep::internal::domain::{AgentName, ProfileId};
+use clawkeep::internal::vault::{
     BackupError, RestoreChecks, Restored, RotationScope, UnlockedVault, Vault, VaultError, restore,
 };
 

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clawkeep::audit::EventDraft;
-use clawkeep::client::ClientError;
-use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
-use clawkeep::doctor::{
+use clawkeep::internal::audit::EventDraft;
+use clawkeep::internal::client::ClientError;
+use clawkeep::internal::config::{AgentRef, Settings, existing_agents, status_agent};
+use clawkeep::internal::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
     shell_path,
 };
-use clawkeep::domain::{ProfileId, REMOVE_COMMAND, Seq, StoreDoc};
-use clawkeep::export::{StorePlace, StoreReading};
-use clawkeep::sync::SyncError;
-use clawkeep::vault::{UnlockedVault, VaultError};
+use clawkeep::internal::domain::{ProfileId, REMOVE_COMMAND, Seq, StoreDoc};
+use clawkeep::internal::export::{StorePlace, StoreReading};
+use clawkeep::internal::sync::SyncError;
+use clawkeep::internal::vault::{UnlockedVault, VaultError};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -22,7 +22,7 @@ pub(super) struct Diagnosis {
     settings: Option<Settings>,
     vault: OpenVault,
     agents: Vec<ExaminedAgent>,
-    kept_head: Option<clawkeep::audit::Head>,
+    kept_head: Option<clawkeep::internal::audit::Head>,
     /// Failures of opening, reading and loading.
     trouble: Vec<Finding>,
 }

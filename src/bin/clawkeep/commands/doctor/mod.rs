@@ -11,9 +11,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::doctor::{Finding, FindingId, Level, Premises, Repair, Repaired, in_order};
-use clawkeep::domain::{StoreDoc, from_outside, path_text};
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::doctor::{Finding, FindingId, Level, Premises, Repair, Repaired, in_order};
+use clawkeep::internal::domain::{StoreDoc, from_outside, path_text};
 use serde_json::{Value, json};
 
 use self::diagnosis::{Diagnosis, diagnose};

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::config::{AgentRef, ExportMode, Settings, order_agent};
-use clawkeep::doctor::{Premises, Repair, Repaired};
-use clawkeep::domain::{
+use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
+use clawkeep::internal::config::{AgentRef, ExportMode, Settings, order_agent};
+use clawkeep::internal::doctor::{Premises, Repair, Repaired};
+use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
     path_text,
 };
-use clawkeep::platform::{
+use clawkeep::internal::platform::{
     Access, FileError, check_trusted, create_private_dir, exists, persist, read_trusted,
     remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
-use clawkeep::sync::import::ImportFile;
-use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
-use clawkeep::vault::{
+use clawkeep::internal::sync::import::ImportFile;
+use clawkeep::internal::sync::{Edited, Engine, SyncMode, queue_path};
+use clawkeep::internal::vault::{
     Grant, GrantState, UnlockedVault, Vault, VaultError, free_name, is_moved_away,
     remove_companion_files,
 };

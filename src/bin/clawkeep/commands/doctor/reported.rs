@@ -1,8 +1,8 @@
 //! A finding as it is reported, and its fix in words.
 
-use clawkeep::doctor::{Finding, Fix, Repair, shell_path};
-use clawkeep::domain::{REMOVE_COMMAND, path_text};
-use clawkeep::platform::removal_command;
+use clawkeep::internal::doctor::{Finding, Fix, Repair, shell_path};
+use clawkeep::internal::domain::{REMOVE_COMMAND, path_text};
+use clawkeep::internal::platform::removal_command;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -50,7 +50,7 @@ pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Advice(advice) => advice.clone(),
         Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
         Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
-            let lock = clawkeep::platform::LockDir::path_for(store);
+            let lock = clawkeep::internal::platform::LockDir::path_for(store);
             format!("{} {}", removal_command(&lock), shown(&lock))
         }
         Fix::Repair(Repair::MoveVault { to, .. }) => {

@@ -1,7 +1,7 @@
 //! The findings as people read them: by group, a line each, its fix below it.
 
-use clawkeep::doctor::Level;
-use clawkeep::domain::counted;
+use clawkeep::internal::doctor::Level;
+use clawkeep::internal::domain::counted;
 
 use super::reported::{ReportedFinding, fix_text};
 use crate::context::Context;

@@ -1,13 +1,13 @@
 //! `add`: stores an API key or a token that is pasted or given on stdin.
 
 use clap::Args;
-use clawkeep::config::AgentRef;
-use clawkeep::doctor::shell_word;
-use clawkeep::domain::{
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::doctor::shell_word;
+use clawkeep::internal::domain::{
     CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret,
 };
-use clawkeep::platform::exists;
-use clawkeep::vault::{UnlockedVault, Vault};
+use clawkeep::internal::platform::exists;
+use clawkeep::internal::vault::{UnlockedVault, Vault};
 use secrecy::ExposeSecret as _;
 
 use crate::commands::auth::checks;

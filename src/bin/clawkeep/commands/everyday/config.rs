@@ -6,11 +6,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use clawkeep::config::{
+use clawkeep::internal::config::{
     OwnSettings, OwnSettingsError, is_own_setting, list_own_settings, own_setting, with_own_setting,
 };
-use clawkeep::domain::path_text;
-use clawkeep::platform::{
+use clawkeep::internal::domain::path_text;
+use clawkeep::internal::platform::{
     FileError, create_private_dir, persist, program_command, read_regular, resolve_link, sync_dir,
     sync_file, temporary_dir_in, temporary_in,
 };

@@ -1,6 +1,6 @@
 //! What to do first, where there is no credential yet.
 
-use clawkeep::platform::exists;
+use clawkeep::internal::platform::exists;
 
 use crate::context::Context;
 use crate::failure::Failure;

@@ -1,7 +1,7 @@
 //! `login`: logs in at a provider.
 
 use clap::Args;
-use clawkeep::domain::{CLAUDE_SETUP, ProviderId};
+use clawkeep::internal::domain::{CLAUDE_SETUP, ProviderId};
 
 use crate::commands::auth::login::LoginWay;
 use crate::commands::auth::paste::Answer;

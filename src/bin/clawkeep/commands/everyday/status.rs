@@ -1,7 +1,7 @@
 //! `status`: every login, the worst first, and what fixes it.
 
 use clap::Args;
-use clawkeep::domain::{CredentialType, UnixMs, counted};
+use clawkeep::internal::domain::{CredentialType, UnixMs, counted};
 use serde_json::{Value, json};
 
 use super::first_steps;

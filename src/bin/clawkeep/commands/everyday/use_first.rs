@@ -1,7 +1,7 @@
 //! `use`: puts a credential first in the order of its provider.
 
 use clap::Args;
-use clawkeep::domain::ProfileId;
+use clawkeep::internal::domain::ProfileId;
 use serde_json::json;
 
 use crate::commands::auth::order;

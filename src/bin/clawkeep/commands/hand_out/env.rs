@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, ValueEnum};
-use clawkeep::client::{Request, Token};
+use clawkeep::internal::client::{Request, Token};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 

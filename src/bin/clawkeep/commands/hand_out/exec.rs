@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use clawkeep::client::{Request, Token};
-use clawkeep::config::provider_variables;
-use clawkeep::domain::{ProviderId, shell_quoted};
-use clawkeep::platform::program_command;
+use clawkeep::internal::client::{Request, Token};
+use clawkeep::internal::config::provider_variables;
+use clawkeep::internal::domain::{ProviderId, shell_quoted};
+use clawkeep::internal::platform::program_command;
 use secrecy::ExposeSecret as _;
 
 use super::naming::{is_name, requests_for};

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use clawkeep::client::Request;
-use clawkeep::domain::{AgentName, ProviderId};
-use clawkeep::vault::{StoredCredential, Vault};
+use clawkeep::internal::client::Request;
+use clawkeep::internal::domain::{AgentName, ProviderId};
+use clawkeep::internal::vault::{StoredCredential, Vault};
 
 use crate::commands::logins::held_by::held_by_of;
 use crate::commands::logins::rows::LoadedAgents;

@@ -1,12 +1,14 @@
 //! `refresh`: refreshes logins before they expire.
 
 use clap::Args;
-use clawkeep::client::Request;
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{Credential, Fingerprint, ProfileId, Span};
-use clawkeep::health::is_due;
-use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, When, is_refreshed_here};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::client::Request;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{Credential, Fingerprint, ProfileId, Span};
+use clawkeep::internal::health::is_due;
+use clawkeep::internal::sync::{
+    DUE_BELOW_MS, NotRefreshed, RefreshOutcome, When, is_refreshed_here,
+};
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::naming::request_for;
@@ -223,7 +225,7 @@ fn refresh_login(
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
     let result = context.with_refresher(agents, |refresher| {
         let mode = context.mode_for(vault, &agent)?;
-        let refresh = |engine: &mut clawkeep::sync::Engine<'_>| {
+        let refresh = |engine: &mut clawkeep::internal::sync::Engine<'_>| {
             engine.refresh(&refresher, &agent, mode, &id, when)
         };
         Ok(context.with_engine(vault, refresh)?)
@@ -300,7 +302,7 @@ fn conclude(
     let mut text = String::new();
     for outcome in outcomes {
         let id = shown_id(&outcome.id);
-        let of_agent = if outcome.agent.name == clawkeep::domain::AgentName::default() {
+        let of_agent = if outcome.agent.name == clawkeep::internal::domain::AgentName::default() {
             String::new()
         } else {
             format!(" of agent {}", shown_id(outcome.agent.name.as_str()))

@@ -1,10 +1,10 @@
 //! Why a login could not be refreshed, and how to fix it, in words.
 
-use clawkeep::doctor::{Advised, describe_loss, remedy_of_loss};
-use clawkeep::domain::{AgentName, CredentialType, Endpoint, ProviderId, StoreDoc};
-use clawkeep::health::Loss;
-use clawkeep::oauth::{FailureClass, Refusal};
-use clawkeep::sync::NotRefreshed;
+use clawkeep::internal::doctor::{Advised, describe_loss, remedy_of_loss};
+use clawkeep::internal::domain::{AgentName, CredentialType, Endpoint, ProviderId, StoreDoc};
+use clawkeep::internal::health::Loss;
+use clawkeep::internal::oauth::{FailureClass, Refusal};
+use clawkeep::internal::sync::NotRefreshed;
 
 use crate::context::Context;
 use crate::terminal::text::{local_minute, one_line, shown_id};

@@ -7,12 +7,12 @@
 use std::io::{self, IsTerminal as _, Read as _};
 
 use clap::Args;
-use clawkeep::client::{Changing, Chooser, Request, Scope, TokenOptions};
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{ProfileId, ProviderId, SecretFault, Span};
-use clawkeep::health::PassedOver;
-use clawkeep::sync::{HandOut, Loaded, Refreshes};
-use clawkeep::vault::{Damage, Pin};
+use clawkeep::internal::client::{Changing, Chooser, Request, Scope, TokenOptions};
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{ProfileId, ProviderId, SecretFault, Span};
+use clawkeep::internal::health::PassedOver;
+use clawkeep::internal::sync::{HandOut, Loaded, Refreshes};
+use clawkeep::internal::vault::{Damage, Pin};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -154,7 +154,7 @@ impl SecretRef {
             };
             engine.hand_out(&agent, mode, choose, |_, _| {
                 // Nothing is due: refreshable logins are not handed out.
-                Ok(clawkeep::sync::RefreshOutcome::StillValid)
+                Ok(clawkeep::internal::sync::RefreshOutcome::StillValid)
             })
         })?;
         context.report_load(&loaded);

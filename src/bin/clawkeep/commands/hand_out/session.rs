@@ -1,8 +1,8 @@
 //! `session pin|unpin|list`: which profile a session uses.
 
 use clap::{Args, Subcommand};
-use clawkeep::domain::{ProfileId, ProviderId};
-use clawkeep::vault::Pin;
+use clawkeep::internal::domain::{ProfileId, ProviderId};
+use clawkeep::internal::vault::Pin;
 use serde_json::{Value, json};
 
 use crate::commands::auth::checks;

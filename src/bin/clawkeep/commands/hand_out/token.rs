@@ -1,8 +1,8 @@
 //! `token`: a secret on stdout, for scripts and for programs that ask for one.
 
 use clap::Args;
-use clawkeep::client::{self, Request};
-use clawkeep::domain::ProviderId;
+use clawkeep::internal::client::{self, Request};
+use clawkeep::internal::domain::ProviderId;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use zeroize::Zeroizing;

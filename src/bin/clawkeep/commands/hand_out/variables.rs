@@ -1,8 +1,8 @@
 //! The variables in which programs look for a provider's secret.
 
-use clawkeep::client::Token;
-use clawkeep::config::{check_variable_name, provider_variables};
-use clawkeep::domain::{CredentialType, ProviderId};
+use clawkeep::internal::client::Token;
+use clawkeep::internal::config::{check_variable_name, provider_variables};
+use clawkeep::internal::domain::{CredentialType, ProviderId};
 
 use crate::context::Context;
 use crate::failure::Failure;

@@ -1,8 +1,8 @@
 //! `history at TIME`: which credentials were there then, and which was last used. Needs no key.
 
 use clap::Args;
-use clawkeep::audit::InForce;
-use clawkeep::domain::{Fingerprint, UnixMs};
+use clawkeep::internal::audit::InForce;
+use clawkeep::internal::domain::{Fingerprint, UnixMs};
 use serde_json::{Value, json};
 
 use crate::context::Context;

@@ -5,8 +5,8 @@
 use std::iter::repeat_n;
 
 use chrono::{Local, TimeZone};
-use clawkeep::audit::{Lane, ProfileRef, Span, Timeline};
-use clawkeep::domain::UnixMs;
+use clawkeep::internal::audit::{Lane, ProfileRef, Span, Timeline};
+use clawkeep::internal::domain::UnixMs;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::record::axis::{Tick, ticks};

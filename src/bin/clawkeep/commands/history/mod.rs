@@ -8,9 +8,9 @@ pub(crate) mod uses;
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::{Event, Filter};
-use clawkeep::domain::Span;
-use clawkeep::vault::Vault;
+use clawkeep::internal::audit::{Event, Filter};
+use clawkeep::internal::domain::Span;
+use clawkeep::internal::vault::Vault;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::context::Context;

@@ -1,9 +1,9 @@
 //! `history refreshes`: how often each credential was refreshed, and when it is due. Needs no key.
 
 use clap::Args;
-use clawkeep::audit::Refreshes;
-use clawkeep::domain::{Span, UnixMs};
-use clawkeep::vault::Vault;
+use clawkeep::internal::audit::Refreshes;
+use clawkeep::internal::domain::{Span, UnixMs};
+use clawkeep::internal::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;

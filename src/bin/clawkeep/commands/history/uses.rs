@@ -1,8 +1,8 @@
 //! `history uses`: how often each credential was used, when, and by whom. Needs no key.
 
 use clap::Args;
-use clawkeep::audit::Uses;
-use clawkeep::vault::Vault;
+use clawkeep::internal::audit::Uses;
+use clawkeep::internal::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -46,7 +46,8 @@ impl HistoryUses {
 
 fn cells(uses: &Uses) -> [String; 6] {
     let (first, last) = uses.span.unzip();
-    let time = |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), local_minute);
+    let time =
+        |at: Option<clawkeep::internal::domain::UnixMs>| at.map_or("-".to_owned(), local_minute);
     let mut by: Vec<(String, u64)> = Vec::new();
     for (doer, count) in &uses.by {
         let who = text::actor_name(doer);

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use clawkeep::crypto::SlotKind;
-use clawkeep::vault::{AddedKey, KeyProblem, NewKey, UnlockedVault, Vault, VaultError};
+use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::vault::{AddedKey, KeyProblem, NewKey, UnlockedVault, Vault, VaultError};
 
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};

@@ -1,8 +1,8 @@
 //! `init`: creates the vault and its key.
 
 use clap::{Args, ValueEnum};
-use clawkeep::platform::{exists, harden};
-use clawkeep::vault::{KeyChoice, NewKey};
+use clawkeep::internal::platform::{exists, harden};
+use clawkeep::internal::vault::{KeyChoice, NewKey};
 
 use crate::context::Context;
 use crate::context::passphrase::new_passphrase;

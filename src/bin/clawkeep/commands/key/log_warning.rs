@@ -1,6 +1,6 @@
 //! The warning that the vault's log still contains the earlier keys.
 
-use clawkeep::vault::LogState;
+use clawkeep::internal::vault::LogState;
 
 use crate::context::Context;
 

@@ -1,8 +1,8 @@
 //! `key remove`: removes a key slot.
 
 use clap::Args;
-use clawkeep::crypto::SlotKind;
-use clawkeep::vault::RemovedKey;
+use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::vault::RemovedKey;
 
 use crate::context::Context;
 use crate::failure::Failure;

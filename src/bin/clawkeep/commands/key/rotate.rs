@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use clawkeep::crypto::{RecoveryCode, SlotKind};
-use clawkeep::vault::{Rotated, RotationScope, UnlockedVault};
+use clawkeep::internal::crypto::{RecoveryCode, SlotKind};
+use clawkeep::internal::vault::{Rotated, RotationScope, UnlockedVault};
 use secrecy::SecretString;
 
 use super::add::in_lines;

@@ -1,10 +1,10 @@
 //! `key status`: shows the vault's key slots.
 
 use clap::Args;
-use clawkeep::audit::EventKind;
-use clawkeep::crypto::{Argon2id, SlotKind};
-use clawkeep::platform::harden;
-use clawkeep::vault::{SlotInfo, Vault};
+use clawkeep::internal::audit::EventKind;
+use clawkeep::internal::crypto::{Argon2id, SlotKind};
+use clawkeep::internal::platform::harden;
+use clawkeep::internal::vault::{SlotInfo, Vault};
 use serde_json::{Value, json};
 
 use crate::context::Context;

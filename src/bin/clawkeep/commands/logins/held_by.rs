@@ -1,8 +1,8 @@
 //! Which agents a command on a credential acts on.
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::Fingerprint;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::Fingerprint;
+use clawkeep::internal::vault::UnlockedVault;
 
 use super::rows::{LoadedAgents, login_of};
 use crate::context::Context;

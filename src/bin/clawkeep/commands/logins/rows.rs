@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use clawkeep::alerts::{CredentialStatus, Scene, State, survey};
-use clawkeep::config::{AgentRef, NotifySettings};
-use clawkeep::doctor::remedy_of;
-use clawkeep::domain::{
+use clawkeep::internal::alerts::{CredentialStatus, Scene, State, survey};
+use clawkeep::internal::config::{AgentRef, NotifySettings};
+use clawkeep::internal::doctor::remedy_of;
+use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Expiry, Fingerprint, Section, Span, StoreDoc,
     UnavailableReason, UnixMs, normalize_provider, unavailability,
 };
-use clawkeep::health::{CredentialState, Loss, Outlook, RefreshedBy, Status};
-use clawkeep::sync::{Loaded, LoginReport};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::health::{CredentialState, Loss, Outlook, RefreshedBy, Status};
+use clawkeep::internal::sync::{Loaded, LoginReport};
+use clawkeep::internal::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::context::load_each::LoadOptions;
@@ -214,7 +214,7 @@ pub(crate) fn login_of(vault: &UnlockedVault, credential: &Credential<'_>) -> Op
 
 /// The last recorded use of each credential, by agent and id.
 fn last_uses(vault: &UnlockedVault) -> Result<BTreeMap<(String, String), UnixMs>, Failure> {
-    let uses = vault.uses(&clawkeep::audit::Filter::default())?;
+    let uses = vault.uses(&clawkeep::internal::audit::Filter::default())?;
     let last = uses.into_iter().filter_map(|uses| {
         let (_, last) = uses.span?;
         let agent = uses.profile.agent.as_deref().unwrap_or_default().to_owned();

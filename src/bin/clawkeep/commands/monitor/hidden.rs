@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::Args;
-use clawkeep::platform::{create_private_dir, leave_console, without_console};
+use clawkeep::internal::platform::{create_private_dir, leave_console, without_console};
 
 use crate::failure::Failure;
 use crate::terminal::signals;

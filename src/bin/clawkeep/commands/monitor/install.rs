@@ -1,13 +1,13 @@
 //! `monitor install`: starts `watch` with the login, and keeps it running.
 
-use clawkeep::platform::canonicalize;
+use clawkeep::internal::platform::canonicalize;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use clawkeep::domain::shown_path;
-use clawkeep::platform::user_sid;
+use clawkeep::internal::domain::shown_path;
+use clawkeep::internal::platform::user_sid;
 
 use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
 use super::unattended::job::{Job, Pace};

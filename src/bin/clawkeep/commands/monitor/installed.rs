@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use clawkeep::platform::{FileLock, exists, user_sid};
+use clawkeep::internal::platform::{FileLock, exists, user_sid};
 
 use super::unattended::job::Pace;
 use super::unattended::own_file::{FileState, read_own_file};

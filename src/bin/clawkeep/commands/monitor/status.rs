@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
-use clawkeep::domain::shown_path;
-use clawkeep::platform::canonicalize;
+use clawkeep::internal::domain::shown_path;
+use clawkeep::internal::platform::canonicalize;
 use serde::Serialize;
 
 use super::installed::{InstalledFiles, scheduler, watcher};

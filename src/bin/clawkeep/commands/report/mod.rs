@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
-use clawkeep::audit::{Filter, ProfileRef, Timeline};
-use clawkeep::domain::{CredentialType, Owner, Span, UnixMs, counted};
-use clawkeep::health::{AsOf, CredentialState};
-use clawkeep::vault::{StoredCredential, Vault};
+use clawkeep::internal::audit::{Filter, ProfileRef, Timeline};
+use clawkeep::internal::domain::{CredentialType, Owner, Span, UnixMs, counted};
+use clawkeep::internal::health::{AsOf, CredentialState};
+use clawkeep::internal::vault::{StoredCredential, Vault};
 
 use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
 use self::page::{GENERATOR, page, timeline_parts};

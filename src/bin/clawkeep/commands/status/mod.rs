@@ -6,8 +6,8 @@ pub(crate) mod report;
 use std::collections::BTreeMap;
 
 use clap::Args;
-use clawkeep::config::{EnvFault, status_agent};
-use clawkeep::sync::Rules;
+use clawkeep::internal::config::{EnvFault, status_agent};
+use clawkeep::internal::sync::Rules;
 
 use self::report::Report;
 use self::report::inputs::Inputs;

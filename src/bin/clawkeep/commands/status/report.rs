@@ -13,9 +13,9 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use clawkeep::config::{ModelRef, Settings, provider_variable, providers_with_variables};
-use clawkeep::domain::{CredentialType, Span, normalize_provider, path_text};
-use clawkeep::health::Status;
+use clawkeep::internal::config::{ModelRef, Settings, provider_variable, providers_with_variables};
+use clawkeep::internal::domain::{CredentialType, Span, normalize_provider, path_text};
+use clawkeep::internal::health::Status;
 use serde_json::{Map, Value};
 
 use self::auth::ProviderAuth;

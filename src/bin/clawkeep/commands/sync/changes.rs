@@ -1,7 +1,7 @@
 //! The changes that a load made to an agent's credentials.
 
-use clawkeep::domain::Section;
-use clawkeep::sync::Loaded;
+use clawkeep::internal::domain::Section;
+use clawkeep::internal::sync::Loaded;
 use serde_json::Map;
 
 use crate::terminal::text::shown_ids;

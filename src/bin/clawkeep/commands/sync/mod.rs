@@ -5,10 +5,10 @@ pub(crate) mod changes;
 use std::ops::ControlFlow;
 
 use clap::Args;
-use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::counted;
-use clawkeep::sync::{Loaded, LoginReport, Notice};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::{AgentRef, order_agent};
+use clawkeep::internal::domain::counted;
+use clawkeep::internal::sync::{Loaded, LoginReport, Notice};
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use self::changes::Changes;

@@ -5,13 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawkeep::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
-use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget, session_bus};
-use clawkeep::domain::{Fingerprint, StoreDoc, UnixMs};
-use clawkeep::sync::LoginReport;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
+use clawkeep::internal::config::{AgentRef, NotifySettings, NotifyTarget, session_bus};
+use clawkeep::internal::domain::{Fingerprint, StoreDoc, UnixMs};
+use clawkeep::internal::sync::LoginReport;
+use clawkeep::internal::vault::UnlockedVault;
 
-pub(crate) use clawkeep::alerts::Trouble;
+pub(crate) use clawkeep::internal::alerts::Trouble;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ const PASSED_ON_BY_WINDOWS: &[&str] = &[
 /// managers wait for a minute and more.
 pub(crate) const ALERTS_WAIT: Duration = DELIVERY_MAX.saturating_add(Duration::from_secs(5));
 
-/// A notification target, as in [`TARGETS`](clawkeep::config::TARGETS).
+/// A notification target, as in [`TARGETS`](clawkeep::internal::config::TARGETS).
 #[derive(Clone, Debug)]
 pub(crate) struct NotifyArg(NotifyTarget);
 

@@ -7,10 +7,10 @@ mod watcher;
 use std::sync::mpsc;
 
 use clap::Args;
-use clawkeep::config::TARGETS;
-use clawkeep::domain::Span;
-use clawkeep::platform::exists;
-use clawkeep::vault::VaultError;
+use clawkeep::internal::config::TARGETS;
+use clawkeep::internal::domain::Span;
+use clawkeep::internal::platform::exists;
+use clawkeep::internal::vault::VaultError;
 
 use self::alerting::{Alerting, NotifyArg};
 use self::watcher::{Watcher, lock};

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use clawkeep::export::store_digest;
-use clawkeep::platform::{Access, create_private_dir, read_trusted, remove_if_present};
+use clawkeep::internal::export::store_digest;
+use clawkeep::internal::platform::{Access, create_private_dir, read_trusted, remove_if_present};
 
 use super::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use super::watcher::log::in_a_line;

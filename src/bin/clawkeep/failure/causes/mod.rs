@@ -3,10 +3,10 @@
 #[cfg(any(windows, test))]
 mod windows;
 
-use clawkeep::domain::shell_shown_path;
+use clawkeep::internal::domain::shell_shown_path;
 use std::path::Path;
 
-use clawkeep::platform::{Attribute, Cause, Trust};
+use clawkeep::internal::platform::{Attribute, Cause, Trust};
 
 use super::another::{move_away, name_what_is_there};
 

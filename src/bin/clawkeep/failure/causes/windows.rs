@@ -1,7 +1,7 @@
 //! The remedy for each cause on Windows, in that system's words and commands.
 
-use clawkeep::domain::shell_shown_path;
-use clawkeep::platform::Cause;
+use clawkeep::internal::domain::shell_shown_path;
+use clawkeep::internal::platform::Cause;
 
 use crate::failure::another::{move_away, name_what_is_there};
 

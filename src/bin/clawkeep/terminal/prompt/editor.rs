@@ -1,6 +1,6 @@
 //! The line that is typed where it does not show, key by key.
 
-use clawkeep::domain::SECRET_MAX;
+use clawkeep::internal::domain::SECRET_MAX;
 use zeroize::Zeroizing;
 
 /// The keys that the terminal's settings name (`stty -a`).

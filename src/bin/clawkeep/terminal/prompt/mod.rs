@@ -17,7 +17,7 @@ mod windows;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
+use clawkeep::internal::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
@@ -183,7 +183,7 @@ impl HiddenQuestions {
 pub(crate) fn is_repeated(first: &SecretString) -> Result<bool, Failure> {
     let again = hidden("Once more, to be sure")?;
     let (first, again) = (first.expose_secret(), again.expose_secret());
-    Ok(clawkeep::crypto::constant_time_eq(
+    Ok(clawkeep::internal::crypto::constant_time_eq(
         first.as_bytes(),
         again.as_bytes(),
     ))

@@ -1,14 +1,14 @@
 //! Why a credential was passed over, or none can be handed out, and how to fix it.
 
-use clawkeep::client::{Chosen, Pick, Request, Token};
-use clawkeep::config::{AgentRef, Fallback, openclaw};
-use clawkeep::doctor::{Removed, misnamed, paste, remedy_of};
-use clawkeep::domain::{
+use clawkeep::internal::client::{Chosen, Pick, Request, Token};
+use clawkeep::internal::config::{AgentRef, Fallback, openclaw};
+use clawkeep::internal::doctor::{Removed, misnamed, paste, remedy_of};
+use clawkeep::internal::domain::{
     Credential, EntryFault, ProfileId, ProviderId, StoreDoc, normalize_provider, unavailability,
 };
-use clawkeep::health::PassedOver;
-use clawkeep::sync::Refreshes;
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::health::PassedOver;
+use clawkeep::internal::sync::Refreshes;
+use clawkeep::internal::vault::UnlockedVault;
 
 use crate::commands::auth::checks;
 use crate::commands::hand_out::refresh_failure;

@@ -3,12 +3,12 @@
 mod explain;
 
 use clap::Args;
-use clawkeep::client::{Chosen, Hooks, Request, Token, TokenOptions};
-use clawkeep::config::AgentRef;
-use clawkeep::doctor::removed_elsewhere;
-use clawkeep::domain::{Span, UnixMs};
-use clawkeep::sync::{Loaded, Rules};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::client::{Chosen, Hooks, Request, Token, TokenOptions};
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::doctor::removed_elsewhere;
+use clawkeep::internal::domain::{Span, UnixMs};
+use clawkeep::internal::sync::{Loaded, Rules};
+use clawkeep::internal::vault::UnlockedVault;
 
 use self::explain::{ChoiceContext, none, note_passed_over, warn_not_refreshed, warn_unavailable};
 use crate::context::Context;

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clawkeep::domain::shown_path;
+use clawkeep::internal::domain::shown_path;
 
 /// The mark in each file that is written here, which tells it from other files.
 pub(crate) const MARK: &str = "Written by `clawkeep monitor install`";

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clawkeep::platform::{Answer, RunFault, all_output_within, output_within};
+use clawkeep::internal::platform::{Answer, RunFault, all_output_within, output_within};
 use maud::html;
 
 use super::job::{EVERY_MINUTES, Job, MARK, Pace};

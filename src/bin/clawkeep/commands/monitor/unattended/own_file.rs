@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clawkeep::platform::{
+use clawkeep::internal::platform::{
     FileError, create_private_dir, exists, read_regular, remove_if_present, replace_file,
 };
 

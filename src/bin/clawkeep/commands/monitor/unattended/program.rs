@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use clawkeep::platform::{Access, canonicalize, check_trusted};
+use clawkeep::internal::platform::{Access, canonicalize, check_trusted};
 
 /// The file that marks a directory whose contents can be regenerated. Source: the Cache Directory
 /// Tagging Specification.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use clawkeep::platform::{RunFault, all_output_within, output_within};
+use clawkeep::internal::platform::{RunFault, all_output_within, output_within};
 
 /// The timeout of a query.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use clawkeep::domain::{shell_quoted_path, shown_path};
-use clawkeep::platform::{RunFault, all_output_within, output_within, system_program};
+use clawkeep::internal::domain::{shell_quoted_path, shown_path};
+use clawkeep::internal::platform::{RunFault, all_output_within, output_within, system_program};
 use maud::html;
 
 use super::job::{EVERY_MINUTES, Job, MARK, Pace};

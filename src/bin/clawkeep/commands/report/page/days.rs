@@ -1,7 +1,7 @@
 //! Use per day: stacked columns, a colour a profile. The table of uses has the same in numbers.
 
 use chrono::NaiveDate;
-use clawkeep::audit::ProfileRef;
+use clawkeep::internal::audit::ProfileRef;
 use maud::{Markup, html};
 
 use super::facts::DailyUse;

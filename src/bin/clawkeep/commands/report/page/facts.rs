@@ -1,8 +1,8 @@
 //! The facts that the page shows.
 
-use clawkeep::audit::{ProfileRef, Refreshes, Timeline, Uses};
-use clawkeep::domain::UnixMs;
-use clawkeep::health::Status;
+use clawkeep::internal::audit::{ProfileRef, Refreshes, Timeline, Uses};
+use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::health::Status;
 
 /// The owner that the page does not name.
 pub(crate) const VAULT: &str = "vault";

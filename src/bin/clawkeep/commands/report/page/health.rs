@@ -1,7 +1,7 @@
 //! The state of the credentials: a few numbers and a table, worst first.
 
-use clawkeep::domain::{UnixMs, plural};
-use clawkeep::health::Status;
+use clawkeep::internal::domain::{UnixMs, plural};
+use clawkeep::internal::health::Status;
 use maud::{Markup, html};
 
 use super::facts::{HealthRow, Page, VAULT};

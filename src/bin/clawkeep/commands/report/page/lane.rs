@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use clawkeep::audit::Lane;
-use clawkeep::domain::UnixMs;
+use clawkeep::internal::audit::Lane;
+use clawkeep::internal::domain::UnixMs;
 use maud::{Markup, html};
 
 use super::scale::Scale;
@@ -279,7 +279,7 @@ fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use clawkeep::audit::{ProfileRef, Span};
+    use clawkeep::internal::audit::{ProfileRef, Span};
 
     use super::*;
 

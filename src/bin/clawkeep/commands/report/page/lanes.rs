@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use clawkeep::audit::{Lane, ProfileRef};
+use clawkeep::internal::audit::{Lane, ProfileRef};
 use maud::{Markup, html};
 
 use super::facts::{HealthRow, Page};

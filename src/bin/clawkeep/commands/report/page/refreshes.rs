@@ -1,7 +1,7 @@
 //! The section of refreshes: how many succeeded, how long a token lasted, what is due.
 
-use clawkeep::audit::Refreshes;
-use clawkeep::domain::{Span, UnixMs};
+use clawkeep::internal::audit::Refreshes;
+use clawkeep::internal::domain::{Span, UnixMs};
 use maud::{Markup, html};
 
 use super::facts::Page;

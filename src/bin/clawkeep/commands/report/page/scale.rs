@@ -1,7 +1,7 @@
 //! The time that the lanes show, and where an instant is along it.
 
 use chrono::Local;
-use clawkeep::domain::UnixMs;
+use clawkeep::internal::domain::UnixMs;
 
 use super::facts::Page;
 use crate::record::axis::{Tick, ticks};

@@ -1,7 +1,7 @@
-use clawkeep::audit::{Doer, Lane, Span};
-use clawkeep::audit::{ProfileRef, Refreshes, Timeline, Uses};
-use clawkeep::domain::UnixMs;
-use clawkeep::health::Status;
+use clawkeep::internal::audit::{Doer, Lane, Span};
+use clawkeep::internal::audit::{ProfileRef, Refreshes, Timeline, Uses};
+use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::health::Status;
 
 use super::facts::{DailyUse, HealthRow, RecordFacts};
 use super::*;

@@ -1,8 +1,8 @@
 //! Words, numbers and times of the page. What comes from outside passes through here.
 
 use chrono::Local;
-use clawkeep::audit::ProfileRef;
-use clawkeep::domain::{Span, UnixMs, plural};
+use clawkeep::internal::audit::ProfileRef;
+use clawkeep::internal::domain::{Span, UnixMs, plural};
 use maud::{Markup, html};
 
 use crate::record::names::{cut_middle, name};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use clawkeep::audit::{Doer, Uses};
-use clawkeep::domain::UnixMs;
+use clawkeep::internal::audit::{Doer, Uses};
+use clawkeep::internal::domain::UnixMs;
 use maud::{Markup, html};
 
 use super::days;

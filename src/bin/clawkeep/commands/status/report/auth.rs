@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use clawkeep::config::{Settings, provider_variable};
-use clawkeep::domain::{Credential, CredentialType, ProviderId, normalize_provider};
+use clawkeep::internal::config::{Settings, provider_variable};
+use clawkeep::internal::domain::{Credential, CredentialType, ProviderId, normalize_provider};
 
 use super::inputs::{Inputs, Profile};
 use super::mask::masked;

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use clawkeep::domain::{CredentialType, ExpiryFault, Owner, UnixMs};
-use clawkeep::health::{AsOf, CredentialState, Health, assess_provider};
-use clawkeep::sync::{LoginReport, LoginState};
-use clawkeep::vault::GrantState;
+use clawkeep::internal::domain::{CredentialType, ExpiryFault, Owner, UnixMs};
+use clawkeep::internal::health::{AsOf, CredentialState, Health, assess_provider};
+use clawkeep::internal::sync::{LoginReport, LoginState};
+use clawkeep::internal::vault::GrantState;
 use serde_json::Value;
 
 use super::auth::display_label;

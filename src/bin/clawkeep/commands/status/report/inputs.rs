@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use clawkeep::config::{AgentRef, Env, Layout, Settings};
-use clawkeep::domain::{Borrowed, Credential, StoreDoc};
-use clawkeep::health::AsOf;
-use clawkeep::sync::LoginReport;
-use clawkeep::vault::{Damage, GrantState};
+use clawkeep::internal::config::{AgentRef, Env, Layout, Settings};
+use clawkeep::internal::domain::{Borrowed, Credential, StoreDoc};
+use clawkeep::internal::health::AsOf;
+use clawkeep::internal::sync::LoginReport;
+use clawkeep::internal::vault::{Damage, GrantState};
 
 pub(crate) struct Inputs<'a> {
     pub(crate) doc: &'a StoreDoc,

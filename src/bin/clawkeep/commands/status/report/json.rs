@@ -1,11 +1,11 @@
 //! The report as JSON: keys, their order and what is left out are the reference's.
 
-use clawkeep::domain::{Expiry, ExpiryFault, json_number};
-use clawkeep::health::Health;
+use clawkeep::internal::domain::{Expiry, ExpiryFault, json_number};
+use clawkeep::internal::health::Health;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use clawkeep::vault::GrantState;
+use clawkeep::internal::vault::GrantState;
 
 use super::Report;
 use super::auth::{Found, ProviderAuth};

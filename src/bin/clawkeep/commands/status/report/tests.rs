@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use clawkeep::config::{AgentRef, Env, Layout};
-use clawkeep::config::{Overrides, status_agent};
-use clawkeep::domain::{StoreDoc, UnixMs};
-use clawkeep::health::AsOf;
-use clawkeep::vault::Damage;
+use clawkeep::internal::config::{AgentRef, Env, Layout};
+use clawkeep::internal::config::{Overrides, status_agent};
+use clawkeep::internal::domain::{StoreDoc, UnixMs};
+use clawkeep::internal::health::AsOf;
+use clawkeep::internal::vault::Damage;
 use serde_json::json;
 
 use super::*;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use clawkeep::domain::{CLAUDE_SETUP, Span};
-use clawkeep::health::Status;
-use clawkeep::vault::GrantState;
+use clawkeep::internal::domain::{CLAUDE_SETUP, Span};
+use clawkeep::internal::health::Status;
+use clawkeep::internal::vault::GrantState;
 use serde_json::Value;
 
 use super::Report;

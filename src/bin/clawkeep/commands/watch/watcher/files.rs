@@ -4,11 +4,11 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{Owner, without_bom};
-use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
-use clawkeep::sources::{Reading, claude_code};
-use clawkeep::sync::watch::Content;
+use clawkeep::internal::config::{AgentRef, order_agent};
+use clawkeep::internal::domain::{Owner, without_bom};
+use clawkeep::internal::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
+use clawkeep::internal::sources::{Reading, claude_code};
+use clawkeep::internal::sync::watch::Content;
 
 use super::Watcher;
 use super::state::{FileSnapshot, Wake};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clawkeep::platform::{Touch, Touched};
+use clawkeep::internal::platform::{Touch, Touched};
 
 /// The pending notifications of changed files.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! The lock of the process that watches a vault.
 
-use clawkeep::platform::{FileLock, create_private_dir};
+use clawkeep::internal::platform::{FileLock, create_private_dir};
 
 use crate::context::Context;
 use crate::failure::Failure;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
-use clawkeep::platform::{Clock, start_thread};
+use clawkeep::internal::platform::{Clock, start_thread};
 
 use crate::failure::Failure;
 use crate::terminal::notices::is_of_a_source;

@@ -20,11 +20,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Fingerprint, Span};
-use clawkeep::platform::{FileLock, Follower, Stamp, Touch};
-use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{AgentName, Fingerprint, Span};
+use clawkeep::internal::platform::{FileLock, Follower, Stamp, Touch};
+use clawkeep::internal::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
+use clawkeep::internal::vault::UnlockedVault;
 
 use self::inbox::Inbox;
 use self::log::{Log, in_a_line};

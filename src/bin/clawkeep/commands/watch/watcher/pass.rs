@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, Span, StoreDoc, UnixMs};
-use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode, is_refreshed_here};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{
+    AgentName, Credential, Fingerprint, ProfileId, Span, StoreDoc, UnixMs,
+};
+use clawkeep::internal::sync::watch::{Schedule, next_transition};
+use clawkeep::internal::sync::{Loaded, Notice, SyncError, SyncMode, is_refreshed_here};
+use clawkeep::internal::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
 use super::state::{Job, PassReport};

@@ -3,11 +3,11 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
-use clawkeep::platform::start_thread;
-use clawkeep::sync::{Engine, RefreshOutcome, SyncError, When};
-use clawkeep::vault::{UnlockedVault, VaultError};
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
+use clawkeep::internal::platform::start_thread;
+use clawkeep::internal::sync::{Engine, RefreshOutcome, SyncError, When};
+use clawkeep::internal::vault::{UnlockedVault, VaultError};
 
 use super::state::{Ending, Job, Outcome};
 use crate::commands::hand_out::refresh_failure;

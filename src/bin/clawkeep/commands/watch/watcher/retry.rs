@@ -4,7 +4,7 @@ use std::io::{self};
 use std::path::Path;
 use std::time::Duration;
 
-use clawkeep::platform::Cause;
+use clawkeep::internal::platform::Cause;
 
 use crate::failure::Failure;
 use crate::failure::causes::remedy_of;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Fingerprint};
-use clawkeep::platform::{Stamp, Touch};
-use clawkeep::vault::VaultError;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{AgentName, Fingerprint};
+use clawkeep::internal::platform::{Stamp, Touch};
+use clawkeep::internal::vault::VaultError;
 
 use super::pass::Pass;
 use super::state::{self, Due, PassReport, Wake};
@@ -259,7 +259,7 @@ impl Watcher<'_> {
     }
 
     /// How long until an instant of the wall clock.
-    fn until(&self, at: clawkeep::domain::UnixMs) -> Duration {
+    fn until(&self, at: clawkeep::internal::domain::UnixMs) -> Duration {
         let left = at.0.saturating_sub(self.context.clock.now().0);
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }

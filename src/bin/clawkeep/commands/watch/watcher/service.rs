@@ -111,7 +111,7 @@ pub(crate) fn listen(
             let _ = wake.send(Wake::End);
         }
     };
-    clawkeep::platform::start_thread("signals", serve).map(drop)
+    clawkeep::internal::platform::start_thread("signals", serve).map(drop)
 }
 
 /// Stops the watch when stdin closes, which it does when the parent process exits.
@@ -123,7 +123,7 @@ pub(crate) fn end_with_stdin(wake: Sender<Wake>, ending: &Ending) -> std::io::Re
         asked.store(true, Ordering::SeqCst);
         let _ = wake.send(Wake::End); // the watch may have ended
     };
-    clawkeep::platform::start_thread("stdin", serve).map(drop)
+    clawkeep::internal::platform::start_thread("stdin", serve).map(drop)
 }
 
 /// Turns console events into wakes that stop the watch. A second event, [`AGAIN`] or more after the
@@ -149,5 +149,5 @@ pub(crate) fn listen(
             let _ = wake.send(Wake::End); // nobody listens where the watch has ended
         }
     };
-    clawkeep::platform::start_thread("signals", serve).map(drop)
+    clawkeep::internal::platform::start_thread("signals", serve).map(drop)
 }

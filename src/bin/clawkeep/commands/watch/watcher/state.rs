@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use clawkeep::config::AgentRef;
-use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc, counted};
-use clawkeep::platform::Stamp;
-use clawkeep::sync::{LoginReport, NotRefreshed};
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{AgentName, Fingerprint, ProfileId, StoreDoc, counted};
+use clawkeep::internal::platform::Stamp;
+use clawkeep::internal::sync::{LoginReport, NotRefreshed};
 
 use crate::failure::Failure;
 

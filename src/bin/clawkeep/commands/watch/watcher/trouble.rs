@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Sender;
 
-use clawkeep::config::AgentRef;
+use clawkeep::internal::config::AgentRef;
 
 use super::log;
 use super::state::Wake;
