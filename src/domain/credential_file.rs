@@ -176,8 +176,6 @@ pub enum ProviderField {
 pub enum TakenIn {
     /// `clawkeep sync` mirrors logins; `clawkeep import FILE` reads keys.
     Mirrored,
-    /// `clawkeep sync` reads it.
-    Sync,
     /// `clawkeep import FILE` reads the file.
     Import,
     /// `clawkeep add PROVIDER` asks for the key.

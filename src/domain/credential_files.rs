@@ -292,7 +292,7 @@ pub(super) const OPENCLAW: &[CredentialFile] = &[
                 entries: None,
             },
         ]),
-        TakenIn::Sync,
+        TakenIn::Add,
     ),
     file(
         OPENCLAW_STATE,
@@ -302,7 +302,7 @@ pub(super) const OPENCLAW: &[CredentialFile] = &[
                 WHERE store_key = 'primary'",
             entries: Some(PROFILES),
         }]),
-        TakenIn::Sync,
+        TakenIn::Add,
     ),
     file(
         OPENCLAW_STATE,

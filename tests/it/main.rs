@@ -32,6 +32,7 @@ mod console_events;
 mod cycles;
 mod damaged_files;
 mod damaged_vault;
+mod discover;
 mod doctor;
 mod entries;
 mod environment;

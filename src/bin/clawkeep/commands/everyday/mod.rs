@@ -13,6 +13,7 @@ pub(crate) mod version;
 
 use clap::Subcommand;
 
+use crate::commands::discover;
 use crate::commands::hand_out::{env, exec};
 use crate::commands::history;
 use crate::context::Context;
@@ -33,6 +34,8 @@ pub(crate) enum Everyday {
     Use(use_first::UseFirst),
     /// Remove a credential
     Rm(rm::Rm),
+    /// Find the credentials that AI programs keep on this machine
+    Discover(discover::Discover),
     /// Run a program with a secret in its provider's variable (also: exec)
     #[command(
         after_help = "Examples:\n  clawkeep run openai -- python3 job.py     with OPENAI_API_KEY\n  \
@@ -63,6 +66,7 @@ impl Everyday {
             Self::Login(command) => command.run(context),
             Self::Use(command) => command.run(context),
             Self::Rm(command) => command.run(context),
+            Self::Discover(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Log(command) => command.run(context),
             Self::Env(command) => command.run(context),
