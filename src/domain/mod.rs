@@ -8,6 +8,8 @@ mod borrowed;
 mod cases;
 mod cooldown;
 mod credential;
+mod credential_file;
+mod credential_files;
 mod debug_as;
 mod endpoint;
 mod expiry_fault;
@@ -32,6 +34,10 @@ pub use cooldown::{CooldownRules, Unavailability, UnavailableReason, unavailabil
 pub(crate) use credential::is_endless;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
+};
+pub use credential_file::{
+    AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir, ProviderField,
+    TakenIn, Texts,
 };
 pub(crate) use debug_as::debug_as;
 pub use endpoint::{Endpoint, is_loopback};
