@@ -37,8 +37,8 @@ pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
 pub use credential_file::{
-    AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir, ProviderField,
-    TakenIn, Texts,
+    AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir,
+    ProviderField, TakenIn, Texts,
 };
 pub(crate) use debug_as::debug_as;
 pub use endpoint::{Endpoint, is_loopback};

@@ -278,7 +278,11 @@ fn add_last(page: &mut Exposition, vault: &Vault, names: &Names<'_>) -> Result<(
     for found in vault.refreshes(&Filter::default())? {
         let labels = names.recorded(&found.profile, found.provider.as_deref());
         add(&mut last_refreshes, &labels, found.last);
-        add(&mut failed, &of(&labels, "refresh"), found.last_failure);
+        add(
+            &mut failed,
+            &of(&labels, "refresh"),
+            found.last_failure.map(|failure| failure.at),
+        );
     }
     page.gauge(
         "credential_last_use_timestamp_seconds",
