@@ -19,6 +19,7 @@ mod jwt;
 mod named;
 mod owner;
 mod recognised;
+mod refresh_fault;
 mod secret;
 mod secret_rules;
 mod shell;
@@ -50,6 +51,7 @@ pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
 pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
 pub use recognised::{Recognised, recognise_secret};
+pub use refresh_fault::RefreshFault;
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,

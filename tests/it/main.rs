@@ -56,6 +56,7 @@ mod login;
 mod logins;
 mod manual;
 mod many_agents;
+mod metrics;
 mod one_damaged_row;
 mod openclaw_guard;
 mod paths_outside;

@@ -46,6 +46,7 @@ const GROUPS: [Group; 5] = [
         &[
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
+            ("metrics", "its numbers, for Prometheus"),
         ],
     ),
     (

@@ -14,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod logins;
 pub(crate) mod man;
+pub(crate) mod metrics;
 pub(crate) mod monitor;
 pub(crate) mod report;
 pub(crate) mod stand_in;

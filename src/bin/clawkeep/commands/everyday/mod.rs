@@ -16,6 +16,7 @@ use clap::Subcommand;
 use crate::commands::discover;
 use crate::commands::hand_out::{env, exec};
 use crate::commands::history;
+use crate::commands::metrics::Metrics;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -53,6 +54,8 @@ pub(crate) enum Everyday {
     /// Read and change the settings in clawkeep.toml
     #[command(subcommand)]
     Config(config::Config),
+    /// Write the state of the credentials as metrics for Prometheus
+    Metrics(Metrics),
     /// Print the version
     Version(version::Version),
 }
@@ -71,6 +74,7 @@ impl Everyday {
             Self::Log(command) => command.run(context),
             Self::Env(command) => command.run(context),
             Self::Config(command) => command.run(context),
+            Self::Metrics(command) => command.run(context),
             Self::Version(command) => command.run(context),
         }
     }
