@@ -55,6 +55,7 @@ mod login;
 mod logins;
 mod manual;
 mod many_agents;
+mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
 mod paths_outside;
