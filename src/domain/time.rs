@@ -92,6 +92,18 @@ impl Expiry {
         self.0
     }
 
+    /// Returns the milliseconds from `now` until then; below zero for one that has passed.
+    #[must_use]
+    pub fn left_at(self, now: UnixMs) -> f64 {
+        self.0 - now.as_f64()
+    }
+
+    /// Whether it has passed at `now`.
+    #[must_use]
+    pub fn is_over_at(self, now: UnixMs) -> bool {
+        self.left_at(now) <= 0.0
+    }
+
     /// Whole milliseconds, rounded down, for the vault's plain column.
     #[must_use]
     #[expect(

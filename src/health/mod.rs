@@ -176,13 +176,13 @@ pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) ->
     Health {
         status,
         expires_at,
-        remaining_ms: expires_at.map(|expiry| expiry.ms() - now.as_f64()),
+        remaining_ms: expires_at.map(|expiry| expiry.left_at(now)),
     }
 }
 
 fn timed(expiry: Expiry, as_of: AsOf) -> Health {
-    let remaining = expiry.ms() - as_of.now.as_f64();
-    let status = if remaining <= 0.0 {
+    let remaining = expiry.left_at(as_of.now);
+    let status = if expiry.is_over_at(as_of.now) {
         Status::Expired
     } else if remaining <= UnixMs(as_of.expiring_within.ms()).as_f64() {
         Status::Expiring

@@ -1,5 +1,6 @@
 //! What a load reports to a person. The binary puts it into words.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::domain::{AgentName, Borrowed, ProfileId};
@@ -39,8 +40,8 @@ pub enum Notice {
         profile: ProfileId,
         /// The program that owns it, and which file.
         from: Borrowed,
-        /// Why, as half a sentence that begins with the file.
-        why: String,
+        /// Why it cannot be used.
+        why: LendingFault,
     },
     /// A damaged store was moved aside and, if there is to be one, the vault's copy written.
     SetAside {
@@ -163,6 +164,23 @@ impl Writer {
 
 /// What gateways that write `auth-profiles.json` are called.
 const GATEWAYS: [&str; 3] = ["clawdbot", "moltbot", "openclaw"];
+
+/// Why the file of a login that is another program's cannot be used, as half a sentence that begins
+/// with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LendingFault {
+    /// Its program is logged out there.
+    LoggedOut(String),
+    /// Anything else.
+    Unusable(String),
+}
+
+impl fmt::Display for LendingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::LoggedOut(why) | Self::Unusable(why)) = self;
+        f.write_str(why)
+    }
+}
 
 impl Notice {
     /// Whether it reports what a source says; such notices are made anew with every plan.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clawkeep::internal::alerts::{Alerts, Means, Scene, Trouble, survey};
 use clawkeep::internal::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
 use clawkeep::internal::config::{AgentRef, NotifySettings, OwnSettings};
+use clawkeep::internal::doctor::Commands;
 use clawkeep::internal::domain::{
     AgentName, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc, UnixMs,
 };
@@ -107,6 +108,7 @@ impl Watch {
             providers: Some(&Providers::new(&BTreeMap::new())),
             refreshing: &self.refreshing,
             trouble: &self.trouble,
+            commands: Commands::Tree,
         };
         let next = alerts.pass(&mut self.bench.vault, scene).unwrap();
         next.map(|at| at.0 - START)
@@ -445,6 +447,7 @@ fn what_to_do_for_an_agent_that_only_its_directory_names() {
         providers: None,
         refreshing: &[],
         trouble: &[],
+        commands: Commands::Tree,
     };
     let settings = NotifySettings::default();
     let seen = survey(&watch.bench.vault, scene, (&settings, UnixMs(START))).unwrap();

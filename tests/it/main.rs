@@ -57,6 +57,7 @@ mod logins;
 mod manual;
 mod many_agents;
 mod metrics;
+mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
 mod paths_outside;

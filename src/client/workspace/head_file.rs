@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::Head;
 use crate::client::error::ClientError;
-use crate::platform::{
-    Access, FileError, create_private_dir, persist, read_trusted, sync_file, temporary_in,
-};
+use crate::platform::{Access, FileError, create_private_dir, read_trusted, write_whole};
 
 /// The largest head that is read, in bytes; one is a short line.
 const HEAD_MAX: u64 = 4096;
@@ -28,8 +26,5 @@ pub(in crate::client) fn write_head(path: &Path, head: &Head) -> std::io::Result
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir).map_err(std::io::Error::other)?;
-    let mut file = temporary_in(dir)?;
-    writeln!(file, "{head}")?;
-    sync_file(file.as_file())?;
-    persist(file, path)
+    write_whole(path, |file| writeln!(file, "{head}"))
 }

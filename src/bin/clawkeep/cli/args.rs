@@ -72,13 +72,47 @@ const SHORT: [(&str, char); 4] = [
     ("json", 'j'),
 ];
 
+/// Commands, with those below them, that have no answer for JSON: they run a program, print another
+/// format or the steps that they take, or show a recovery code.
+const WITHOUT_JSON: [&str; 13] = [
+    "exec",
+    "run",
+    "env",
+    "secretref",
+    "watch",
+    "monitor",
+    "completions",
+    "man",
+    "report",
+    "export",
+    "audit",
+    "key",
+    "setup-token",
+];
+
 /// The command line of this process, by the name that it was called by.
 pub(crate) fn command() -> clap::Command {
     match is_called_as_gateway() {
         true => as_gateway(GatewayCli::command()),
         // They are in the overview and in `--help`.
-        false => with_short_options(Cli::command().mut_args(|arg| arg.hide_short_help(true))),
+        false => with_short_options(with_json(
+            Cli::command().mut_args(|arg| arg.hide_short_help(true)),
+        )),
     }
+}
+
+/// Gives each command with an answer the option for JSON. Those whose text is more than what they
+/// did have it by themselves; the others answer by `Ui::done`.
+fn with_json(command: clap::Command) -> clap::Command {
+    let has_json = command.get_arguments().any(|arg| arg.get_id() == "json");
+    if has_json || WITHOUT_JSON.contains(&command.get_name()) {
+        return command;
+    }
+    if command.has_subcommands() {
+        return command.mut_subcommands(with_json);
+    }
+    let json = Arg::new("json").long("json").help("Print JSON");
+    command.arg(json.action(clap::ArgAction::SetTrue))
 }
 
 fn with_short_options(command: clap::Command) -> clap::Command {
@@ -104,6 +138,9 @@ fn as_gateway(command: clap::Command) -> clap::Command {
             .allow_hyphen_values(true)
             .help("The program and its arguments"),
         ("refresh", "ids") => arg.help("The profiles"),
+        (_, "state_dir") => {
+            arg.help("The state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot]")
+        }
         _ => arg,
     };
     command.mut_args(hide).mut_subcommands(as_gateway)

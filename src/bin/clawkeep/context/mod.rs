@@ -88,6 +88,7 @@ impl Context {
         let ui = Ui {
             loudness,
             colour: global.color,
+            is_json: false,
         };
         let own = install_trust(&env, &layout)?;
         check_keychain_variable(&env)?;

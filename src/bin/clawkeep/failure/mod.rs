@@ -109,11 +109,12 @@ pub(crate) enum Failure {
     #[error("{} is not what is in the record: {how}", path.display())]
     ExportDiffers { path: PathBuf, how: String },
     /// `exec` could not run the program.
-    #[error("cannot run {program}")]
+    #[error("{what}")]
     NotRun {
-        program: String,
+        what: String,
         status: u8,
-        source: io::Error,
+        source: Option<io::Error>,
+        next: Option<String>,
     },
     /// Another process watches the vault.
     #[error("{what}")]
@@ -339,6 +340,7 @@ impl Failure {
                     .to_owned()
             }
             Self::Refused { next, .. } | Self::UnknownName { next, .. } => next.clone(),
+            Self::NotRun { next, .. } => next.clone()?,
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }

@@ -7,6 +7,7 @@ pub(crate) mod panics;
 pub(crate) mod program_name;
 pub(crate) mod progress;
 pub(crate) mod prompt;
+mod qr;
 pub(crate) mod signals;
 pub(crate) mod table;
 pub(crate) mod text;

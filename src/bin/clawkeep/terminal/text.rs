@@ -43,11 +43,6 @@ pub(crate) fn json_line(value: &serde_json::Value) -> String {
     escaped(&value.to_string()).into_owned()
 }
 
-/// A JSON document as an answer: with its line's end.
-pub(crate) fn json_document(value: &serde_json::Value) -> String {
-    format!("{value:#}\n")
-}
-
 /// JSON that holds secrets, as it is printed: see [`json_text`].
 pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
     Zeroizing::new(escaped_lines(json).into_owned())

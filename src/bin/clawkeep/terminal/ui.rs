@@ -1,13 +1,14 @@
 //! The terminal: answers to stdout, all else to stderr, colour where it is wanted.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use clawkeep::internal::sync::Notice;
 
 use super::colour::ColourChoice;
 use super::progress::{self, Progress};
 use super::text::{json_text, one_line, shown};
-use super::{notices, program_name};
+use super::{notices, program_name, qr};
 use crate::failure::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub(crate) enum Loudness {
 pub(crate) struct Ui {
     pub(crate) loudness: Loudness,
     pub(crate) colour: ColourChoice,
+    /// Whether answers and errors are to be JSON.
+    pub(crate) is_json: bool,
 }
 
 impl Ui {
@@ -54,6 +57,14 @@ impl Ui {
         let mut text = json_text(answer).map_err(Failure::Output)?;
         text.push('\n');
         self.write(&text)
+    }
+
+    /// Prints what a command did: as text, or as JSON where that is asked for.
+    pub(crate) fn done(&self, text: &str, answer: &impl serde::Serialize) -> Result<(), Failure> {
+        match self.is_json {
+            true => self.json(answer),
+            false => self.answer(text),
+        }
     }
 
     /// Writes an answer byte for byte. A reader that has gone away is no failure.
@@ -112,6 +123,22 @@ impl Ui {
             Progress::begin(what)
         } else {
             Progress::hidden()
+        }
+    }
+
+    /// As [`Ui::progress`], with the time that is left of `limit`.
+    pub(crate) fn countdown(&self, what: &str, limit: Duration) -> Progress {
+        if self.loudness >= Loudness::Normal {
+            Progress::countdown(what, limit)
+        } else {
+            Progress::hidden()
+        }
+    }
+
+    /// Shows an address as a QR code, where the terminal allows it.
+    pub(crate) fn qr_code(&self, address: &str) {
+        if self.shows_notes() && !program_name::is_called_as_gateway() {
+            qr::show(address, self.colour.on(io::stderr().is_terminal()));
         }
     }
 

@@ -148,7 +148,7 @@ impl<'d> Row<'d> {
 
     /// Who refreshes it.
     fn owner(&self) -> Owner {
-        self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
+        Borrowed::owner_of(self.borrowed, self.id)
     }
 
     /// The state of its grant, if not normal.

@@ -3,7 +3,6 @@
 use clap::Args;
 use clawkeep::internal::audit::Origin;
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs,
 };
@@ -12,15 +11,13 @@ use clawkeep::internal::vault::UnlockedVault;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::{checks, edit};
+use super::{checks, edit, restore};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg;
-use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::prompt;
-use crate::terminal::text::json_document;
 
 /// Store a token that is pasted at a prompt or given on stdin.
 #[derive(Debug, Args)]
@@ -72,21 +69,6 @@ pub(crate) struct Paste<'a> {
     pub(crate) expires: Option<UnixMs>,
     /// The command, for the record.
     pub(crate) means: &'static str,
-    pub(crate) answer: Answer,
-}
-
-/// How a command that stores something answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Text,
-    Json,
-}
-
-impl Answer {
-    /// JSON where a flag asks for it.
-    pub(crate) fn of(json: bool) -> Self {
-        if json { Self::Json } else { Self::Text }
-    }
 }
 
 impl PasteToken {
@@ -123,7 +105,6 @@ impl Target {
             kind,
             expires,
             means,
-            answer: Answer::Text,
         };
         // before the question: without the vault the secret would be typed in vain
         let mut vault = context.vault()?;
@@ -197,19 +178,13 @@ impl Paste<'_> {
             .as_ref()
             .and_then(|before| before.credential(self.id.as_str()));
         if let Some(before) = replaced {
-            let undo = match is_called_as_gateway() {
-                true => String::new(),
-                false => format!(
-                    " To undo: clawkeep models auth restore {}{}",
-                    shell_word(self.id.as_str()),
-                    checks::agent_option(self.agent)
-                ),
-            };
-            context.ui.note(&format!(
-                "Note: it replaced the {} that was stored as {}.{undo}",
+            let undo = restore::undo(context, vault, self.agent, self.id.as_str())?;
+            let note = format!(
+                "Note: it replaced the {} that was stored as {}. {undo}",
                 before.kind.as_str(),
                 self.id
-            ));
+            );
+            context.ui.note(note.trim_end());
         }
         edit::note_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
@@ -218,18 +193,19 @@ impl Paste<'_> {
             mode: self.kind,
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", self.id));
-        edit::conclude(context, loaded, recorded, |updated| match self.answer {
-            Answer::Json => json_document(&json!({
-                "profileId": self.id.as_str(),
-                "provider": self.provider.as_str(),
-                "type": kind,
-                "agentId": self.agent.name.as_str(),
-                "expiresAt": self.expires.map(|at| at.0),
-            })),
-            Answer::Text => format!(
+        let stored = json!({
+            "profileId": self.id.as_str(),
+            "provider": self.provider.as_str(),
+            "type": kind,
+            "agentId": self.agent.name.as_str(),
+            "expiresAt": self.expires.map(|at| at.0),
+        });
+        edit::conclude(context, loaded, recorded, |updated| {
+            let text = format!(
                 "{updated}Auth profile: {} ({}/{kind})\n",
                 self.id, self.provider
-            ),
+            );
+            context.ui.done(&text, &stored)
         })
     }
 

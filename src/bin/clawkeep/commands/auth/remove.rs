@@ -13,8 +13,7 @@ use clawkeep::internal::sync::{Edited, Loaded};
 use clawkeep::internal::vault::UnlockedVault;
 use serde_json::json;
 
-use super::paste::Answer;
-use super::{checks, edit};
+use super::{checks, edit, restore};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -43,12 +42,7 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
-        remove(
-            context,
-            &mut vault,
-            (&[agent], &self.id),
-            (self.yes, Answer::Text),
-        )
+        remove(context, &mut vault, (&[agent], &self.id), self.yes)
     }
 }
 
@@ -57,7 +51,7 @@ pub(crate) fn remove(
     context: &Context,
     vault: &mut UnlockedVault,
     (agents, id): (&[AgentRef], &str),
-    (is_agreed, answer): (bool, Answer),
+    is_agreed: bool,
 ) -> Result<(), Failure> {
     let mut found = Vec::new();
     for agent in agents {
@@ -86,15 +80,13 @@ pub(crate) fn remove(
         }
     }
     for (agent, id, what) in &found {
-        remove_from(context, vault, agent, (id, what), answer)?;
+        remove_from(context, vault, agent, (id, what))?;
     }
-    match (answer, found.first()) {
-        (Answer::Json, Some((_, id, _))) => {
-            let agents: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
-            context.ui.json(&json!({"removed": id, "agents": agents}))
-        }
-        _ => Ok(()),
-    }
+    let agents: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
+    let removed = found.first().map(|(_, id, _)| id);
+    context
+        .ui
+        .done("", &json!({"removed": removed, "agents": agents}))
 }
 
 fn remove_from(
@@ -102,7 +94,6 @@ fn remove_from(
     vault: &mut UnlockedVault,
     agent: &AgentRef,
     (id, what): (&str, &str),
-    answer: Answer,
 ) -> Result<(), Failure> {
     let loaded = edit::edit_store(context, vault, agent, |doc| Ok(without(doc, id)))?;
     let done = format!("{what} is removed from agent {}", agent.name);
@@ -114,10 +105,19 @@ fn remove_from(
         };
         edit::record_in_config(context, &edit, &done)
     };
-    edit::conclude(context, loaded, recorded, |updated| match answer {
-        Answer::Json => String::new(),
-        Answer::Text => format!("Removed {what} from agent {}.\n{updated}", agent.name),
-    })
+    let undo = restore::undo(context, vault, agent, id)?;
+    let removed = |updated: &str| match context.ui.is_json {
+        true => Ok(()), // one answer for all agents
+        false => {
+            let text = format!("Removed {what} from agent {}.\n{updated}", agent.name);
+            context.ui.answer(&text)
+        }
+    };
+    edit::conclude(context, loaded, recorded, removed)?;
+    if !undo.is_empty() {
+        context.ui.note(&undo);
+    }
+    Ok(())
 }
 
 /// Provider and kind, as the reference names them.

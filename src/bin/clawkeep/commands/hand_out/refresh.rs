@@ -254,7 +254,7 @@ fn read_outcome(
         _ => String::new(),
     };
     Outcome {
-        ends: expiry.map(|ends| (ends.ms() - now.as_f64(), ends.floor_ms())),
+        ends: expiry.map(|ends| (ends.left_at(now), ends.floor_ms())),
         id: id.as_str().to_owned(),
         agent,
         result,

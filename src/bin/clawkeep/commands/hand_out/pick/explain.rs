@@ -15,7 +15,7 @@ use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::named::Names;
-use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::program_name::{commands, is_called_as_gateway};
 use crate::terminal::text::{self, one_line, shown_id};
 
 /// The inputs of a choice, and what was found beside it.
@@ -98,7 +98,8 @@ fn fix_of_entry(
             paste(
                 &format!("{}:manual", ProviderId::new(credential.provider)),
                 &ProviderId::new(credential.provider),
-                credential.kind
+                credential.kind,
+                commands()
             )
         ),
         _ => return None,
@@ -146,7 +147,7 @@ fn fix_of_state(found: &ChoiceContext<'_>, (id, why): (&ProfileId, PassedOver)) 
         _ => false,
     };
     let states = found.context.states(found.vault, found.agent, loaded);
-    is_about_it.then(|| remedy_of(&states, id.as_str()))?
+    is_about_it.then(|| remedy_of(&states, id.as_str(), commands()))?
 }
 
 /// Warns that a credential is handed out although selection would skip it: it was named, or there
