@@ -131,6 +131,8 @@ pub mod audit;
 pub mod client;
 pub mod config;
 pub mod crypto;
+#[doc(hidden)]
+pub mod discover;
 pub mod doctor;
 pub mod domain;
 pub mod export;
@@ -152,8 +154,8 @@ pub mod internal {
     #[cfg(feature = "alerts")]
     pub use crate::alerts;
     pub use crate::{
-        audit, client, config, crypto, doctor, domain, export, health, oauth, platform, selection,
-        sources, sync, vault,
+        audit, client, config, crypto, discover, doctor, domain, export, health, oauth, platform,
+        selection, sources, sync, vault,
     };
 }
 

@@ -3,12 +3,9 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::subject::{Subject, Trouble};
 use super::surveyed::{SourceTrouble, State, SurveyedCredential};
 use super::text::named;
-use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
 use crate::doctor::{Advised, Commands, remedy};
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs};
@@ -16,9 +13,6 @@ use crate::health::{AsOf, CredentialState, Outlook, RefreshedBy};
 use crate::oauth::Providers;
 use crate::sync::{LoginReport, LoginState, StateReader};
 use crate::vault::{UnlockedVault, VaultError};
-
-/// How many failed refreshes of a profile are searched for the last one of a login.
-const FAILURES_MAX: usize = 100;
 
 /// The statuses of all credentials of the surveyed agents.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +79,8 @@ pub fn survey(
             }
             if let Some(state) = state {
                 if state == State::Overdue && is_ours {
-                    status.failed = agent_survey.why_failed(id, &credential)?;
+                    let failure = agent_survey.states.last_failure(id, &credential)?;
+                    status.failed = failure.and_then(|failure| failure.reason);
                 }
                 status.remedy = agent_survey.remedy(&status, state, (&credential, &stands))?;
             }
@@ -162,45 +157,6 @@ impl<'l> AgentSurvey<'l> {
             has_others: false,
             remedy: String::new(),
         }
-    }
-
-    /// Returns why the last refresh of a login failed, if it did, in words for a person: the record
-    /// knows more than its class.
-    fn why_failed(
-        &self,
-        id: &str,
-        credential: &Credential<'_>,
-    ) -> Result<Option<String>, VaultError> {
-        let Some(refresh) = credential.expose_refresh() else {
-            return Ok(None);
-        };
-        let Some(class) = self.states.grant(refresh)?.failed else {
-            return Ok(None);
-        };
-        let filter = Filter {
-            profile: Some(id.to_owned()),
-            kinds: vec![KindFilter::only(EventKind::RefreshFailed)],
-            ..Filter::default()
-        };
-        let login = self.vault.fingerprint(refresh).to_string();
-        for event in self.vault.history(&filter)?.take(FAILURES_MAX) {
-            let detail = event?.detail;
-            let detail: Option<Value> = detail.and_then(|text| serde_json::from_str(&text).ok());
-            let Some(detail) = detail.filter(|detail| detail["grant"] == login.as_str()) else {
-                continue;
-            };
-            if let Some(status) = detail["status"].as_u64() {
-                let error = detail["error"].as_str().map(|error| format!(", {error}"));
-                return Ok(Some(format!("HTTP {status}{}", error.unwrap_or_default())));
-            }
-            break;
-        }
-        Ok(Some(match class.as_str() {
-            "transient" => "its provider cannot be reached".to_owned(),
-            "limited" => "its provider limits the rate of requests".to_owned(),
-            "uncertain" => "no answer".to_owned(),
-            _ => class,
-        }))
     }
 
     /// Returns the action that fixes the problem.

@@ -5,6 +5,7 @@
 mod chain;
 mod event;
 mod filter;
+mod refresh_failure;
 mod summary;
 
 pub use chain::{
@@ -14,4 +15,5 @@ pub use chain::{
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
 pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_imported_refresh};
 pub(crate) use filter::{Exchanged, imported_refreshes};
+pub use refresh_failure::refresh_failure_reason;
 pub use summary::{Doer, InForce, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses};

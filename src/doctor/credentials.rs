@@ -76,6 +76,10 @@ impl Subject<'_> {
             // The time left until an invalid expiry means nothing.
             (None, None) => self.odd_expiry(&state).or_else(|| self.expiry(&state))?,
         };
+        let message = match self.last_failure(kind, &state) {
+            Some(failure) => format!("{message}; {failure}"),
+            None => message,
+        };
         let finding = Finding::new(kind, message)
             .agent(&self.examined.agent.name)
             .profile(self.id)
@@ -91,6 +95,21 @@ impl Subject<'_> {
             true => finding.path(self.examined.agent.store_file()),
             false => finding,
         })
+    }
+
+    /// Says when and why the last refresh failed, if that is what the finding is about.
+    fn last_failure(self, kind: FindingId, state: &CredentialState<'_>) -> Option<String> {
+        match kind {
+            FindingId::CredentialDead | FindingId::CredentialUncertain => {}
+            FindingId::CredentialOverdue | FindingId::CredentialDue
+                if state.refresher() == Some(RefreshedBy::Clawkeep) => {}
+            _ => return None,
+        }
+        let failure = self.states.last_failure(self.id, self.credential);
+        let failure = failure.ok().flatten()?;
+        let ago = (failure.at - self.evidence.now).from_now();
+        let reason = from_outside(&failure.reason.unwrap_or_default());
+        Some(format!("its last refresh failed {ago} ({reason})"))
     }
 
     /// Reports an entry whose secret cannot be sent to a provider as it is.

@@ -8,6 +8,7 @@ mod carry_out;
 mod clock;
 mod configuration;
 mod credentials;
+mod discovered;
 mod editors;
 mod evidence;
 mod examine;

@@ -60,7 +60,7 @@ pub use paths::{
     resolve_link, resolve_link_until,
 };
 pub use peer::{PeerOwner, peer_owner};
-pub use permissions::{Permissions, close_to_others};
+pub use permissions::{Permissions, close_to_others, open_to_readers};
 #[cfg(feature = "cli")]
 pub use process::keep_from_children;
 #[cfg(windows)]

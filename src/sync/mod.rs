@@ -41,6 +41,7 @@ pub use logins::decide::Rules;
 pub use logins::planned::Planned;
 pub use logins::report::{LoginReport, LoginState, fault_remedy};
 pub use logins::sources::LoginSources;
+pub(crate) use logins::whole_file::read_source;
 pub use notice::{LendingFault, Notice, Writer};
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
 pub use refresh::grant::{DUE_BELOW_MS, Refresher, When};

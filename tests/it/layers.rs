@@ -29,10 +29,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "discover",
+        &["domain", "platform", "config", "sources", "vault", "sync"],
+    ),
+    (
         "doctor",
         &[
             "domain", "platform", "crypto", "audit", "health", "config", "sources", "export",
-            "vault", "oauth", "sync",
+            "vault", "oauth", "sync", "discover",
         ],
     ),
     (

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use crate::audit::{
     Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin,
-    ProfileRef, Refreshes, Uses,
+    ProfileRef, Refreshes, Uses, refresh_failure_reason,
 };
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -23,7 +23,6 @@ use crate::vault::log::series::{self, Selection, Series};
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = \
     ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
-pub(super) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
 /// What is asked of refreshes, of each of which a row is read.
 pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, \
     expires_after FROM events \
@@ -133,10 +132,9 @@ impl Vault {
             for run in &runs {
                 if is_failure {
                     if let Some(counted) = count(&self.conn, series, run)? {
-                        let last = self.conn.prepare_cached(AT)?;
-                        let last = { last }.query_row([counted.last], |row| row.get(0));
+                        let last = event(&self.conn, &mut labels, counted.last)?;
                         let lifetimes = by_subject.entry(series.subject).or_default();
-                        lifetimes.fail(counted.count, last.optional()?.map(UnixMs));
+                        lifetimes.fail(counted.count, last.as_ref());
                     }
                     continue;
                 }
@@ -406,13 +404,19 @@ struct Lifetimes {
     with_end: i64,
     total_ms: i64,
     last: Option<(UnixMs, Option<i64>)>,
-    last_failure: Option<UnixMs>,
+    last_failure: Option<LastFailure>,
 }
 
 impl Lifetimes {
-    fn fail(&mut self, count: u64, last: Option<UnixMs>) {
+    fn fail(&mut self, count: u64, last: Option<&Event>) {
         self.failed += count;
-        self.last_failure = self.last_failure.max(last);
+        let known = self.last_failure.as_ref().map(|known| known.at);
+        if let Some(last) = last.filter(|last| known.is_none_or(|known| known <= last.at)) {
+            self.last_failure = Some(LastFailure {
+                at: last.at,
+                reason: refresh_failure_reason(last),
+            });
+        }
     }
 
     fn succeed(&mut self, action: &Rc<Action>, exchange: Exchange) {

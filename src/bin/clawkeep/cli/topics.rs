@@ -33,6 +33,7 @@ const GROUPS: [Group; 5] = [
             ("login", "log in at a provider"),
             ("rm", "remove one"),
             ("refresh", "refresh logins now"),
+            ("discover", "find other programs' keys"),
             ("import", "import from a file"),
             ("sync", "import other programs' logins"),
             ("models", "the gateway's own commands"),
@@ -45,6 +46,7 @@ const GROUPS: [Group; 5] = [
         &[
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
+            ("metrics", "its numbers, for Prometheus"),
         ],
     ),
     (

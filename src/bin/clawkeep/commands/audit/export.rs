@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::options::target::{self, Replaceable};
+use crate::options::target::{self, Readers, Replaceable};
 use crate::record::ask::TimeArgs;
 use crate::record::json;
 use crate::terminal::text::json_line;
@@ -41,24 +41,29 @@ impl AuditExport {
         // The record itself goes to stdout.
         let progress =
             (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
-        target::write(context, &to, Replaceable::Nothing, |out| {
-            let mut line = |value: &serde_json::Value| {
-                writeln!(out, "{}", json_line(value)).map_err(Failure::Output)
-            };
-            let mut head = vault.head()?;
-            for event in vault.history(&filter)? {
-                let event = event?;
-                line(&json::event(&event))?;
-                count += 1;
-                // Events recorded meanwhile are in neither the file nor the head.
-                head = Some(Head {
-                    vault: vault.id(),
-                    seq: event.seq,
-                    mac: event.mac,
-                });
-            }
-            line(&json!({"head": head.map(|head| head.to_string())}))
-        })?;
+        target::write(
+            context,
+            &to,
+            (Replaceable::Nothing, Readers::Owner),
+            |out| {
+                let mut line = |value: &serde_json::Value| {
+                    writeln!(out, "{}", json_line(value)).map_err(Failure::Output)
+                };
+                let mut head = vault.head()?;
+                for event in vault.history(&filter)? {
+                    let event = event?;
+                    line(&json::event(&event))?;
+                    count += 1;
+                    // Events recorded meanwhile are in neither the file nor the head.
+                    head = Some(Head {
+                        vault: vault.id(),
+                        seq: event.seq,
+                        mac: event.mac,
+                    });
+                }
+                line(&json!({"head": head.map(|head| head.to_string())}))
+            },
+        )?;
         drop(progress);
         if !target::is_stdout(&to) {
             context.ui.answer(&format!(

@@ -93,20 +93,12 @@ pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
 }
 
 fn answered(refusal: &Refusal) -> String {
-    let what = match (refusal.status, refusal.code) {
-        (Some(status), Some(code)) => format!("HTTP {status}, {code}"),
-        (Some(status), None) => format!("HTTP {status}"),
-        (None, _) => refusal
-            .cause
-            .clone()
-            .unwrap_or_else(|| "no answer".to_owned()),
-    };
     let means = match refusal.class {
         FailureClass::Uncertain => "; its refresh token may be used up",
         FailureClass::Misconfigured => "; the provider does not accept this client",
         _ => "",
     };
-    format!("{}{means}", one_line(&what))
+    format!("{}{means}", one_line(&refusal.explain()))
 }
 
 /// The fix, as a sentence.

@@ -15,7 +15,7 @@ use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
 use self::page::{GENERATOR, page, timeline_parts};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::options::target::{self, Replaceable};
+use crate::options::target::{self, Readers, Replaceable};
 use crate::options::time_arg::{self, TimeArg};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning};
@@ -66,9 +66,12 @@ impl Report {
         let text = page(&made);
         drop(progress);
         let to = target::resolved(context, &self.to);
-        target::write(context, &to, Replaceable::With(GENERATOR), |out| {
-            out.write_all(text.as_bytes()).map_err(Failure::Output)
-        })?;
+        target::write(
+            context,
+            &to,
+            (Replaceable::With(GENERATOR), Readers::Owner),
+            |out| out.write_all(text.as_bytes()).map_err(Failure::Output),
+        )?;
         if !target::is_stdout(&to) {
             context.ui.answer(&format!(
                 "Wrote {}, {} of the record, to {}\n",

@@ -1,5 +1,6 @@
-use clawkeep::internal::audit::{Doer, Lane, Span};
-use clawkeep::internal::audit::{ProfileRef, Refreshes, Timeline, Uses};
+use clawkeep::internal::audit::{
+    Doer, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses,
+};
 use clawkeep::internal::domain::UnixMs;
 use clawkeep::internal::health::Status;
 
@@ -133,7 +134,10 @@ fn busy(profiles: &[ProfileRef]) -> Page {
             mean_lifetime_ms: Some(8 * HOUR),
             last: Some(at(-4)),
             due: Some(at(4)),
-            last_failure: Some(at(-30)),
+            last_failure: Some(LastFailure {
+                at: at(-30),
+                reason: Some("HTTP 400, invalid_grant".to_owned()),
+            }),
         })
         .collect();
     page.record.events = 9;
