@@ -74,21 +74,8 @@ const SHORT: [(&str, char); 4] = [
 
 /// Commands, with those below them, that have no answer for JSON: they run a program, print another
 /// format or the steps that they take, or show a recovery code.
-const WITHOUT_JSON: [&str; 13] = [
-    "exec",
-    "run",
-    "env",
-    "secretref",
-    "watch",
-    "monitor",
-    "completions",
-    "man",
-    "report",
-    "export",
-    "audit",
-    "key",
-    "setup-token",
-];
+const WITHOUT_JSON: &str = "exec run env secretref watch monitor completions man report export \
+    audit key setup-token metrics";
 
 /// The command line of this process, by the name that it was called by.
 pub(crate) fn command() -> clap::Command {
@@ -105,7 +92,8 @@ pub(crate) fn command() -> clap::Command {
 /// did have it by themselves; the others answer by `Ui::done`.
 fn with_json(command: clap::Command) -> clap::Command {
     let has_json = command.get_arguments().any(|arg| arg.get_id() == "json");
-    if has_json || WITHOUT_JSON.contains(&command.get_name()) {
+    let mut without = WITHOUT_JSON.split(' ');
+    if has_json || without.any(|name| name == command.get_name()) {
         return command;
     }
     if command.has_subcommands() {
