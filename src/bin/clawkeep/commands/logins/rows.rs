@@ -250,8 +250,8 @@ impl Assessed<'_> {
             agents: vec![self.agent.name.clone()],
             severity,
             state,
-            expires: expires.map(|at| UnixMs(at.floor_ms())),
-            last_used: last_used.map(|at| UnixMs(at.floor_ms())),
+            expires: expires.map(|at| UnixMs::from_ms(at.floor_ms())),
+            last_used: last_used.map(|at| UnixMs::from_ms(at.floor_ms())),
             fix: self.fix(severity),
             login: None,
         }
