@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::surveyed::SurveyedCredential;
 use super::text::named;
-use crate::domain::{AgentName, UnixMs};
+use crate::domain::{AgentName, UnixMs, calendar};
 use crate::health::{Loss, Outlook, RefreshedBy};
 
 /// How many places a message names; the rest is counted.
@@ -119,6 +119,6 @@ pub(super) fn in_words(shown: &[String], count: usize) -> String {
 }
 
 pub(super) fn day(at: UnixMs) -> String {
-    let at = at.utc().unwrap_or_default();
+    let at = calendar(at).unwrap_or_default();
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }

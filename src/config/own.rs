@@ -129,6 +129,7 @@ fn by_provider(
 
 /// What happens where the first choice cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fallback {
     /// The next candidate is used; that is reported and recorded.
     #[default]

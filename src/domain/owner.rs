@@ -20,6 +20,7 @@ const CODEX_LOGIN: &str = "codex login";
 
 /// The program that may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Owner {
     /// Logged in here, pasted here, or imported: ours to refresh.
     Vault,

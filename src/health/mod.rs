@@ -55,6 +55,7 @@ impl AsOf {
 
 /// How a credential, or a provider as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
     /// It expires later than [`AsOf::expiring_within`] from now.
     Ok,

@@ -104,6 +104,7 @@ cfg_if::cfg_if! {
         mod remedies;
         mod stand_in;
         mod states;
+        mod surface;
     }
 }
 

@@ -123,7 +123,7 @@ fn a_long_lived_claude_token_is_not_claudes_to_refresh() {
             doc: &doc,
             providers: None,
             logins: None,
-            as_of: AsOf::at(UnixMs(ends + HOUR)),
+            as_of: AsOf::at(UnixMs::from_ms(ends + HOUR)),
             kept: OnceCell::new(),
         };
         let state = states.read(ID, &credential).unwrap();

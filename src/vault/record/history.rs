@@ -71,14 +71,12 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// use clawkeep::audit::{Direction, Filter, KindFilter};
+    /// use clawkeep::internal::audit::{Direction, Filter, KindFilter};
     ///
-    /// let refreshes = Filter {
-    ///     profile: Some("anthropic:claude-cli".to_owned()),
-    ///     kinds: vec![KindFilter::parse("refresh")?],
-    ///     direction: Direction::OldestFirst,
-    ///     ..Filter::default()
-    /// };
+    /// let refreshes = Filter::default()
+    ///     .profile("anthropic:claude-cli".to_owned())
+    ///     .kinds(vec![KindFilter::parse("refresh")?])
+    ///     .direction(Direction::OldestFirst);
     /// let events = vault.history(&refreshes)?.collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(events.len(), 1); // Claude Code's second token
     /// assert_ne!(events[0].token_before, events[0].token_after);

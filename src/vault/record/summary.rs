@@ -42,7 +42,7 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// let uses = vault.uses(&clawkeep::audit::Filter::default())?;
+    /// let uses = vault.uses(&clawkeep::internal::audit::Filter::default())?;
     /// assert_eq!(uses[0].count, 2);
     /// let (who, times) = &uses[0].by[0];
     /// assert_eq!((&*who.program, *times), ("example", 2));
@@ -98,7 +98,7 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// let refreshes = vault.refreshes(&clawkeep::audit::Filter::default())?;
+    /// let refreshes = vault.refreshes(&clawkeep::internal::audit::Filter::default())?;
     /// assert_eq!((refreshes[0].succeeded, refreshes[0].failed), (1, 0));
     /// assert_eq!(refreshes[0].mean_lifetime_ms, Some(8 * 3_600_000));
     /// # Ok(())
@@ -197,10 +197,10 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// use clawkeep::audit::Filter;
-    /// use clawkeep::domain::UnixMs;
+    /// use clawkeep::internal::audit::Filter;
+    /// use clawkeep::internal::domain::UnixMs;
     ///
-    /// let half_past_one = UnixMs(1_793_491_200_000 + 90 * 60_000);
+    /// let half_past_one = UnixMs::from_ms(1_793_491_200_000 + 90 * 60_000);
     /// let then = vault.in_force(half_past_one, &Filter::default())?;
     /// assert_eq!(&*then[0].profile.id, "anthropic:claude-cli");
     /// let (used, by) = then[0].last_used.as_ref().ok_or("it was used at one")?;

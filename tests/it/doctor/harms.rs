@@ -755,7 +755,9 @@ pub(super) fn append_at(home: &Home, at: i64) {
     let vault = Vault::open(&home.at(VAULT)).unwrap();
     let mut vault = vault.unlock(&sources).unwrap();
     let actor = Actor::current("test");
-    let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
+    let mut tx = vault
+        .begin(&actor, Clock::Fixed(UnixMs::from_ms(at)))
+        .unwrap();
     tx.append(
         None,
         EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep),

@@ -125,7 +125,7 @@ fn more(event: &Event, kind: Option<EventKind>) -> String {
         Some(Kind::AlertSent | Kind::AlertFailed) => text("title"),
         Some(Kind::CooldownSet) => {
             let until = detail.get("until").and_then(Value::as_i64);
-            until.map(|until| format!(" until {}", local_minute(UnixMs(until))))
+            until.map(|until| format!(" until {}", local_minute(UnixMs::from_ms(until))))
         }
         Some(Kind::CredentialUsed) => event
             .session
@@ -142,7 +142,7 @@ fn more(event: &Event, kind: Option<EventKind>) -> String {
 
 /// How long a credential that came in with the event is valid.
 fn validity(event: &Event) -> Option<String> {
-    let expires = UnixMs(event.expires_after.filter(|at| *at > 0)?);
+    let expires = UnixMs::from_ms(event.expires_after.filter(|at| *at > 0)?);
     if event.token_after.is_none() || event.token_before == event.token_after {
         return None;
     }
@@ -155,37 +155,25 @@ fn validity(event: &Event) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clawkeep::internal::audit::EventActor;
     use clawkeep::internal::domain::Seq;
 
     use super::*;
 
     fn event(kind: &str, origin: &str, detail: &str) -> Event {
-        Event {
-            seq: Seq(1),
-            at: UnixMs(1_795_478_400_000),
-            kind: kind.into(),
-            outcome: "ok".into(),
-            origin: origin.into(),
-            agent: Some("main".into()),
-            profile: Some("anthropic:claude-cli".into()),
-            provider: Some("anthropic".into()),
-            actor: EventActor {
-                program: "clawkeep".into(),
-                pid: 7,
-                uid: 1000,
-                host: "h".into(),
-                parent: Some("job.py".into()),
-            },
-            session: None,
-            generation: Some(2),
-            token_before: None,
-            token_after: None,
-            expires_before: None,
-            expires_after: None,
-            detail: Some(detail.to_owned()),
-            mac: [0; 32],
-        }
+        let mut event = Event::default();
+        event.seq = Seq::new(1);
+        event.at = UnixMs::from_ms(1_795_478_400_000);
+        event.kind = kind.into();
+        event.outcome = "ok".into();
+        event.origin = origin.into();
+        event.agent = Some("main".into());
+        event.profile = Some("anthropic:claude-cli".into());
+        event.provider = Some("anthropic".into());
+        event.actor.program = "clawkeep".into();
+        event.actor.parent = Some("job.py".into());
+        event.generation = Some(2);
+        event.detail = Some(detail.to_owned());
+        event
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 
 use chrono::Local;
-use clawkeep::internal::domain::{Span, Unavailability, UnixMs, escaped, escaped_lines};
+use clawkeep::internal::domain::{Span, Unavailability, UnixMs, calendar, escaped, escaped_lines};
 use zeroize::Zeroizing;
 
 pub(crate) fn local_minute(at: UnixMs) -> String {
@@ -20,7 +20,7 @@ pub(crate) fn local_short(at: UnixMs) -> String {
 }
 
 fn local(at: UnixMs, format: &str) -> String {
-    match at.utc() {
+    match calendar(at) {
         Some(utc) => utc.with_timezone(&Local).format(format).to_string(),
         None => format!("at {} ms, beyond the calendar", at.0),
     }

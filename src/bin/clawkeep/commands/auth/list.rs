@@ -198,7 +198,7 @@ impl<'d> Row<'d> {
             status,
             expires,
             self.last_used
-                .map_or_else(dash, |at| local_minute(UnixMs(at.floor_ms()))),
+                .map_or_else(dash, |at| local_minute(UnixMs::from_ms(at.floor_ms()))),
             self.secret().unwrap_or_else(dash),
         ]
         .map(|cell| one_line(&cell))

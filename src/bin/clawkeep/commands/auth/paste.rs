@@ -2,14 +2,15 @@
 
 use clap::Args;
 use clawkeep::internal::audit::Origin;
+use clawkeep::internal::client::{NewCredential, entry_of};
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
 use clawkeep::internal::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs,
 };
 use clawkeep::internal::sync::Edited;
 use clawkeep::internal::vault::UnlockedVault;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value, json};
+use secrecy::SecretString;
+use serde_json::json;
 
 use super::{checks, edit, restore};
 use crate::context::Context;
@@ -210,20 +211,14 @@ impl Paste<'_> {
     }
 
     fn entry(&self, secret: &SecretString) -> SecretJson {
-        let field = match self.kind {
-            CredentialType::ApiKey => "key",
-            _ => "token",
+        let make = match self.kind {
+            CredentialType::ApiKey => NewCredential::api_key,
+            _ => NewCredential::token,
         };
-        let fields = [
-            ("type", Some(json!(self.kind.as_str()))),
-            ("provider", Some(json!(self.provider.as_str()))),
-            (field, Some(json!(secret.expose_secret()))),
-            ("expires", self.expires.map(|at| json!(at.0))),
-        ];
-        let entry: Map<String, Value> = fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect();
-        SecretJson::new(Value::Object(entry))
+        let new = make(self.provider.as_str(), secret.clone());
+        entry_of(&match self.expires {
+            Some(at) => new.expires(at),
+            None => new,
+        })
     }
 }

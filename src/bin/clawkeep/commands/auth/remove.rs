@@ -2,10 +2,10 @@
 
 use clap::Args;
 use clawkeep::internal::audit::Origin;
-use clawkeep::internal::client::order_change;
+use clawkeep::internal::client::without;
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
 use clawkeep::internal::domain::{
-    Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
+    Credential, CredentialType, Owner, ProfileId, Section, normalize_provider,
 };
 use clawkeep::internal::export::{StorePlace, StoreReading};
 use clawkeep::internal::sync::plan::{Decision, KeepReason};
@@ -95,7 +95,10 @@ fn remove_from(
     agent: &AgentRef,
     (id, what): (&str, &str),
 ) -> Result<(), Failure> {
-    let loaded = edit::edit_store(context, vault, agent, |doc| Ok(without(doc, id)))?;
+    let loaded = edit::edit_store(context, vault, agent, |doc| {
+        let (after, events) = without(doc, id);
+        Ok(Edited::to(after, events).by("remove", Origin::Clawkeep))
+    })?;
     let done = format!("{what} is removed from agent {}", agent.name);
     let recorded = if is_elsewhere(context, vault, agent, id)? {
         Ok(String::new())
@@ -166,34 +169,6 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
         what: format!("{id} is {program}'s login and would be imported again by the next command"),
         next: format!("Log out there first ({logout}), then remove it."),
     })
-}
-
-/// The document without a profile, its statistics and its places in orders.
-fn without(doc: &StoreDoc, id: &str) -> Edited {
-    let mut after = doc.clone();
-    let mut events = Vec::new();
-    after.remove(Section::Profiles, id);
-    after.remove(Section::Usage, id);
-    for (provider, last) in doc.entries(Section::LastGood) {
-        if last.as_str() == Some(id) {
-            after.remove(Section::LastGood, provider);
-        }
-    }
-    for (provider, list) in doc.entries(Section::Order) {
-        let Some(ids) = list.as_array() else { continue };
-        let is_other = |other: &&serde_json::Value| other.as_str().map(str::trim) != Some(id);
-        let kept: Vec<_> = ids.iter().filter(is_other).collect();
-        if kept.len() == ids.len() {
-            continue;
-        }
-        events.push(order_change(doc, provider, &json!(kept)));
-        if kept.is_empty() {
-            after.remove(Section::Order, provider);
-        } else {
-            after.set(Section::Order, provider, json!(kept));
-        }
-    }
-    Edited::to(after, events).by("remove", Origin::Clawkeep)
 }
 
 /// Whether another agent has a profile of that id, in the vault or in a store that was never read:

@@ -136,7 +136,6 @@ impl Refresh {
         let holder = agent.resolve(context)?;
         let loaded = context.load_silently(vault, &holder)?;
         let ids: Vec<String> = match request {
-            Request::Profile(id) => vec![id],
             Request::Provider(provider) => {
                 let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
                     credential.is_for(provider.as_str())
@@ -151,6 +150,7 @@ impl Refresh {
                 }
                 ids
             }
+            profile => vec![profile.name().to_owned()],
         };
         for id in ids {
             checks::existing_of(&loaded, &holder, &id)?;

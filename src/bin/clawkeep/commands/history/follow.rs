@@ -39,7 +39,7 @@ pub(super) fn follow(
             let newest = events.last().map_or(0, |event| event.seq.0);
             show(&events)?;
             // A vault of an earlier time may have been restored.
-            last = Some(Seq(head.max(newest)));
+            last = Some(Seq::new(head.max(newest)));
         }
         if !wait() {
             return Ok(());
@@ -54,11 +54,8 @@ fn newer(
     last: Option<Seq>,
     first: usize,
 ) -> Result<Vec<Event>, VaultError> {
-    let filter = Filter {
-        limit: None,
-        direction: Direction::NewestFirst,
-        ..filter.clone()
-    };
+    let mut filter = filter.clone().direction(Direction::NewestFirst);
+    filter.limit = None;
     let mut found = Vec::new();
     for event in vault.history(&filter)? {
         if last.is_none() && found.len() >= first {

@@ -144,12 +144,10 @@ impl List {
             (None, _) => None,
         };
         let filter = self.kinds.narrow(subject)?;
-        let filter = Filter {
-            // One more tells whether there is more.
-            limit: limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table))),
-            direction: direction(self.reverse),
-            ..self.when.narrow(filter, context.clock.now())?
-        };
+        let filter = self.when.narrow(filter, context.clock.now())?;
+        let mut filter = filter.direction(direction(self.reverse));
+        // One more tells whether there is more.
+        filter.limit = limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table)));
         let vault = match shape {
             Shape::Table => context.unverified()?,
             _ => context.locked()?,

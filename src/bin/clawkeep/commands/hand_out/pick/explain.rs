@@ -128,8 +128,11 @@ pub(super) fn note_passed_over(found: &ChoiceContext<'_>, pick: &Pick) {
 }
 
 /// Warns that a credential is handed out although its refresh failed: it expires soon.
-pub(super) fn warn_not_refreshed(context: &Context, token: &Token) {
-    if let Some(why) = token.not_refreshed() {
+pub(super) fn warn_not_refreshed(found: &ChoiceContext<'_>, token: &Token) {
+    let ChoiceContext {
+        context, chosen, ..
+    } = *found;
+    if let Some(why) = chosen.refreshes.why_not(token.profile()) {
         context.ui.note(&format!(
             "Warning: {}. clawkeep hands out the current token.",
             refresh_failure::reason(token.profile().as_str(), why)
@@ -221,7 +224,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         Request::Provider(provider) => {
             format!("no credential of {provider} can be used: {reasons}")
         }
-        Request::Profile(_) => reasons,
+        _ => reasons,
     };
     let not_refreshed = passed.iter().find_map(|(id, _)| {
         let why = refreshes.why_not(id)?;
@@ -259,7 +262,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         .find_map(|(id, why)| fix_of_entry((context, agent, doc, refreshes), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
         Request::Provider(provider) => removed.provider == *provider,
-        Request::Profile(id) => removed.id == *id,
+        wanted => removed.id == *wanted.name(),
     });
     let restore = removed.map(|removed| {
         format!(
@@ -268,10 +271,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
             removed.restore_command(&agent.name)
         )
     });
-    let name = match &pick.wanted {
-        Request::Provider(provider) => provider.as_str(),
-        Request::Profile(id) => id,
-    };
+    let name = pick.wanted.name();
     let is_stored =
         doc.credential(name).is_some() || doc.credentials().any(|(_, stored)| stored.is_for(name));
     let names = || {
