@@ -118,8 +118,8 @@ impl Documented {
     }
 }
 
-/// What rustdoc says of the library; none where it cannot be asked.
-fn documented() -> Option<Value> {
+/// What rustdoc says of the library, or why it cannot be asked.
+fn documented() -> Result<Value, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = std::env::current_exe().unwrap();
     let target = built.ancestors().nth(3).unwrap();
@@ -135,23 +135,22 @@ fn documented() -> Option<Value> {
         .arg(target)
         .args(["--", "-Zunstable-options", "--output-format=json"]);
     let output = cargo.env("RUSTDOC", &rustdoc).current_dir(root).output();
-    let output = output.ok()?;
+    let output = output.map_err(|error| format!("cargo does not run: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        eprintln!("{said}");
-        return None;
+        let why = said.lines().find(|line| line.starts_with("error"));
+        let why = why.unwrap_or("no error is named");
+        return Err(format!("the library is not documented here: {why}"));
     }
     let json = fs::read_to_string(target.join("doc/clawkeep.json")).unwrap();
-    serde_json::from_str(&json).ok()
+    serde_json::from_str(&json).map_err(|error| error.to_string())
 }
 
 #[test]
 fn what_is_public_is_listed() {
-    let Some(said) = documented() else {
-        return skip(
-            "rustdoc",
-            "cargo or rustdoc does not document the library here",
-        );
+    let said = match documented() {
+        Ok(said) => said,
+        Err(why) => return skip("rustdoc", &why),
     };
     if !FORMATS.contains(&said["format_version"].as_u64().unwrap_or_default()) {
         return skip(
