@@ -33,6 +33,7 @@ mod cycles;
 mod damaged_files;
 mod damaged_vault;
 mod doctor;
+mod durable;
 mod entries;
 mod environment;
 mod everyday;
@@ -111,6 +112,7 @@ cfg_if::cfg_if! {
         #[cfg(target_arch = "x86_64")]
         mod faults;
         mod monitor;
+        mod power_cut;
         mod read_only;
         mod storage;
         mod trust;
