@@ -165,6 +165,14 @@ impl Origin {
     }
 }
 
+impl EventKind {
+    /// Whether it records only that a credential was handed out, or was not chosen for that.
+    #[must_use]
+    pub fn is_use(self) -> bool {
+        matches!(self, Self::CredentialUsed | Self::CredentialPassedOver)
+    }
+}
+
 /// An event about to be recorded. The vault adds its place, time and actor.
 #[derive(Clone, Debug)]
 pub struct EventDraft {

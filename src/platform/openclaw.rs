@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -83,30 +84,26 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
 /// As [`is_openclaw_dir`], where `of_agents` finds a database of the agents below it.
 fn evidence_in(dir: &Path, of_agents: impl FnOnce() -> Option<PathBuf>) -> Option<Evidence> {
     let of_main = dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]);
-    let database = || {
-        [of_main.clone(), dir.join(AGENT_DATABASE)]
-            .into_iter()
-            .find(|path| exists(path))
-            .or_else(of_agents)
-    };
+    let of_main_found = fs::symlink_metadata(&of_main);
+    if of_main_found.is_ok() {
+        return Some(Evidence::Database(of_main));
+    }
+    let of_agent = Some(dir.join(AGENT_DATABASE)).filter(|path| exists(path));
     let config = || Some(dir.join(CONFIG_NAME)).filter(|path| exists(path));
-    let hidden = || Some(of_main.clone()).filter(|path| is_hidden(path));
-    database()
+    // What this user cannot check.
+    let is_hidden =
+        of_main_found.is_err_and(|error| !matches!(error.kind(), NotFound | NotADirectory));
+    of_agent
+        .or_else(of_agents)
         .map(Evidence::Database)
         .or_else(|| config().map(Evidence::Configuration))
-        .or_else(|| hidden().map(Evidence::Hidden))
+        .or_else(|| is_hidden.then_some(Evidence::Hidden(of_main)))
 }
 
 /// Whether something exists at `path`. What this user cannot check does not count: nothing could
 /// be written beside it, and one directory of another user's must not make all agents OpenClaw's.
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-/// Whether this user cannot check if something exists at `path`.
-fn is_hidden(path: &Path) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    fs::symlink_metadata(path).is_err_and(|error| !matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The files of that name in the directories of the agents below a state directory, sorted.
@@ -247,9 +244,12 @@ impl Examined {
         if let Some(known) = dirs().get(dir) {
             return known.clone();
         }
-        let is_shared = is_shared(dir);
+        let meta = fs::metadata(dir);
+        let is_shared = is_shared(dir, meta.as_ref().ok());
+        // Nothing lies in a directory that does not exist.
+        let is_examined = !is_shared && !meta.is_err_and(|error| error.kind() == NotFound);
         let evidence = || evidence_in(dir, || self.scan(dir));
-        let evidence = (!is_shared).then(evidence).flatten();
+        let evidence = is_examined.then(evidence).flatten();
         let found = ExaminedDir {
             is_shared,
             evidence,
@@ -339,16 +339,15 @@ fn rank(evidence: &Evidence) -> u8 {
 
 /// Whether all users may make files in a directory, or it is the file system's root.
 #[cfg(unix)]
-fn is_shared(dir: &Path) -> bool {
+fn is_shared(dir: &Path, meta: Option<&fs::Metadata>) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let sticky_and_open = 0o1002;
     dir.parent().is_none()
-        || fs::metadata(dir)
-            .is_ok_and(|meta| meta.permissions().mode() & sticky_and_open == sticky_and_open)
+        || meta.is_some_and(|meta| meta.permissions().mode() & sticky_and_open == sticky_and_open)
 }
 
 #[cfg(not(unix))]
-fn is_shared(dir: &Path) -> bool {
+fn is_shared(dir: &Path, _: Option<&fs::Metadata>) -> bool {
     dir.parent().is_none()
 }
 
@@ -379,7 +378,7 @@ mod tests {
         let agent = dir.path().join("agents/broken/agent");
         fs::create_dir_all(agent.parent().unwrap()).unwrap();
         symlink("agent", &agent).unwrap(); // leads to itself
-        assert!(is_hidden(&agent.join(AGENT_DATABASE)));
+        assert!(fs::symlink_metadata(agent.join(AGENT_DATABASE)).is_err());
         let store = dir.path().join("agents/main/agent/auth-profiles.json");
         assert_eq!(among(&store, None, &[], &Examined::default()), None);
         assert_eq!(is_openclaw_dir(dir.path()), None);

@@ -409,14 +409,15 @@ impl<'e> Engine<'e> {
     /// that were chosen from; otherwise it is chosen again.
     ///
     /// Logins that are [due](HandOut::due) are refreshed first, by `refresh`, each once. Where
-    /// nothing is handed out, what was passed over is recorded all the same.
+    /// nothing is handed out, what was passed over is recorded all the same. `choose` gets the pins
+    /// of sessions if a `session` asks.
     ///
     /// # Errors
     /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` or `refresh`
     /// refuses. Nothing may be handed out then.
     pub fn hand_out<T, E: From<SyncError>>(
         &mut self,
-        agent: &AgentRef,
+        (agent, session): (&AgentRef, Option<&str>),
         mode: SyncMode,
         choose: impl Fn(&Loaded, &[Pin], &Refreshes) -> Result<(HandOut, T), E>,
         refresh: impl Fn(&mut Self, &ProfileId) -> Result<RefreshOutcome, E>,
@@ -425,7 +426,8 @@ impl<'e> Engine<'e> {
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
             let loaded = self.load(agent, mode)?;
-            let pins = match loaded.damage.pins || loaded.damage.frame {
+            let is_unread = session.is_none() || loaded.damage.pins || loaded.damage.frame;
+            let pins = match is_unread {
                 true => Vec::new(),
                 false => self.vault.pins(&agent.name).map_err(SyncError::from)?,
             };

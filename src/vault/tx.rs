@@ -1,6 +1,7 @@
 //! One change of the vault: an immediate transaction that knows who acts and when, and keeps the
 //! chain's end.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Transaction, TransactionBehavior, params};
@@ -8,12 +9,13 @@ use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
 use super::log::{events, terms};
-use crate::audit::{Event, EventActor, EventDraft, chain_mac};
+use crate::audit::{Event, EventActor, EventDraft, Head, chain_mac};
 use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::connect::data_version;
+use crate::vault::file::journal::{Log, empty_log_at_once, make_durable};
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::frame::{Frame, FrameExtras, frame_of};
@@ -35,6 +37,10 @@ pub struct Tx<'v> {
     pub(super) last: Option<events::Last>,
     touched: BTreeMap<AgentName, Touched>,
     pub(super) rows: ChangedRows,
+    /// See [`crate::vault::file::vault::Vault::durable`].
+    durable: &'v Cell<Option<Head>>,
+    /// Whether all that it has recorded are uses.
+    is_use_only: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +120,8 @@ impl UnlockedVault {
             last,
             touched: BTreeMap::new(),
             rows,
+            durable: &self.vault.durable,
+            is_use_only: true,
         })
     }
 }
@@ -128,6 +136,7 @@ impl Tx<'_> {
         agent: Option<&AgentName>,
         draft: EventDraft,
     ) -> Result<Seq, VaultError> {
+        self.is_use_only &= draft.kind.is_use();
         let before = self.last;
         let seq = before.map_or(0, |last| last.seq).checked_add(1);
         let seq = seq.map(Seq).ok_or_else(|| VaultError::Damaged {
@@ -179,7 +188,8 @@ impl Tx<'_> {
     }
 
     /// Makes the changes and their events durable. Every change needs an event: two states of the
-    /// vault with the same last event could be exchanged unnoticed.
+    /// vault with the same last event could be exchanged unnoticed. Uses may stay in the log; after
+    /// any other change it is written back and emptied.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open; nothing is changed then.
@@ -187,8 +197,26 @@ impl Tx<'_> {
         for (agent, touched) in std::mem::take(&mut self.touched) {
             self.seal_frame(&agent, &touched)?;
         }
+        let log = match self.is_use_only && self.rows.is_unchanged() {
+            true => Log::Kept,
+            false => Log::Emptied,
+        };
         self.seal_listings()?;
-        self.tx.commit().at(self.path, "write")
+        let committed = self.tx.execute_batch("COMMIT").at(self.path, "write");
+        if committed.is_err() {
+            // On a full disk, the next command needs the room that the log takes.
+            let _ = self.tx.execute_batch("ROLLBACK");
+            empty_log_at_once(&self.tx);
+            return committed;
+        }
+        make_durable(&self.tx, self.path, log)?;
+        let head = self.last.map(|last| Head {
+            vault: self.vault,
+            seq: Seq(last.seq),
+            mac: last.mac,
+        });
+        self.durable.set(head);
+        Ok(())
     }
 
     /// Seals the agent's frame anew, bound to its new revision.

@@ -34,6 +34,7 @@ mod damaged_files;
 mod damaged_vault;
 mod discover;
 mod doctor;
+mod durable;
 mod entries;
 mod environment;
 mod everyday;
@@ -115,6 +116,7 @@ cfg_if::cfg_if! {
         #[cfg(target_arch = "x86_64")]
         mod faults;
         mod monitor;
+        mod power_cut;
         mod read_only;
         mod storage;
         mod trust;

@@ -52,6 +52,16 @@ pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
     Ok(conn)
 }
 
+/// Leaves the log to [`make_durable`](super::journal::make_durable): a commit does not sync it, the
+/// last connection does not remove it, and it is written back when that function says so. What is
+/// committed may be lost in a power cut until then, and nothing else.
+pub(super) fn keep_log(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .at(path, "open")?;
+    conn.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;")
+        .at(path, "open")
+}
+
 /// Opens a connection that has read nothing yet: how to lock is decided before that.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -66,10 +76,10 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
 /// SQLite is to use `F_FULLFSYNC`, as std does. Source: SQLite, PRAGMA fullfsync.
 pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     harden(conn, path)?;
-    conn.execute_batch(
-        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
-    )
-    .at(path, "open")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)
+        .at(path, "open")?;
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
+        .at(path, "open")?;
     if cfg!(target_os = "macos") {
         conn.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")
             .at(path, "open")?;
