@@ -38,15 +38,15 @@ const GROUPS: [Group; 5] = [
             ("sync", "import other programs' logins"),
             ("models", "the gateway's own commands"),
             ("session", "pin one to a session"),
-            ("doctor", "find and repair problems"),
         ],
     ),
     (
-        "Record",
+        "Record, and repair",
         &[
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
             ("metrics", "its numbers, for Prometheus"),
+            ("doctor", "find and repair problems"),
         ],
     ),
     (
