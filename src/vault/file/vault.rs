@@ -1,5 +1,6 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
+use super::read_only::read_transaction;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ impl Vault {
         let ReadConnection { conn, snapshot } = reading.into();
         // One read transaction for several statements: each transaction of its own would lock and
         // read the WAL anew.
-        let read_tx = conn.unchecked_transaction().at(&path, "read")?;
+        let read_tx = read_transaction(&conn).at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
         drop(read_tx);

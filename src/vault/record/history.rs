@@ -1,5 +1,6 @@
 //! Asking the record, without a key: filters answered from indexes, a page of events at a time.
 
+use crate::vault::file::read_only::read_transaction;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -92,7 +93,7 @@ impl Vault {
     }
 
     fn ask(&self, filter: &Filter) -> rusqlite::Result<Events<'_>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let (selection, mut runs) = self.selected(filter)?;
         if filter.direction == Direction::NewestFirst {
             runs.reverse();
@@ -127,7 +128,7 @@ impl Events<'_> {
     /// Fills a page, unless there is nothing left.
     fn fetch(&mut self) -> rusqlite::Result<()> {
         let conn = &self.vault.conn;
-        let _snapshot = conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(conn)?;
         let size = self.left.unwrap_or(PAGE).min(PAGE);
         let mut page = Vec::new();
         while (page.len() as u64) < size {

@@ -1,6 +1,7 @@
 //! Counting over the record, without a key: uses, refreshes, what was in force. Counts come from
 //! indexes; rows are read only where their times are needed.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl Vault {
     }
 
     fn count_uses(&self, filter: &Filter) -> rusqlite::Result<Vec<Uses>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let mut by_subject: BTreeMap<i64, Tally> = BTreeMap::new();
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
@@ -120,7 +121,7 @@ impl Vault {
     }
 
     fn count_refreshes(&self, filter: &Filter) -> rusqlite::Result<Vec<Refreshes>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let mut by_subject: BTreeMap<i64, Lifetimes> = BTreeMap::new();
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
@@ -212,7 +213,7 @@ impl Vault {
     }
 
     fn find_in_force(&self, at: UnixMs, filter: &Filter) -> rusqlite::Result<Vec<InForce>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let until = Filter {
             until: Some(UnixMs(at.0.saturating_add(1))),
             since: None,

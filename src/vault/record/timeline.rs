@@ -1,5 +1,6 @@
 //! What happened to credentials over time, without a key.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
@@ -48,7 +49,7 @@ impl Vault {
         let (Some(start), Some(end)) = (bounds.first().copied(), bounds.last().copied()) else {
             return Ok(Vec::new());
         };
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let last = crate::vault::log::events::last(&self.conn)?.map_or(0, |last| last.seq);
         let parts = runs::buckets(&self.conn, bounds, last)?;
         let mut labels = Labels::default();

@@ -2,6 +2,7 @@
 //!
 //! A [`Proof`] holds for one snapshot. Readers of rows that decide something begin one first.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -461,7 +462,7 @@ impl UnlockedVault {
     /// # Errors
     /// [`VaultError::Damaged`] when what lists the rows was modified too.
     pub fn altered_rows(&self) -> Result<Vec<AlteredRow>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.everything_altered()?;
@@ -481,7 +482,7 @@ impl UnlockedVault {
 
     /// The agents that have something in the vault, in the order of their names.
     pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let agents = proof.listing(Scope::Vault, Part::Agents)?;

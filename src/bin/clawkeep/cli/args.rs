@@ -121,6 +121,9 @@ fn as_gateway(command: clap::Command) -> clap::Command {
     let name = command.get_name().to_owned();
     let hide = |arg: Arg| match (name.as_str(), arg.get_id().as_str()) {
         (_, "named") => arg.index(None).long("\u{0}").hide(true),
+        ("history", "follow") => arg.short(None::<char>).long("\u{0}f").hide(true),
+        ("history", "columns") => arg.long("\u{0}c").hide(true),
+        ("history", "no_pager") => arg.long("\u{0}p").hide(true),
         ("exec", "variable") => arg.long("\u{0}").hide(true),
         ("exec", "command") => arg
             .allow_hyphen_values(true)

@@ -133,6 +133,7 @@ Environment variables:
   CLAWKEEP_KEY_FILE         a file with the vault's key
   CLAWKEEP_PASSPHRASE_FILE  a file with the passphrase, as --passphrase-file
   CLAWKEEP_KEYCHAIN         off: do not use the system's keychain
+  CLAWKEEP_PAGER, PAGER     the program that long answers go through; empty: none
   CLAWKEEP_TRUSTED          users and groups that may write clawkeep's files
   CREDENTIALS_DIRECTORY     a service's credentials, with clawkeep.key among them
   CLAWDBOT_STATE_DIR        the gateway's state directory, as --state-dir

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clawkeep::internal::sync::Notice;
 
 use super::colour::ColourChoice;
+use super::pager::{Paged, Paging};
 use super::progress::{self, Progress};
 use super::text::{json_text, one_line, shown};
 use super::{notices, program_name, qr};
@@ -32,6 +33,23 @@ pub(crate) struct Ui {
 impl Ui {
     pub(crate) fn colour_on_stdout(&self) -> bool {
         self.colour.on(io::stdout().is_terminal())
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Lines of the answer's terminal; `None` when it goes elsewhere.
+    fn height(&self) -> Option<usize> {
+        #[cfg(unix)]
+        {
+            let out = io::stdout();
+            let size = Some(&out).filter(|out| out.is_terminal());
+            let size = rustix::termios::tcgetwinsize(size?).ok()?;
+            Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+        }
+        #[cfg(not(unix))]
+        None
     }
 
     /// Columns of the answer's terminal; `None` when it goes elsewhere, and is then not cut.
@@ -91,6 +109,24 @@ impl Ui {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let done = write(&mut out).and_then(|()| out.flush().map_err(Failure::Output));
         match done {
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Like [`Ui::stream`], through the person's pager where the answer is too long for the screen.
+    pub(crate) fn stream_long(
+        &self,
+        paging: Paging,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let rows = self.height().filter(|_| paging == Paging::AsNeeded);
+        let Some(mut out) = rows.and_then(Paged::new) else {
+            return self.stream(write);
+        };
+        let written = write(&mut out);
+        let read = out.finish().map_err(Failure::Output);
+        match written.and(read) {
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
