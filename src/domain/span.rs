@@ -107,17 +107,17 @@ impl Span {
     pub fn from_now(self) -> String {
         match self.is_ahead() {
             true => format!("in {}", self.short()),
-            false => self.ago(self.abs().short()),
+            false => self.ago(&self.abs().short()),
         }
     }
 
     /// The time since then in words: `5 days ago`, `just now` for half a minute.
     #[must_use]
     pub fn long_ago(self) -> String {
-        self.ago(self.long())
+        self.ago(&self.long())
     }
 
-    fn ago(self, length: String) -> String {
+    fn ago(self, length: &str) -> String {
         match self.abs().0 < MINUTE / 2 {
             true => "just now".to_owned(),
             false => format!("{length} ago"),
