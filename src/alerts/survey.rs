@@ -3,28 +3,22 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
-use super::credential_status::{CredentialStatus, SourceTrouble, State};
 use super::subject::{Subject, Trouble};
+use super::surveyed::{SourceTrouble, State, SurveyedCredential};
 use super::text::named;
-use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
-use crate::doctor::{Advised, remedy};
+use crate::doctor::{Advised, Commands, remedy};
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs};
 use crate::health::{AsOf, CredentialState, Outlook, RefreshedBy};
 use crate::oauth::Providers;
 use crate::sync::{LoginReport, LoginState, StateReader};
 use crate::vault::{UnlockedVault, VaultError};
 
-/// How many failed refreshes of a profile are searched for the last one of a login.
-const FAILURES_MAX: usize = 100;
-
 /// The statuses of all credentials of the surveyed agents.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     /// The status of each credential for which it is known.
-    pub statuses: Vec<CredentialStatus>,
+    pub statuses: Vec<SurveyedCredential>,
     /// Credentials whose status is unknown: invalid entries, and markers of a refresh under way.
     pub unclear: BTreeSet<Subject>,
     /// The agents that were surveyed, by name.
@@ -40,6 +34,7 @@ pub fn survey(
         providers,
         refreshing,
         logins,
+        commands,
         ..
     }: Scene<'_>,
     (settings, now): (&NotifySettings, UnixMs),
@@ -48,6 +43,7 @@ pub fn survey(
     for (agent, doc) in agents {
         let agent_survey = AgentSurvey {
             vault,
+            commands,
             states: StateReader {
                 vault: Some(vault),
                 agent: &agent.name,
@@ -83,7 +79,8 @@ pub fn survey(
             }
             if let Some(state) = state {
                 if state == State::Overdue && is_ours {
-                    status.failed = agent_survey.why_failed(id, &credential)?;
+                    let failure = agent_survey.states.last_failure(id, &credential)?;
+                    status.failed = failure.and_then(|failure| failure.reason);
                 }
                 status.remedy = agent_survey.remedy(&status, state, (&credential, &stands))?;
             }
@@ -106,6 +103,7 @@ fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
 
 struct AgentSurvey<'l> {
     vault: &'l UnlockedVault,
+    commands: Commands,
     states: StateReader<'l>,
 }
 
@@ -145,9 +143,9 @@ impl<'l> AgentSurvey<'l> {
         login: Fingerprint,
         credential: &Credential<'_>,
         stands: &CredentialState<'_>,
-    ) -> CredentialStatus {
+    ) -> SurveyedCredential {
         let report = self.states.report(id);
-        CredentialStatus {
+        SurveyedCredential {
             agent: self.states.agent.clone(),
             profile: ProfileId::new(id),
             provider: ProviderId::new(credential.provider),
@@ -161,49 +159,10 @@ impl<'l> AgentSurvey<'l> {
         }
     }
 
-    /// Returns why the last refresh of a login failed, if it did, in words for a person: the record
-    /// knows more than its class.
-    fn why_failed(
-        &self,
-        id: &str,
-        credential: &Credential<'_>,
-    ) -> Result<Option<String>, VaultError> {
-        let Some(refresh) = credential.expose_refresh() else {
-            return Ok(None);
-        };
-        let Some(class) = self.states.grant(refresh)?.failed else {
-            return Ok(None);
-        };
-        let filter = Filter {
-            profile: Some(id.to_owned()),
-            kinds: vec![KindFilter::only(EventKind::RefreshFailed)],
-            ..Filter::default()
-        };
-        let login = self.vault.fingerprint(refresh).to_string();
-        for event in self.vault.history(&filter)?.take(FAILURES_MAX) {
-            let detail = event?.detail;
-            let detail: Option<Value> = detail.and_then(|text| serde_json::from_str(&text).ok());
-            let Some(detail) = detail.filter(|detail| detail["grant"] == login.as_str()) else {
-                continue;
-            };
-            if let Some(status) = detail["status"].as_u64() {
-                let error = detail["error"].as_str().map(|error| format!(", {error}"));
-                return Ok(Some(format!("HTTP {status}{}", error.unwrap_or_default())));
-            }
-            break;
-        }
-        Ok(Some(match class.as_str() {
-            "transient" => "its provider cannot be reached".to_owned(),
-            "limited" => "its provider limits the rate of requests".to_owned(),
-            "uncertain" => "no answer".to_owned(),
-            _ => class,
-        }))
-    }
-
     /// Returns the action that fixes the problem.
     fn remedy(
         &self,
-        status: &CredentialStatus,
+        status: &SurveyedCredential,
         state: State,
         (credential, stands): (&Credential<'_>, &CredentialState<'_>),
     ) -> Result<String, VaultError> {
@@ -215,6 +174,7 @@ impl<'l> AgentSurvey<'l> {
             }
             (None, _) => {
                 let advised = Advised {
+                    commands: self.commands,
                     agent,
                     id,
                     credential,
@@ -248,4 +208,6 @@ pub struct Scene<'s> {
     pub refreshing: &'s [Fingerprint],
     /// What is wrong with the host.
     pub trouble: &'s [Trouble],
+    /// The commands that remedies name.
+    pub commands: Commands,
 }

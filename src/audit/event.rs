@@ -240,7 +240,8 @@ impl EventDraft {
 }
 
 /// The program that acted, as recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EventActor {
     /// The program's name, as it called itself.
     pub program: Arc<str>,
@@ -256,7 +257,8 @@ pub struct EventActor {
 
 /// An event as the record has it. Texts are as stored in the vault, which may be younger than this
 /// program's lists; those that many events share are shared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Event {
     /// Its place in the record.
     pub seq: Seq,
@@ -309,7 +311,7 @@ impl Event {
     }
 
     /// Appends the [`Event::canonical_bytes`] to `out`.
-    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut out = Canonical(out);
         out.0.push(CANONICAL_VERSION);
         out.number(Some(self.seq.0));

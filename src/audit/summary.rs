@@ -49,7 +49,7 @@ pub struct Uses {
     pub by: Vec<(Doer, u64)>,
 }
 
-/// When a credential was last refused, and why.
+/// When a credential was last refused or its refresh last failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastFailure {
     /// The time of the failure.
@@ -75,8 +75,8 @@ pub struct Refreshes {
     pub last: Option<UnixMs>,
     /// The expiry of the token that it brought: the next refresh is due before.
     pub due: Option<UnixMs>,
-    /// The last refresh that failed.
-    pub last_failure: Option<UnixMs>,
+    /// The last refresh that failed, and why.
+    pub last_failure: Option<LastFailure>,
 }
 
 /// A credential as it was at some time.

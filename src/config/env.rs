@@ -234,6 +234,31 @@ pub fn provider_variables(provider: &ProviderId) -> &'static [&'static str] {
         .map_or(&[], |(_, names)| names)
 }
 
+/// The provider whose secret programs look for in a variable of that name; `None` if the name does
+/// not say.
+#[must_use]
+pub fn provider_of_variable(name: &str) -> Option<String> {
+    /// Names that other programs read. Sources: Claude Code 2.1, Codex CLI 0.171, the SDKs.
+    const OTHERS: [(&str, &str); 6] = [
+        ("ANTHROPIC_AUTH_TOKEN", "anthropic"),
+        ("CLAUDE_CODE_OAUTH_TOKEN", "anthropic"),
+        ("CODEX_API_KEY", "openai"),
+        ("GOOGLE_API_KEY", "google"),
+        ("GOOGLE_GENERATIVE_AI_API_KEY", "google"),
+        ("HF_TOKEN", "huggingface"),
+    ];
+    let known = PROVIDER_VARIABLES.iter();
+    let known = known.flat_map(|(provider, names)| names.iter().map(|name| (*name, *provider)));
+    let found = known.chain(OTHERS).find(|(known, _)| *known == name);
+    let by_end = || {
+        let provider = name.strip_suffix("_API_KEY")?;
+        (!provider.is_empty()).then(|| provider.to_ascii_lowercase().replace('_', "-"))
+    };
+    found
+        .map(|(_, provider)| provider.to_owned())
+        .or_else(by_end)
+}
+
 /// Every provider that has a variable.
 pub fn providers_with_variables() -> impl Iterator<Item = ProviderId> {
     PROVIDER_VARIABLES.iter().map(|(id, _)| ProviderId::new(id))

@@ -19,6 +19,7 @@ pub mod openclaw;
 mod own;
 mod own_edit;
 mod paths;
+mod program_dirs;
 mod provider_settings;
 mod session_bus;
 mod settings;
@@ -35,24 +36,25 @@ pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
 pub(crate) use disk::DRAFT;
 pub use disk::KEPT;
-#[cfg(any(test, fuzzing))]
 pub(crate) use dotenv::parse as parse_dotenv;
 #[cfg(any(test, fuzzing))]
 pub(crate) use edit::edited;
 pub use edit::{ConfigChange, ConfigEdit, edit_config, edit_config_keeping};
 pub use env::{
-    Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
+    Env, ProviderVariable, provider_of_variable, provider_variable, provider_variables,
+    providers_with_variables,
 };
 pub use error::ConfigError;
 pub use error::{ConfigEditError, OwnSettingsError};
 pub use login_files::LoginFiles;
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
-pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, parse_providers};
-pub use own_edit::{is_own_setting, list_own_settings, own_setting, with_own_setting};
+pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, SETTINGS_MAX, parse_providers};
+pub use own_edit::{
+    is_own_setting, list_own_settings, own_setting, with_own_setting, without_own_setting,
+};
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 pub use provider_settings::{Encoding, ProviderSettings};
 pub use session_bus::{keychain_bus, session_bus};
-#[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
 pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};
 #[cfg(any(test, fuzzing))]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::audit::Head;
 use crate::config::{AgentRef, Layout, OwnSettings, Settings};
+use crate::discover::Found;
 use crate::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
 use crate::health::AsOf;
 use crate::oauth::Providers;
@@ -83,6 +84,8 @@ pub struct Evidence<'e> {
     pub main: &'e AgentName,
     /// The providers whose logins can be refreshed here; none where the settings cannot be read.
     pub providers: Option<&'e Providers>,
+    /// The credentials that other programs keep.
+    pub discovered: &'e Found,
     /// The current time of the examination.
     pub now: UnixMs,
     /// The rules for verdicts on credentials.

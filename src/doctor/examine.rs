@@ -5,19 +5,20 @@ use std::collections::HashSet;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::{
-    clock, configuration, credentials, exported, footprint, logins, moved_agent, openclaw,
-    permissions, stores, synced, vanished, vault,
+    clock, configuration, credentials, discovered, exported, footprint, logins, moved_agent,
+    openclaw, permissions, stores, synced, vanished, vault,
 };
 
 /// Runs every check and returns the findings, each once, in the order of the report.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 13] = [
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 14] = [
         vault::check,
         permissions::check,
         stores::check,
         logins::check,
         openclaw::check,
+        discovered::check,
         vanished::check,
         moved_agent::check,
         credentials::check,

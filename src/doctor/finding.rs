@@ -83,6 +83,8 @@ findings! {
     PermissionsReadable = "permissions.readable", Warning;
     /// Others may read or change another program's login.
     PermissionsLogin = "permissions.login", Warning;
+    /// Others may read keys that another program keeps in plain text.
+    PermissionsKeys = "permissions.keys", Warning;
     /// A store is damaged, and the vault has nothing to repair it from.
     StoreCorrupt = "store.corrupt", Error;
     /// A store cannot be read or locked.
@@ -129,6 +131,8 @@ findings! {
     SourceLoginExpiring = "source.login-expiring", Warning;
     /// Another program has no login that could be imported: an API key, or one in the keyring.
     SourceNoLogin = "source.no-login", Note;
+    /// Several files of other programs have the same secret.
+    SourceShared = "source.shared", Warning;
     /// A credential has expired, and nothing refreshes it.
     CredentialExpired = "credential.expired", Error;
     /// A login that its provider refuses to refresh.

@@ -8,6 +8,7 @@ mod carry_out;
 mod clock;
 mod configuration;
 mod credentials;
+mod discovered;
 mod editors;
 mod evidence;
 mod examine;
@@ -32,8 +33,8 @@ pub use evidence::{Evidence, ExaminedAgent, OpenVault};
 pub use examine::{examine, in_order};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use remedies::{
-    Advised, describe_loss, how_to_lend_again, how_to_log_in, of_agent, paste, remedy, remedy_of,
-    remedy_of_loss,
+    Advised, Commands, describe_loss, how_to_lend_again, how_to_log_in, of_agent, paste, remedy,
+    remedy_of, remedy_of_loss,
 };
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;

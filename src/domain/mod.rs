@@ -8,6 +8,8 @@ mod borrowed;
 mod cases;
 mod cooldown;
 mod credential;
+mod credential_file;
+mod credential_files;
 mod debug_as;
 mod endpoint;
 mod expiry_fault;
@@ -17,6 +19,7 @@ mod jwt;
 mod named;
 mod owner;
 mod recognised;
+mod refresh_fault;
 mod secret;
 mod secret_rules;
 mod shell;
@@ -33,6 +36,10 @@ pub(crate) use credential::is_endless;
 pub use credential::{
     Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
+pub use credential_file::{
+    AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir,
+    ProviderField, TakenIn, Texts,
+};
 pub(crate) use debug_as::debug_as;
 pub use endpoint::{Endpoint, is_loopback};
 pub use expiry_fault::ExpiryFault;
@@ -44,6 +51,7 @@ pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
 pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
 pub use recognised::{Recognised, recognise_secret};
+pub use refresh_fault::RefreshFault;
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
@@ -59,4 +67,4 @@ pub use text::{
     counted, escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text,
     plural, shown_path, utf8_of_utf16, without_bom,
 };
-pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number};
+pub use time::{Expiry, UnixMs, WARN_AFTER_MS, calendar, json_number};

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::credential::CredentialType;
+use super::credential_file::CredentialFile;
+use super::credential_files as files;
 
 /// The profile that Claude Code's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
@@ -18,6 +20,7 @@ const CODEX_LOGIN: &str = "codex login";
 
 /// The program that may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Owner {
     /// Logged in here, pasted here, or imported: ours to refresh.
     Vault,
@@ -33,6 +36,24 @@ pub enum Owner {
     GeminiCli,
     /// Qwen Code owns it; clawkeep never refreshes it.
     QwenCode,
+    /// OpenClaw owns it; clawkeep never refreshes it.
+    OpenClaw,
+    /// Crush owns it; clawkeep never refreshes it.
+    Crush,
+    /// Goose owns it.
+    Goose,
+    /// aider owns it.
+    Aider,
+    /// `llm` owns it.
+    Llm,
+    /// Continue owns it; clawkeep never refreshes it.
+    Continue,
+    /// Copilot's plug-ins and command line own it.
+    GithubCopilot,
+    /// `mcp-remote` owns it; clawkeep never refreshes it.
+    McpRemote,
+    /// The SDKs of Anthropic own it; clawkeep never refreshes it.
+    AnthropicSdk,
     /// Another program's, which is not known by name: never refreshed here.
     OtherProgram,
     /// A program that only tests know: a third mirrored source.
@@ -52,8 +73,11 @@ pub struct Program {
     pub name: &'static str,
     /// The command that starts it.
     pub command: &'static str,
-    /// The ends of the paths of its files; the directory above can be moved by a variable.
+    /// The ends of the paths of its files that `import` knows by their path; the directory above can
+    /// be moved by a variable.
     pub files: &'static [&'static str],
+    /// The files in which it keeps credentials.
+    pub credentials: &'static [CredentialFile],
     /// How its login is mirrored; `None` if only `import` reads its files.
     pub mirror: Option<Mirror>,
 }
@@ -103,6 +127,7 @@ pub static PROGRAMS: &[Program] = &[
         name: "Claude Code",
         command: "claude",
         files: &[".credentials.json"],
+        credentials: files::CLAUDE_CODE,
         mirror: Some(Mirror {
             profile: CLAUDE_CLI,
             provider: "anthropic",
@@ -127,6 +152,7 @@ pub static PROGRAMS: &[Program] = &[
         name: "Codex CLI",
         command: "codex",
         files: &[".codex/auth.json"],
+        credentials: files::CODEX_CLI,
         mirror: Some(Mirror {
             profile: "openai-codex:codex-cli",
             provider: "openai-codex",
@@ -150,6 +176,7 @@ pub static PROGRAMS: &[Program] = &[
         name: "opencode",
         command: "opencode",
         files: &["opencode/auth.json"],
+        credentials: files::OPENCODE,
         mirror: None,
     },
     Program {
@@ -158,6 +185,7 @@ pub static PROGRAMS: &[Program] = &[
         name: "pi",
         command: "pi",
         files: &[".pi/agent/auth.json", ".pi/auth.json"],
+        credentials: files::PI,
         mirror: None,
     },
     Program {
@@ -166,6 +194,7 @@ pub static PROGRAMS: &[Program] = &[
         name: "Gemini CLI",
         command: "gemini",
         files: &[".gemini/oauth_creds.json"],
+        credentials: files::GEMINI_CLI,
         mirror: None,
     },
     Program {
@@ -174,6 +203,88 @@ pub static PROGRAMS: &[Program] = &[
         name: "Qwen Code",
         command: "qwen",
         files: &[".qwen/oauth_creds.json"],
+        credentials: files::QWEN_CODE,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::OpenClaw,
+        id: "openclaw",
+        name: "OpenClaw",
+        command: "openclaw",
+        files: &[],
+        credentials: files::OPENCLAW,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::Crush,
+        id: "crush",
+        name: "Crush",
+        command: "crush",
+        files: &[],
+        credentials: files::CRUSH,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::Goose,
+        id: "goose",
+        name: "Goose",
+        command: "goose",
+        files: &[],
+        credentials: files::GOOSE,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::Aider,
+        id: "aider",
+        name: "aider",
+        command: "aider",
+        files: &[],
+        credentials: files::AIDER,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::Llm,
+        id: "llm",
+        name: "llm",
+        command: "llm",
+        files: &[],
+        credentials: files::LLM,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::Continue,
+        id: "continue",
+        name: "Continue",
+        command: "cn",
+        files: &[],
+        credentials: files::CONTINUE,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::GithubCopilot,
+        id: "github-copilot",
+        name: "GitHub Copilot",
+        command: "copilot",
+        files: &[],
+        credentials: files::GITHUB_COPILOT,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::McpRemote,
+        id: "mcp-remote",
+        name: "mcp-remote",
+        command: "mcp-remote",
+        files: &[],
+        credentials: files::MCP_REMOTE,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::AnthropicSdk,
+        id: "anthropic-sdk",
+        name: "Anthropic SDK",
+        command: "ant",
+        files: &[],
+        credentials: files::ANTHROPIC_SDK,
         mirror: None,
     },
     #[cfg(test)]
@@ -183,6 +294,7 @@ pub static PROGRAMS: &[Program] = &[
         name: "Example CLI",
         command: "example",
         files: &[".example/login.json"],
+        credentials: &[],
         mirror: Some(Mirror {
             profile: "example:cli",
             provider: "example",

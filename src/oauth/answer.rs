@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::reply::{NoReply, Reply, retry_after};
-use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry, named};
+use crate::domain::{Expiry, RefreshFault, SecretJson, UnixMs, jwt_expiry, named};
 
 /// How long a token lasts where neither answer nor token says, in milliseconds: an hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
@@ -77,6 +77,8 @@ pub struct Tokens {
 pub struct Refusal {
     /// The class of the failure, which decides what follows.
     pub class: FailureClass,
+    /// The cause of the failure, which people are told.
+    pub fault: RefreshFault,
     /// The `error` code, if it is a known one; `other` for one that is not.
     pub code: Option<&'static str>,
     /// The HTTP status, if there was a reply.
@@ -88,17 +90,30 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Describes the failure in words that may be recorded.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.fault.describe(self.status, self.code)
+    }
+
+    /// Explains the failure on the terminal: what the system said, if there was no reply.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        self.cause.clone().unwrap_or_else(|| self.describe())
+    }
+
     pub(super) fn no_reply(why: NoReply) -> Self {
-        let (class, cause) = match why {
-            NoReply::NotSent(cause) => (FailureClass::Transient, cause),
-            NoReply::MaybeSent(cause) => (FailureClass::Uncertain, cause),
+        let (class, obstacle) = match why {
+            NoReply::NotSent(obstacle) => (FailureClass::Transient, obstacle),
+            NoReply::MaybeSent(obstacle) => (FailureClass::Uncertain, obstacle),
         };
         Self {
             class,
+            fault: obstacle.fault,
             code: None,
             status: None,
             retry_after: None,
-            cause: Some(cause),
+            cause: Some(obstacle.words),
         }
     }
 }
@@ -143,6 +158,7 @@ pub(super) fn understand_as<T>(
     };
     Err(Refusal {
         class,
+        fault: RefreshFault::of_answer(reply.status, code),
         code,
         status: Some(reply.status),
         retry_after: retry_after(reply.retry_after.as_deref(), now),

@@ -91,11 +91,13 @@ fn pause(refusal: &Refusal, tries: u32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::RefreshFault;
 
     #[test]
     fn what_is_tried_again_and_when() {
         let of = |class, retry_after: Option<u64>| Refusal {
             class,
+            fault: RefreshFault::Other,
             code: None,
             status: None,
             retry_after: retry_after.map(Duration::from_secs),

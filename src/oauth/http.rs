@@ -4,8 +4,8 @@
 //! not pay for it. It follows no redirect, repeats nothing by itself and keeps no connection, since
 //! what is sent may be good for one time only.
 
-use std::error::Error as _;
-use std::io::Read as _;
+use std::error::Error;
+use std::io::{self, Read as _};
 use std::net::ToSocketAddrs as _;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::fields::Fields;
-use super::reply::{NoReply, Reply, retry_after};
-use crate::domain::{UnixMs, from_outside, is_loopback};
+use super::reply::{NoReply, Obstacle, Reply, retry_after};
+use crate::domain::{RefreshFault, UnixMs, from_outside, is_loopback};
 use crate::platform::start_thread;
 
 /// How long to wait for a connection, TLS included. Source: `spec/oauth.md`, One refresh.
@@ -42,12 +42,15 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
         sender.send(exchange(&url, &fields, budget))
     });
     if let Err(error) = spawned {
-        return Err(NoReply::NotSent(error.to_string()));
+        return Err(NoReply::NotSent(Obstacle {
+            fault: RefreshFault::Other,
+            words: error.to_string(),
+        }));
     }
     let patience = budget + Duration::from_secs(1);
     receiver
         .recv_timeout(patience)
-        .unwrap_or_else(|_| Err(NoReply::MaybeSent(TOO_LONG.to_owned())))
+        .unwrap_or_else(|_| Err(NoReply::MaybeSent(too_long())))
 }
 
 /// A request to a server that keeps nothing secret for clawkeep: an address, headers, a body.
@@ -97,7 +100,7 @@ pub fn post_message(post: Post, budget: Duration, now: UnixMs) -> Result<Posted,
 
 fn exchange(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoReply> {
     let ends = Instant::now() + budget;
-    let client = client(url, budget).map_err(|error| NoReply::NotSent(reason(&error)))?;
+    let client = client(url, budget).map_err(|error| NoReply::NotSent(obstacle(&error)))?;
     let sent = client
         .post(url.clone())
         .header("content-type", fields.content_type)
@@ -107,9 +110,9 @@ fn exchange(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoRep
     let mut response = sent.map_err(|error| {
         // A connector's error: no connection, no TLS. Every other may come after the first byte.
         if error.is_connect() || error.is_builder() {
-            NoReply::NotSent(reason(&error))
+            NoReply::NotSent(obstacle(&error))
         } else {
-            NoReply::MaybeSent(reason(&error))
+            NoReply::MaybeSent(obstacle(&error))
         }
     })?;
     let status = response.status().as_u16();
@@ -121,7 +124,7 @@ fn exchange(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoRep
         match response.read(part.as_mut()) {
             Ok(0) => break true,
             Ok(read) => body.extend_from_slice(&part[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break false,
         }
         if body.len() as u64 > BODY_MAX || Instant::now() >= ends {
@@ -162,9 +165,15 @@ impl Resolve for InThisThread {
     fn resolve(&self, name: Name) -> Resolving {
         let found = (name.as_str(), 0).to_socket_addrs();
         let found = found.map(|addresses| Box::new(addresses) as Addrs);
-        Box::pin(std::future::ready(found.map_err(Into::into)))
+        let found = found.map_err(|error| NotResolved(error).into());
+        Box::pin(std::future::ready(found))
     }
 }
+
+/// A host name that was not resolved. The client does not tell it from other failures to connect.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotResolved(io::Error);
 
 /// TLS with ring and Mozilla's roots, whatever the system has.
 fn tls() -> rustls::ClientConfig {
@@ -177,6 +186,54 @@ fn tls() -> rustls::ClientConfig {
         .expect("ring has ciphers for TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+fn too_long() -> Obstacle {
+    Obstacle {
+        fault: RefreshFault::Timeout,
+        words: TOO_LONG.to_owned(),
+    }
+}
+
+fn obstacle(error: &reqwest::Error) -> Obstacle {
+    Obstacle {
+        fault: fault(error),
+        words: reason(error),
+    }
+}
+
+/// The kind of the failure, by the type of its innermost known cause.
+fn fault(error: &reqwest::Error) -> RefreshFault {
+    if error.is_timeout() {
+        return RefreshFault::Timeout;
+    }
+    let mut found = match error.is_builder() {
+        true => RefreshFault::Other,
+        false => RefreshFault::Connection,
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let error = unwrapped(error);
+        let io = error.downcast_ref::<io::Error>();
+        found = match (error.downcast_ref(), io.map(io::Error::kind)) {
+            (Some(rustls::Error::InvalidCertificate(_)), _) => RefreshFault::Certificate,
+            (Some(_), _) => RefreshFault::Tls,
+            (_, Some(io::ErrorKind::ConnectionRefused)) => RefreshFault::ConnectionRefused,
+            (_, Some(io::ErrorKind::TimedOut)) => RefreshFault::Timeout,
+            _ if error.is::<NotResolved>() => RefreshFault::Dns,
+            _ => found,
+        };
+        cause = error.source();
+    }
+    found
+}
+
+/// The error within I/O errors, which name its source as their own.
+fn unwrapped<'e>(mut error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    while let Some(inner) = error.downcast_ref().and_then(io::Error::get_ref) {
+        error = inner;
+    }
+    error
 }
 
 /// The innermost cause, from the system or TLS. The outer ones name the address, which is reported
@@ -208,7 +265,11 @@ mod tests {
         drop(listener);
         let fields = Fields::encoded(Encoding::Form, &[]);
         let reply = post(&Url::parse(&url).unwrap(), &fields, Duration::from_secs(5));
-        assert!(matches!(reply, Err(NoReply::NotSent(why)) if why.contains("refused")));
+        let Err(NoReply::NotSent(why)) = reply else {
+            panic!("sent to a closed port");
+        };
+        assert_eq!(why.fault, RefreshFault::ConnectionRefused);
+        assert!(why.words.contains("refused"), "{why:?}");
     }
 
     #[test]
@@ -248,6 +309,27 @@ mod tests {
             &fields,
             Duration::from_millis(200),
         );
-        assert!(matches!(reply, Err(NoReply::NotSent(_))));
+        assert!(matches!(reply, Err(NoReply::NotSent(why)) if why.fault == RefreshFault::Timeout));
+    }
+
+    #[test]
+    fn the_kind_of_a_failure_to_connect() {
+        let sent = |url: &str| {
+            let fields = Fields::encoded(Encoding::Form, &[]);
+            post(&Url::parse(url).unwrap(), &fields, Duration::from_secs(5))
+        };
+        // The top-level domain "invalid" never resolves (RFC 6761).
+        let reply = sent("http://provider.invalid/t");
+        assert!(matches!(reply, Err(NoReply::NotSent(why)) if why.fault == RefreshFault::Dns));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            use std::io::Write as _;
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            let _ = stream.read(&mut [0; 512]);
+        });
+        let reply = sent(&format!("https://{at}/t"));
+        assert!(matches!(reply, Err(NoReply::NotSent(why)) if why.fault == RefreshFault::Tls));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use zeroize::Zeroizing;
 
-use crate::domain::UnixMs;
+use crate::domain::{RefreshFault, UnixMs};
 
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -32,9 +32,17 @@ impl Reply {
 #[derive(Debug)]
 pub(super) enum NoReply {
     /// The request was certainly not sent.
-    NotSent(String),
+    NotSent(Obstacle),
     /// The request may have been sent.
-    MaybeSent(String),
+    MaybeSent(Obstacle),
+}
+
+/// What kept a reply from coming.
+#[derive(Debug)]
+pub(super) struct Obstacle {
+    pub(super) fault: RefreshFault,
+    /// What the system or TLS said. For the terminal: it may quote what the server sent.
+    pub(super) words: String,
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).

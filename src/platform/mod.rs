@@ -62,7 +62,7 @@ pub use paths::{
     resolve_link, resolve_link_until,
 };
 pub use peer::{PeerOwner, peer_owner};
-pub use permissions::{Permissions, close_to_others};
+pub use permissions::{Permissions, close_to_others, open_to_readers};
 #[cfg(feature = "cli")]
 pub use process::keep_from_children;
 #[cfg(windows)]
@@ -75,7 +75,7 @@ pub use programs::{is_program_path, program_command, program_names, system_progr
 pub use read::{Contents, open_regular, read_regular};
 pub use replace::{
     Found, Replaced, Replacement, persist, persist_noclobber, put_link, rename_to_free_name,
-    replace_file, still_has, temporary_dir_in, temporary_in, withdraw,
+    replace_file, still_has, temporary_dir_in, temporary_in, withdraw, write_whole,
 };
 #[cfg(windows)]
 pub use run::without_console;

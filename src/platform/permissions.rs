@@ -121,6 +121,25 @@ pub fn close_to_others(_path: &Path, _mode: u32) -> Result<bool, FileError> {
     Ok(false)
 }
 
+/// Lets every user read an open file of ours, and nobody but its owner write it.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub fn open_to_readers(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+/// Does nothing: on Windows the directory's access-control list says who reads a file in it.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn open_to_readers(_file: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;

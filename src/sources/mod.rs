@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use crate::domain::{ExpiryFault, debug_as, named};
+use crate::domain::{ExpiryFault, SecretJson, debug_as, named};
 use crate::platform::Refusal;
 
 pub use login::{Inputs, Login, Place, Reader};
@@ -124,6 +124,14 @@ impl SourceFault {
     pub fn may_pass(&self) -> bool {
         !matches!(self, Self::Untrusted(_))
     }
+}
+
+/// Reads a whole JSON document. It is wiped when dropped.
+///
+/// # Errors
+/// When it is not JSON: where, and never what stands there.
+pub fn read_json(bytes: &[u8]) -> Result<SecretJson, SourceFault> {
+    wanted::deserialize(bytes).map(SecretJson::new)
 }
 
 /// What came of opening a source's file; the caller opens it, with a bound on its size.

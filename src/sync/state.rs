@@ -3,8 +3,10 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::logins::report::LoginReport;
-use crate::audit::{EventKind, Filter, KindFilter};
+use crate::audit::{EventKind, Filter, KindFilter, LastFailure, refresh_failure_reason};
 use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Owner, ProviderId, Span, StoreDoc, UnixMs,
     unavailability,
@@ -16,6 +18,9 @@ use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 /// An access token that lasts no longer than this when it comes in is refreshed by its owner.
 /// Claude Code's last eight hours, its long-lived ones a year.
 const SHORT_LIVED: Span = Span::days(2);
+
+/// How many failed refreshes of a profile are searched for the last one of a login.
+const FAILURES_MAX: usize = 100;
 
 /// Reads the states of one agent's credentials.
 #[derive(Debug)]
@@ -130,6 +135,42 @@ impl<'r> StateReader<'r> {
         self.vault.map_or(Ok(Grant::default()), |vault| {
             vault.grant(vault.fingerprint(refresh))
         })
+    }
+
+    /// Returns when and why the last refresh of a login failed; `None` if it did not fail.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn last_failure(
+        &self,
+        id: &str,
+        credential: &Credential<'_>,
+    ) -> Result<Option<LastFailure>, VaultError> {
+        let (Some(vault), Some(refresh)) = (self.vault, credential.expose_refresh()) else {
+            return Ok(None);
+        };
+        if self.grant(refresh)?.failed.is_none() {
+            return Ok(None);
+        }
+        // Another agent may have the same login, and its refresh is this one's.
+        let filter = Filter {
+            profile: Some(id.to_owned()),
+            kinds: vec![KindFilter::only(EventKind::RefreshFailed)],
+            ..Filter::default()
+        };
+        let grant = vault.fingerprint(refresh).to_string();
+        for event in vault.history(&filter)?.take(FAILURES_MAX) {
+            let event = event?;
+            let detail = event.detail.as_deref().unwrap_or_default();
+            let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+            if detail["grant"] == grant.as_str() {
+                return Ok(Some(LastFailure {
+                    at: event.at,
+                    reason: refresh_failure_reason(&event),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the endpoint that a login's tokens belong to and the one that the settings name, if

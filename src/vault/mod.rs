@@ -7,6 +7,7 @@
 mod backup;
 mod error;
 mod file;
+mod foreign;
 mod keys;
 mod log;
 mod record;
@@ -29,6 +30,7 @@ pub use file::journal::LogState;
 pub use file::paths::free_name;
 pub use file::reason::ReadOnlyReason;
 pub use file::vault::Vault;
+pub use foreign::{ForeignDatabase, ForeignFault};
 pub use keys::keep::NewKey;
 pub use keys::slots::SlotInfo;
 pub use keys::sources::KeptHead;

@@ -198,7 +198,7 @@ fn what_cannot_be_used_is_reported_with_the_way_to_refresh_it() {
     let gone = home.run(&["token", "--profile", "anthropic:gone"]).exits(1);
     assert!(
         gone.stderr.contains("anthropic:gone has expired")
-            && gone.stderr.contains("paste-token --provider anthropic"),
+            && gone.stderr.contains("clawkeep add anthropic --token"),
         "{}",
         gone.stderr
     );

@@ -32,6 +32,7 @@ mod console_events;
 mod cycles;
 mod damaged_files;
 mod damaged_vault;
+mod discover;
 mod doctor;
 mod durable;
 mod entries;
@@ -56,6 +57,8 @@ mod login;
 mod logins;
 mod manual;
 mod many_agents;
+mod metrics;
+mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
 mod paths_outside;
@@ -102,6 +105,7 @@ cfg_if::cfg_if! {
         mod remedies;
         mod stand_in;
         mod states;
+        mod surface;
     }
 }
 

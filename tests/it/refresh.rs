@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::process::Child;
 use std::time::Duration;
 
+use clawkeep::internal::domain::RefreshFault;
 use serde_json::{Value, json};
 
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
@@ -515,6 +516,35 @@ fn every_row_of_the_table() {
                 assert_eq!(home.read(STORE), before, "{what}: byte for byte");
                 let failed = home.newest("refresh.failed").unwrap();
                 assert_eq!(failed["detail"]["class"], json!(class), "{what}");
+                let why = failed["detail"]["why"].as_str().unwrap().to_owned();
+                let code = RefreshFault::from_name(failed["detail"]["cause"].as_str().unwrap());
+                let is_answered = failed["detail"]["status"].is_u64();
+                assert_eq!(is_answered, why.starts_with("HTTP "), "{what}: {failed}");
+                assert!(
+                    code.is_some_and(|code| code != RefreshFault::Other),
+                    "{what}: {failed}"
+                );
+                // The same in every place: the history, its sums, and what doctor reports.
+                let history = home.run(&["history", "--kind", "refresh.failed"]).ok();
+                assert!(history.contains(&why), "{what}: {history}");
+                let sums = home.run(&["history", "refreshes", "--json"]).json();
+                assert_eq!(
+                    sums["refreshes"][0]["lastFailureReason"],
+                    json!(why),
+                    "{what}"
+                );
+                let doctor = home.run(&["doctor"]);
+                let said = format!("ago ({why})");
+                let flat = doctor
+                    .stdout
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                assert!(
+                    flat.contains("its last refresh failed") && flat.contains(&said),
+                    "{what}: {}",
+                    doctor.stdout
+                );
                 assert!(!failed.to_string().contains("sk-test"), "{what}");
                 assert_eq!(grant_state(&home), state, "{what}");
                 home.assert_sound();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::crypto::CryptoError;
 use crate::domain::ProviderId;
-use crate::oauth::answer::{FailureClass, Refusal};
+use crate::oauth::answer::Refusal;
 
 /// How long to wait for the browser. Source: `spec/oauth.md`, Login.
 pub const WAIT: Duration = Duration::from_secs(5 * 60);
@@ -58,25 +58,12 @@ pub enum LoginError {
     #[error("the pasted text contains no code")]
     NoCode,
     /// The provider gave no tokens for the code.
-    #[error("the provider gave no tokens: {}", said(.0))]
+    #[error("the provider gave no tokens: {}", .0.explain())]
     NoTokens(Refusal),
     /// The provider does not begin a login on another device.
-    #[error("the provider did not begin a login on another device: {}", said(.0))]
+    #[error("the provider did not begin a login on another device: {}", .0.explain())]
     NoDeviceCode(Refusal),
     /// Nobody confirmed the login on another device in time.
     #[error("the login was not confirmed before its code expired")]
     DeviceExpired,
-}
-
-/// What an answer was, as the end of a sentence.
-fn said(refusal: &Refusal) -> String {
-    match (refusal.status, refusal.code, &refusal.cause) {
-        (Some(status), Some(code), _) => format!("HTTP {status}, {code}"),
-        (Some(status @ 200..=299), None, _) if refusal.class == FailureClass::Uncertain => {
-            format!("HTTP {status}, but the answer is invalid")
-        }
-        (Some(status), None, _) => format!("HTTP {status}"),
-        (None, _, Some(cause)) => cause.clone(),
-        (None, _, None) => "no answer".to_owned(),
-    }
 }

@@ -59,10 +59,12 @@ pub(super) fn next(refusal: &Refusal, interval: Duration, failures: &mut u32) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::RefreshFault;
 
     fn refusal(class: FailureClass, status: Option<u16>, code: Option<&'static str>) -> Refusal {
         Refusal {
             class,
+            fault: RefreshFault::Other,
             code,
             status,
             retry_after: None,

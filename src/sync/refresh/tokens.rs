@@ -204,6 +204,8 @@ fn record_failure(
         .outcome(Outcome::Failed)
         .profile(id, &provider.unwrap_or_default())
         .detail("class", refusal.class.as_str())
+        .detail("cause", refusal.fault.as_str())
+        .detail("why", refusal.describe())
         .detail("grant", begun.grant.to_string())
         .detail("fence", begun.fence)
         .detail("tries", refused.tries);

@@ -15,8 +15,8 @@ use super::copy::copy;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    FileError, create_private_dir, exists, open_regular, persist, remove_empty_dir,
-    remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
+    FileError, create_private_dir, exists, open_regular, remove_empty_dir, remove_if_present,
+    rename_durably, sync_dir, sync_file, temporary_in, write_whole,
 };
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::{APPLICATION_ID, MOVED_AWAY, application_id, connect, identity};
@@ -350,13 +350,8 @@ fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
         create_private_dir(to)?;
         let path = to.join(file.file_name());
         let mut source = open_regular(&file.path())?;
-        let mut copied = || -> std::io::Result<()> {
-            let mut draft = temporary_in(to)?;
-            std::io::copy(&mut source, &mut draft)?;
-            sync_file(draft.as_file())?;
-            persist(draft, &path)
-        };
-        copied().map_err(FileError::io("write", &path))?;
+        let copied = write_whole(&path, |draft| std::io::copy(&mut source, draft).map(|_| ()));
+        copied.map_err(FileError::io("write", &path))?;
     }
     if to.is_dir() {
         sync_dir(to)?;

@@ -45,6 +45,21 @@ const JOURNAL_STEP: usize = 200;
 /// [`VaultError::Busy`] when somebody writes it all the time until `patience` runs out; or when it
 /// cannot be read.
 pub(in crate::vault) fn open(path: &Path, patience: Duration) -> Result<Connection, VaultError> {
+    let image = committed(path, patience)?;
+    let mut conn = Connection::open_in_memory().at(path, "open")?;
+    conn.deserialize_read_exact(MAIN_DB, image.as_slice(), image.len(), false)
+        .at(path, "read")?;
+    harden(&conn, path)?;
+    keep_in_memory(&conn, path)?;
+    Ok(conn)
+}
+
+/// Reads the state of the database at `path` that was committed last, as the bytes of a database
+/// without a log. Nothing but reading is tried.
+///
+/// # Errors
+/// As [`open`].
+pub(in crate::vault) fn committed(path: &Path, patience: Duration) -> Result<Vec<u8>, VaultError> {
     let deadline = Instant::now() + patience;
     let files = loop {
         let files = Files::read(path)?;
@@ -59,13 +74,7 @@ pub(in crate::vault) fn open(path: &Path, patience: Duration) -> Result<Connecti
         }
         std::thread::sleep(PAUSE);
     };
-    let image = files.recovered();
-    let mut conn = Connection::open_in_memory().at(path, "open")?;
-    conn.deserialize_read_exact(MAIN_DB, image.as_slice(), image.len(), false)
-        .at(path, "read")?;
-    harden(&conn, path)?;
-    keep_in_memory(&conn, path)?;
-    Ok(conn)
+    Ok(files.recovered())
 }
 
 /// The bytes of a database's files; those of one that is not there are none.

@@ -2,10 +2,11 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use super::connect::{harden, keep_in_memory};
 use super::image;
@@ -160,6 +161,42 @@ fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnect
         conn,
         snapshot: Some(Box::new(snapshot)),
     })
+}
+
+/// Begins to read one committed state. It is not written: what ends it does not matter.
+///
+/// A reader that may not write the log's index gets an error, not a busy database, where it reads
+/// the index while a writer changes it: that is tried again. Source: SQLite, wal.c,
+/// `walIndexReadHdr`, which then says that the log needs recovery.
+pub(in crate::vault) fn read_transaction(conn: &Connection) -> rusqlite::Result<Transaction<'_>> {
+    let begun = Instant::now();
+    loop {
+        let transaction = conn.unchecked_transaction()?;
+        if !conn.is_readonly("main")? {
+            return Ok(transaction);
+        }
+        let first = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        match first {
+            Err(error) if is_torn(&error) && begun.elapsed() < TORN_MAX => {
+                thread::sleep(TORN_RETRY)
+            }
+            first => return first.map(|()| transaction),
+        }
+    }
+}
+
+/// How long the index of a log may look torn, longer than a writer takes to change it, and how soon
+/// it is looked at again.
+const TORN_MAX: Duration = Duration::from_secs(1);
+const TORN_RETRY: Duration = Duration::from_millis(1);
+
+fn is_torn(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_READONLY_CANTINIT, SQLITE_READONLY_RECOVERY};
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(SQLITE_READONLY_RECOVERY | SQLITE_READONLY_CANTINIT)
+    )
 }
 
 /// A connection to a database that can only be read.

@@ -1,5 +1,6 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
+use super::read_only::read_transaction;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -173,7 +174,7 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let reading = reading.into();
         let conn = &reading.conn;
-        let read_tx = conn.unchecked_transaction().at(&path, "read")?;
+        let read_tx = read_transaction(conn).at(&path, "read")?;
         schema::check(conn, &path)?;
         let identity = identity(conn, &path)?;
         drop(read_tx);
@@ -204,7 +205,7 @@ impl Vault {
     /// # Errors
     /// When the file cannot be read, or there is a snapshot already.
     pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, VaultError> {
-        let tx = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let tx = read_transaction(&self.conn).at(&self.path, "read")?;
         Ok(Snapshot(tx))
     }
 
@@ -471,7 +472,7 @@ fn current_identity(
     conn: &Connection,
     path: &Path,
 ) -> Result<Option<(VaultId, Epoch)>, VaultError> {
-    let _reading = conn.unchecked_transaction().at(path, "read")?;
+    let _reading = read_transaction(conn).at(path, "read")?;
     check_application(conn, path)?;
     if known_version(conn, path)? < schema::VERSION {
         return Ok(None);

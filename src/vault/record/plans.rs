@@ -26,7 +26,6 @@ fn queries() -> Vec<(String, &'static str)> {
             "SEARCH events USING INDEX events_series (subject=? AND action=?",
         ),
         (summary::CHANGE.to_owned(), by_change),
-        (summary::AT.to_owned(), by_seq),
         (timeline::SEQS.to_owned(), by_series),
         (
             timeline::changes_sql(),

@@ -45,11 +45,11 @@ impl UnlockedVault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, mut vault) = example_vault()?;
-    /// use clawkeep::domain::UnixMs;
-    /// use clawkeep::platform::{Actor, Clock};
+    /// use clawkeep::internal::domain::UnixMs;
+    /// use clawkeep::internal::platform::{Actor, Clock};
     ///
     /// let head = vault.head()?;
-    /// let a_day_later = UnixMs(1_793_491_200_000 + 24 * 3_600_000);
+    /// let a_day_later = UnixMs::from_ms(1_793_491_200_000 + 24 * 3_600_000);
     /// let pruned = vault.prune(a_day_later, head, &Actor::current("example"), Clock::System)?;
     /// let pruned = pruned.map_err(|fault| fault.to_string())?;
     /// assert_eq!(pruned.map(|pruned| (pruned.removed, pruned.kept)), Some((4, 1)));

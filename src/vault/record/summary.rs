@@ -1,6 +1,7 @@
 //! Counting over the record, without a key: uses, refreshes, what was in force. Counts come from
 //! indexes; rows are read only where their times are needed.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use crate::audit::{
     Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin,
-    ProfileRef, Refreshes, Uses,
+    ProfileRef, Refreshes, Uses, refresh_failure_reason,
 };
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -23,7 +24,6 @@ use crate::vault::log::series::{self, Selection, Series};
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = \
     ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
-pub(super) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
 /// What is asked of refreshes, of each of which a row is read.
 pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, \
     expires_after FROM events \
@@ -42,7 +42,7 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// let uses = vault.uses(&clawkeep::audit::Filter::default())?;
+    /// let uses = vault.uses(&clawkeep::internal::audit::Filter::default())?;
     /// assert_eq!(uses[0].count, 2);
     /// let (who, times) = &uses[0].by[0];
     /// assert_eq!((&*who.program, *times), ("example", 2));
@@ -59,7 +59,7 @@ impl Vault {
     }
 
     fn count_uses(&self, filter: &Filter) -> rusqlite::Result<Vec<Uses>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let mut by_subject: BTreeMap<i64, Tally> = BTreeMap::new();
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
@@ -98,7 +98,7 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// let refreshes = vault.refreshes(&clawkeep::audit::Filter::default())?;
+    /// let refreshes = vault.refreshes(&clawkeep::internal::audit::Filter::default())?;
     /// assert_eq!((refreshes[0].succeeded, refreshes[0].failed), (1, 0));
     /// assert_eq!(refreshes[0].mean_lifetime_ms, Some(8 * 3_600_000));
     /// # Ok(())
@@ -121,7 +121,7 @@ impl Vault {
     }
 
     fn count_refreshes(&self, filter: &Filter) -> rusqlite::Result<Vec<Refreshes>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let mut by_subject: BTreeMap<i64, Lifetimes> = BTreeMap::new();
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
@@ -133,10 +133,9 @@ impl Vault {
             for run in &runs {
                 if is_failure {
                     if let Some(counted) = count(&self.conn, series, run)? {
-                        let last = self.conn.prepare_cached(AT)?;
-                        let last = { last }.query_row([counted.last], |row| row.get(0));
+                        let last = event(&self.conn, &mut labels, counted.last)?;
                         let lifetimes = by_subject.entry(series.subject).or_default();
-                        lifetimes.fail(counted.count, last.optional()?.map(UnixMs));
+                        lifetimes.fail(counted.count, last.as_ref());
                     }
                     continue;
                 }
@@ -198,10 +197,10 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// use clawkeep::audit::Filter;
-    /// use clawkeep::domain::UnixMs;
+    /// use clawkeep::internal::audit::Filter;
+    /// use clawkeep::internal::domain::UnixMs;
     ///
-    /// let half_past_one = UnixMs(1_793_491_200_000 + 90 * 60_000);
+    /// let half_past_one = UnixMs::from_ms(1_793_491_200_000 + 90 * 60_000);
     /// let then = vault.in_force(half_past_one, &Filter::default())?;
     /// assert_eq!(&*then[0].profile.id, "anthropic:claude-cli");
     /// let (used, by) = then[0].last_used.as_ref().ok_or("it was used at one")?;
@@ -214,7 +213,7 @@ impl Vault {
     }
 
     fn find_in_force(&self, at: UnixMs, filter: &Filter) -> rusqlite::Result<Vec<InForce>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let until = Filter {
             until: Some(UnixMs(at.0.saturating_add(1))),
             since: None,
@@ -406,13 +405,19 @@ struct Lifetimes {
     with_end: i64,
     total_ms: i64,
     last: Option<(UnixMs, Option<i64>)>,
-    last_failure: Option<UnixMs>,
+    last_failure: Option<LastFailure>,
 }
 
 impl Lifetimes {
-    fn fail(&mut self, count: u64, last: Option<UnixMs>) {
+    fn fail(&mut self, count: u64, last: Option<&Event>) {
         self.failed += count;
-        self.last_failure = self.last_failure.max(last);
+        let known = self.last_failure.as_ref().map(|known| known.at);
+        if let Some(last) = last.filter(|last| known.is_none_or(|known| known <= last.at)) {
+            self.last_failure = Some(LastFailure {
+                at: last.at,
+                reason: refresh_failure_reason(last),
+            });
+        }
     }
 
     fn succeed(&mut self, action: &Rc<Action>, exchange: Exchange) {

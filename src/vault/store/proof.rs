@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::data_version;
+use crate::vault::file::read_only::read_transaction;
 use crate::vault::keys::slots;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, terms};
@@ -470,7 +471,7 @@ impl UnlockedVault {
     /// # Errors
     /// [`VaultError::Damaged`] when what lists the rows was modified too.
     pub fn altered_rows(&self) -> Result<Vec<AlteredRow>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.everything_altered()?;
@@ -490,7 +491,7 @@ impl UnlockedVault {
 
     /// The agents that have something in the vault, in the order of their names.
     pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let agents = proof.listing(Scope::Vault, Part::Agents)?;

@@ -213,6 +213,13 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         chmod(&home.at(CLAUDE), 0o644);
         by_hand(run_fix)
     }),
+    #[cfg(unix)]
+    (FindingId::PermissionsKeys, |home| {
+        let keys = ".config/io.datasette.llm/keys.json";
+        home.write(keys, r#"{"openai": "sk-test-of-llm-0123456789abcdef"}"#);
+        chmod(&home.at(keys), 0o644);
+        by_hand(run_fix)
+    }),
     (FindingId::StoreCorrupt, |home| {
         home.write(
             &format!("{OPS}/auth-profiles.json"),
@@ -364,6 +371,12 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             assert!(fix.starts_with("Log in again: claude auth login"), "{fix}");
             home.claude_login("sk-test-claude-3", 300);
         })
+    }),
+    (FindingId::SourceShared, |home| {
+        let key = "sk-test-of-two-0123456789abcdef";
+        home.write(".qwen/.env", format!("OPENAI_API_KEY={key}\n"));
+        home.write(".gemini/.env", format!("OPENAI_API_KEY={key}\n"));
+        by_hand(|home, _| fs::remove_file(home.at(".gemini/.env")).unwrap())
     }),
     (FindingId::SourceNoLogin, |home| {
         home.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "sk-test"}"#);
@@ -742,7 +755,9 @@ pub(super) fn append_at(home: &Home, at: i64) {
     let vault = Vault::open(&home.at(VAULT)).unwrap();
     let mut vault = vault.unlock(&sources).unwrap();
     let actor = Actor::current("test");
-    let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
+    let mut tx = vault
+        .begin(&actor, Clock::Fixed(UnixMs::from_ms(at)))
+        .unwrap();
     tx.append(
         None,
         EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep),

@@ -72,13 +72,35 @@ const SHORT: [(&str, char); 4] = [
     ("json", 'j'),
 ];
 
+/// Commands, with those below them, that have no answer for JSON: they run a program, print another
+/// format or the steps that they take, or show a recovery code.
+const WITHOUT_JSON: &str = "exec run env secretref watch monitor completions man report export \
+    audit key setup-token metrics";
+
 /// The command line of this process, by the name that it was called by.
 pub(crate) fn command() -> clap::Command {
     match is_called_as_gateway() {
         true => as_gateway(GatewayCli::command()),
         // They are in the overview and in `--help`.
-        false => with_short_options(Cli::command().mut_args(|arg| arg.hide_short_help(true))),
+        false => with_short_options(with_json(
+            Cli::command().mut_args(|arg| arg.hide_short_help(true)),
+        )),
     }
+}
+
+/// Gives each command with an answer the option for JSON. Those whose text is more than what they
+/// did have it by themselves; the others answer by `Ui::done`.
+fn with_json(command: clap::Command) -> clap::Command {
+    let has_json = command.get_arguments().any(|arg| arg.get_id() == "json");
+    let mut without = WITHOUT_JSON.split(' ');
+    if has_json || without.any(|name| name == command.get_name()) {
+        return command;
+    }
+    if command.has_subcommands() {
+        return command.mut_subcommands(with_json);
+    }
+    let json = Arg::new("json").long("json").help("Print JSON");
+    command.arg(json.action(clap::ArgAction::SetTrue))
 }
 
 /// The commands that other programs call often.
@@ -116,7 +138,8 @@ pub(crate) fn command_of(first: &str) -> Option<clap::Command> {
     };
     let whole = Global::augment_args(clap::Command::new("clawkeep").propagate_version(true));
     let whole = whole.mut_args(|arg| arg.hide_short_help(true));
-    Some(with_short_options(whole.version("-").subcommand(command)))
+    let whole = whole.version("-").subcommand(command);
+    Some(with_short_options(with_json(whole)))
 }
 
 fn with_short_options(command: clap::Command) -> clap::Command {
@@ -137,11 +160,17 @@ fn as_gateway(command: clap::Command) -> clap::Command {
     let name = command.get_name().to_owned();
     let hide = |arg: Arg| match (name.as_str(), arg.get_id().as_str()) {
         (_, "named") => arg.index(None).long("\u{0}").hide(true),
+        ("history", "follow") => arg.short(None::<char>).long("\u{0}f").hide(true),
+        ("history", "columns") => arg.long("\u{0}c").hide(true),
+        ("history", "no_pager") => arg.long("\u{0}p").hide(true),
         ("exec", "variable") => arg.long("\u{0}").hide(true),
         ("exec", "command") => arg
             .allow_hyphen_values(true)
             .help("The program and its arguments"),
         ("refresh", "ids") => arg.help("The profiles"),
+        (_, "state_dir") => {
+            arg.help("The state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot]")
+        }
         _ => arg,
     };
     command.mut_args(hide).mut_subcommands(as_gateway)

@@ -33,6 +33,7 @@ const GROUPS: [Group; 5] = [
             ("login", "log in at a provider"),
             ("rm", "remove one"),
             ("refresh", "refresh logins now"),
+            ("discover", "find other programs' keys"),
             ("import", "import from a file"),
             ("sync", "import other programs' logins"),
             ("models", "the gateway's own commands"),
@@ -45,6 +46,7 @@ const GROUPS: [Group; 5] = [
         &[
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
+            ("metrics", "its numbers, for Prometheus"),
         ],
     ),
     (
@@ -131,6 +133,7 @@ Environment variables:
   CLAWKEEP_KEY_FILE         a file with the vault's key
   CLAWKEEP_PASSPHRASE_FILE  a file with the passphrase, as --passphrase-file
   CLAWKEEP_KEYCHAIN         off: do not use the system's keychain
+  CLAWKEEP_PAGER, PAGER     the program that long answers go through; empty: none
   CLAWKEEP_TRUSTED          users and groups that may write clawkeep's files
   CREDENTIALS_DIRECTORY     a service's credentials, with clawkeep.key among them
   CLAWDBOT_STATE_DIR        the gateway's state directory, as --state-dir

@@ -1,6 +1,7 @@
 //! The words of the command that this process was called with.
 
 use super::args;
+use crate::terminal::program_name::is_called_as_gateway;
 
 /// The command that this process was called with, as far as it is one:
 /// `clawkeep models auth order set`.
@@ -16,4 +17,18 @@ pub(crate) fn command_words() -> String {
         command = known;
     }
     words.join(" ")
+}
+
+/// Whether answers and errors are to be JSON: the command line asks for it.
+pub(super) fn wants_json() -> bool {
+    let is_flag = |word: &String| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        word == "--json" || (letters.contains('j') && letters.chars().all(|c| "jqv".contains(c)))
+    };
+    let hands_on = ["clawkeep exec", "clawkeep run"].contains(&command_words().as_str());
+    let words = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let mut ours = words.take_while(|word| word != "--");
+    !is_called_as_gateway() && !hands_on && ours.any(|word| is_flag(&word))
 }

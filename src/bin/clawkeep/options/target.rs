@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clawkeep::internal::config::existing_agents;
 use clawkeep::internal::platform::openclaw::openclaw_dir_of;
 use clawkeep::internal::platform::{
-    Access, FileError, check_trusted, exists, open_regular, persist, resolve_link, sync_dir,
-    sync_file, temporary_in,
+    Access, FileError, check_trusted, exists, open_regular, open_to_readers, persist, resolve_link,
+    sync_dir, sync_file, temporary_in,
 };
 
 use crate::context::Context;
@@ -35,6 +35,14 @@ pub(crate) enum Replaceable {
     With(&'static str),
 }
 
+/// Who may read a new file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    Owner,
+    /// Every user of the machine: for what other services collect, and is not secret.
+    Everyone,
+}
+
 impl Replaceable {
     /// The number of bytes in which a file's mark is searched.
     const MARK_WITHIN: u64 = 2048;
@@ -58,11 +66,11 @@ impl Replaceable {
     }
 }
 
-/// Writes a file that only its owner may read, whole or not at all, as `write` makes it; or stdout.
+/// Writes a file, whole or not at all, as `write` makes it; or stdout.
 pub(crate) fn write(
     context: &Context,
     to: &Path,
-    replaceable: Replaceable,
+    (replaceable, readers): (Replaceable, Readers),
     write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if is_stdout(to) {
@@ -87,6 +95,9 @@ pub(crate) fn write(
     match written {
         Err(Failure::Output(source)) => return Err(failed(source)),
         other => other?,
+    }
+    if readers == Readers::Everyone {
+        open_to_readers(file.as_file()).map_err(failed)?;
     }
     sync_file(file.as_file()).map_err(failed)?;
     persist(file, &real).map_err(failed)?;

@@ -46,7 +46,7 @@ pub(crate) const USES: [&str; 10] = [
     "by",
 ];
 
-pub(crate) const REFRESHES: [&str; 9] = [
+pub(crate) const REFRESHES: [&str; 10] = [
     "agent",
     "profile",
     "provider",
@@ -56,6 +56,7 @@ pub(crate) const REFRESHES: [&str; 9] = [
     "last",
     "due",
     "last_failure",
+    "last_failure_reason",
 ];
 
 pub(crate) struct Rows<'w> {
@@ -160,7 +161,8 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
     ]
 }
 
-pub(crate) fn refreshes(refreshes: &Refreshes) -> [String; 9] {
+pub(crate) fn refreshes(refreshes: &Refreshes) -> [String; 10] {
+    let failure = refreshes.last_failure.as_ref();
     [
         refreshes
             .profile
@@ -178,7 +180,10 @@ pub(crate) fn refreshes(refreshes: &Refreshes) -> [String; 9] {
             .unwrap_or_default(),
         time(refreshes.last),
         time(refreshes.due),
-        time(refreshes.last_failure),
+        time(failure.map(|failure| failure.at)),
+        failure
+            .and_then(|failure| failure.reason.clone())
+            .unwrap_or_default(),
     ]
 }
 

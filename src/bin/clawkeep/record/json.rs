@@ -89,6 +89,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
 
 pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
     let time = |at: Option<UnixMs>| at.map(|at| json!(at.rfc3339_millis()));
+    let failure = refreshes.last_failure.as_ref();
     of_profile(
         &refreshes.profile,
         refreshes.provider.as_deref(),
@@ -101,7 +102,13 @@ pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
             ),
             ("last", time(refreshes.last)),
             ("due", time(refreshes.due)),
-            ("lastFailure", time(refreshes.last_failure)),
+            ("lastFailure", time(failure.map(|failure| failure.at))),
+            (
+                "lastFailureReason",
+                failure
+                    .and_then(|failure| failure.reason.clone())
+                    .map(Value::from),
+            ),
         ],
     )
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::options::target::{self, Replaceable};
+use crate::options::target::{self, Readers, Replaceable};
 use crate::record::ask::TimeArgs;
 use crate::record::json;
 use crate::terminal::text::json_line;
@@ -31,34 +31,39 @@ pub(crate) struct AuditExport {
 
 impl AuditExport {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let filter = Filter {
-            direction: Direction::OldestFirst,
-            ..self.when.narrow(Filter::default(), context.clock.now())?
-        };
+        let filter = self
+            .when
+            .narrow(Filter::default(), context.clock.now())?
+            .direction(Direction::OldestFirst);
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;
         // The record itself goes to stdout.
         let progress =
             (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
-        target::write(context, &to, Replaceable::Nothing, |out| {
-            let mut line = |value: &serde_json::Value| {
-                writeln!(out, "{}", json_line(value)).map_err(Failure::Output)
-            };
-            let mut head = vault.head()?;
-            for event in vault.history(&filter)? {
-                let event = event?;
-                line(&json::event(&event))?;
-                count += 1;
-                // Events recorded meanwhile are in neither the file nor the head.
-                head = Some(Head {
-                    vault: vault.id(),
-                    seq: event.seq,
-                    mac: event.mac,
-                });
-            }
-            line(&json!({"head": head.map(|head| head.to_string())}))
-        })?;
+        target::write(
+            context,
+            &to,
+            (Replaceable::Nothing, Readers::Owner),
+            |out| {
+                let mut line = |value: &serde_json::Value| {
+                    writeln!(out, "{}", json_line(value)).map_err(Failure::Output)
+                };
+                let mut head = vault.head()?;
+                for event in vault.history(&filter)? {
+                    let event = event?;
+                    line(&json::event(&event))?;
+                    count += 1;
+                    // Events recorded meanwhile are in neither the file nor the head.
+                    head = Some(Head {
+                        vault: vault.id(),
+                        seq: event.seq,
+                        mac: event.mac,
+                    });
+                }
+                line(&json!({"head": head.map(|head| head.to_string())}))
+            },
+        )?;
         drop(progress);
         if !target::is_stdout(&to) {
             context.ui.answer(&format!(

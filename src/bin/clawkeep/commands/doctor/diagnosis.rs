@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clawkeep::internal::audit::EventDraft;
 use clawkeep::internal::client::ClientError;
 use clawkeep::internal::config::{AgentRef, Settings, existing_agents, status_agent};
+use clawkeep::internal::discover::{Found, discover};
 use clawkeep::internal::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
     shell_path,
@@ -23,6 +24,7 @@ pub(super) struct Diagnosis {
     vault: OpenVault,
     agents: Vec<ExaminedAgent>,
     kept_head: Option<clawkeep::internal::audit::Head>,
+    discovered: Found,
     /// Failures of opening, reading and loading.
     trouble: Vec<Finding>,
 }
@@ -85,6 +87,7 @@ impl Diagnosis {
             agents: &self.agents,
             main: &main.name,
             providers: context.providers().ok(),
+            discovered: &self.discovered,
             now,
             as_of: context.as_of(now),
         }
@@ -156,6 +159,7 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
         vault,
         agents: examined,
         kept_head,
+        discovered: discover(&context.layout, &context.env),
         trouble,
     }
 }

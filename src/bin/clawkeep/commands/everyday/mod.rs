@@ -13,8 +13,10 @@ pub(crate) mod version;
 
 use clap::Subcommand;
 
+use crate::commands::discover;
 use crate::commands::hand_out::{env, exec};
 use crate::commands::history;
+use crate::commands::metrics::Metrics;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -33,6 +35,8 @@ pub(crate) enum Everyday {
     Use(use_first::UseFirst),
     /// Remove a credential
     Rm(rm::Rm),
+    /// Find the credentials that AI programs keep on this machine
+    Discover(discover::Discover),
     /// Run a program with a secret in its provider's variable (also: exec)
     #[command(
         after_help = "Examples:\n  clawkeep run openai -- python3 job.py     with OPENAI_API_KEY\n  \
@@ -50,6 +54,8 @@ pub(crate) enum Everyday {
     /// Read and change the settings in clawkeep.toml
     #[command(subcommand)]
     Config(config::Config),
+    /// Write the state of the credentials as metrics for Prometheus
+    Metrics(Metrics),
     /// Print the version
     Version(version::Version),
 }
@@ -63,10 +69,12 @@ impl Everyday {
             Self::Login(command) => command.run(context),
             Self::Use(command) => command.run(context),
             Self::Rm(command) => command.run(context),
+            Self::Discover(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Log(command) => command.run(context),
             Self::Env(command) => command.run(context),
             Self::Config(command) => command.run(context),
+            Self::Metrics(command) => command.run(context),
             Self::Version(command) => command.run(context),
         }
     }

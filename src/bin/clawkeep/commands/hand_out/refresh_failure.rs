@@ -7,6 +7,7 @@ use clawkeep::internal::oauth::{FailureClass, Refusal};
 use clawkeep::internal::sync::NotRefreshed;
 
 use crate::context::Context;
+use crate::terminal::program_name::commands;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
 /// The reason, as a clause that begins with the profile.
@@ -92,20 +93,12 @@ pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
 }
 
 fn answered(refusal: &Refusal) -> String {
-    let what = match (refusal.status, refusal.code) {
-        (Some(status), Some(code)) => format!("HTTP {status}, {code}"),
-        (Some(status), None) => format!("HTTP {status}"),
-        (None, _) => refusal
-            .cause
-            .clone()
-            .unwrap_or_else(|| "no answer".to_owned()),
-    };
     let means = match refusal.class {
         FailureClass::Uncertain => "; its refresh token may be used up",
         FailureClass::Misconfigured => "; the provider does not accept this client",
         _ => "",
     };
-    format!("{}{means}", one_line(&what))
+    format!("{}{means}", one_line(&refusal.explain()))
 }
 
 /// The fix, as a sentence.
@@ -120,6 +113,7 @@ pub(crate) fn fix(
         None => "Log in again.".to_owned(),
         Some(credential) => {
             let advised = Advised {
+                commands: commands(),
                 agent,
                 id,
                 credential: &credential,

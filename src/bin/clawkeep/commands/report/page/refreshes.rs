@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::facts::Page;
 use super::table::{Column, table};
-use super::text::{bar, counted, none, number, rate, share, shown_name, when, when_from};
+use super::text::{bar, counted, none, number, outside, rate, share, shown_name, when, when_from};
 
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Refreshes> = page.refreshes.iter().collect();
@@ -43,12 +43,15 @@ pub(super) fn section(page: &Page) -> Markup {
 
 fn cells(refreshes: &Refreshes, now: UnixMs) -> [Markup; 6] {
     let tries = refreshes.succeeded.saturating_add(refreshes.failed);
-    let failed = match (refreshes.failed, refreshes.last_failure) {
+    let failed = match (refreshes.failed, &refreshes.last_failure) {
         (0, _) => none(),
         (count, None) => html! { span.bad { (number(count)) } },
-        (count, Some(at)) => {
-            html! { span.one { span.bad { (number(count)) } span.far { ", last " (when(at)) } } }
-        }
+        (count, Some(last)) => html! {
+            span.one { span.bad { (number(count)) } span.far { ", last " (when(last.at)) } }
+            @if let Some(reason) = &last.reason {
+                div.far { bdi { (outside(reason)) } }
+            }
+        },
     };
     let succeeded = html! {
         (number(refreshes.succeeded))

@@ -1,5 +1,6 @@
-use clawkeep::internal::audit::{Doer, Lane, Span};
-use clawkeep::internal::audit::{ProfileRef, Refreshes, Timeline, Uses};
+use clawkeep::internal::audit::{
+    Doer, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses,
+};
 use clawkeep::internal::domain::UnixMs;
 use clawkeep::internal::health::Status;
 
@@ -14,7 +15,7 @@ const HOSTILE: &str = "\"'><script>alert(1)</script></title></style><img src=x \
     onerror=y>\u{202e}\u{2066}\u{1b}[2J\0\n&amp;";
 
 fn at(hours: i64) -> UnixMs {
-    UnixMs(NOW + hours * HOUR)
+    UnixMs::from_ms(NOW + hours * HOUR)
 }
 
 fn whose(agent: &str, profile: &str) -> ProfileRef {
@@ -67,7 +68,7 @@ fn busy_lane(whose: &ProfileRef, parts: i64) -> Lane {
         valid: (0..parts)
             .map(|part| Span {
                 from: every(part),
-                until: Some(UnixMs(every(part).0 + HOUR)),
+                until: Some(UnixMs::from_ms(every(part).0 + HOUR)),
             })
             .collect(),
         refreshes: counts(3),
@@ -133,7 +134,10 @@ fn busy(profiles: &[ProfileRef]) -> Page {
             mean_lifetime_ms: Some(8 * HOUR),
             last: Some(at(-4)),
             due: Some(at(4)),
-            last_failure: Some(at(-30)),
+            last_failure: Some(LastFailure {
+                at: at(-30),
+                reason: Some("HTTP 400, invalid_grant".to_owned()),
+            }),
         })
         .collect();
     page.record.events = 9;

@@ -1,0 +1,247 @@
+//! `discover`: the credentials of AI programs on this machine, whichever program keeps them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::Args;
+use clawkeep::internal::discover::{Discovered, Found, InVault, VaultSecrets, discover};
+use clawkeep::internal::doctor::shell_path;
+use clawkeep::internal::domain::{UnixMs, path_text};
+use clawkeep::internal::platform::harden;
+use clawkeep::internal::vault::VaultError;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::table::table;
+use crate::terminal::text::one_line;
+
+/// Find the credentials that AI programs keep on this machine
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep discover\n  clawkeep discover --json | jq \
+        '.credentials[] | select(.inVault == \"no\")'\n\nFiles of OpenClaw, Claude Code, Codex CLI, \
+        Gemini CLI, Qwen Code, opencode, pi, Crush, Goose, aider, llm, Continue, GitHub Copilot, \
+        mcp-remote and Anthropic's SDKs are read and never changed. No secret is printed. The \
+        vault's copy is compared if there is a vault that opens."
+)]
+pub(crate) struct Discover {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A credential with what is known of it beside its file.
+struct Row<'f> {
+    credential: &'f Discovered,
+    in_vault: Option<InVault>,
+    /// The other places of the same secret.
+    same: Vec<&'f Discovered>,
+    /// The command that takes it in.
+    take_in: Option<String>,
+}
+
+impl Discover {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        harden(); // the files hold secrets
+        let found = discover(&context.layout, &context.env);
+        let rows = rows(context, &found);
+        if self.json {
+            return context.ui.json(&to_json(&rows, &found));
+        }
+        for skipped in &found.skipped {
+            context.ui.note(&format!(
+                "Warning: {} of {} was skipped: {}.",
+                context.layout.shorten_home(&skipped.path),
+                skipped.owner.program(),
+                one_line(&skipped.why)
+            ));
+        }
+        context.ui.answer(&to_text(context, &rows, &found))
+    }
+}
+
+fn rows<'f>(context: &Context, found: &'f Found) -> Vec<Row<'f>> {
+    let vault = match context.unlocked_to_read() {
+        Ok(vault) => Some(vault),
+        Err(Failure::Vault(VaultError::Absent { .. })) => None,
+        Err(failure) => {
+            context.ui.warn(&format!(
+                "Warning: the vault cannot be compared: {}.",
+                one_line(&failure.lines().join(" "))
+            ));
+            None
+        }
+    };
+    let secrets = vault
+        .as_ref()
+        .and_then(|vault| VaultSecrets::of(vault).ok());
+    let shared = found.shared_secrets();
+    let row = |(index, credential): (usize, &'f Discovered)| {
+        let path = shell_path(&context.layout, &credential.path);
+        let take_in = credential.take_in(&path);
+        let same = shared.iter().find(|places| places.contains(&index));
+        let same = same.into_iter().flatten().filter(|other| **other != index);
+        Row {
+            credential,
+            in_vault: secrets
+                .as_ref()
+                .and_then(|secrets| secrets.find(credential)),
+            same: same.map(|other| &found.credentials[*other]).collect(),
+            take_in: take_in.map(|words| format!("clawkeep {words}")),
+        }
+    };
+    found.credentials.iter().enumerate().map(row).collect()
+}
+
+fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
+    if rows.is_empty() {
+        return "No credential of an AI program was found on this machine.\n".to_owned();
+    }
+    let now = context.clock.now();
+    let short = |path: &Path| context.layout.shorten_home(path);
+    let cells: Vec<[String; 8]> = rows
+        .iter()
+        .map(|row| {
+            let found = row.credential;
+            let expires = found.expires.map(|at| UnixMs::from_ms(at.floor_ms()));
+            [
+                found.program.name.to_owned(),
+                one_line(&found.name),
+                found
+                    .account
+                    .as_deref()
+                    .map_or_else(|| "-".to_owned(), one_line),
+                match found.is_for_server {
+                    true => "mcp".to_owned(),
+                    false => found.kind.as_str().to_owned(),
+                },
+                expires.map_or_else(|| "-".to_owned(), |at| (at - now).from_now()),
+                row.in_vault.map_or("-", InVault::as_str).to_owned(),
+                found.kept.as_str().to_owned(),
+                short(&found.path),
+            ]
+        })
+        .collect();
+    let header = [
+        "PROGRAM", "NAME", "ACCOUNT", "TYPE", "EXPIRES", "VAULT", "KEPT", "FILE",
+    ];
+    let mut text = table(header, &cells, context.ui.width());
+    let mut notes = Vec::new();
+    let mut open: Vec<&Path> = Vec::new();
+    for row in rows {
+        let path = &*row.credential.path;
+        if row.credential.is_open() && !open.contains(&path) {
+            open.push(path);
+        }
+    }
+    notes.extend(open.into_iter().map(|path| {
+        format!(
+            "Other users can read {}: chmod 600 {}",
+            short(path),
+            shell_path(&context.layout, path)
+        )
+    }));
+    notes.extend(found.shared_secrets().into_iter().map(|places| {
+        let places = places
+            .iter()
+            .map(|index| short(&found.credentials[*index].path));
+        let places: Vec<String> = places.collect();
+        format!("The same secret is in {}.", places.join(", "))
+    }));
+    for row in rows {
+        if let Some(at) = row.credential.login_expires {
+            notes.push(format!(
+                "The login of {} expires {}.",
+                row.credential.program.name,
+                (UnixMs::from_ms(at.floor_ms()) - now).from_now()
+            ));
+        }
+    }
+    if !notes.is_empty() {
+        text.push_str(&format!("\n{}\n", notes.join("\n")));
+    }
+    text + &take_in_text(rows)
+}
+
+/// The commands that take in what the vault lacks, each once.
+fn take_in_text(rows: &[Row<'_>]) -> String {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in rows.iter().filter(|row| row.in_vault != Some(InVault::Yes)) {
+        let Some(command) = row.take_in.as_deref() else {
+            continue;
+        };
+        let program = row.credential.program.name;
+        match commands.iter_mut().find(|(known, _)| *known == command) {
+            Some((_, programs)) if programs.contains(&program) => {}
+            Some((_, programs)) => programs.push(program),
+            None => commands.push((command, vec![program])),
+        }
+    }
+    if commands.is_empty() {
+        return String::new();
+    }
+    let longest = commands
+        .iter()
+        .map(|(command, _)| command.chars().count())
+        .max();
+    let width = longest.unwrap_or_default();
+    let lines = commands
+        .iter()
+        .map(|(command, programs)| format!("  {command:<width$}  {}\n", programs.join(", ")));
+    format!(
+        "\nTo take them into the vault:\n{}",
+        lines.collect::<String>()
+    )
+}
+
+fn to_json(rows: &[Row<'_>], found: &Found) -> Value {
+    let credentials: Vec<Value> = rows.iter().map(row_json).collect();
+    let skipped: Vec<Value> = found
+        .skipped
+        .iter()
+        .map(|skipped| {
+            json!({
+                "program": skipped.owner.as_str(),
+                "path": path_text(&skipped.path),
+                "why": skipped.why,
+            })
+        })
+        .collect();
+    json!({"credentials": credentials, "skipped": skipped})
+}
+
+fn row_json(row: &Row<'_>) -> Value {
+    let found = row.credential;
+    let at = |expiry: Option<clawkeep::internal::domain::Expiry>| expiry.map(|at| at.floor_ms());
+    let mode = found
+        .permissions
+        .map(|permissions| format!("{:04o}", permissions.mode));
+    let same: Vec<_> = row
+        .same
+        .iter()
+        .map(|other| path_text(&other.path))
+        .collect();
+    let fields: BTreeMap<&str, Value> = BTreeMap::from([
+        ("program", json!(found.program.id)),
+        ("name", json!(found.name)),
+        ("provider", json!(found.provider)),
+        ("account", json!(found.account)),
+        ("type", json!(found.kind.as_str())),
+        ("forMcpServer", json!(found.is_for_server)),
+        ("expiresAt", json!(at(found.expires))),
+        ("loginExpiresAt", json!(at(found.login_expires))),
+        (
+            "refreshedBy",
+            json!(found.refreshed_by().map(|owner| owner.as_str())),
+        ),
+        ("path", json!(path_text(&found.path))),
+        ("kept", json!(found.kept.as_str())),
+        ("mode", json!(mode)),
+        ("readableByOthers", json!(found.is_open())),
+        ("inVault", json!(row.in_vault.map(InVault::as_str))),
+        ("sameSecretIn", json!(same)),
+        ("takeIn", json!(row.take_in)),
+    ]);
+    json!(fields)
+}
