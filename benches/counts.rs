@@ -1,12 +1,13 @@
 //! What a command costs in counts, which do not depend on how busy the machine is: durable writes,
-//! system calls, files created or removed, instructions. On Linux, with `strace`, and `valgrind`
-//! for the instructions: `cargo bench --bench counts`.
+//! system calls, files made, truncated or removed, instructions. On Linux, with `strace`, and
+//! `valgrind` for the instructions: `cargo bench --bench counts`.
 //!
 //! `cargo bench --bench counts -- OLD NEW` counts the binaries named instead, side by side. Each
 //! count has a limit; the run fails if the last binary exceeds one by more than a tenth.
 
 #![allow(clippy::print_stdout, reason = "the table is its answer")]
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
@@ -90,17 +91,17 @@ fn count(binary: &Path) -> Vec<Row> {
     for (syncs, files, args) in [
         (
             "models status: durable writes",
-            "models status: files made or removed",
+            "models status: files made, truncated or removed",
             &["models", "status"][..],
         ),
         (
             "history: durable writes",
-            "history: files made or removed",
+            "history: files made, truncated or removed",
             &["history"],
         ),
         (
             "doctor: durable writes",
-            "doctor: files made or removed",
+            "doctor: files made, truncated or removed",
             &["doctor"],
         ),
     ] {
@@ -227,7 +228,9 @@ impl Home {
     }
 
     fn trace(&self, args: &[&str]) -> Trace {
-        let output = self.dir.path().join("trace");
+        let output = tempfile::NamedTempFile::new().expect("a temporary file");
+        let output = output.path().to_owned();
+        let before = names(self.dir.path());
         let options = ["-f".into(), "-o".into(), output.clone().into_os_string()];
         // strace is the parent process that the record names
         run(&mut self.under("strace", &options, args)).expect("strace runs the program");
@@ -246,15 +249,11 @@ impl Home {
             }
             trace.calls += 1;
             let name = line.split('(').next().unwrap_or_default();
-            let is_made = matches!(name, "open" | "openat") && line.contains("O_CREAT");
             trace.syncs += usize::from(matches!(name, "fsync" | "fdatasync"));
-            trace.files += usize::from(
-                is_made
-                    || name.starts_with("unlink")
-                    || name.starts_with("rename")
-                    || name.contains("truncate"),
-            );
+            let changes = ["unlink", "rename", "truncate"];
+            trace.files += usize::from(changes.iter().any(|change| name.contains(change)));
         }
+        trace.files += names(self.dir.path()).difference(&before).count();
         trace
     }
 
@@ -276,6 +275,18 @@ impl Home {
             self.must(args);
         })
     }
+}
+
+/// The files below a directory.
+fn names(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.path() {
+            dir if dir.is_dir() => names.extend(self::names(&dir)),
+            file => drop(names.insert(file)),
+        }
+    }
+    names
 }
 
 /// The floor: starting and ending a process that does nothing.

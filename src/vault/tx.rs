@@ -14,7 +14,7 @@ use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
-use crate::vault::file::connect::data_version;
+use crate::vault::file::connect::{Durability, data_version, set_durability};
 use crate::vault::file::journal::{Log, empty_log_at_once, make_durable};
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlocked::UnlockedVault;
@@ -41,6 +41,7 @@ pub struct Tx<'v> {
     durable: &'v Cell<Option<Head>>,
     /// Whether all that it has recorded are uses.
     is_use_only: bool,
+    durability: Durability,
 }
 
 #[derive(Debug)]
@@ -73,6 +74,17 @@ impl UnlockedVault {
         self.begin_with(Listed::AsSealed, actor, clock)
     }
 
+    /// Begins a transaction that records uses only. It is made durable after its commit, with those
+    /// of other processes: if the disk refuses that, the uses are recorded and nothing is handed
+    /// out.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::begin`].
+    pub(crate) fn begin_use(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
+        self.require_writable()?;
+        self.begin_synced((Listed::AsSealed, Durability::AfterCommit), actor, clock)
+    }
+
     /// As [`UnlockedVault::begin`]; `mode` says which rows are trusted. An upgrade in memory is no
     /// change of the vault.
     pub(super) fn begin_with(
@@ -81,7 +93,17 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<Tx<'_>, VaultError> {
+        self.begin_synced((mode, Durability::InCommit), actor, clock)
+    }
+
+    fn begin_synced(
+        &mut self,
+        (mode, durability): (Listed, Durability),
+        actor: &Actor,
+        clock: Clock,
+    ) -> Result<Tx<'_>, VaultError> {
         let path = self.vault.path.as_path();
+        set_durability(&self.vault.conn, durability).at(path, "write")?;
         let tx = self
             .vault
             .conn
@@ -122,6 +144,7 @@ impl UnlockedVault {
             rows,
             durable: &self.vault.durable,
             is_use_only: true,
+            durability,
         })
     }
 }
@@ -209,7 +232,11 @@ impl Tx<'_> {
             empty_log_at_once(&self.tx);
             return committed;
         }
-        make_durable(&self.tx, self.path, log)?;
+        if self.durability == Durability::AfterCommit {
+            make_durable(&self.tx, self.path, log)?;
+        } else if log == Log::Emptied {
+            empty_log_at_once(&self.tx);
+        }
         let head = self.last.map(|last| Head {
             vault: self.vault,
             seq: Seq(last.seq),

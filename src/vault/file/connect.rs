@@ -52,14 +52,35 @@ pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
     Ok(conn)
 }
 
-/// Leaves the log to [`make_durable`](super::journal::make_durable): a commit does not sync it, the
-/// last connection does not remove it, and it is written back when that function says so. What is
-/// committed may be lost in a power cut until then, and nothing else.
+/// Keeps the log when the last connection closes, and until a transaction empties it.
 pub(super) fn keep_log(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .at(path, "open")?;
-    conn.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;")
+    conn.execute_batch("PRAGMA wal_autocheckpoint = 0;")
         .at(path, "open")
+}
+
+/// Who makes a transaction durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vault) enum Durability {
+    /// SQLite, as a part of the commit: if the disk refuses, nothing is changed.
+    InCommit,
+    /// [`make_durable`](super::journal::make_durable), after the commit: others see it before.
+    AfterCommit,
+}
+
+/// Sets who makes the next transaction durable, where the log is [kept](keep_log).
+pub(in crate::vault) fn set_durability(
+    conn: &Connection,
+    durability: Durability,
+) -> rusqlite::Result<()> {
+    if !conn.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)? {
+        return Ok(());
+    }
+    conn.execute_batch(match durability {
+        Durability::InCommit => "PRAGMA synchronous = FULL",
+        Durability::AfterCommit => "PRAGMA synchronous = NORMAL",
+    })
 }
 
 /// Opens a connection that has read nothing yet: how to lock is decided before that.

@@ -12,8 +12,8 @@ refinery::embed_migrations!("migrations");
 /// The newest schema this program knows.
 pub(in crate::vault) const VERSION: i32 = 4;
 
-/// `sqlite_schema` at [`VERSION`], without refinery's own table, which that crate may change. A test
-/// makes a vault and compares.
+/// `sqlite_schema` at [`VERSION`], without refinery's own table, which that crate may change. A
+/// test makes a vault and compares.
 const SCHEMA: &str = include_str!("schema.txt");
 
 /// SHA-256 over the same at each version from 1 to the one before [`VERSION`], in hexadecimal.
