@@ -275,23 +275,27 @@ const PROFILES: &[Entries] = &[
 ];
 
 const OPENCLAW_STATE: ProgramDir = dir(None, Base::OpenClaw, "");
+const STATE_DATABASE: &str = "state/openclaw.sqlite";
 
 pub(super) const OPENCLAW: &[CredentialFile] = &[
     file(
         OPENCLAW_STATE,
-        "state/openclaw.sqlite",
-        FileFormat::Database(&[
-            Texts {
-                query: "SELECT state_key, value_json FROM config_machine_state \
-                    WHERE state_key = 'authProfiles.store'",
-                entries: Some(PROFILES),
-            },
-            Texts {
-                query: "SELECT name, value FROM secret_store_entries \
-                    WHERE deleted_at_ms IS NULL",
-                entries: None,
-            },
-        ]),
+        STATE_DATABASE,
+        FileFormat::Database(&[Texts {
+            query: "SELECT state_key, value_json FROM config_machine_state \
+                WHERE state_key = 'authProfiles.store'",
+            entries: Some(PROFILES),
+        }]),
+        TakenIn::Followed,
+    ),
+    file(
+        OPENCLAW_STATE,
+        STATE_DATABASE,
+        FileFormat::Database(&[Texts {
+            query: "SELECT name, value FROM secret_store_entries \
+                WHERE deleted_at_ms IS NULL",
+            entries: None,
+        }]),
         TakenIn::Add,
     ),
     file(
@@ -302,7 +306,7 @@ pub(super) const OPENCLAW: &[CredentialFile] = &[
                 WHERE store_key = 'primary'",
             entries: Some(PROFILES),
         }]),
-        TakenIn::Add,
+        TakenIn::Followed,
     ),
     file(
         OPENCLAW_STATE,

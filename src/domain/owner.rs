@@ -210,7 +210,7 @@ pub static PROGRAMS: &[Program] = &[
         id: "openclaw",
         name: "OpenClaw",
         command: "openclaw",
-        files: &[],
+        files: &["state/openclaw.sqlite", "openclaw-agent.sqlite"],
         credentials: files::OPENCLAW,
         mirror: None,
     },

@@ -59,6 +59,7 @@ mod many_agents;
 mod metrics;
 mod one_damaged_row;
 mod openclaw_guard;
+mod openclaw_store;
 mod paths_outside;
 mod promises;
 mod record;
