@@ -120,7 +120,7 @@ named! {
 pub enum Origin {
     /// A command of this program.
     Clawkeep,
-    /// The mirrored login of that program, read from its file or keychain item; a store of OpenClaw,
+    /// The mirrored login of that program, read from its file or keychain item; OpenClaw's store,
     /// read from its database.
     Source(Owner),
     /// The exported store, written by another program.

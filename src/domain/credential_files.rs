@@ -1,8 +1,9 @@
 //! Which files each program keeps credentials in. Part of the table `PROGRAMS`.
 //!
 //! Sources: the programs themselves, of November 2026 (Claude Code 2.1, Codex CLI 0.171, OpenClaw
-//! 2026.9.6, opencode 1.18, pi 0.73, Gemini CLI 0.61, Qwen Code 0.24, `llm` 0.36, aider 0.86,
-//! mcp-remote 0.1, anthropic 2.14 for Python), and the sources of Crush, Goose, Continue and Copilot.
+//! 2026.9.6, opencode 1.18, pi 0.73, Gemini CLI 0.61, Qwen Code 0.24, `llm` 0.36, anthropic 2.14
+//! for Python); the source text of Crush, Continue and mcp-remote; the documentation of Goose,
+//! aider and Copilot.
 
 use super::credential_file::{
     AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir,

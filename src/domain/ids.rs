@@ -48,7 +48,8 @@ impl AgentName {
         }
     }
 
-    /// Names an agent of OpenClaw, whose credentials are followed and never exported: `openclaw/ID`.
+    /// Names an agent of OpenClaw, whose credentials are followed and never exported:
+    /// `openclaw/ID`.
     #[must_use]
     pub fn of_openclaw(id: &str) -> Self {
         Self(format!("{OPENCLAW}{}", Self::from_id(id).0))

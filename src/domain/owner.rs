@@ -72,8 +72,8 @@ pub struct Program {
     pub name: &'static str,
     /// The command that starts it.
     pub command: &'static str,
-    /// The ends of the paths of its files that `import` knows by their path; the directory above can
-    /// be moved by a variable.
+    /// The ends of the paths of its files that `import` knows by their path; a variable can move
+    /// the directory above.
     pub files: &'static [&'static str],
     /// The files in which it keeps credentials.
     pub credentials: &'static [CredentialFile],

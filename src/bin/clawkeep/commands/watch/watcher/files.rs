@@ -181,8 +181,8 @@ impl Watcher<'_> {
     }
 }
 
-/// The files in which an agent's credentials are: its store, or OpenClaw's databases with the log of
-/// each.
+/// The files in which an agent's credentials are: its store, or OpenClaw's databases, each with its
+/// log.
 fn files_of(agent: &AgentRef) -> Vec<PathBuf> {
     let Some(id) = agent.name.openclaw_id() else {
         return vec![agent.store_file()];
