@@ -25,6 +25,8 @@ pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 const CONFIG_NAME: &str = "openclaw.json";
 /// The database of the agent `main`, relative to the state directory.
 const STATE_DATABASE: [&str; 2] = ["state", "openclaw.sqlite"];
+/// The agent whose credentials are in the state directory's own database.
+const MAIN: &str = "main";
 /// An agent's JSON store, in its directory.
 const JSON_STORE: &str = "auth-profiles.json";
 /// The database of any other agent, in that agent's directory.
@@ -117,6 +119,45 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// Finds the state directory, among those named by [`add_named_dirs`], in which OpenClaw keeps its
+/// credentials in SQLite.
+#[must_use]
+pub fn database_dir() -> Option<PathBuf> {
+    let has_database = |dir: &PathBuf| {
+        let evidence = is_openclaw_dir(dir);
+        evidence.is_some_and(|evidence| evidence.is_database())
+    };
+    present_dirs().into_iter().find(has_database)
+}
+
+/// Lists the directories of the agents that have a database below a state directory, sorted, each
+/// with the agent's id. The database of `main` is the state directory's own.
+#[must_use]
+pub fn agents_with_database(state_dir: &Path) -> Vec<(String, PathBuf)> {
+    let of_main = || state_dir.join("agents").join(MAIN).join("agent");
+    let main = Some(state_dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]))
+        .filter(|path| exists(path))
+        .map(|_| (MAIN.to_owned(), of_main()));
+    let others = in_agents(state_dir, AGENT_DATABASE).into_iter();
+    let others = others.filter_map(|database| {
+        let dir = database.parent()?;
+        let id = dir.parent()?.file_name()?.to_str()?;
+        Some((id.to_owned(), dir.to_owned()))
+    });
+    let others = others.filter(|(id, _)| main.is_none() || id != MAIN);
+    main.iter().cloned().chain(others).collect()
+}
+
+/// Lists the databases in which the credentials of an agent may be, the first that has them counts.
+/// They need not exist.
+#[must_use]
+pub fn databases_of(agent_dir: &Path, id: &str) -> Vec<PathBuf> {
+    let own = agent_dir.join(AGENT_DATABASE);
+    let state_dir = agent_dir.ancestors().nth(3).filter(|_| id == MAIN);
+    let shared = state_dir.map(|dir| dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]));
+    shared.into_iter().chain([own]).collect()
 }
 
 /// The directories that are OpenClaw's by their name, whether or not they exist.

@@ -39,12 +39,12 @@ use super::loaded::Loaded;
 use super::logins::decide::Rules;
 use super::logins::sources::LoginSources;
 use super::notice::Notice;
-use super::openclaw_copy;
 use super::refresh::grant::LEASE_WAIT;
 use super::refresh::interrupted::recover_interrupted_refreshes;
 use super::refresh::outcome::RefreshOutcome;
 use super::rotate;
 use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
+use super::{openclaw_copy, openclaw_store};
 use crate::config::AgentRef;
 use crate::domain::{ProfileId, StoreDoc};
 use crate::export::{StorePlace, StoreReading};
@@ -122,6 +122,42 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        match agent.name.openclaw_id() {
+            Some(_) => self.follow_openclaw(agent, mode),
+            None => self.load_own(agent, mode),
+        }
+    }
+
+    /// Loads an agent of OpenClaw, with what OpenClaw's database says of it now. Where that cannot
+    /// be read, what the vault has stays.
+    fn follow_openclaw(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        let theirs = match mode {
+            SyncMode::On => openclaw_store::read(agent),
+            SyncMode::Off => Ok(None),
+        };
+        // No other program's login is mirrored into it.
+        let mut loaded = self.load_own(agent, SyncMode::Off)?;
+        let is_writable = self.vault.read_only().is_none() && loaded.unopened.is_empty();
+        match theirs {
+            Ok(Some(theirs)) if is_writable && theirs.change(&loaded).is_some() => {
+                let how = (SyncMode::Off, Rewrite::IfChanged, Locking::Always);
+                let edit = |_: &StoreDoc| -> Result<Edited, SyncError> {
+                    Ok(theirs.change(&loaded).unwrap_or_else(Edited::nothing))
+                };
+                loaded = self.load_locked(agent, how, None, edit)?;
+            }
+            Ok(_) => {}
+            Err((path, fault)) => {
+                let notice = openclaw_store::notice_of(&loaded, &path, &fault);
+                loaded.notices.extend(notice);
+            }
+        }
+        let is_expected = |notice: &Notice| matches!(notice, Notice::Withheld { .. });
+        loaded.notices.retain(|notice| !is_expected(notice));
+        Ok(loaded)
+    }
+
+    fn load_own(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         self.vault.reload_keys()?;
         let is_writable = self.vault.read_only().is_none();
         if is_writable {
@@ -146,6 +182,10 @@ impl<'e> Engine<'e> {
         mode: SyncMode,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
+        if agent.name.openclaw_id().is_some() {
+            let agent = agent.name.clone();
+            return Err(SyncError::OpenClaws { agent }.into());
+        }
         let how = (mode, Rewrite::IfChanged, Locking::Always);
         self.load_locked(agent, how, None, edit)
     }
@@ -156,6 +196,9 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// As [`Engine::load`].
     pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        if agent.name.openclaw_id().is_some() {
+            return self.load(agent, mode); // no store of it is written
+        }
         let how = (mode, Rewrite::Always, Locking::Always);
         self.load_locked(agent, how, None, unchanged)
     }

@@ -61,6 +61,7 @@ mod metrics;
 mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
+mod openclaw_store;
 mod paths_outside;
 mod promises;
 mod record;

@@ -47,7 +47,6 @@ const GROUPS: [Group; 5] = [
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
             ("metrics", "its numbers, for Prometheus"),
-            ("doctor", "find and repair problems"),
         ],
     ),
     (
