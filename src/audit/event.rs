@@ -120,7 +120,8 @@ named! {
 pub enum Origin {
     /// A command of this program.
     Clawkeep,
-    /// The mirrored login of that program, read from its file or keychain item.
+    /// The mirrored login of that program, read from its file or keychain item; OpenClaw's store,
+    /// read from its database.
     Source(Owner),
     /// The exported store, written by another program.
     StoreFile,
@@ -136,6 +137,7 @@ impl Origin {
     /// All of them, in the order of the specification.
     pub fn all() -> impl Iterator<Item = Self> {
         let sources = Owner::mirrored().map(|(owner, _)| Self::Source(owner));
+        let sources = sources.chain([Self::Source(Owner::OpenClaw)]);
         let others = [
             Self::StoreFile,
             Self::LegacyStore,
@@ -162,6 +164,14 @@ impl Origin {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|origin| origin.as_str() == name)
+    }
+}
+
+impl EventKind {
+    /// Whether it records only that a credential was handed out, or was not chosen for that.
+    #[must_use]
+    pub fn is_use(self) -> bool {
+        matches!(self, Self::CredentialUsed | Self::CredentialPassedOver)
     }
 }
 

@@ -147,6 +147,7 @@ fn of_sync(error: &SyncError) -> ErrorKind {
         SyncError::Contended { .. }
         | SyncError::RefreshBusy { .. }
         | SyncError::SpentMeanwhile { .. } => ErrorKind::Busy,
+        SyncError::OpenClaws { .. } => ErrorKind::BadArgument,
         _ => ErrorKind::Storage,
     }
 }

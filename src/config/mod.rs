@@ -32,7 +32,7 @@ mod windows_names;
 pub use self::notify::{
     Address, BodyFormat, Channel, NotifySettings, NotifyTarget, TARGETS, Web, checked_address,
 };
-pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
+pub use agents::{AgentRef, existing_agents, openclaw_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
 pub(crate) use disk::DRAFT;
 pub use disk::KEPT;

@@ -233,6 +233,11 @@ impl Layout {
         Some(&files.login)
     }
 
+    /// Whether the process stands in for the gateway of the reference.
+    pub(super) fn is_stand_in(&self) -> bool {
+        self.is_stand_in
+    }
+
     /// Returns the path of the legacy OAuth file.
     #[must_use]
     pub fn oauth_file(&self) -> PathBuf {

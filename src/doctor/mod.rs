@@ -23,6 +23,7 @@ mod remedies;
 mod repair;
 mod stores;
 mod synced;
+mod unused;
 mod vanished;
 mod vault;
 mod words;

@@ -18,6 +18,7 @@ mod logins;
 pub mod merge;
 mod notice;
 mod openclaw_copy;
+mod openclaw_store;
 pub mod plan;
 mod refresh;
 mod rotate;

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::{Value, json};
 
-use crate::support::damage::{TOKEN_MARK, alter_past_triggers, refuses};
+use crate::support::damage::{TOKEN_MARK, alter_past_triggers, refuses, write_log_back};
 use crate::support::home::{HOUR, Home, Run, STORE, TRUE, now_ms};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -484,6 +484,7 @@ fn no_event_no_secret() {
             "exec -- printenv ANTHROPIC_OAUTH_TOKEN",
         ] {
             let before = count(&home);
+            write_log_back(&home); // it may have reached what one file may hold
             let run = home.run_on_small_disk(blocks, args);
             let is_handed = run.stdout.contains(TOKEN_MARK);
             assert_eq!(is_handed, run.status == 0, "{blocks}: {run:?}");

@@ -34,6 +34,7 @@ mod damaged_files;
 mod damaged_vault;
 mod discover;
 mod doctor;
+mod durable;
 mod entries;
 mod environment;
 mod everyday;
@@ -60,6 +61,7 @@ mod metrics;
 mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
+mod openclaw_store;
 mod paths_outside;
 mod promises;
 mod record;
@@ -115,6 +117,7 @@ cfg_if::cfg_if! {
         #[cfg(target_arch = "x86_64")]
         mod faults;
         mod monitor;
+        mod power_cut;
         mod read_only;
         mod storage;
         mod trust;

@@ -20,7 +20,7 @@ use crate::platform::{
 };
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::{APPLICATION_ID, MOVED_AWAY, application_id, connect, identity};
-use crate::vault::file::journal::{empty_log, set_journal};
+use crate::vault::file::journal::{Log, make_durable, set_journal};
 use crate::vault::file::paths::{
     free_name, lock, make_dir_for, parent, remove_copy, trusted_path, with_suffix,
 };
@@ -215,7 +215,8 @@ impl UnlockedVault {
         ))
         .at(&from, "move")?;
         tx.commit().at(&from, "move")?; // from here on the other one counts
-        let _ = empty_log(&self.vault.conn); // as far as nobody reads it
+        // After a power cut it may be as it was: then it is an earlier copy of the other one.
+        let _ = make_durable(&self.vault.conn, &from, Log::Emptied);
         drop(self);
         drop(to_lock);
         // What is left does not count, and `which_counts` names it.
@@ -237,6 +238,7 @@ impl UnlockedVault {
         let name = free_name(&self.path, MERGED, now);
         let to = self.move_unchanged(&name, Some(expected))?;
         remove_if_present(&with_suffix(&to, ".lock"))?;
+        drop(connect(&to)); // the last connection removes the log and its index
         Ok(to)
     }
 

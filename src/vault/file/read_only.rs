@@ -1,5 +1,6 @@
 //! Vaults that can only be read: why, and how such a file is opened without writing anything.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::connect::{harden, keep_in_memory};
 use super::image;
 use super::paths::{parent, refused_storage, with_suffix};
 use super::reason::ReadOnlyReason;
-use crate::platform::{Cause, FileError, mount_of};
+use crate::platform::{Cause, FileError, mount_of, open_regular};
 use crate::vault::error::{Context, VaultError};
 
 impl ReadOnlyReason {
@@ -26,6 +27,26 @@ impl ReadOnlyReason {
         }
         let cause = Box::new(Cause::of(source, path)?);
         Some(Self::NoRoom { cause })
+    }
+
+    /// The reason that a full disk is. SQLite does not come upon it when it opens a vault whose log
+    /// is there.
+    pub(super) fn of_full_disk(vault: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            let dir = rustix::fs::statvfs(parent(vault)).ok()?;
+            let free = match rustix::process::geteuid().is_root() {
+                true => dir.f_bfree,
+                false => dir.f_bavail,
+            };
+            // Some file systems have no limit, and no number of blocks.
+            if free == 0 && dir.f_blocks > 0 {
+                let cause = Cause::of(&rustix::io::Errno::NOSPC.into(), vault).map(Box::new)?;
+                return Some(Self::NoRoom { cause });
+            }
+        }
+        let _ = vault;
+        None
     }
 }
 
@@ -107,14 +128,24 @@ pub(super) fn connect_to_read(
         Writers::Nobody if is_alone => {
             connect_by(path, "immutable=1", patience).map(ReadConnection::from)
         }
-        // SQLite would make a log that is not there.
-        _ if has("-shm") && length("-wal").is_ok() => connect_beside_writers(path, patience),
+        // SQLite would make a log that is not there, and wait for whoever writes one that is none.
+        _ if has("-shm") && (length("-wal").is_ok_and(|log| log == 0) || has_log(path)) => {
+            connect_beside_writers(path, patience)
+        }
         _ => return image(),
     };
     match connected {
         Err(error) if is_for_want_of_writing(&error) => image(),
         connected => connected,
     }
+}
+
+/// Whether what lies beside a database under the name of its log begins as one.
+fn has_log(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let log = open_regular(&with_suffix(path, "-wal"));
+    let read = log.is_ok_and(|mut log| log.read_exact(&mut magic).is_ok());
+    read && u32::from_be_bytes(magic) & !1 == image::WAL_MAGIC
 }
 
 /// Opens a database by the index of its log, which others write. A reader that cannot write it

@@ -35,15 +35,15 @@ const GROUPS: [Group; 5] = [
             ("refresh", "refresh logins now"),
             ("discover", "find other programs' keys"),
             ("import", "import from a file"),
-            ("sync", "import other programs' logins"),
+            ("sync", "import programs' logins"),
             ("models", "the gateway's own commands"),
             ("session", "pin one to a session"),
-            ("doctor", "find and repair problems"),
         ],
     ),
     (
-        "Record",
+        "Checks and record",
         &[
+            ("doctor", "find and repair problems"),
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
             ("metrics", "its numbers, for Prometheus"),

@@ -34,7 +34,7 @@ impl Context {
 
     /// Opens the existing vault without its key, for reading, also on a read-only place.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let vault = self.open_locked()?;
+        let vault = self.open_locked_to_read()?;
         self.report_storage(&vault);
         Ok(vault)
     }
@@ -116,7 +116,10 @@ impl Context {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
-        let vault = self.open_locked()?;
+        let vault = match need {
+            Need::Reading => self.open_locked_to_read()?,
+            Need::Writing => self.open_locked()?,
+        };
         if need == Need::Writing {
             vault.require_writable()?; // before the question for a passphrase
         }

@@ -348,6 +348,9 @@ impl Failure {
             }
             Self::Refused { next, .. } | Self::UnknownName { next, .. } => next.clone(),
             Self::NotRun { next, .. } => next.clone()?,
+            Self::Sync(SyncError::OpenClaws { .. }) => {
+                "Change it there: openclaw models auth --help".to_owned()
+            }
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }
