@@ -283,7 +283,7 @@ fn names(dir: &Path) -> BTreeSet<PathBuf> {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         match entry.path() {
             dir if dir.is_dir() => names.extend(self::names(&dir)),
-            file => drop(names.insert(file)),
+            file => names.extend([file]),
         }
     }
     names
