@@ -9,6 +9,7 @@ mod credential_status;
 mod decide;
 mod deliver;
 mod dispatch;
+mod heartbeat;
 mod history;
 mod message;
 mod phrases;

@@ -27,6 +27,7 @@ mod borrowed;
 mod client;
 mod completions;
 mod config_command;
+mod connect;
 #[cfg(windows)]
 mod console_events;
 mod cycles;
@@ -60,6 +61,7 @@ mod metrics;
 mod one_damaged_row;
 mod openclaw_guard;
 mod paths_outside;
+mod probe;
 mod promises;
 mod record;
 mod record_library;

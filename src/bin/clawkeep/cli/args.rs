@@ -99,7 +99,7 @@ fn as_gateway(command: clap::Command) -> clap::Command {
     let name = command.get_name().to_owned();
     let hide = |arg: Arg| match (name.as_str(), arg.get_id().as_str()) {
         (_, "named") => arg.index(None).long("\u{0}").hide(true),
-        ("exec", "variable") => arg.long("\u{0}").hide(true),
+        ("exec", "variable") | ("status", "probe") => arg.long("\u{0}").hide(true),
         ("exec", "command") => arg
             .allow_hyphen_values(true)
             .help("The program and its arguments"),

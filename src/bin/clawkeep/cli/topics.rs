@@ -35,7 +35,7 @@ const GROUPS: [Group; 5] = [
             ("refresh", "refresh logins now"),
             ("discover", "find other programs' keys"),
             ("import", "import from a file"),
-            ("sync", "import other programs' logins"),
+            ("sync", "import programs' logins"),
             ("models", "the gateway's own commands"),
             ("session", "pin one to a session"),
             ("doctor", "find and repair problems"),
@@ -63,6 +63,7 @@ const GROUPS: [Group; 5] = [
         &[
             ("watch", "keep all in sync and refreshed"),
             ("monitor", "install that as a service"),
+            ("connect", "feed a program (disconnect)"),
             ("secretref", "hand secrets to OpenClaw"),
             ("config", "the settings"),
         ],
