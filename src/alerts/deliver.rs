@@ -91,6 +91,8 @@ pub(super) fn deliver(
             let headers = vec![header("content-type", "application/json")];
             send(web, headers, body, now)
         }
+        // A test: what a heartbeat says otherwise is said by `beat`.
+        Channel::Heartbeat(web, _) => beat(web, &[], now),
         Channel::Command(run) => run_command(run, message, (around, is_cancelled)),
     }
 }
@@ -144,16 +146,34 @@ fn webhook_body(format: BodyFormat, message: &Message, host: &str) -> Vec<u8> {
     escaped(&body.to_string()).into_owned().into_bytes()
 }
 
+/// Requests the address of a heartbeat; its `/fail`, with the problems, if there are any.
+/// Source: Healthchecks' documentation, Pinging API: Signaling failures.
+pub(super) fn beat(web: &Web, problems: &[String], now: UnixMs) -> Result<(), Undelivered> {
+    let mut url = address_of(web)?;
+    if !problems.is_empty()
+        && let Ok(mut path) = url.path_segments_mut()
+    {
+        path.pop_if_empty().push("fail");
+    }
+    let headers = vec![header("content-type", "text/plain; charset=utf-8")];
+    let body = problems.join("\n").into_bytes();
+    post(Post { url, headers, body }, now)
+}
+
+fn address_of(web: &Web) -> Result<Url, Undelivered> {
+    match &web.address {
+        Address::Plain(url) => Ok(url.clone()),
+        Address::InFile(path) => address_in(path),
+    }
+}
+
 fn send(
     web: &Web,
     mut headers: Vec<(&'static str, Zeroizing<String>)>,
     body: Vec<u8>,
     now: UnixMs,
 ) -> Result<(), Undelivered> {
-    let url = match &web.address {
-        Address::Plain(url) => url.clone(),
-        Address::InFile(path) => address_in(path)?,
-    };
+    let url = address_of(web)?;
     if let Some(path) = &web.token_file {
         let token = line_of(path, "token_file")?;
         headers.push((
@@ -161,7 +181,11 @@ fn send(
             Zeroizing::new(format!("Bearer {}", token.as_str())),
         ));
     }
-    let posted = post_message(Post { url, headers, body }, DELIVERY_MAX, now)?;
+    post(Post { url, headers, body }, now)
+}
+
+fn post(post: Post, now: UnixMs) -> Result<(), Undelivered> {
+    let posted = post_message(post, DELIVERY_MAX, now)?;
     let status = posted.status;
     match status {
         200..=299 => Ok(()),

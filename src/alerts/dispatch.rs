@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
+use super::heartbeat::{LastBeat, due, problems, rhythm};
 use super::history::{Entry, TargetHistory, recorded};
 use super::message::Message;
 use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
@@ -70,6 +71,8 @@ pub struct Alerts {
     /// What is on its way is not waited for any longer.
     cancelled: Arc<AtomicBool>,
     unrecorded: Vec<Entry>,
+    /// The last heartbeat of each target that gets them.
+    beats: BTreeMap<String, LastBeat>,
     /// Held while something is on its way.
     holding: Option<FileLock>,
     sender: Sender<Ended>,
@@ -110,6 +113,7 @@ impl Alerts {
             is_urged: false,
             cancelled: Arc::default(),
             unrecorded: Vec::new(),
+            beats: BTreeMap::new(),
             holding: None,
             sender,
             ended,
@@ -187,20 +191,22 @@ impl Alerts {
         let at = (&self.settings, now);
         let survey = survey(vault, scene, at)?;
         let facts = facts(&survey, scene.trouble, true);
+        let beats = self.send_beats(facts, now);
         let mut decisions = self.decide(facts, now);
         if decisions
             .iter()
             .any(|(_, decision)| !decision.messages.is_empty())
         {
             if !self.take_lock() {
-                return Ok(Some(UnixMs(now.0.saturating_add(SOON))));
+                let soon = UnixMs(now.0.saturating_add(SOON));
+                return Ok(Some(beats.map_or(soon, |beat| beat.min(soon))));
             }
             // The messages that another process sent before it released the lock.
             if self.read_record(vault)? {
                 decisions = self.decide(facts, now);
             }
         }
-        Ok(self.start(decisions, now))
+        Ok(self.start(decisions, now).into_iter().chain(beats).min())
     }
 
     /// As [`Alerts::pass`] if the vault cannot be opened: the credentials are unknown, and results
@@ -212,8 +218,44 @@ impl Alerts {
         self.take_ended();
         let now = self.clock.now();
         let nothing = Survey::default();
-        let decisions = self.decide(facts(&nothing, trouble, false), now);
-        self.start(decisions, now)
+        let facts = facts(&nothing, trouble, false);
+        let decisions = self.decide(facts, now);
+        let beats = self.send_beats(facts, now);
+        self.start(decisions, now).into_iter().chain(beats).min()
+    }
+
+    /// Sends the heartbeats that are due. Returns when the next one is.
+    fn send_beats(&mut self, facts: Facts<'_>, now: UnixMs) -> Option<UnixMs> {
+        let problems = problems(facts, &self.settings, now);
+        let is_well = problems.is_empty();
+        let mut next: Option<UnixMs> = None;
+        let targets = self.settings.targets.clone();
+        for target in &targets {
+            let last = self.beats.get(&target.name).copied();
+            let rhythm = rhythm(target).filter(|_| !self.busy.contains_key(&target.name));
+            let Some(rhythm) = rhythm else {
+                continue;
+            };
+            let Some(mut at) = due(rhythm, last, is_well, now) else {
+                continue;
+            };
+            if at <= now || self.is_urged {
+                let to = Arc::new(Recipient {
+                    target: target.clone(),
+                    settings: None,
+                });
+                let is_started = self.send(to, Vec::new(), Some(problems.clone()));
+                let beat = LastBeat {
+                    at: now,
+                    was_well: is_well,
+                    has_arrived: is_started,
+                };
+                self.beats.insert(target.name.clone(), beat);
+                at = due(rhythm, Some(beat), is_well, now).unwrap_or(at);
+            }
+            next = next.into_iter().chain([at]).min();
+        }
+        next
     }
 
     /// Waits for the deliveries under way, until `deadline` at most, and records each when it has
@@ -320,6 +362,19 @@ impl Alerts {
         let now = self.clock.now();
         let (to, message, result) = match ended {
             Ended::One(to, message, result) => (to, message, result),
+            Ended::Beat(to, result) => {
+                if let (Some(beat), Err(_)) = (self.beats.get_mut(&to.target.name), &result) {
+                    beat.has_arrived = false;
+                }
+                match result {
+                    Ok(()) => self.held.remove(&to.target.name),
+                    Err(Undelivered { why, .. }) => {
+                        let held = Held { until: None, why };
+                        self.held.insert(to.target.name.clone(), held)
+                    }
+                };
+                return;
+            }
             Ended::All(to) => {
                 self.busy.remove(&to.target.name);
                 return;
@@ -386,7 +441,7 @@ impl Alerts {
         let nothing = TargetHistory::new();
         let targets = self.settings.targets.iter();
         targets
-            .filter(|target| !self.busy.contains_key(&target.name))
+            .filter(|target| !self.busy.contains_key(&target.name) && rhythm(target).is_none())
             .map(|target| {
                 let history = self.history.get(&target.name).unwrap_or(&nothing);
                 let settings = self.settings_prints.get(&target.name).cloned();
@@ -428,35 +483,43 @@ impl Alerts {
             if decision.messages.is_empty() {
                 continue;
             }
-            let sending = Sending {
-                to: Arc::clone(&to),
-                messages: decision.messages.iter().cloned().collect(),
-            };
-            let job = Job {
-                to,
-                messages: decision.messages,
-                cancelled: Arc::clone(&self.cancelled),
-                around: self.around.clone(),
-                sender: self.sender.clone(),
-                wake: Arc::clone(&self.wake),
-                clock: self.clock,
-            };
-            match start_thread("alert", move || job.run()) {
-                Ok(_) => {
-                    let name = sending.to.target.name.clone();
-                    self.busy.insert(name, sending);
-                }
-                Err(_) => {
-                    next = next
-                        .into_iter()
-                        .chain([UnixMs(now.0.saturating_add(MINUTE))])
-                        .min()
-                }
+            if !self.send(to, decision.messages, None) {
+                let later = UnixMs(now.0.saturating_add(MINUTE));
+                next = next.into_iter().chain([later]).min();
             }
         }
         self.is_urged = false;
         self.release();
         next
+    }
+
+    /// Starts a thread that sends messages, or a heartbeat; whether it could be started.
+    fn send(
+        &mut self,
+        to: Arc<Recipient>,
+        messages: Vec<Message>,
+        beat: Option<Vec<String>>,
+    ) -> bool {
+        let sending = Sending {
+            to: Arc::clone(&to),
+            messages: messages.iter().cloned().collect(),
+        };
+        let job = Job {
+            to,
+            messages,
+            beat,
+            cancelled: Arc::clone(&self.cancelled),
+            around: self.around.clone(),
+            sender: self.sender.clone(),
+            wake: Arc::clone(&self.wake),
+            clock: self.clock,
+        };
+        let is_started = start_thread("alert", move || job.run()).is_ok();
+        if is_started {
+            let name = sending.to.target.name.clone();
+            self.busy.insert(name, sending);
+        }
+        is_started
     }
 }
 

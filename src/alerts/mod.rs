@@ -8,6 +8,7 @@
 mod decide;
 mod deliver;
 mod dispatch;
+mod heartbeat;
 mod history;
 mod message;
 mod phrases;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::decide::AHEAD_MAX;
-use super::deliver::{Surroundings, Undelivered, deliver};
+use super::deliver::{Surroundings, Undelivered, beat, deliver};
 use super::message::Message;
 use crate::config::{Channel, NotifyTarget};
 use crate::platform::Clock;
@@ -31,14 +31,18 @@ pub(super) struct Sending {
 pub(super) enum Ended {
     /// One message arrived, or did not.
     One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),
+    /// A heartbeat arrived, or did not.
+    Beat(Arc<Recipient>, Result<(), Undelivered>),
     /// Nothing more is on its way there.
     All(Arc<Recipient>),
 }
 
-/// Messages for one target, one after another.
+/// Messages for one target, one after another, or a heartbeat.
 pub(super) struct Job {
     pub(super) to: Arc<Recipient>,
     pub(super) messages: Vec<Message>,
+    /// The problems that a heartbeat tells of, if one is due.
+    pub(super) beat: Option<Vec<String>>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) around: Surroundings,
     pub(super) sender: Sender<Ended>,
@@ -48,6 +52,12 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn run(mut self) {
+        if let (Some(problems), Channel::Heartbeat(web, _)) =
+            (self.beat.take(), &self.to.target.channel)
+        {
+            let result = beat(web, &problems, self.clock.now());
+            let _ = self.sender.send(Ended::Beat(Arc::clone(&self.to), result));
+        }
         for message in std::mem::take(&mut self.messages) {
             let is_cancelled = || self.cancelled.load(Ordering::Relaxed);
             if is_cancelled() {

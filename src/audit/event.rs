@@ -62,6 +62,8 @@ named! {
         RefreshSuperseded = "refresh.superseded",
         /// A program used a credential.
         CredentialUsed = "credential.used",
+        /// A credential was sent to its provider to see whether it is accepted.
+        CredentialProbed = "credential.probed",
         /// A credential was refused by its provider.
         CredentialFailed = "credential.failed",
         /// A candidate was passed over.

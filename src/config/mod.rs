@@ -6,6 +6,7 @@
 
 mod agents;
 mod completed_env;
+mod connection;
 mod disk;
 mod dotenv;
 mod edit;
@@ -30,10 +31,12 @@ mod vault_home;
 mod windows_names;
 
 pub use self::notify::{
-    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, TARGETS, Web, checked_address,
+    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Rhythm, TARGETS, Web,
+    checked_address,
 };
 pub use agents::{AgentRef, existing_agents, openclaw_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
+pub use connection::{CONNECTIONS, Connection, Edited, SettingsFault};
 pub(crate) use disk::DRAFT;
 pub use disk::KEPT;
 pub(crate) use dotenv::parse as parse_dotenv;

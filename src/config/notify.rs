@@ -13,6 +13,10 @@ use crate::domain::{Span, is_loopback};
 
 /// A day, in milliseconds.
 const DAY: i64 = 86_400_000;
+/// How often a heartbeat is sent unless it is set, in milliseconds: five minutes.
+const BEAT: i64 = 300_000;
+/// No heartbeat is sent more often, in milliseconds: a minute, the shortest time that services ask.
+const BEAT_MIN: i64 = 60_000;
 /// Nobody is reminded more often, in milliseconds: five minutes.
 const REPEAT_MIN: i64 = 300_000;
 /// No span here is longer, in milliseconds: a year.
@@ -58,7 +62,7 @@ pub struct NotifyTarget {
 }
 
 /// The targets that an argument can name.
-pub const TARGETS: &str = "desktop, ntfy:URL, webhook:URL or command:PROGRAM";
+pub const TARGETS: &str = "desktop, ntfy:URL, webhook:URL, heartbeat:URL or command:PROGRAM";
 
 /// A way to reach a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +74,29 @@ pub enum Channel {
     Ntfy(Web),
     /// An address that takes JSON.
     Webhook(Web, BodyFormat),
+    /// An address of a service that sends an alarm when no request arrives: gets no messages.
+    Heartbeat(Web, Rhythm),
     /// A program to run: its name or path, then its arguments.
     Command(Vec<String>),
+}
+
+/// How often a heartbeat is sent, and what becomes of it while something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// The time between two requests, in milliseconds. Set by `every = "5m"` (the default).
+    pub every_ms: i64,
+    /// Whether `/fail` is requested while something is wrong. Otherwise nothing is, and the service
+    /// misses the heartbeat. Set by `fail = true`.
+    pub has_fail: bool,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            every_ms: BEAT,
+            has_fail: false,
+        }
+    }
 }
 
 /// An address on the web, and what opens it.
@@ -148,6 +173,7 @@ impl NotifyTarget {
             Channel::Desktop => "desktop".to_owned(),
             Channel::Ntfy(web) => format!("ntfy\0{}", of_web(web)),
             Channel::Webhook(web, format) => format!("webhook\0{format:?}\0{}", of_web(web)),
+            Channel::Heartbeat(web, rhythm) => format!("heartbeat\0{rhythm:?}\0{}", of_web(web)),
             Channel::Command(run) => format!("command\0{}", run.join("\0")),
         })
     }
@@ -156,7 +182,9 @@ impl NotifyTarget {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let (web, program) = match &self.channel {
             Channel::Desktop => (None, None),
-            Channel::Ntfy(web) | Channel::Webhook(web, _) => (Some(web), None),
+            Channel::Ntfy(web) | Channel::Webhook(web, _) | Channel::Heartbeat(web, _) => {
+                (Some(web), None)
+            }
             Channel::Command(run) => (None, run.first().map(Path::new)),
         };
         let address = web.and_then(|web| match &web.address {
@@ -191,6 +219,10 @@ impl NotifyTarget {
                 let (host, web) = web()?;
                 (host, Channel::Webhook(web, BodyFormat::default()))
             }
+            "heartbeat" => {
+                let (host, web) = web()?;
+                (host, Channel::Heartbeat(web, Rhythm::default()))
+            }
             "command" => {
                 let program = Path::new(value).file_name().unwrap_or_default();
                 let run = vec![value.to_owned()];
@@ -219,8 +251,19 @@ pub(super) struct Written {
     ntfy: Option<toml::Spanned<WrittenWeb>>,
     #[serde(default)]
     webhook: BTreeMap<String, toml::Spanned<WrittenWeb>>,
+    heartbeat: Option<toml::Spanned<WrittenHeartbeat>>,
     #[serde(default)]
     command: BTreeMap<String, toml::Spanned<WrittenCommand>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHeartbeat {
+    url: Option<toml::Spanned<String>>,
+    url_file: Option<toml::Spanned<PathBuf>>,
+    every: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    fail: bool,
 }
 
 #[derive(Deserialize)]
@@ -283,6 +326,30 @@ impl Written {
             let web = webhook.into_inner().checked(&place, (at, invalid))?;
             let channel = Channel::Webhook(web, format);
             targets.push(NotifyTarget { name, channel });
+        }
+        if let Some(heartbeat) = self.heartbeat {
+            let at = heartbeat.span().start;
+            let heartbeat = heartbeat.into_inner();
+            let what = "notify.heartbeat.every is a span from a minute to a year, such as \"5m\"";
+            let every = heartbeat.every.as_ref();
+            let every = every.map(|every| span(every, BEAT_MIN, what, invalid));
+            let rhythm = Rhythm {
+                every_ms: every.transpose()?.unwrap_or(BEAT),
+                has_fail: heartbeat.fail,
+            };
+            let web = WrittenWeb {
+                url: heartbeat.url,
+                url_file: heartbeat.url_file,
+                token_file: None,
+                format: None,
+            };
+            targets.push(NotifyTarget {
+                name: "heartbeat".to_owned(),
+                channel: Channel::Heartbeat(
+                    web.checked("notify.heartbeat", (at, invalid))?,
+                    rhythm,
+                ),
+            });
         }
         for (name, command) in self.command {
             let at = command.span().start;
@@ -419,6 +486,8 @@ mod tests {
             [notify.ntfy]\nurl = "https://a/b"\nurl_file = "/u" => has either
             [notify.ntfy]\nurl = "https://a/b"\nformat = "slack" => line 1: notify.ntfy has no format
             [notify.ntfy]\n\nurl = "http://a.example/SECRET" => line 3: notify.ntfy.url is not https
+            [notify.heartbeat]\nevery = "5m" => notify.heartbeat has either url or url_file
+            [notify.heartbeat]\nurl = "https://a/b"\nevery = "5s" => line 3: notify.heartbeat.every
             [notify.webhook.x]\nurl = "SECRET" => notify.webhook.x.url is no address
             [notify.webhook.x]\nurl = "https://u:SECRET@a.example/" => has a user name
             [notify.webhook.x]\nurl_file = "u" => notify.webhook.x.url_file is an absolute path
@@ -439,6 +508,7 @@ mod tests {
             ("desktop", "desktop"),
             ("ntfy:https://ntfy.example/t", "ntfy:ntfy.example"),
             ("webhook:http://127.0.0.1:9/x", "webhook:127.0.0.1"),
+            ("heartbeat:https://hc.example/x", "heartbeat:hc.example"),
             ("command:/usr/bin/tell", "command:tell"),
         ] {
             assert_eq!(NotifyTarget::from_argument(text).unwrap().name, name);

@@ -315,6 +315,13 @@ impl Layout {
         self.state_home.join(PROGRAM).join("told")
     }
 
+    /// Returns the directory of the copies of other programs' settings, each from before the program
+    /// was connected.
+    #[must_use]
+    pub fn connected_dir(&self) -> PathBuf {
+        self.state_home.join(PROGRAM).join("connected")
+    }
+
     /// Returns the directory from which the user's service manager reads units of the user. Source:
     /// systemd.unit(5).
     #[must_use]

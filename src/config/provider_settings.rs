@@ -36,6 +36,8 @@ pub struct ProviderSettings {
     pub authorize_extra: Option<BTreeMap<String, String>>,
     /// How long before the end that the provider names a token counts as ended, in seconds.
     pub expiry_margin: Option<u32>,
+    /// The address that `models status --probe` asks for, with a bearer token.
+    pub probe_url: Option<String>,
     /// The variables from which programs read the secret. `exec` sets the first one and takes out
     /// the others.
     pub env: Option<Vec<String>>,
@@ -48,6 +50,7 @@ impl ProviderSettings {
             ("token_url", &self.token_url),
             ("authorize_url", &self.authorize_url),
             ("device_url", &self.device_url),
+            ("probe_url", &self.probe_url),
         ];
         let mut addresses = addresses.iter();
         let refused = addresses

@@ -281,7 +281,8 @@ pub fn own_settings(data: &[u8]) {
     assert!(settings.syslog.is_none_or(|socket| socket.has_root()));
     for target in &settings.notify.targets {
         assert!(!target.name.contains(char::is_control) && target.name.len() < 64);
-        if let Channel::Webhook(web, _) | Channel::Ntfy(web) = &target.channel
+        if let Channel::Webhook(web, _) | Channel::Ntfy(web) | Channel::Heartbeat(web, _) =
+            &target.channel
             && let Address::Plain(url) = &web.address
         {
             assert!(url.scheme() == "https" || crate::domain::is_loopback(url));

@@ -79,17 +79,51 @@ pub struct Posted {
 /// Why there was no answer, in words that name no address.
 pub fn post_message(post: Post, budget: Duration, now: UnixMs) -> Result<Posted, String> {
     let client = client(&post.url, budget).map_err(|error| reason(&error))?;
-    let mut request = client.post(post.url);
-    for (name, value) in post.headers {
-        let mut value = HeaderValue::from_str(&value)
-            .map_err(|_| format!("the header {name} has characters that none may have"))?;
+    let request = client.post(post.url).body(post.body);
+    status_of(request, post.headers, now).map_err(|failure| failure.why)
+}
+
+/// Why no answer came.
+pub(super) struct NoAnswer {
+    /// In words that name no address.
+    pub(super) why: String,
+    /// Whether none came in time.
+    pub(super) is_timeout: bool,
+}
+
+/// Asks for an address once, for at most `budget`. Redirects are not followed and the answer's body
+/// is not read.
+pub(super) fn get_status(
+    url: Url,
+    headers: Vec<(&'static str, Zeroizing<String>)>,
+    budget: Duration,
+    now: UnixMs,
+) -> Result<Posted, NoAnswer> {
+    let client = client(&url, budget).map_err(|error| no_answer(&error))?;
+    status_of(client.get(url), headers, now)
+}
+
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    NoAnswer {
+        why: reason(error),
+        is_timeout: error.is_timeout(),
+    }
+}
+
+fn status_of(
+    mut request: reqwest::blocking::RequestBuilder,
+    headers: Vec<(&'static str, Zeroizing<String>)>,
+    now: UnixMs,
+) -> Result<Posted, NoAnswer> {
+    for (name, value) in headers {
+        let mut value = HeaderValue::from_str(&value).map_err(|_| NoAnswer {
+            why: format!("the header {name} has characters that none may have"),
+            is_timeout: false,
+        })?;
         value.set_sensitive(true);
         request = request.header(name, value);
     }
-    let response = request
-        .body(post.body)
-        .send()
-        .map_err(|error| reason(&error))?;
+    let response = request.send().map_err(|error| no_answer(&error))?;
     let header = response.headers().get("retry-after");
     let header = header.and_then(|value| value.to_str().ok());
     Ok(Posted {

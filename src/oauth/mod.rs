@@ -19,6 +19,8 @@ mod http;
 mod lease;
 #[cfg(feature = "oauth")]
 mod login;
+#[cfg(feature = "oauth")]
+mod probe;
 mod providers;
 mod recovery_file;
 #[cfg_attr(
@@ -38,6 +40,8 @@ pub use lease::{Lease, grants_with_files};
 pub use login::{Authorization, Awaited, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
 #[cfg(all(feature = "oauth", any(test, fuzzing)))]
 pub(crate) use login::{DeviceAnswer, code_in_request, understand_device};
+#[cfg(feature = "oauth")]
+pub use probe::{PROBE_MAX, ProbeRequest, Probed, Verdict};
 pub use providers::{Provider, ProviderFault, Providers};
 pub use recovery_file::{ANSWER_UNOPENED, Brought, Left, RecoveryFile, is_answer_unopened};
 #[cfg(all(feature = "oauth", any(test, fuzzing)))]

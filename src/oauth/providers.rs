@@ -148,6 +148,7 @@ fn overlay(entry: &mut ProviderSettings, over: ProviderSettings) {
     set(&mut entry.redirect_host, over.redirect_host);
     set(&mut entry.authorize_extra, over.authorize_extra);
     set(&mut entry.expiry_margin, over.expiry_margin);
+    set(&mut entry.probe_url, over.probe_url);
     set(&mut entry.env, over.env);
 }
 

@@ -84,7 +84,7 @@ pub use runtime_dir::RuntimeDir;
 pub use stamp::Stamp;
 pub use storage::kinds::{SharedBy, SharedStorage, Storage};
 #[cfg(feature = "alerts")]
-pub(crate) use threads::run_all;
+pub use threads::run_all;
 pub(crate) use threads::run_all_alongside;
 pub use threads::{PROCESS_LIMITS, start_thread};
 pub use trust::access::{Access, Admitted};

@@ -96,7 +96,7 @@ pub(super) fn check_threads(count: usize) -> io::Result<()> {
 /// Runs each of `jobs` on a thread of its own, all at once; those without a thread run here
 /// afterwards. Results are in the order of the jobs; `None` for a job that panicked.
 #[cfg(any(test, feature = "alerts"))]
-pub(crate) fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
+pub fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
 where
     T: Send,
     J: FnOnce() -> T + Send,

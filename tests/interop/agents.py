@@ -126,5 +126,6 @@ args = ["token", "-q", "--provider", "openai"]
     sys.exit(1 if failed else 0)
 
 
-os.umask(0o077)
-main()
+if __name__ == "__main__":
+    os.umask(0o077)
+    main()

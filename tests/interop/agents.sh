@@ -30,4 +30,4 @@ if [ ! -d "$programs" ]; then
         "@anthropic-ai/claude-code@$(version claude-code)" "@openai/codex@$(version codex)" >&2)
     mv "$programs.new.$$" "$programs"
 fi
-exec python3 "$here/agents.py" "$(realpath "$clawkeep")" "$programs"
+exec python3 "$here/${CLAWKEEP_INTEROP_SCRIPT:-agents.py}" "$(realpath "$clawkeep")" "$programs"

@@ -27,6 +27,7 @@ mod borrowed;
 mod client;
 mod completions;
 mod config_command;
+mod connect;
 #[cfg(windows)]
 mod console_events;
 mod cycles;
@@ -63,6 +64,7 @@ mod one_damaged_row;
 mod openclaw_guard;
 mod openclaw_store;
 mod paths_outside;
+mod probe;
 mod promises;
 mod record;
 mod record_library;

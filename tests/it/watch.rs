@@ -526,3 +526,32 @@ fn stopped_for_a_while_as_when_the_machine_sleeps_it_catches_up() {
     watch.end().exits(0);
     home.assert_sound();
 }
+
+#[test]
+fn the_log_can_be_json() {
+    let home = Home::with_claude("sk-test-claude", 8);
+    home.run(&["init", "--key", "keyfile"]).ok();
+    let once = ["watch", "--once", "--log-format", "json"];
+    let run = home.run(&once).exits(0);
+    let lines: Vec<Value> = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let imported = lines.iter().find(|line| {
+        let message = line["message"].as_str().unwrap();
+        message.starts_with(&format!("main: imported {CLAUDE_ID}"))
+    });
+    let imported = imported.unwrap_or_else(|| panic!("{run:?}"));
+    assert_eq!(imported["level"], json!("info"));
+    let time = imported["time"].as_str().unwrap();
+    assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+    for line in run.stderr.lines().filter(|line| line.starts_with('{')) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_ne!(line["level"], json!("info"), "{run:?}");
+    }
+    home.write(".clawdbot/clawkeep.toml", "[clawkeep]\nretention = 5\n");
+    let run = home.run(&once);
+    let last: Value = serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(last["error"]["exitStatus"], json!(run.status), "{run:?}");
+}

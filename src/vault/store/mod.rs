@@ -2,6 +2,7 @@
 
 pub(super) mod agents;
 pub(super) mod changed_rows;
+pub(super) mod copies;
 pub(super) mod exports;
 pub(super) mod grants;
 pub(super) mod list_rows;

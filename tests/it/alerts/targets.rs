@@ -490,3 +490,75 @@ fn a_test_says_what_came_of_each_target() {
     assert_eq!(hook.take()[0].json()["news"], "test");
     assert!(watch.events().is_empty());
 }
+
+#[test]
+fn a_heartbeat_is_sent_while_all_is_well() {
+    let hook = Hook::start();
+    let url_file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        url_file.path(),
+        format!("{}\n", hook.url(&format!("/{SECRET}"))),
+    )
+    .unwrap();
+    let path = url_file.path().display();
+    let mut watch = Watch::new(&format!("[notify.heartbeat]\nurl_file = '{path}'\n"));
+    let lines =
+        |hook: &Hook| -> Vec<String> { hook.take().into_iter().map(|sent| sent.line).collect() };
+    let ping = format!("POST /{SECRET} HTTP/1.1");
+    assert_eq!(watch.look(0), Some(5 * MINUTE));
+    assert_eq!(lines(&hook), [ping.clone()]);
+    // What is wrong is not told where the service has no address for it: it misses the heartbeat.
+    watch.trouble = vec![super::Trouble {
+        key: "vault".to_owned(),
+        title: "The vault cannot be used".to_owned(),
+        body: String::new(),
+    }];
+    assert_eq!(watch.look(5 * MINUTE), None);
+    watch.trouble.clear();
+    // An expiry that is ahead is no problem; one that is past is.
+    watch.put("anthropic:a", &token(3 * DAY), 0);
+    watch.look(6 * MINUTE);
+    assert_eq!(lines(&hook), [ping.clone()]);
+    watch.look(4 * DAY);
+    assert_eq!(lines(&hook), Vec::<String>::new());
+    assert_eq!(
+        watch.events(),
+        [],
+        "a heartbeat is no message, and is not recorded"
+    );
+    watch.assert_nothing_secret(&[]);
+}
+
+#[test]
+fn a_heartbeat_tells_a_service_that_listens_what_is_wrong() {
+    let hook = Hook::start();
+    let url = hook.url("/x?a=b");
+    let mut watch = Watch::new(&format!(
+        "[notify.heartbeat]\nurl = \"{url}\"\nevery = \"2m\"\nfail = true\n"
+    ));
+    watch.put("anthropic:a", &token(-DAY), -2 * DAY);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!(watch.pass(&mut alerts), Some(2 * MINUTE));
+    let sent = hook.take();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].line, "POST /x/fail?a=b HTTP/1.1");
+    assert_eq!(sent[0].body, "main/anthropic:a: expired");
+    // At once when it is over, and again within a minute if that did not arrive.
+    watch.put("anthropic:a", &token(400 * DAY), 0);
+    hook.next([Reply::Status(500, String::new())]);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!(watch.pass(&mut alerts), Some(MINUTE));
+    assert_eq!(hook.take()[0].line, "POST /x?a=b HTTP/1.1");
+    let unreached: Vec<_> = alerts.unreached().collect();
+    assert_eq!(unreached, [("heartbeat", "HTTP 500")]);
+    let tested = alerts.test();
+    assert_eq!(tested, [("heartbeat".to_owned(), Ok(()))]);
+    assert_eq!(hook.take()[0].line, "POST /x?a=b HTTP/1.1");
+}

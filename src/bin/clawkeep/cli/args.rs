@@ -163,7 +163,7 @@ fn as_gateway(command: clap::Command) -> clap::Command {
         ("history", "follow") => arg.short(None::<char>).long("\u{0}f").hide(true),
         ("history", "columns") => arg.long("\u{0}c").hide(true),
         ("history", "no_pager") => arg.long("\u{0}p").hide(true),
-        ("exec", "variable") => arg.long("\u{0}").hide(true),
+        ("exec", "variable") | ("status", "probe") => arg.long("\u{0}").hide(true),
         ("exec", "command") => arg
             .allow_hyphen_values(true)
             .help("The program and its arguments"),

@@ -29,7 +29,7 @@ const WORDS: &[(&str, &str)] = &[
         "To remove a credential: clawkeep rm ID",
     ),
     (
-        "auth signin sign-in authenticate oauth connect reauth relogin setup-git",
+        "auth signin sign-in authenticate oauth reauth relogin setup-git",
         "To log in: clawkeep login PROVIDER. The logins there are: clawkeep status",
     ),
     (

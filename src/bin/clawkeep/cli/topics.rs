@@ -63,6 +63,7 @@ const GROUPS: [Group; 5] = [
         &[
             ("watch", "keep all in sync and refreshed"),
             ("monitor", "install that as a service"),
+            ("connect", "feed a program (disconnect)"),
             ("secretref", "hand secrets to OpenClaw"),
             ("config", "the settings"),
         ],

@@ -29,6 +29,9 @@ pub(super) fn wants_json() -> bool {
     let words = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned());
-    let mut ours = words.take_while(|word| word != "--");
-    !is_called_as_gateway() && !hands_on && ours.any(|word| is_flag(&word))
+    let ours: Vec<String> = words.take_while(|word| word != "--").collect();
+    let mut pairs = ours.windows(2);
+    let is_log = pairs.any(|pair| pair == ["--log-format", "json"])
+        || ours.iter().any(|word| word == "--log-format=json");
+    !is_called_as_gateway() && !hands_on && (is_log || ours.iter().any(is_flag))
 }

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod connect;
 pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod everyday;

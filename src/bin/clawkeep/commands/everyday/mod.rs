@@ -13,6 +13,8 @@ pub(crate) mod version;
 
 use clap::Subcommand;
 
+use crate::commands::connect::Connect;
+use crate::commands::connect::disconnect::Disconnect;
 use crate::commands::discover;
 use crate::commands::hand_out::{env, exec};
 use crate::commands::history;
@@ -54,6 +56,10 @@ pub(crate) enum Everyday {
     /// Read and change the settings in clawkeep.toml
     #[command(subcommand)]
     Config(config::Config),
+    /// Set a program up to get its API key from clawkeep
+    Connect(Connect),
+    /// Undo `clawkeep connect`
+    Disconnect(Disconnect),
     /// Write the state of the credentials as metrics for Prometheus
     Metrics(Metrics),
     /// Print the version
@@ -74,6 +80,8 @@ impl Everyday {
             Self::Log(command) => command.run(context),
             Self::Env(command) => command.run(context),
             Self::Config(command) => command.run(context),
+            Self::Connect(command) => command.run(context),
+            Self::Disconnect(command) => command.run(context),
             Self::Metrics(command) => command.run(context),
             Self::Version(command) => command.run(context),
         }

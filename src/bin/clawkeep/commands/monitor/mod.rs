@@ -5,7 +5,7 @@ pub(crate) mod hidden;
 pub(crate) mod install;
 pub(crate) mod installed;
 pub(crate) mod status;
-mod unattended;
+pub(crate) mod unattended;
 pub(crate) mod uninstall;
 
 use clap::Subcommand;

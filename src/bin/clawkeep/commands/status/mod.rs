@@ -1,6 +1,7 @@
 //! `models status`: sync, then models, credentials and their expiry.
 
 mod collation;
+mod probes;
 pub(crate) mod report;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,9 @@ use std::collections::BTreeMap;
 use clap::Args;
 use clawkeep::internal::config::{EnvFault, status_agent};
 use clawkeep::internal::sync::Rules;
+use serde_json::{Value, json};
 
+use self::probes::ProbeRow;
 use self::report::Report;
 use self::report::inputs::Inputs;
 use crate::context::Context;
@@ -35,6 +38,9 @@ pub(crate) struct Status {
     /// its expiry cannot be relied on
     #[arg(long)]
     check: bool,
+    /// Send one request for each credential to its provider, and print whether it is accepted
+    #[arg(long, conflicts_with = "plain")]
+    probe: bool,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
@@ -81,20 +87,48 @@ impl Status {
             },
             as_of: context.as_of(context.clock.now()),
         });
+        let probes = match self.probe {
+            true => Some(probes::probe(context, &mut vault, (&agent, &loaded))?),
+            false => None,
+        };
         let colour = if context.ui.colour_on_stdout() {
             Colour::On
         } else {
             Colour::Off
         };
         match (self.json, self.plain) {
-            (true, _) => context.ui.json(&report.json())?,
+            (true, _) => match &probes {
+                None => context.ui.json(&report.json())?,
+                Some(rows) => context.ui.json(&with_probes(&report, rows)?)?,
+            },
             (false, true) => context.ui.answer(&format!("{}\n", report.plain()))?,
             (false, false) => context.ui.answer(&report.to_text(colour))?,
         }
+        if let Some(rows) = probes.as_ref().filter(|_| !self.json) {
+            let lines: Vec<String> = rows.iter().map(ProbeRow::text).collect();
+            context
+                .ui
+                .answer(&format!("\nProbes\n{}\n", lines.join("\n")))?;
+        }
         context.verdict(loaded)?;
+        let is_refused = probes.iter().flatten().any(ProbeRow::is_refused);
+        if self.check && is_refused {
+            return Err(Failure::Check(1));
+        }
         match report.check_exit() {
             status if self.check && status != 0 => Err(Failure::Check(status)),
             _ => Ok(()),
         }
     }
+}
+
+/// The report as JSON, with what the probes found.
+fn with_probes(report: &Report, rows: &[ProbeRow]) -> Result<Value, Failure> {
+    let made = serde_json::to_value(report.json());
+    let mut document = made.map_err(|error| Failure::Output(error.into()))?;
+    if let Some(auth) = document.get_mut("auth").and_then(Value::as_object_mut) {
+        let results: Vec<Value> = rows.iter().map(ProbeRow::json).collect();
+        auth.insert("probes".to_owned(), json!({"results": results}));
+    }
+    Ok(document)
 }

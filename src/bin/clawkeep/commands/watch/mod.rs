@@ -13,6 +13,7 @@ use clawkeep::internal::platform::exists;
 use clawkeep::internal::vault::VaultError;
 
 use self::alerting::{Alerting, NotifyArg};
+use self::watcher::log::LogFormat;
 use self::watcher::{Watcher, lock};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -40,6 +41,9 @@ pub(crate) struct Watch {
     refresh_ahead: Span,
     #[arg(long, value_name = "WHERE", help = notify_help())]
     notify: Vec<NotifyArg>,
+    /// The format of the lines that are printed; with json, errors are JSON, too
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
     /// Send a test message to every target, print the results, and exit
     #[arg(long, conflicts_with = "once")]
     test_notify: bool,
@@ -102,8 +106,8 @@ impl Watch {
             lock => lock?,
         };
         let (sender, wakes) = mpsc::channel();
-        let mut watcher =
-            Watcher::new(context, lock, self.refresh_ahead.ms(), &self.notify, sender)?;
+        let shown = (&self.notify[..], self.log_format);
+        let mut watcher = Watcher::new(context, lock, self.refresh_ahead.ms(), shown, sender)?;
         let done = if self.once {
             watcher.once(&wakes)
         } else {

@@ -1,4 +1,5 @@
-//! The log of a watcher: one line per event, for a terminal, a file or a service manager's journal.
+//! The log of a watcher: one line per event, for a terminal, a file, a service manager's journal, or
+//! a program that reads JSON.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -6,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use clawkeep::internal::platform::{Clock, start_thread};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::terminal::notices::is_of_a_source;
-use crate::terminal::text::{local_second, one_line};
+use crate::terminal::text::{json_line, local_second, one_line};
 use crate::terminal::ui::Loudness;
 
 /// How many lines may wait to be read; more are counted and dropped. A stalled reader must not
@@ -27,6 +30,25 @@ enum Level {
     Info = 6,
 }
 
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// The format of each line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object: time, level, message
+    Json,
+}
+
 enum Line {
     Out(String),
     Err(String),
@@ -39,6 +61,7 @@ enum Line {
 pub(crate) struct Log {
     lines: SyncSender<Line>,
     lost: AtomicUsize,
+    format: LogFormat,
     /// Whether the journal reads stdout, stderr.
     journal: (bool, bool),
     clock: Clock,
@@ -64,7 +87,7 @@ impl Log {
     pub(crate) fn new(
         journal_stream: Option<&str>,
         clock: Clock,
-        loudness: Loudness,
+        (format, loudness): (LogFormat, Loudness),
     ) -> io::Result<Self> {
         let is_journal = |stream: Option<(u64, u64)>| {
             let here = stream.map(|(dev, ino)| format!("{dev}:{ino}"));
@@ -75,6 +98,7 @@ impl Log {
         Ok(Self {
             lines,
             lost: AtomicUsize::new(0),
+            format,
             journal: (
                 is_journal(identity(io::stdout())),
                 is_journal(identity(io::stderr())),
@@ -207,6 +231,15 @@ impl Log {
     /// A line for a terminal or file has the time. The journal adds it itself, and takes the
     /// severity from a prefix.
     fn line(&self, is_journal: bool, level: Level, text: &str) -> String {
+        if self.format == LogFormat::Json {
+            let severity = ["Warning: ", "Note: "];
+            let text = severity
+                .iter()
+                .find_map(|it| text.strip_prefix(it))
+                .unwrap_or(text);
+            let time = self.clock.now().rfc3339();
+            return json_line(&json!({"time": time, "level": level.as_str(), "message": text}));
+        }
         let text = one_line(text);
         if is_journal {
             return format!("<{}>{text}", level as u8);

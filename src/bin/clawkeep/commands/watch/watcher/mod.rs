@@ -27,7 +27,7 @@ use clawkeep::internal::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::internal::vault::UnlockedVault;
 
 use self::inbox::Inbox;
-use self::log::{Log, in_a_line};
+use self::log::{Log, LogFormat, in_a_line};
 use self::retry::{RETRIES, no_thread, retry};
 use self::service::Service;
 use self::state::{Due, Ending, FileSnapshot, Job, Outcome, PassReport, Wake};
@@ -86,14 +86,14 @@ impl<'c> Watcher<'c> {
         context: &'c mut Context,
         lock: FileLock,
         ahead_ms: i64,
-        notify: &[NotifyArg],
+        (notify, format): (&[NotifyArg], LogFormat),
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
         context.own()?; // invalid settings are reported at once
         let alerting = trouble::alerting(context, notify, &sender);
         let settings_fault = trouble::notify_fault(context);
         let stream = context.env.get("JOURNAL_STREAM");
-        let log = Log::new(stream, context.clock, context.ui.loudness);
+        let log = Log::new(stream, context.clock, (format, context.ui.loudness));
         Ok(Self {
             log: log.map_err(|error| no_thread(&error))?,
             context,

@@ -1,0 +1,338 @@
+//! `connect`: sets a program up to get its key from clawkeep, shows the change first, keeps a copy,
+//! and checks that it works.
+
+pub(crate) mod disconnect;
+mod kept;
+mod settings;
+
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+use clawkeep::internal::config::{CONNECTIONS, Connection, Edited};
+use clawkeep::internal::doctor::shell_word;
+use clawkeep::internal::domain::{CredentialType, ProfileId, ProviderId, counted};
+use clawkeep::internal::platform::{output_within, program_command};
+use serde_json::{Value, json};
+
+use self::kept::Kept;
+use self::settings::{Settings, damaged, find, name};
+use crate::commands::auth::paste::profile_id;
+use crate::commands::monitor::unattended::program::this_program;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::terminal::prompt;
+use crate::terminal::table::table;
+use crate::terminal::text::{one_line, shown_ids};
+
+/// How long the command that a program will run may take.
+const CHECK_MAX: Duration = Duration::from_secs(20);
+/// The longest answer of that command, in bytes.
+const ANSWER_MAX: usize = 64 << 10;
+
+/// Set a program up to get its API key from clawkeep.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep connect               what can be connected, and how each \
+        stands\n  clawkeep connect codex --yes   Codex gets the key by a command in \
+        config.toml\n\nIt shows the change and asks first. A copy of the settings is kept, sealed \
+        with the vault's key; clawkeep disconnect restores it. Logins are not handed out this way: \
+        clawkeep run anthropic -- claude"
+)]
+pub(crate) struct Connect {
+    /// The program; if left out, all that can be connected are listed
+    #[arg(value_name = "PROGRAM")]
+    program: Option<String>,
+    /// The API key to hand out [default: the next one of the program's provider]
+    #[arg(long, value_name = "ID", value_parser = profile_id, requires = "program")]
+    id: Option<ProfileId>,
+    /// Do not ask first
+    #[arg(long, requires = "program")]
+    yes: bool,
+    #[command(flatten)]
+    agent: AgentOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Connect {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match &self.program {
+            None => list(context, self.json),
+            Some(word) => self.connect(context, find(word)?),
+        }
+    }
+
+    fn connect(&self, context: &Context, connection: &'static Connection) -> Result<(), Failure> {
+        let owner = connection.owner;
+        let mut vault = context.unlocked()?;
+        let words = self.words(context, &mut vault, connection)?;
+        let settings = Settings::read(Settings::path(context, connection))?;
+        let line: Vec<String> = match connection.takes_words {
+            true => words.clone(),
+            false => words.iter().map(|word| quoted(word)).collect(),
+        };
+        let fault = |fault: clawkeep::internal::config::SettingsFault| {
+            damaged(&settings.path, &fault.to_string())
+        };
+        let edited = (connection.connect)(settings.text()?, &line).map_err(fault)?;
+        let is_same = settings.text()? == edited.text.as_str();
+        if is_same {
+            check(&words)?;
+            return self.answer(context, connection, "connected already");
+        }
+        show(context, &settings, &edited);
+        confirm(self.yes, &format!("Connect {}?", owner.program()))?;
+        // What an earlier change keeps is older, and what a person wants back.
+        let earlier = kept::read(context, &vault, owner)?;
+        let is_ours = |kept: &Kept| Some(&kept.after) == settings.bytes.as_ref();
+        let earlier = earlier.filter(is_ours);
+        let (before, previous) = match earlier {
+            Some(earlier) => (earlier.before, earlier.previous),
+            None => (settings.bytes.clone(), edited.previous.clone()),
+        };
+        let after = edited.text.as_bytes().to_vec().into();
+        let copy = Kept {
+            before,
+            after,
+            previous,
+        };
+        kept::keep(context, &vault, owner, &copy)?;
+        drop(vault);
+        settings.replace(Some(edited.text.as_bytes()))?;
+        if let Err(failure) = check(&words) {
+            // The program would have no key: it keeps what it had.
+            let written = Settings::read(settings.path.clone())?;
+            if written.bytes.as_ref() == Some(&copy.after) {
+                written.replace(settings.bytes.as_ref().map(|bytes| bytes.as_slice()))?;
+            }
+            return Err(failure);
+        }
+        self.answer(context, connection, "connected")
+    }
+
+    /// The command that prints the key.
+    fn words(
+        &self,
+        context: &Context,
+        vault: &mut clawkeep::internal::vault::UnlockedVault,
+        connection: &Connection,
+    ) -> Result<Vec<String>, Failure> {
+        let agent = self.agent.resolve(context)?;
+        let loaded = context.load_silently(vault, &agent)?;
+        let provider = ProviderId::new(connection.provider);
+        let keys: Vec<&str> = (loaded.doc.credentials())
+            .filter(|(_, credential)| {
+                credential.is_for(provider.as_str()) && credential.kind == CredentialType::ApiKey
+            })
+            .map(|(id, _)| id)
+            .collect();
+        let refused = |what: String, next: String| Failure::Refused { what, next };
+        if let Some(id) = &self.id
+            && !keys.contains(&id.as_str())
+        {
+            return Err(refused(
+                format!(
+                    "{} is no API key of {provider} in the vault",
+                    one_line(id.as_str())
+                ),
+                format!("The keys: {}", shown_ids(keys)),
+            ));
+        }
+        let key = match (&self.id, keys.as_slice()) {
+            (Some(id), _) => Some(id.as_str()),
+            (None, []) => {
+                let run = format!("clawkeep run {provider} -- {}", name(connection.owner));
+                return Err(refused(
+                    format!("the vault has no API key of {provider}"),
+                    format!("Add one: clawkeep add {provider}. For a login: {run}"),
+                ));
+            }
+            (None, [only]) if !connection.takes_words => Some(*only),
+            (None, _) if !connection.takes_words => {
+                return Err(refused(
+                    format!(
+                        "the vault has {} of {provider}",
+                        counted(keys.len(), "API key")
+                    ),
+                    format!("Name one with --id: {}", shown_ids(keys)),
+                ));
+            }
+            (None, _) => None,
+        };
+        let program = this_program(context.env.raw("PATH")).map_err(Failure::Output)?;
+        let program = program.to_str().map(str::to_owned).ok_or_else(|| {
+            refused(
+                "the path of clawkeep is not UTF-8, as the settings need it".to_owned(),
+                "Install clawkeep in another directory.".to_owned(),
+            )
+        })?;
+        let mut words = vec![program, "token".to_owned(), "-q".to_owned()];
+        match key {
+            Some(id) => words.extend(["--profile", id, "--strict"].map(str::to_owned)),
+            None => words.extend(["--provider", provider.as_str()].map(str::to_owned)),
+        }
+        if self.agent.is_named() {
+            words.extend(["--agent", agent.name.as_str()].map(str::to_owned));
+        }
+        Ok(words)
+    }
+
+    fn answer(
+        &self,
+        context: &Context,
+        connection: &'static Connection,
+        state: &str,
+    ) -> Result<(), Failure> {
+        let owner = connection.owner;
+        if self.json {
+            return context.ui.json(&row(context, connection).json());
+        }
+        context.ui.answer(&format!(
+            "{} is {state}: the command that it runs printed a key.\nTo undo: clawkeep disconnect \
+             {}\n",
+            owner.program(),
+            name(owner)
+        ))
+    }
+}
+
+/// Shows a change of settings before it is made.
+fn show(context: &Context, settings: &Settings, edited: &Edited) {
+    let path = context.layout.shorten_home(&settings.path);
+    let link = match settings.real == settings.path {
+        true => String::new(),
+        false => format!(
+            ", a link to {}",
+            context.layout.shorten_home(&settings.real)
+        ),
+    };
+    context.ui.warn(&format!("{path}{link}:"));
+    for line in &edited.lines {
+        context.ui.warn(&format!("  {line}"));
+    }
+}
+
+/// A word of a command line, in quotes only where a shell needs them.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => shell_word(word),
+    }
+}
+
+/// Asks before a change is made; refuses without a terminal.
+fn confirm(is_confirmed: bool, question: &str) -> Result<(), Failure> {
+    if is_confirmed {
+        return Ok(());
+    }
+    if !prompt::is_possible() {
+        return Err(Failure::BadArgument(
+            "there is no terminal to ask on; to make the change without a question, add --yes"
+                .to_owned(),
+        ));
+    }
+    match prompt::confirm(question, true)? {
+        true => Ok(()),
+        false => Err(Failure::Refused {
+            what: "nothing was changed".to_owned(),
+            next: "To make the change, run the command again.".to_owned(),
+        }),
+    }
+}
+
+/// Runs the command as the program will, without a terminal; its answer is a key.
+fn check(words: &[String]) -> Result<(), Failure> {
+    let refused = |why: String| Failure::Refused {
+        what: format!("the settings are as they were: {why}"),
+        next: format!("Run it to see why: {} >/dev/null", words.join(" ")),
+    };
+    let (program, arguments) = words.split_first().ok_or_else(|| refused(String::new()))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let answer = output_within(command, ANSWER_MAX, CHECK_MAX)
+        .map_err(|fault| refused(format!("the command failed, because {fault}")))?;
+    match answer.status.success() && !answer.bytes.trim_ascii().is_empty() {
+        true => Ok(()),
+        false => Err(refused(format!(
+            "the command printed no key ({})",
+            answer.status
+        ))),
+    }
+}
+
+/// How a program stands.
+struct Row {
+    connection: &'static Connection,
+    is_installed: bool,
+    path: String,
+    /// The command by which it gets its key, or why that is not known.
+    command: Result<Option<String>, String>,
+}
+
+impl Row {
+    fn state(&self) -> &'static str {
+        match (&self.command, self.is_installed) {
+            (Err(_), _) => "settings cannot be read",
+            (Ok(Some(_)), _) => "connected",
+            (Ok(None), true) => "not connected",
+            (Ok(None), false) => "not found",
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "program": name(self.connection.owner),
+            "state": self.state().replace(' ', "-"),
+            "settings": self.path,
+            "command": self.command.as_ref().ok(),
+            "why": self.command.as_ref().err(),
+        })
+    }
+}
+
+fn row(context: &Context, connection: &'static Connection) -> Row {
+    let path = Settings::path(context, connection);
+    let shown = context.layout.shorten_home(&path);
+    let command = Settings::read(path)
+        .and_then(|settings| {
+            let read = (connection.command)(settings.text()?);
+            read.map_err(|fault| damaged(&settings.path, &fault.to_string()))
+        })
+        .map_err(|failure| failure.lines().join(" "));
+    let program = name(connection.owner).as_ref();
+    Row {
+        connection,
+        is_installed: program_command(program, |name| context.env.raw(name)).is_ok(),
+        path: shown,
+        command,
+    }
+}
+
+fn list(context: &Context, is_json: bool) -> Result<(), Failure> {
+    let rows: Vec<Row> = CONNECTIONS
+        .iter()
+        .map(|known| row(context, known))
+        .collect();
+    if is_json {
+        let programs: Vec<Value> = rows.iter().map(Row::json).collect();
+        return context.ui.json(&json!({"programs": programs}));
+    }
+    let cells: Vec<[String; 3]> = rows
+        .iter()
+        .map(|row| {
+            let word = name(row.connection.owner).to_owned();
+            [word, row.state().to_owned(), one_line(&row.path)]
+        })
+        .collect();
+    for why in rows.iter().filter_map(|row| row.command.as_ref().err()) {
+        context.ui.warn(&format!("Warning: {why}"));
+    }
+    let text = table(["PROGRAM", "STATE", "SETTINGS"], &cells, context.ui.width());
+    context.ui.answer(&format!(
+        "{text}\nTo connect one: clawkeep connect PROGRAM. Other programs: docs/guide/connect.md\n"
+    ))
+}

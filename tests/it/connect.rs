@@ -1,0 +1,202 @@
+//! `connect` and `disconnect`: what becomes of other programs' settings, and that it can be undone.
+
+use std::fs;
+
+use serde_json::json;
+
+#[cfg(unix)]
+use crate::support::damage::chmod;
+use crate::support::damage::refuses;
+use crate::support::home::Home;
+
+const KEY: &str = "sk-test-key-0123456789";
+const CODEX: &str = ".codex/config.toml";
+const CLAUDE_CODE: &str = ".claude/settings.json";
+/// Settings of a person, with a secret of another program.
+const SETTINGS: &str = "# mine\nmodel_provider = \"proxy\" # for now\n\n[model_providers.proxy]\n\
+                        name = \"Proxy\"\nexperimental_bearer_token = \"sk-other-secret\"\n";
+
+fn home() -> Home {
+    let home = Home::without_gateway();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    for provider in ["openai", "anthropic"] {
+        let args = ["models", "auth", "paste-api-key", "--provider", provider];
+        home.run_with_input(&args, &format!("{KEY}-{provider}"))
+            .ok();
+    }
+    home
+}
+
+#[test]
+fn codex_gets_its_key_by_a_command_and_back() {
+    let home = home();
+    home.write(CODEX, SETTINGS);
+    let run = home.run(&["connect", "codex", "--yes"]).exits(0);
+    assert!(run.stdout.contains("Codex CLI is connected"), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("+ [model_providers.openai-by-clawkeep.auth]"),
+        "{run:?}"
+    );
+    assert!(!format!("{run:?}").contains("sk-"), "{run:?}");
+    let settings: toml::Table = home.read(CODEX).parse().unwrap();
+    assert_eq!(
+        settings["model_provider"].as_str(),
+        Some("openai-by-clawkeep")
+    );
+    let auth = &settings["model_providers"]["openai-by-clawkeep"]["auth"];
+    let words: Vec<&str> = auth["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap())
+        .collect();
+    assert_eq!(words, ["token", "-q", "--provider", "openai"]);
+    assert_eq!(home.run(&words).ok(), format!("{KEY}-openai\n"));
+    assert!(home.read(CODEX).contains("# for now"));
+    // The copy has somebody's secret, and is sealed.
+    assert_eq!(home.files_with("sk-other-secret"), [CODEX]);
+    let listed = home.run(&["connect", "--json"]).json();
+    assert_eq!(listed["programs"][0]["state"], json!("connected"));
+    assert_eq!(listed["programs"][1]["program"], json!("claude"));
+    home.run(&["connect", "codex", "--yes"]).ok();
+    let run = home.run(&["disconnect", "codex", "--yes"]).ok();
+    assert!(run.contains("are what they were"), "{run}");
+    assert_eq!(home.read(CODEX), SETTINGS);
+    let run = home.run(&["disconnect", "codex"]).ok();
+    assert!(run.contains("Codex CLI is not connected"), "{run}");
+}
+
+#[test]
+fn what_was_changed_since_stays() {
+    let home = home();
+    home.write(CODEX, SETTINGS);
+    home.run(&["connect", "codex", "--yes"]).ok();
+    let later = home
+        .read(CODEX)
+        .replace("# mine", "# mine, later\nmodel = \"gpt-5\"");
+    home.write(CODEX, &later);
+    let run = home.run(&["disconnect", "codex", "--yes"]).ok();
+    assert!(run.contains("the rest of its settings stays"), "{run}");
+    assert_eq!(
+        home.read(CODEX),
+        SETTINGS.replace("# mine", "# mine, later\nmodel = \"gpt-5\"")
+    );
+    // Without a copy that opens, too: the value that was replaced is then not known.
+    home.run(&["connect", "codex", "--yes"]).ok();
+    home.run(&["key", "rotate"]).ok();
+    home.run(&["disconnect", "codex", "--yes"]).ok();
+    assert!(
+        !home.read(CODEX).contains("clawkeep"),
+        "{}",
+        home.read(CODEX)
+    );
+}
+
+#[test]
+fn claude_code_gets_one_key() {
+    let home = home();
+    let run = home.run(&["connect", "claude-code", "--yes"]).exits(0);
+    assert!(run.stdout.contains("clawkeep disconnect claude"), "{run:?}");
+    let settings = home.json(CLAUDE_CODE);
+    let line = settings["apiKeyHelper"].as_str().unwrap();
+    assert!(
+        line.ends_with("token -q --profile anthropic:manual --strict"),
+        "{line}"
+    );
+    assert_eq!(home.run(&["disconnect", "claude", "--yes"]).status, 0);
+    assert!(!home.at(CLAUDE_CODE).exists(), "there was no file before");
+    let args = ["models", "auth", "paste-api-key", "--provider", "anthropic"];
+    let second = [&args[..], &["--profile-id", "anthropic:work"]].concat();
+    home.run_with_input(&second, &format!("{KEY}-work")).ok();
+    refuses(
+        &home,
+        &["connect", "claude", "--yes"],
+        1,
+        &["--id", "anthropic:work"],
+    );
+    let text = "{\n  \"model\": \"opus\"\n}\n";
+    home.write(CLAUDE_CODE, text);
+    home.run(&["connect", "claude", "--yes", "--id", "anthropic:work"])
+        .ok();
+    assert_eq!(home.json(CLAUDE_CODE)["model"], json!("opus"));
+    home.run(&["disconnect", "claude", "--yes"]).ok();
+    assert_eq!(home.read(CLAUDE_CODE), text);
+}
+
+#[test]
+fn nothing_is_changed_without_consent_a_key_or_sound_settings() {
+    let home = home();
+    home.write(CODEX, SETTINGS);
+    // Without a terminal the change is shown, and not made.
+    let run = home.run(&["connect", "codex"]).exits(64);
+    assert!(
+        run.stderr.contains("+ model_provider") && run.stderr.contains("--yes"),
+        "{run:?}"
+    );
+    refuses(
+        &home,
+        &["connect", "vi"],
+        64,
+        &["vi cannot be connected", "codex, claude"],
+    );
+    refuses(
+        &home,
+        &["connect", "codex", "--yes", "--id", "openai:x"],
+        1,
+        &["no API key"],
+    );
+    home.run(&["rm", "openai:manual", "--yes"]).ok();
+    refuses(
+        &home,
+        &["connect", "codex", "--yes"],
+        1,
+        &["clawkeep add openai"],
+    );
+    assert_eq!(home.read(CODEX), SETTINGS);
+    let damaged = "model = \"x\ntoken = \"sk-other-secret\"\n";
+    let args = ["models", "auth", "paste-api-key", "--provider", "openai"];
+    home.run_with_input(&args, KEY).ok();
+    home.write(CODEX, damaged);
+    let run = home.run(&["connect", "codex", "--yes"]).exits(1);
+    assert!(
+        run.stderr.contains("was not changed: cannot be read"),
+        "{run:?}"
+    );
+    assert!(!run.stderr.contains("sk-other"), "{run:?}");
+    assert_eq!(home.read(CODEX), damaged);
+    let listed = home.run(&["connect", "--json"]).json();
+    assert_eq!(
+        listed["programs"][0]["state"],
+        json!("settings-cannot-be-read")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link_and_the_mode_stays() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let home = home();
+    home.write("dotfiles/codex.toml", SETTINGS);
+    fs::create_dir(home.at(".codex")).unwrap();
+    symlink(home.at("dotfiles/codex.toml"), home.at(CODEX)).unwrap();
+    chmod(&home.at("dotfiles/codex.toml"), 0o644);
+    let run = home.run(&["connect", "codex", "--yes"]).exits(0);
+    assert!(
+        run.stderr.contains("a link to ~/dotfiles/codex.toml"),
+        "{run:?}"
+    );
+    assert!(home.at(CODEX).is_symlink());
+    let mode = || fs::metadata(home.at(CODEX)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o644);
+    home.run(&["disconnect", "codex", "--yes"]).ok();
+    assert_eq!(
+        (home.read("dotfiles/codex.toml"), mode()),
+        (SETTINGS.to_owned(), 0o644)
+    );
+    // Whoever may write it chooses what Codex runs.
+    chmod(&home.at("dotfiles/codex.toml"), 0o666);
+    let run = home.run(&["connect", "codex", "--yes"]);
+    assert_ne!(run.status, 0, "{run:?}");
+    assert_eq!(home.read(CODEX), SETTINGS);
+}
