@@ -153,8 +153,9 @@ fn what_is_no_vault_offers_nothing() {
 #[test]
 fn a_vault_that_others_write_is_examined_as_it_is_now() {
     let home = home();
-    // Another process has it open, so that what is newest is in the log beside it.
+    // Another process reads it all the while, so that what is newest is in the log beside it.
     let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("BEGIN").unwrap();
     conn.query_row("SELECT count(*) FROM events", [], |_| Ok(()))
         .unwrap();
     let paste = ["models", "auth", "paste-api-key", "--provider", "groq"];

@@ -51,7 +51,9 @@ fn a_stored_secret_that_cannot_be_sent_is_refused_everywhere() {
     ] {
         let home =
             with(&json!({"openai:a": {"type": "api_key", "provider": "openai", "key": key}}));
-        let fix = "clawkeep models auth paste-api-key --provider openai --profile-id openai:a";
+        let fix = "clawkeep add openai --id openai:a";
+        let found_fix =
+            "clawkeep models auth paste-api-key --provider openai --profile-id openai:a";
         for args in [
             &["token", "--provider", "openai"][..],
             &["token", "--profile", "openai:a"],
@@ -74,7 +76,7 @@ fn a_stored_secret_that_cannot_be_sent_is_refused_everywhere() {
         assert!(
             found.contains("error credential.malformed: the secret of openai:a")
                 && found.contains(said)
-                && found.contains(fix),
+                && found.contains(found_fix),
             "{found}"
         );
         let list = home.run(&["models", "auth", "list"]).ok();
@@ -461,15 +463,13 @@ fn a_provider_of_which_no_entry_can_be_used_fails_the_check() {
         let list = home.run(&["models", "auth", "list"]).ok();
         let row = list.lines().find(|line| line.starts_with("groq:a"));
         assert!(row.unwrap().contains(word), "{word}: {list}");
-        // The same words and the same remedy as doctor's.
+        // The same words as doctor's, and its remedy as a command of every day.
         let run = home.run(&["token", "--provider", "groq"]).exits(1);
         assert!(run.stderr.contains(said), "{said}: {run:?}");
         let fix = match word {
-            "malformed" | "empty" => {
-                "clawkeep models auth paste-api-key --provider groq --profile-id groq:a"
-            }
+            "malformed" | "empty" => "clawkeep add groq --id groq:a",
             "misnamed" => "auth-profiles.json",
-            _ => "--profile-id groq:manual",
+            _ => "clawkeep add groq",
         };
         assert!(run.stderr.contains(fix), "{fix}: {run:?}");
         let candidates = ["models", "auth", "candidates", "--provider", "groq"];

@@ -17,7 +17,7 @@ use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::record::json::fields;
 use crate::terminal::table::table;
-use crate::terminal::text::{local_minute, one_line, shown_unavailability};
+use crate::terminal::text::{local_minute, shown_id, shown_unavailability};
 
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]
@@ -106,7 +106,7 @@ impl List {
                 "SECRET",
             ];
             let lost = damaged.iter().map(|(id, provider)| {
-                [id.as_str(), provider, "-", "damaged", "-", "-", "-"].map(one_line)
+                [id.as_str(), provider, "-", "damaged", "-", "-", "-"].map(shown_id)
             });
             let cells: Vec<_> = rows.iter().map(Row::cells).chain(lost).collect();
             let body = if cells.is_empty() {
@@ -201,7 +201,7 @@ impl<'d> Row<'d> {
                 .map_or_else(dash, |at| local_minute(UnixMs::from_ms(at.floor_ms()))),
             self.secret().unwrap_or_else(dash),
         ]
-        .map(|cell| one_line(&cell))
+        .map(|cell| shown_id(&cell))
     }
 
     fn to_json(&self) -> Value {

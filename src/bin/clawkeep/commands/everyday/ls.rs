@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
 use crate::options::named::{Named, Names};
 use crate::terminal::table::table;
-use crate::terminal::text::one_line;
+use crate::terminal::text::shown_id;
 
 /// List the credentials of every agent.
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ impl Ls {
                 .iter()
                 .map(|row: &Row| {
                     [
-                        one_line(&row.id),
+                        shown_id(&row.id),
                         row.kind.as_str().to_owned(),
                         row.state.clone(),
                         time_left(row, now),

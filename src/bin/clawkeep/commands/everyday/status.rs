@@ -129,7 +129,7 @@ fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
         .map(|row| {
             [
                 row.state.clone(),
-                one_line(&row.id),
+                shown_id(&row.id),
                 time_left(row, now),
                 last_used(row, now),
                 agents_of(row),
