@@ -296,7 +296,8 @@ mod tests {
                     }
                 }
                 let widest = text.lines().map(|line| line.width()).max();
-                let longest = ids.iter().map(|id| id.width()).max().unwrap_or(0) + 11;
+                let longest =
+                    ids.iter().map(|id| id.width()).max().unwrap_or(0) + "  profile:  ".len();
                 assert!(
                     width.is_none_or(|width| widest <= Some(width.max(longest))),
                     "{text}"
