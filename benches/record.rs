@@ -130,7 +130,7 @@ impl Record {
         } else {
             std::fs::create_dir_all(self.home.join(".clawdbot")).expect("the benchmark's own home");
             let choice = KeyChoice::Only(NewKey::Keyfile);
-            let clock = Clock::Fixed(UnixMs(now() - YEAR));
+            let clock = Clock::Fixed(UnixMs::from_ms(now() - YEAR));
             let made = create(&path, &choice, &sources, &Actor::current("bench"), clock);
             made.map(|made| made.expect("nobody else makes it").vault)
         }
@@ -150,7 +150,7 @@ impl Record {
                 let mut actor = Actor::current("clawkeep");
                 let parent = usize::try_from(dice.below(PARENTS.len() as u64)).unwrap_or(0);
                 actor.parent = Some(PARENTS[parent].to_owned());
-                let clock = Clock::Fixed(UnixMs(at));
+                let clock = Clock::Fixed(UnixMs::from_ms(at));
                 let mut tx = vault.begin(&actor, clock).expect("nobody else writes");
                 for _ in 0..TOGETHER.min(self.events - made) {
                     happen(&mut tx, &mut dice, made, at);
@@ -254,7 +254,7 @@ fn happen(tx: &mut Tx<'_>, dice: &mut Dice, n: u64, at: i64) {
         89..=90 => event(EventKind::CooldownSet, Origin::Clawkeep).detail("until", at + 60_000),
         91..=92 => {
             let mut ended = event(EventKind::ExpiryExpired, Origin::Clock);
-            ended.expires = (None, Expiry::from_ms(UnixMs(at).as_f64()));
+            ended.expires = (None, Expiry::from_ms(UnixMs::from_ms(at).as_f64()));
             ended
         }
         93..=96 => EventDraft::new(EventKind::StoreMerged, Origin::StoreFile).detail(

@@ -28,46 +28,30 @@
 //!
 //! # The vault itself
 //!
-//! A vault is made or opened with [`vault::create`], [`vault::Vault::open`] and
-//! [`vault::Vault::unlock`]. Every change goes through a [`vault::Tx`] and carries its event. The
-//! record is read from the locked vault, without a key.
+//! A program can keep credentials of its own in a vault. A change and its events are committed
+//! together, or neither is. The record is read from the locked vault, without a key.
 //!
 //! ```
-//! use clawkeep::audit::{EventKind, Filter, Origin};
-//! use clawkeep::domain::{AgentName, ProfileId};
-//! use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
-//! use clawkeep::platform::{Actor, Clock};
-//! use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, Upgrade, Vault, create};
+//! use clawkeep::{Client, Filter, NewCredential, ProfileId, Record};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = tempfile::tempdir()?;
 //! let path = dir.path().join("vault.db");
-//! let keychain = SystemKeychain::new(DEADLINE, SessionBus::Absent); // uses a key file
-//! let keys = KeySources {
-//!     named_keyfile: None,
-//!     credential_keyfile: None,
-//!     keyfile_dir: dir.path().join("keys"),
-//!     keychain: &keychain,
-//!     secrets: None,
-//!     upgrade: Upgrade::default(),
-//! };
-//! let actor = Actor::current("my-gateway");
-//! let made = create(&path, &KeyChoice::Automatic, &keys, &actor, Clock::System)?;
-//! let mut vault = made.ok_or("another process made it")?.vault;
+//! let client = Client::builder("my-gateway")
+//!     .vault(&path) // without an environment, its key file lies beside it
+//!     .without_other_programs() // no logins of Claude Code or Codex CLI
+//!     .without_stores() // nothing in plain text
+//!     .open_or_create()?;
 //!
-//! // A credential and its event are committed together, or neither is.
-//! let (agent, id) = (AgentName::default(), ProfileId::new("openai:default"));
-//! let entry = serde_json::json!({"type": "api_key", "provider": "openai", "key": "sk-…"});
-//! let mut tx = vault.begin(&actor, Clock::System)?;
-//! let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
-//! tx.put_profile(&agent, &id, &entry, note)?;
-//! tx.commit()?;
+//! let id = ProfileId::new("openai:default");
+//! let key = NewCredential::api_key("openai", "sk-…".to_owned().into());
+//! client.change(|change| change.put(&id, &key))?;
 //!
 //! // Asking needs no key; proving does.
-//! let newest = Vault::open(&path)?.history(&Filter::default())?.next();
-//! assert_eq!(&*newest.ok_or("a vault has events")??.kind, "profile.created");
-//! let verified = vault.verify_record(None)?.map_err(|fault| fault.to_string())?;
-//! assert_eq!(verified.events, 2);
+//! let events = Record::open(&path)?.history(&Filter::default().limit(1))?;
+//! assert_eq!(&*events[0].kind, "profile.created");
+//! assert_eq!(client.verify()?.events, 2);
+//! client.back_up(dir.path().join("backup.db"))?;
 //! # Ok(())
 //! # }
 //! ```
@@ -79,16 +63,15 @@
 //! | `cli` (default) | the `clawkeep` program; implies all others |
 //! | `oauth` | an HTTP client: logging in, and refreshing logins |
 //! | `keychain` | vault keys in the operating system's keychain |
-//! | `watch` | [`sync`] when files change |
+//! | `watch` | what the program needs to sync when files change |
 //! | `alerts` | alerts over HTTP, by a command and on the desktop; implies `oauth` |
 //!
 //! Without `oauth` a login that needs a refresh is not refreshed: the error kind
-//! [`RefreshUnavailable`](client::ErrorKind::RefreshUnavailable).
+//! [`RefreshUnavailable`](ErrorKind::RefreshUnavailable).
 //!
 //! # Errors
 //!
-//! Each module has an error of its own, `#[non_exhaustive]`. [`client::ClientError`] has them all,
-//! and [`ClientError::kind`](client::ClientError::kind) tells a program what to do: try again
+//! Calls fail with a [`ClientError`]. [`ClientError::kind`] tells a program what to do: try again
 //! (`busy`), ask for a passphrase (`locked`), log in (`no_credential`, which says why each
 //! credential was passed over). Names of kinds stay.
 //!
@@ -99,7 +82,7 @@
 //! child.
 //!
 //! ```no_run
-//! # use clawkeep::client::{Client, Token};
+//! # use clawkeep::{Client, Token};
 //! # use std::sync::Arc;
 //! async fn token(client: Arc<Client>) -> Result<Token, Box<dyn std::error::Error>> {
 //!     Ok(tokio::task::spawn_blocking(move || client.token("openai")).await??)
@@ -112,8 +95,7 @@
 //!   keychain that is open.
 //! - A secret that was handed out is out of the library's hands.
 //! - The umask, limits, signals and the memory of the process are its owner's:
-//!   [`platform::harden`] and [`platform::forbid_core_dump`] are there to be called.
-//! - The order of modules other than [`client`], and their functions, may change between versions.
+//!   [`harden_process`] is there to be called.
 //!
 //! `docs/security.md` has the promises, each with its test.
 
@@ -126,39 +108,41 @@
 )]
 
 #[cfg(feature = "alerts")]
-pub mod alerts;
-pub mod audit;
-pub mod client;
-pub mod config;
-pub mod crypto;
-#[doc(hidden)]
-pub mod discover;
-pub mod doctor;
-pub mod domain;
-pub mod export;
+mod alerts;
+mod audit;
+mod client;
+mod config;
+mod crypto;
+mod discover;
+mod doctor;
+mod domain;
+mod export;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod health;
-pub mod oauth;
-pub mod platform;
-pub mod selection;
-pub mod sources;
-pub mod sync;
-pub mod vault;
-
-/// What the `clawkeep` program, the tests and the benches use of this library, and what is promised
-/// to nobody: it changes with any version.
+mod health;
 #[doc(hidden)]
-pub mod internal {
-    #[cfg(feature = "alerts")]
-    pub use crate::alerts;
-    pub use crate::{
-        audit, client, config, crypto, discover, doctor, domain, export, health, oauth, platform,
-        selection, sources, sync, vault,
-    };
-}
+pub mod internal;
+mod oauth;
+mod platform;
+mod selection;
+mod sources;
+mod sync;
+mod vault;
 
-pub use client::Client;
+pub use audit::{
+    Checkpoint, Direction, Event, EventActor, EventKind, Filter, HeadCheck, KindFilter, Outcome,
+    UnknownKind, Verified,
+};
+pub use client::{
+    Change, Client, ClientBuilder, ClientError, ClientNotice, CredentialStatus, ErrorKind,
+    NewCredential, Record, Request, Synced, SystemError, Token, TokenOptions,
+};
+pub use config::Fallback;
+pub use domain::{CredentialType, ProfileId, ProviderId, Seq, Span, UnixMs};
+pub use health::Status;
+pub use platform::keychain::{Keychain, KeychainError, Reason, Unreachable};
+pub use platform::{Clock, harden as harden_process};
 /// The crate whose types hold secrets; [`secrecy::ExposeSecret`] reads them.
 pub use secrecy;
+pub use selection::FailureReason;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::credential_status::CredentialStatus;
 use super::history::TargetHistory;
 use super::message::Message;
 use super::reason::{GOOD, MessageReason, What};
 use super::subject::{Subject, Trouble};
+use super::surveyed::SurveyedCredential;
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 
@@ -29,7 +29,7 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'f> {
     /// The status of each credential for which it is known.
-    pub statuses: &'f [CredentialStatus],
+    pub statuses: &'f [SurveyedCredential],
     /// Credentials whose status is unknown.
     pub unclear: &'f BTreeSet<Subject>,
     /// The agents that were surveyed, by name.

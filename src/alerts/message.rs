@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::credential_status::{CredentialStatus, State};
 use super::phrases::{NAMES_MAX, day, in_words, listed, lost, not_refreshed, others, places};
 use super::reason::{GOOD, MessageReason, What};
 use super::subject::Subject;
+use super::surveyed::{State, SurveyedCredential};
 use super::text::{cut_to_bytes, line, named, paragraph};
 use crate::domain::{AgentName, ProfileId, Span, UnixMs, from_outside};
 use crate::health::{Loss, Outlook, RefreshedBy};
@@ -98,7 +98,7 @@ impl Message {
         what: &[What<'_>],
         now: UnixMs,
     ) -> Self {
-        let statuses: Vec<&CredentialStatus> = what
+        let statuses: Vec<&SurveyedCredential> = what
             .iter()
             .filter_map(|what| match what {
                 What::Credential(status, _) => Some(*status),
@@ -188,7 +188,7 @@ impl Message {
         Some(message)
     }
 
-    fn wrong(&mut self, first: &CredentialStatus, state: State, all: &[&CredentialStatus]) {
+    fn wrong(&mut self, first: &SurveyedCredential, state: State, all: &[&SurveyedCredential]) {
         let has_others = all.iter().all(|status| status.has_others);
         let expires = first.outlook.expires();
         let has_a_day = expires.is_none_or(|ends| ends - self.at >= Span::days(1));
@@ -206,10 +206,7 @@ impl Message {
         let who = places(all);
         let ends = expires.map(|ends| (day(ends), (ends - self.at).long()));
         let (when, left) = ends.unwrap_or_default();
-        let ago = match expires {
-            Some(ends) if self.at - ends < Span::minutes(1) => "just now".to_owned(),
-            _ => format!("{left} ago"),
-        };
+        let ago = expires.map_or_else(String::new, |ends| (ends - self.at).long_ago());
         let (title, body) = match state {
             State::Expires(_) => (
                 format!("{name} expires in {left}"),
@@ -222,7 +219,7 @@ impl Message {
             State::Overdue => (
                 format!("{name} was not refreshed"),
                 format!(
-                    "{who} expired on {when}, {left} ago, and {}.",
+                    "{who} expired on {when}, {ago}, and {}.",
                     not_refreshed(first)
                 ),
             ),
@@ -240,22 +237,23 @@ impl Message {
             }
             State::LoginExpires(_) | State::LoginExpired => {
                 self.expires = first.login_expires;
-                let (when, left) = first.login_expires.map_or_else(Default::default, |ends| {
-                    (day(ends), (ends - self.at).long())
-                });
+                let ends = first.login_expires.unwrap_or(self.at);
+                let (when, left) = (day(ends), ends - self.at);
                 match state {
                     State::LoginExpires(_) => (
-                        format!("{name}: login expires in {left}"),
+                        format!("{name}: login expires in {}", left.long()),
                         format!(
-                            "The login behind {who} expires on {when}, in {left}. Only a person \
-                             can log in again."
+                            "The login behind {who} expires on {when}, in {}. Only a person can \
+                             log in again.",
+                            left.long()
                         ),
                     ),
                     _ => (
                         format!("{name}: login has expired"),
                         format!(
-                            "The login behind {who} expired on {when}, {left} ago. Only a person \
-                             can log in again."
+                            "The login behind {who} expired on {when}, {}. Only a person can log \
+                             in again.",
+                            left.long_ago()
                         ),
                     ),
                 }
@@ -286,7 +284,7 @@ impl Message {
         self.remedy = (!remedy.is_empty()).then_some(remedy);
     }
 
-    fn describe_recovery(&mut self, first: &CredentialStatus, all: &[&CredentialStatus]) {
+    fn describe_recovery(&mut self, first: &SurveyedCredential, all: &[&SurveyedCredential]) {
         self.severity = Severity::Info;
         self.title = format!("{} is good again", named(first.profile.as_str()));
         let who = places(all);
@@ -437,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_message_fits_wherever_it_is_sent_and_a_command_in_it_is_whole() {
-        let status = CredentialStatus {
+        let status = SurveyedCredential {
             agent: AgentName::default(),
             profile: ProfileId::new("\u{202e}ä".repeat(70_000)),
             provider: crate::domain::ProviderId::new(&"p".repeat(140_000)),

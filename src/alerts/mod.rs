@@ -1,11 +1,10 @@
 //! Alerts: each problem is reported once, with reminders while it lasts, and when it is over.
 //!
-//! [`survey()`] finds the status of each credential, [`CredentialStatus::state`] the state that an
+//! [`survey()`] finds the status of each credential, [`SurveyedCredential::state`] the state that an
 //! alert reports, if any, and [`decide()`] the messages that are due after the earlier ones. All of
 //! that is pure except the survey. The record has the earlier messages: [`Alerts`] reads them
 //! there, delivers the messages that are due on threads of its own, and records the results.
 
-mod credential_status;
 mod decide;
 mod deliver;
 mod dispatch;
@@ -17,12 +16,12 @@ mod reason;
 mod sending;
 mod subject;
 mod survey;
+mod surveyed;
 mod text;
 
 #[cfg(test)]
 mod sequence_tests;
 
-pub use credential_status::{CredentialStatus, SourceTrouble, State};
 pub use decide::{Decision, Facts, decide};
 pub use deliver::{DELIVERY_MAX, Undelivered};
 pub use dispatch::{Alerts, Means};
@@ -31,3 +30,4 @@ pub use message::{Message, Severity};
 pub use reason::MessageReason;
 pub use subject::{Subject, Trouble};
 pub use survey::{Scene, Survey, survey};
+pub use surveyed::{SourceTrouble, State, SurveyedCredential};

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::credential_status::CredentialStatus;
+use super::surveyed::SurveyedCredential;
 use super::text::named;
-use crate::domain::{AgentName, UnixMs};
+use crate::domain::{AgentName, UnixMs, calendar};
 use crate::health::{Loss, Outlook, RefreshedBy};
 
 /// How many places a message names; the rest is counted.
 pub(super) const NAMES_MAX: usize = 6;
 
 /// Whether other credentials are usable, as a sentence with a space before it.
-pub(super) fn others(all: &[&CredentialStatus]) -> String {
+pub(super) fn others(all: &[&SurveyedCredential]) -> String {
     let provider = all.first().map(|first| named(first.provider.as_str()));
     let provider = provider.unwrap_or_default();
-    let without = |status: &&&CredentialStatus| !status.has_others;
+    let without = |status: &&&SurveyedCredential| !status.has_others;
     let alone: BTreeSet<String> = all
         .iter()
         .filter(without)
@@ -67,7 +67,7 @@ pub(super) fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
     }
 }
 
-pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
+pub(super) fn not_refreshed(status: &SurveyedCredential) -> String {
     match (status.outlook, &status.failed) {
         (Outlook::Refreshed(RefreshedBy::Program(owner), _), _) => {
             format!("{} has not refreshed it", owner.program())
@@ -83,7 +83,7 @@ pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
 }
 
 /// Names a login and its agents: `openai:work (agents main, ops)`.
-pub(super) fn places(all: &[&CredentialStatus]) -> String {
+pub(super) fn places(all: &[&SurveyedCredential]) -> String {
     let ids: BTreeSet<String> = all
         .iter()
         .map(|status| named(status.profile.as_str()))
@@ -119,6 +119,6 @@ pub(super) fn in_words(shown: &[String], count: usize) -> String {
 }
 
 pub(super) fn day(at: UnixMs) -> String {
-    let at = at.utc().unwrap_or_default();
+    let at = calendar(at).unwrap_or_default();
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -1,6 +1,6 @@
 //! The reasons for messages, and their subjects.
 
-use super::credential_status::{CredentialStatus, State};
+use super::surveyed::{State, SurveyedCredential};
 use crate::domain::named;
 
 /// The state in which nothing is wrong, in the record.
@@ -26,7 +26,7 @@ named! {
 /// What a message reports about a subject.
 pub(super) enum What<'f> {
     /// The state of a credential; `None` if its problem is over.
-    Credential(&'f CredentialStatus, Option<State>),
+    Credential(&'f SurveyedCredential, Option<State>),
     Host(&'f str, &'f str),
     /// It is over, or what it was about is not there any more; what it was called.
     Past(String),

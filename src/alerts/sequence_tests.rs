@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::credential_status::CredentialStatus;
 use super::decide::{Decision, Facts, decide};
 use super::history::{Entry, TargetHistory};
 use super::message::Message;
 use super::reason::MessageReason;
 use super::subject::{Subject, Trouble};
+use super::surveyed::SurveyedCredential;
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
 use crate::health::{Loss, Outlook, RefreshedBy};
@@ -21,8 +21,8 @@ const DAY: i64 = 24 * HOUR;
 const START: i64 = 1_767_225_600_000;
 const CLAUDE: RefreshedBy = RefreshedBy::Program(Owner::ClaudeCode);
 
-fn token(agent: &str, id: &str, ends: i64) -> CredentialStatus {
-    CredentialStatus {
+fn token(agent: &str, id: &str, ends: i64) -> SurveyedCredential {
+    SurveyedCredential {
         agent: AgentName::from_id(agent),
         profile: ProfileId::new(id),
         provider: ProviderId::new(id.split(':').next().unwrap_or_default()),
@@ -39,8 +39,8 @@ fn token(agent: &str, id: &str, ends: i64) -> CredentialStatus {
     }
 }
 
-fn login(by: RefreshedBy, ends: i64) -> CredentialStatus {
-    CredentialStatus {
+fn login(by: RefreshedBy, ends: i64) -> SurveyedCredential {
+    SurveyedCredential {
         outlook: Outlook::Refreshed(by, UnixMs(START + ends)),
         ..token("main", "openai-codex:me", ends)
     }
@@ -48,11 +48,11 @@ fn login(by: RefreshedBy, ends: i64) -> CredentialStatus {
 
 #[derive(Clone, Default)]
 struct Stage {
-    statuses: Vec<CredentialStatus>,
+    statuses: Vec<SurveyedCredential>,
     trouble: Vec<Trouble>,
 }
 
-fn stage(statuses: impl IntoIterator<Item = CredentialStatus>) -> Stage {
+fn stage(statuses: impl IntoIterator<Item = SurveyedCredential>) -> Stage {
     Stage {
         statuses: statuses.into_iter().collect(),
         trouble: Vec::new(),
@@ -166,7 +166,7 @@ fn no_alerts_at_night_and_at_weekends_for_office_hours() {
     let stages: Vec<(i64, Stage)> = workdays
         .flat_map(|day| [9, 17].map(|hour| day * DAY + hour * HOUR))
         .map(|at| {
-            let login = CredentialStatus {
+            let login = SurveyedCredential {
                 outlook: Outlook::Refreshed(CLAUDE, UnixMs(START + at + 8 * HOUR)),
                 ..token("main", "anthropic:claude-cli", 0)
             };
@@ -224,16 +224,16 @@ fn what_has_failed_comes_after_what_was_not_tried() {
 fn logins_that_die() {
     let fine = |ends| stage([login(RefreshedBy::Clawkeep, ends)]);
     let lost = |loss, ends| {
-        stage([CredentialStatus {
+        stage([SurveyedCredential {
             outlook: Outlook::Lost(loss, Some(UnixMs(START + ends))),
             ..token("main", "openai-codex:me", ends)
         }])
     };
-    let failing = stage([CredentialStatus {
+    let failing = stage([SurveyedCredential {
         failed: Some("unavailable".to_owned()),
         ..login(RefreshedBy::Clawkeep, 8 * HOUR)
     }]);
-    let idle = stage([CredentialStatus {
+    let idle = stage([SurveyedCredential {
         outlook: Outlook::Refreshed(CLAUDE, UnixMs(START + 8 * HOUR)),
         has_others: true,
         ..token("main", "anthropic:claude-cli", 8 * HOUR)
@@ -248,7 +248,7 @@ fn logins_that_die() {
         ("Claude Code is not used any more", idle),
     ] {
         let after = match bad.statuses[0].profile.as_str() {
-            "anthropic:claude-cli" => stage([CredentialStatus {
+            "anthropic:claude-cli" => stage([SurveyedCredential {
                 outlook: Outlook::Refreshed(CLAUDE, UnixMs(START + 160 * HOUR)),
                 ..bad.statuses[0].clone()
             }]),
@@ -271,7 +271,7 @@ fn logins_that_die() {
 #[test]
 fn one_login_in_several_places_is_one_message() {
     let everywhere = |ends: i64| {
-        let with = |agent, id| CredentialStatus {
+        let with = |agent, id| SurveyedCredential {
             login: token("main", "x", ends).login,
             has_others: agent == "main",
             ..token(agent, id, ends)
@@ -280,7 +280,7 @@ fn one_login_in_several_places_is_one_message() {
             with("main", "anthropic:a"),
             with("ops", "anthropic:a"),
             with("ops", "anthropic:b"),
-            CredentialStatus {
+            SurveyedCredential {
                 has_others: true,
                 ..token("main", "anthropic:other", 300 * DAY)
             },
@@ -404,7 +404,7 @@ proptest! {
                 0 => Outlook::Lost(Loss::Dead, Some(ends)),
                 _ => Outlook::Ends(ends),
             };
-            let mut scene = stage([CredentialStatus { outlook, ..token("main", "p:x",
+            let mut scene = stage([SurveyedCredential { outlook, ..token("main", "p:x",
                 now - START + left * HOUR) }]);
             if has_trouble {
                 scene.trouble.push(Trouble { key: "k".to_owned(), title: "t".to_owned(),

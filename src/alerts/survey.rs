@@ -3,11 +3,11 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::credential_status::{CredentialStatus, SourceTrouble, State};
 use super::subject::{Subject, Trouble};
+use super::surveyed::{SourceTrouble, State, SurveyedCredential};
 use super::text::named;
 use crate::config::{AgentRef, NotifySettings};
-use crate::doctor::{Advised, remedy};
+use crate::doctor::{Advised, Commands, remedy};
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs};
 use crate::health::{AsOf, CredentialState, Outlook, RefreshedBy};
 use crate::oauth::Providers;
@@ -18,7 +18,7 @@ use crate::vault::{UnlockedVault, VaultError};
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     /// The status of each credential for which it is known.
-    pub statuses: Vec<CredentialStatus>,
+    pub statuses: Vec<SurveyedCredential>,
     /// Credentials whose status is unknown: invalid entries, and markers of a refresh under way.
     pub unclear: BTreeSet<Subject>,
     /// The agents that were surveyed, by name.
@@ -34,6 +34,7 @@ pub fn survey(
         providers,
         refreshing,
         logins,
+        commands,
         ..
     }: Scene<'_>,
     (settings, now): (&NotifySettings, UnixMs),
@@ -42,6 +43,7 @@ pub fn survey(
     for (agent, doc) in agents {
         let agent_survey = AgentSurvey {
             vault,
+            commands,
             states: StateReader {
                 vault: Some(vault),
                 agent: &agent.name,
@@ -101,6 +103,7 @@ fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
 
 struct AgentSurvey<'l> {
     vault: &'l UnlockedVault,
+    commands: Commands,
     states: StateReader<'l>,
 }
 
@@ -140,9 +143,9 @@ impl<'l> AgentSurvey<'l> {
         login: Fingerprint,
         credential: &Credential<'_>,
         stands: &CredentialState<'_>,
-    ) -> CredentialStatus {
+    ) -> SurveyedCredential {
         let report = self.states.report(id);
-        CredentialStatus {
+        SurveyedCredential {
             agent: self.states.agent.clone(),
             profile: ProfileId::new(id),
             provider: ProviderId::new(credential.provider),
@@ -159,7 +162,7 @@ impl<'l> AgentSurvey<'l> {
     /// Returns the action that fixes the problem.
     fn remedy(
         &self,
-        status: &CredentialStatus,
+        status: &SurveyedCredential,
         state: State,
         (credential, stands): (&Credential<'_>, &CredentialState<'_>),
     ) -> Result<String, VaultError> {
@@ -171,6 +174,7 @@ impl<'l> AgentSurvey<'l> {
             }
             (None, _) => {
                 let advised = Advised {
+                    commands: self.commands,
                     agent,
                     id,
                     credential,
@@ -204,4 +208,6 @@ pub struct Scene<'s> {
     pub refreshing: &'s [Fingerprint],
     /// What is wrong with the host.
     pub trouble: &'s [Trouble],
+    /// The commands that remedies name.
+    pub commands: Commands,
 }

@@ -84,6 +84,7 @@ pub fn chain_mac(key: &MacState, previous: Option<&[u8; 32]>, event: &Event) -> 
 
 /// What a record says of events that were pruned from it, in its newest `audit.pruned` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Checkpoint {
     /// How many events were removed in all.
     pub removed: u64,
@@ -112,7 +113,7 @@ pub fn kept_mac(key: &MacState, kept: &[(Seq, [u8; 32])]) -> [u8; 32] {
 impl Checkpoint {
     /// As the details of an event.
     #[must_use]
-    pub fn detail(&self) -> Map<String, Value> {
+    pub(crate) fn detail(&self) -> Map<String, Value> {
         let hex = |mac: &[u8; 32]| Value::from(data_encoding::HEXLOWER.encode(mac));
         let fields = [
             ("removed", Value::from(self.removed)),
@@ -289,6 +290,7 @@ impl ChainFault {
 
 /// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verified {
     /// How many events there are.
     pub events: u64,
@@ -302,6 +304,7 @@ pub struct Verified {
 
 /// What a kept head shows of a record that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HeadCheck {
     /// No head was kept: it is unknown whether the end was cut off.
     NoHead,

@@ -122,7 +122,8 @@ named! {
 pub enum Origin {
     /// A command of this program.
     Clawkeep,
-    /// The mirrored login of that program, read from its file or keychain item.
+    /// The mirrored login of that program, read from its file or keychain item; OpenClaw's store,
+    /// read from its database.
     Source(Owner),
     /// The exported store, written by another program.
     StoreFile,
@@ -138,6 +139,7 @@ impl Origin {
     /// All of them, in the order of the specification.
     pub fn all() -> impl Iterator<Item = Self> {
         let sources = Owner::mirrored().map(|(owner, _)| Self::Source(owner));
+        let sources = sources.chain([Self::Source(Owner::OpenClaw)]);
         let others = [
             Self::StoreFile,
             Self::LegacyStore,
@@ -164,6 +166,14 @@ impl Origin {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|origin| origin.as_str() == name)
+    }
+}
+
+impl EventKind {
+    /// Whether it records only that a credential was handed out, or was not chosen for that.
+    #[must_use]
+    pub fn is_use(self) -> bool {
+        matches!(self, Self::CredentialUsed | Self::CredentialPassedOver)
     }
 }
 
@@ -234,7 +244,8 @@ impl EventDraft {
 }
 
 /// The program that acted, as recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EventActor {
     /// The program's name, as it called itself.
     pub program: Arc<str>,
@@ -250,7 +261,8 @@ pub struct EventActor {
 
 /// An event as the record has it. Texts are as stored in the vault, which may be younger than this
 /// program's lists; those that many events share are shared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Event {
     /// Its place in the record.
     pub seq: Seq,
@@ -303,7 +315,7 @@ impl Event {
     }
 
     /// Appends the [`Event::canonical_bytes`] to `out`.
-    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut out = Canonical(out);
         out.0.push(CANONICAL_VERSION);
         out.number(Some(self.seq.0));

@@ -8,6 +8,7 @@ use super::event::{Event, EventKind, Origin, Outcome};
 
 /// Newest first or oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Direction {
     /// From the end of the record.
     #[default]
@@ -19,6 +20,7 @@ pub enum Direction {
 /// A name that is no kind and no group of kinds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no event kind or group \"{name}\"; {}", instead_of(name))]
+#[non_exhaustive]
 pub struct UnknownKind {
     /// The name that was not found.
     pub name: String,
@@ -53,9 +55,9 @@ fn groups() -> Vec<&'static str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KindFilter {
     /// The kinds it lets through.
-    pub kinds: Vec<EventKind>,
+    pub(crate) kinds: Vec<EventKind>,
     /// Whether it lets through what [`is_imported_refresh`] as well.
-    pub includes_imported_refreshes: bool,
+    pub(crate) includes_imported_refreshes: bool,
 }
 
 /// The changes among which [`is_imported_refresh`] finds some.
@@ -147,22 +149,20 @@ impl KindFilter {
 /// Which events to show; everything left open matches all.
 ///
 /// ```
-/// use clawkeep::audit::{Filter, KindFilter};
-/// use clawkeep::domain::UnixMs;
+/// use clawkeep::{Filter, KindFilter, UnixMs};
 ///
-/// # fn main() -> Result<(), clawkeep::audit::UnknownKind> {
-/// let refreshes_of_a_login = Filter {
-///     profile: Some("anthropic:claude-cli".to_owned()),
-///     kinds: vec![KindFilter::parse("refresh")?],
-///     since: Some(UnixMs(1_767_225_600_000)), // 2026-01-01
-///     limit: Some(50),
-///     ..Filter::default()
-/// };
+/// # fn main() -> Result<(), clawkeep::UnknownKind> {
+/// let refreshes_of_a_login = Filter::default()
+///     .profile("anthropic:claude-cli".to_owned())
+///     .kinds(vec![KindFilter::parse("refresh")?])
+///     .since(UnixMs::from_ms(1_767_225_600_000)) // 2026-01-01
+///     .limit(50);
 /// # assert!(refreshes_of_a_login.agent.is_none());
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Filter {
     /// Only events of this profile.
     pub profile: Option<String>,
@@ -173,7 +173,7 @@ pub struct Filter {
     /// Only events of these kinds; empty: of all kinds.
     pub kinds: Vec<KindFilter>,
     /// Only events that came from there.
-    pub origin: Option<Origin>,
+    pub(crate) origin: Option<Origin>,
     /// Only events with this outcome.
     pub outcome: Option<Outcome>,
     /// Only events at or after this time.
@@ -186,7 +186,57 @@ pub struct Filter {
     pub direction: Direction,
 }
 
+/// Narrows a filter to events that came from there.
+#[must_use]
+pub fn from_origin(filter: Filter, origin: Option<Origin>) -> Filter {
+    Filter { origin, ..filter }
+}
+
+/// Declares the setters of a [`Filter`].
+macro_rules! setters {
+    ($($(#[$doc:meta])* $field:ident: $value:ty),* $(,)?) => {
+        impl Filter {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $field(mut self, $field: impl Into<$value>) -> Self {
+                self.$field = $field.into();
+                self
+            }
+        )*}
+    };
+}
+setters! {
+    /// Narrows it to events of this profile.
+    profile: Option<String>,
+    /// Narrows it to events of this provider, normalised.
+    provider: Option<String>,
+    /// Narrows it to events of this agent.
+    agent: Option<String>,
+    /// Narrows it to events with this outcome.
+    outcome: Option<Outcome>,
+    /// Narrows it to events at or after this time.
+    since: Option<UnixMs>,
+    /// Narrows it to events before this time.
+    until: Option<UnixMs>,
+    /// Sets the order of the events.
+    direction: Direction,
+}
+
 impl Filter {
+    /// Narrows it to events of these kinds; empty: of all kinds.
+    #[must_use]
+    pub fn kinds(mut self, kinds: Vec<KindFilter>) -> Self {
+        self.kinds = kinds;
+        self
+    }
+
+    /// Limits the number of events.
+    #[must_use]
+    pub fn limit(mut self, limit: u64) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Whether an event is among those asked for, whatever the limit.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {

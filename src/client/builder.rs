@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use secrecy::SecretString;
 
@@ -10,7 +11,7 @@ use super::Client;
 use super::error::ClientError;
 use super::keys::Keys;
 use super::notice::{ClientNotice, NoticeSink};
-use super::workspace::{Places, Workspace};
+use super::workspace::{Heads, Places, Workspace};
 use crate::config::{Env, Overrides, keychain_bus, openclaw, status_agent};
 use crate::platform::keychain::{DEADLINE, SystemKeychain};
 use crate::platform::openclaw::add_named_dirs;
@@ -27,6 +28,7 @@ pub struct ClientBuilder {
     agent: Option<String>,
     clock: Clock,
     mode: SyncMode,
+    has_stores: bool,
     key_file: Option<PathBuf>,
     key_dir: Option<PathBuf>,
     keychain: Option<Box<dyn Keychain>>,
@@ -55,6 +57,7 @@ impl Client {
             agent: None,
             clock: Clock::System,
             mode: SyncMode::On,
+            has_stores: true,
             key_file: None,
             key_dir: None,
             keychain: None,
@@ -107,6 +110,13 @@ impl ClientBuilder {
     /// Leaves out the logins of other programs (Claude Code, Codex CLI).
     pub fn without_other_programs(mut self) -> Self {
         self.mode = SyncMode::Off;
+        self
+    }
+
+    /// Keeps credentials in the vault alone: the agent has no `auth-profiles.json`, which would
+    /// have them in plain text.
+    pub fn without_stores(mut self) -> Self {
+        self.has_stores = false;
         self
     }
 
@@ -189,7 +199,16 @@ impl ClientBuilder {
             keychain,
             passphrase: self.passphrase,
         };
-        Ok(Client::new(workspace, agent, keys, self.on_notice))
+        Ok(Client {
+            heads: Heads::of(&workspace.layout),
+            process: workspace.actor.pid,
+            vault: Mutex::default(),
+            workspace,
+            agent,
+            keys,
+            has_stores: self.has_stores,
+            on_notice: self.on_notice,
+        })
     }
 }
 

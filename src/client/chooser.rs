@@ -96,10 +96,7 @@ impl Chooser<'_> {
     #[must_use]
     pub fn changing(&self, id: &str) -> Option<Changing> {
         let kind = self.doc.credential(id)?.kind;
-        let owner = self
-            .borrowed
-            .get(id)
-            .map_or(Owner::of(id), |from| from.owner);
+        let owner = Borrowed::owner_of(self.borrowed.get(id), id);
         match kind {
             CredentialType::OAuth => Some(Changing::Login),
             CredentialType::Token if owner != Owner::Vault => Some(Changing::OtherPrograms),

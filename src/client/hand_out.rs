@@ -83,7 +83,7 @@ impl Workspace {
         };
         let when = When::LessLeftThan(least_ms(options));
         let (loaded, picks, refreshes) = engine.hand_out(
-            agent,
+            (agent, options.session.as_deref()),
             mode,
             |loaded, pins, refreshes| {
                 let doc = &loaded.doc;

@@ -6,41 +6,50 @@
 //! `fork` must open a client of its own.
 
 mod builder;
+mod change;
 mod chooser;
 mod error;
 mod hand_out;
 mod keys;
+mod kind;
 mod mark;
 mod notice;
 mod order;
+mod record;
 mod request;
 mod status;
+mod system;
 mod token;
 mod workspace;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::builder::ClientBuilder;
+pub use self::change::{Change, NewCredential, entry_of, without};
 pub use self::chooser::{Changing, Chooser, Scope};
-pub use self::error::{ClientError, ErrorKind};
+pub use self::error::ClientError;
 pub use self::hand_out::{Chosen, Hooks, Pick};
 use self::keys::Keys;
+pub use self::kind::ErrorKind;
 pub use self::mark::{Mark, marked};
 pub use self::notice::ClientNotice;
-use self::notice::NoticeSink;
+use self::notice::{NoticeOf, NoticeSink};
 pub use self::order::{order_change, order_cleared, order_set};
+pub use self::record::Record;
 pub use self::request::{Request, SESSION_MAX, TokenOptions, id_in, session_name};
 pub use self::status::{CredentialStatus, Synced};
+pub use self::system::{SystemCause, SystemError, cause_of};
 pub use self::token::Token;
 pub use self::workspace::{ExportModes, HeadProblem, Heads, Places, Worked, Workspace};
 use crate::audit::{Event, Filter, Verified};
-use crate::config::AgentRef;
+use crate::config::{AgentRef, ExportMode};
 use crate::domain::{ProviderId, StoreDoc};
 use crate::platform::Stamp;
 use crate::selection::FailureReason;
 use crate::sync::{Edited, Engine, Loaded, Refresher, SyncMode};
-use crate::vault::{UnlockedVault, VaultError};
+use crate::vault::UnlockedVault;
 
 /// The command that the record names for what a client hands out.
 const COMMAND: &str = "client";
@@ -51,6 +60,8 @@ pub struct Client {
     agent: AgentRef,
     keys: Keys,
     heads: Heads,
+    /// Whether it writes the agents' stores as the settings say.
+    has_stores: bool,
     on_notice: Option<NoticeSink>,
     /// The vault, and the state of its file when it was opened.
     vault: Mutex<Option<(UnlockedVault, Option<Stamp>)>>,
@@ -66,23 +77,6 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    fn new(
-        workspace: Workspace,
-        agent: AgentRef,
-        keys: Keys,
-        on_notice: Option<NoticeSink>,
-    ) -> Self {
-        Self {
-            heads: Heads::of(&workspace.layout),
-            process: workspace.actor.pid,
-            vault: Mutex::default(),
-            workspace,
-            agent,
-            keys,
-            on_notice,
-        }
-    }
-
     /// Hands out the next credential of a provider.
     ///
     /// # Errors
@@ -115,7 +109,7 @@ impl Client {
             && session_name(name) != Some(name)
         {
             return Err(ClientError::BadArgument(
-                "a session's name has 1 to 256 characters, none of them for control",
+                "a session's name has 1 to 256 characters, none of them for control".to_owned(),
             ));
         }
         self.with_vault(|vault| {
@@ -145,6 +139,37 @@ impl Client {
             token
         })
         .map_err(ClientError::of_use)
+    }
+
+    /// Changes the agent's credentials. All that `work` changes and the events of it are committed
+    /// together, or nothing is. `work` is called again if another program changes the store
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// What `work` fails with; when the vault cannot be changed.
+    pub fn change(
+        &self,
+        work: impl Fn(&mut Change) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        self.edit(|doc| {
+            let mut change = Change::of(doc);
+            work(&mut change)?;
+            Ok(change.edited())
+        })
+    }
+
+    /// Writes a backup of the vault to a file that does not exist yet. The keys of the vault open
+    /// it.
+    ///
+    /// # Errors
+    /// When the vault cannot be read, or the file cannot be written.
+    pub fn back_up(&self, to: impl AsRef<Path>) -> Result<(), ClientError> {
+        self.with_vault(|vault| {
+            let Workspace { actor, clock, .. } = &self.workspace;
+            vault.back_up(to.as_ref(), actor, *clock)?;
+            self.keep_head(vault);
+            Ok(())
+        })
     }
 
     /// Lists the agent's credentials, and how each one stands. Records nothing but what a sync
@@ -181,11 +206,12 @@ impl Client {
     /// Verifies the whole audit record, against the head that is kept outside the vault.
     ///
     /// # Errors
-    /// [`ClientError::Chain`] when the record was altered; when it cannot be read.
+    /// [`ErrorKind::Damaged`] when the record was altered; when it cannot be read.
     pub fn verify(&self) -> Result<Verified, ClientError> {
         self.with_vault(|vault| {
             let kept = self.workspace.kept_head(vault)?;
-            vault.verify_record(kept)?.map_err(ClientError::Chain)
+            let verified = vault.verify_record(kept)?;
+            Ok(verified.map_err(SystemCause::Chain)?)
         })
     }
 
@@ -259,7 +285,7 @@ impl Client {
             let notices = std::mem::take(&mut loaded.notices);
             notices
                 .into_iter()
-                .for_each(|notice| self.notify(ClientNotice::Load(notice)));
+                .for_each(|notice| self.notify(NoticeOf::Load(notice)));
             Ok(loaded)
         })
     }
@@ -278,8 +304,8 @@ impl Client {
         let passed_over = chosen
             .picks
             .iter()
-            .flat_map(|pick| pick.choice.passed_over.clone());
-        let passed_over: Vec<_> = passed_over.collect();
+            .flat_map(|pick| &pick.choice.passed_over)
+            .map(|(id, why)| (id.clone(), why.as_str()));
         match wanted {
             Request::Provider(provider) if !self.is_known(provider, doc) => {
                 let provider = provider.clone();
@@ -291,14 +317,9 @@ impl Client {
             }
             _ => {}
         }
-        let not_refreshed = passed_over.iter().filter_map(|(id, _)| {
-            let why = chosen.refreshes.why_not(id)?;
-            Some((id.clone(), why.clone()))
-        });
         ClientError::NoCredential {
             wanted: wanted.clone(),
-            not_refreshed: not_refreshed.collect(),
-            passed_over,
+            passed_over: passed_over.collect(),
         }
     }
 
@@ -329,7 +350,7 @@ impl Client {
     fn opened(self, creates: bool) -> Result<Self, ClientError> {
         self.workspace.places.check_single()?;
         let opened = match self.open() {
-            Err(ClientError::Vault(VaultError::Absent { .. })) if creates => self.create()?,
+            Err(error) if creates && error.is_absent() => self.create()?,
             opened => opened?,
         };
         *self.lock() = Some(opened);
@@ -391,10 +412,13 @@ impl Client {
         work: impl FnOnce(&mut Engine<'_>) -> T,
     ) -> T {
         let modes = self.workspace.export_modes(vault);
-        let mode = |agent: &AgentRef| modes.of(agent);
+        let mode = |agent: &AgentRef| match self.has_stores {
+            true => modes.of(agent),
+            false => Some(ExportMode::Off),
+        };
         let worked = self.workspace.with_engine(vault, &mode, work);
         let notices = worked.notices.into_iter();
-        notices.for_each(|notice| self.notify(ClientNotice::Load(notice)));
+        notices.for_each(|notice| self.notify(NoticeOf::Load(notice)));
         if worked.has_new_events {
             self.keep_head(vault);
         }
@@ -403,18 +427,18 @@ impl Client {
 
     fn keep_head(&self, vault: &UnlockedVault) {
         for problem in self.workspace.keep_head(vault) {
-            self.notify(ClientNotice::Head(problem));
+            self.notify(NoticeOf::Head(problem));
         }
     }
 
     fn report(&self, loaded: Loaded) {
         let notices = loaded.notices.into_iter();
-        notices.for_each(|notice| self.notify(ClientNotice::Load(notice)));
+        notices.for_each(|notice| self.notify(NoticeOf::Load(notice)));
     }
 
-    fn notify(&self, notice: ClientNotice) {
+    fn notify(&self, notice: NoticeOf) {
         if let Some(take) = &self.on_notice {
-            take(notice);
+            take(ClientNotice::of(notice));
         }
     }
 }

@@ -5,11 +5,23 @@ use crate::domain::{ProviderId, Span, StoreDoc};
 
 /// A request for a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request {
     /// The next credential of this provider.
     Provider(ProviderId),
     /// The profile with this id.
     Profile(String),
+}
+
+impl Request {
+    /// Returns the name of the provider or the profile.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Provider(provider) => provider.as_str(),
+            Self::Profile(id) => id,
+        }
+    }
 }
 
 /// The terms on which a credential is handed out.

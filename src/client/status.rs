@@ -1,11 +1,11 @@
 //! How credentials stand, and what a sync did.
 
+use super::system::{SystemCause, SystemError};
 use crate::domain::{
     Credential, CredentialType, ProfileId, ProviderId, StoreDoc, UnixMs, unavailability,
 };
 use crate::health::{AsOf, CredentialState, Status};
-use crate::platform::FileError;
-use crate::sync::{Loaded, Planned};
+use crate::sync::Loaded;
 
 /// How a credential stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,24 +44,22 @@ impl CredentialStatus {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Synced {
-    /// The decision about each source's login.
-    pub planned: Vec<Planned>,
     /// Whether the agent's credentials changed.
     pub is_changed: bool,
     /// Rows of the vault that do not open; no store was written then.
     pub unopened: Vec<String>,
     /// Why the store could not be written or removed. The vault has everything, and the next call
     /// tries again.
-    pub not_exported: Option<FileError>,
+    pub not_exported: Option<SystemError>,
 }
 
 impl Synced {
     pub(super) fn of(loaded: Loaded) -> Self {
+        let not_exported = loaded.not_written.or(loaded.not_removed);
         Self {
-            planned: loaded.planned,
             is_changed: loaded.before.is_some(),
             unopened: loaded.unopened,
-            not_exported: loaded.not_written.or(loaded.not_removed),
+            not_exported: not_exported.map(|error| SystemError(SystemCause::File(error))),
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Token {
     kind: CredentialType,
     expires: Option<UnixMs>,
     status: Status,
-    not_refreshed: Option<NotRefreshed>,
+    not_refreshed: Option<&'static str>,
     secret: SecretString,
 }
 
@@ -36,7 +36,7 @@ impl Token {
             kind: credential.kind,
             expires: expires.map(|expiry| UnixMs(expiry.floor_ms())),
             status: CredentialState::of(&credential, as_of).status(),
-            not_refreshed: not_refreshed.cloned(),
+            not_refreshed: not_refreshed.map(NotRefreshed::as_str),
             secret: secret_of(doc, profile, &credential),
         })
     }
@@ -72,11 +72,11 @@ impl Token {
         self.status
     }
 
-    /// Why its login could not be refreshed, if that was due: the current token is handed out as
-    /// long as it is valid.
+    /// Why its login could not be refreshed, if that was due: a name, as in the record. The
+    /// current token is handed out as long as it is valid.
     #[must_use]
-    pub fn not_refreshed(&self) -> Option<&NotRefreshed> {
-        self.not_refreshed.as_ref()
+    pub fn not_refreshed(&self) -> Option<&'static str> {
+        self.not_refreshed
     }
 
     /// The secret in the form that the provider's clients expect.

@@ -8,6 +8,7 @@ use super::error::ConfigError;
 use super::paths::Layout;
 use super::settings::Settings;
 use crate::domain::AgentName;
+use crate::platform::openclaw::{STATE_DIR_NAME, agents_with_database, database_dir};
 
 /// An agent and the directory that holds its store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,9 @@ impl AgentRef {
 /// whatever `agents.list` says. Source: `spec/compat.md`, Paths.
 #[must_use]
 pub fn status_agent(layout: &Layout, settings: &Settings, env: &Env, id: Option<&str>) -> AgentRef {
+    if let Some(agent) = id.and_then(|id| openclaw_agent(layout, id)) {
+        return agent;
+    }
     if let Some(id) = id {
         return by_id(layout, settings, &AgentName::from_id(id));
     }
@@ -49,8 +53,43 @@ pub fn status_agent(layout: &Layout, settings: &Settings, env: &Env, id: Option<
 /// variables have no say. Source: `spec/compat.md`, Paths.
 #[must_use]
 pub fn order_agent(layout: &Layout, settings: &Settings, id: Option<&str>) -> AgentRef {
+    if let Some(agent) = id.and_then(|id| openclaw_agent(layout, id)) {
+        return agent;
+    }
     let name = id.map_or_else(|| settings.default_agent(), AgentName::from_id);
     by_id(layout, settings, &name)
+}
+
+/// The agent of OpenClaw that `id` names, as in `openclaw/main`; it need not exist. The reference
+/// knows none.
+fn openclaw_agent(layout: &Layout, id: &str) -> Option<AgentRef> {
+    let id = id.trim().strip_prefix("openclaw/")?;
+    if layout.is_stand_in() {
+        return None;
+    }
+    let name = AgentName::of_openclaw(id);
+    let state_dir = database_dir().unwrap_or_else(|| layout.home.join(STATE_DIR_NAME));
+    let dir = state_dir.join("agents").join(name.openclaw_id()?);
+    let dir = dir.join("agent");
+    Some(AgentRef { name, dir })
+}
+
+/// Lists the agents of OpenClaw whose credentials are in SQLite, sorted. They are followed, and
+/// nothing is written for them. A gateway of the reference knows none.
+#[must_use]
+pub fn openclaw_agents(layout: &Layout) -> Vec<AgentRef> {
+    let dir = database_dir().filter(|_| !layout.is_stand_in());
+    let found = dir.map(|dir| agents_with_database(&dir));
+    let agents = found.into_iter().flatten();
+    // An id that is written otherwise could be a second one of the same name.
+    let agents = agents.filter(|(id, _)| AgentName::from_id(id).as_str() == id);
+    let agents = agents.map(|(id, dir)| AgentRef {
+        name: AgentName::of_openclaw(&id),
+        dir,
+    });
+    let mut agents: Vec<AgentRef> = agents.collect();
+    agents.sort();
+    agents
 }
 
 /// The agents a sync works on, sorted by name, each directory once: every agent directory of the

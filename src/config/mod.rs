@@ -34,7 +34,7 @@ pub use self::notify::{
     Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Rhythm, TARGETS, Web,
     checked_address,
 };
-pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
+pub use agents::{AgentRef, existing_agents, openclaw_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
 pub use connection::{CONNECTIONS, Connection, Edited, SettingsFault};
 pub(crate) use disk::DRAFT;
@@ -51,8 +51,10 @@ pub use error::ConfigError;
 pub use error::{ConfigEditError, OwnSettingsError};
 pub use login_files::LoginFiles;
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
-pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, parse_providers};
-pub use own_edit::{is_own_setting, list_own_settings, own_setting, with_own_setting};
+pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, SETTINGS_MAX, parse_providers};
+pub use own_edit::{
+    is_own_setting, list_own_settings, own_setting, with_own_setting, without_own_setting,
+};
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 pub use provider_settings::{Encoding, ProviderSettings};
 pub use session_bus::{keychain_bus, session_bus};

@@ -17,8 +17,8 @@ use crate::domain::{
 };
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
-/// The largest settings file that is read, in bytes.
-const SETTINGS_MAX: u64 = 1 << 20;
+/// The largest settings file that is read, in bytes: clawkeep's, or another program's.
+pub const SETTINGS_MAX: u64 = 1 << 20;
 /// The shortest and the longest retention of events: `doctor` and the kept head need the newest
 /// ones, and no record is older than 100 years.
 const RETENTION: RangeInclusive<Span> = Span::days(1)..=Span::days(100 * 365);
@@ -129,6 +129,7 @@ fn by_provider(
 
 /// What happens where the first choice cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fallback {
     /// The next candidate is used; that is reported and recorded.
     #[default]

@@ -10,6 +10,11 @@ use super::error::OwnSettingsError;
 
 /// The part in which a setting without one is.
 const OWN_PART: &str = "clawkeep";
+/// The parts of the settings.
+const PARTS: [&str; 4] = [OWN_PART, "agents", "notify", "providers"];
+
+/// The lines of the longest setting or part that is removed.
+const LINES_MAX: usize = 100;
 
 /// A setting's place: the parts that lead to it, and its name.
 struct Key {
@@ -30,7 +35,7 @@ impl Key {
             return None;
         }
         let name = parts.pop()?;
-        if parts.is_empty() {
+        if parts.is_empty() && !PARTS.contains(&name.as_str()) {
             parts.push(OWN_PART.to_owned());
         }
         Some(Self { parts, name })
@@ -73,6 +78,14 @@ impl Key {
         table.insert(self.name.clone(), value);
         Some(())
     }
+
+    fn remove(&self, table: &mut Table) -> Option<Value> {
+        let mut table = table;
+        for part in &self.parts {
+            table = table.get_mut(part)?.as_table_mut()?;
+        }
+        table.remove(&self.name)
+    }
 }
 
 /// The value of a setting in a settings file's text, with its whole path; `None` if it is not set
@@ -105,9 +118,7 @@ pub fn is_own_setting(key: &str) -> bool {
         Err(error) => !is_unknown(&error),
     };
     // A value of no setting's type leads to another error.
-    let parts = [OWN_PART, "agents", "notify", "providers"];
-    let is_part = key.parts == [OWN_PART] && parts.contains(&key.name.as_str());
-    is_part || is_known(&format!("{} = []", key.path()))
+    key.parts.is_empty() || is_known(&format!("{} = []", key.path()))
 }
 
 /// The settings that a settings file's text has, each with its path, in the order of the paths.
@@ -148,17 +159,11 @@ pub fn with_own_setting(
     key: &str,
     typed: &str,
 ) -> Result<String, OwnSettingsError> {
-    let fault = |line: usize, what: &str| OwnSettingsError::Invalid {
-        path: path.to_owned(),
-        line,
-        what: what.to_owned(),
-    };
     OwnSettings::parse(path, text)?;
     let place = Key::parse(key).ok_or_else(|| {
-        fault(
-            1,
-            "a setting's name is such as clawkeep.retention: letters, digits, _, -, and dots",
-        )
+        let what =
+            "a setting's name is such as clawkeep.retention: letters, digits, _, -, and dots";
+        fault(path, what)
     })?;
     let literal = |written: &str| -> Option<Value> {
         let table: Table = toml::from_str(&format!("x = {written}")).ok()?;
@@ -172,22 +177,10 @@ pub fn with_own_setting(
             continue;
         };
         let mut wanted: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
-        let by_hand = || {
-            fault(
-                1,
-                "that part is written in a way that only a person can change",
-            )
-        };
         let is_list = value.is_array() || value.is_table();
-        place.put(&mut wanted, value).ok_or_else(by_hand)?;
-        // A table that is written in one line is written again.
-        let above = std::iter::successors(place.above(), Key::above);
-        let above =
-            above.filter_map(|key| Some(replaced(text, &key, &in_one_line(key.get(&wanted)?))));
-        let is_wanted =
-            |after: &String| toml::from_str::<Table>(after).is_ok_and(|got| got == wanted);
-        let mut ways = std::iter::once(replaced(text, &place, written)).chain(above);
-        let after = ways.find(is_wanted).ok_or_else(by_hand)?;
+        place.put(&mut wanted, value).ok_or_else(|| by_hand(path))?;
+        let ways = std::iter::once(replaced(text, &place, written));
+        let after = edited(path, text, (&place, &wanted), ways)?;
         match OwnSettings::parse(path, &after) {
             Ok(settings) => match settings.notify_fault {
                 Some(fault) => refused = Some(fault.error()),
@@ -199,7 +192,85 @@ pub fn with_own_setting(
             break; // as a text it would be something else
         }
     }
-    Err(refused.unwrap_or_else(|| fault(1, "that is no value")))
+    Err(refused.unwrap_or_else(|| fault(path, "that is no value")))
+}
+
+/// The text of a settings file without one setting, or one part of the settings; `None` if it is
+/// not set there. `key` is as for [`own_setting`].
+///
+/// # Errors
+/// When the text is no TOML, or only a person can make the change.
+pub fn without_own_setting(
+    path: &Path,
+    text: &str,
+    key: &str,
+) -> Result<Option<String>, OwnSettingsError> {
+    OwnSettings::parse(path, text)?;
+    let mut wanted: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
+    let Some(place) = Key::parse(key) else {
+        return Ok(None);
+    };
+    if place.remove(&mut wanted).is_none() {
+        return Ok(None);
+    }
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    // A value, or a part below its header, is one line or several: the fewest are taken out.
+    let starts: Vec<usize> = (0..lines.len())
+        .filter(|at| lines[*at].contains(&place.name))
+        .collect();
+    let counts = 1..=lines.len().min(LINES_MAX);
+    let ranges = counts.flat_map(|count| starts.iter().map(move |start| (*start, *start + count)));
+    let ranges = ranges.filter(|(_, end)| *end <= lines.len());
+    let ways = ranges.map(|(start, end)| [&lines[..start], &lines[end..]].concat().concat());
+    edited(path, text, (&place, &wanted), ways).map(Some)
+}
+
+fn fault(path: &Path, what: &str) -> OwnSettingsError {
+    OwnSettingsError::Invalid {
+        path: path.to_owned(),
+        line: 1,
+        what: what.to_owned(),
+    }
+}
+
+fn by_hand(path: &Path) -> OwnSettingsError {
+    fault(
+        path,
+        "that part is written in a way that only a person can change",
+    )
+}
+
+/// The first of the texts that says what is wanted. After them, each table above the setting is
+/// written again in one line, as it may have been.
+fn edited(
+    path: &Path,
+    text: &str,
+    (place, wanted): (&Key, &Table),
+    ways: impl Iterator<Item = String>,
+) -> Result<String, OwnSettingsError> {
+    let above = std::iter::successors(place.above(), Key::above);
+    let above = above.filter_map(|key| Some(replaced(text, &key, &in_one_line(key.get(wanted)?))));
+    let wanted = without_empty_parts(wanted);
+    let is_wanted = |after: &String| {
+        let got = toml::from_str::<Table>(after);
+        got.is_ok_and(|got| without_empty_parts(&got) == wanted)
+    };
+    ways.chain(above)
+        .find(is_wanted)
+        .ok_or_else(|| by_hand(path))
+}
+
+/// The table without its empty tables, which say nothing.
+fn without_empty_parts(table: &Table) -> Table {
+    let parts = table.iter().map(|(name, value)| {
+        let value = match value {
+            Value::Table(below) => Value::Table(without_empty_parts(below)),
+            other => other.clone(),
+        };
+        (name.clone(), value)
+    });
+    let is_empty = |value: &Value| value.as_table().is_some_and(Table::is_empty);
+    parts.filter(|(_, value)| !is_empty(value)).collect()
 }
 
 /// A value in TOML, in one line.
@@ -320,6 +391,40 @@ mod tests {
             set("clawkeep.retention = \"9d\"", "retention", "8d").unwrap(),
             "clawkeep.retention = \"8d\"\n"
         );
+    }
+
+    #[test]
+    fn a_setting_is_removed_with_its_lines_and_nothing_else() {
+        let path = Path::new("/s/clawkeep.toml");
+        let unset = |text: &str, key: &str| without_own_setting(path, text, key).unwrap();
+        let text = "# mine\n[clawkeep]\nretention = \"400d\"  # a year\nfallback = \"none\"\n\n\
+                    [agents.ops]\nexport = \"off\"\n\n[providers.p]\nscopes = \"a\"\nenv = [\n  \
+                    \"A_KEY\",\n]\n";
+        for (key, gone) in [
+            ("retention", "retention = \"400d\"  # a year\n"),
+            ("clawkeep.fallback", "fallback = \"none\"\n"),
+            ("agents.ops.export", "export = \"off\"\n"),
+            ("agents.ops", "[agents.ops]\nexport = \"off\"\n"),
+            ("providers.p.env", "env = [\n  \"A_KEY\",\n]\n"),
+        ] {
+            let after = unset(text, key).unwrap();
+            let is_less = after == text.replace(gone, "");
+            // The header of a part that is left empty may stay.
+            assert!(
+                is_less || after == text.replace("[agents.ops]\nexport = \"off\"\n", ""),
+                "{key}: {after}"
+            );
+        }
+        for key in ["heads", "agents.none", "a b", ""] {
+            assert_eq!(unset(text, key), None, "{key}");
+        }
+        assert_eq!(
+            unset("clawkeep.retention = \"9d\"\n", "retention").unwrap(),
+            ""
+        );
+        let inline = "clawkeep = { retention = \"9d\", fallback = \"none\" }\n";
+        let after = unset(inline, "retention").unwrap();
+        assert_eq!(after, "clawkeep = { fallback = \"none\" }\n");
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub struct Layout {
     /// The vaults that exist in the places where one may lie, the one in use first. Empty where
     /// `--vault` or `CLAWKEEP_VAULT` names it. More than one are one too many.
     pub vaults: Vec<PathBuf>,
+    /// Whether `--vault` or `CLAWKEEP_VAULT` names the vault.
+    pub is_vault_named: bool,
     /// The gateway's configuration file, in JSON5.
     pub config_file: PathBuf,
     /// The settings of clawkeep: `clawkeep.toml`.
@@ -198,6 +200,7 @@ impl Layout {
             config_file: named("CLAWDBOT_CONFIG_PATH")
                 .unwrap_or_else(|| state_dir.join("clawdbot.json")),
             settings_file: vault_dir.join(SETTINGS),
+            is_vault_named: named_vault.is_some(),
             vaults: match named_vault {
                 Some(_) => Vec::new(),
                 None => vaults,
@@ -228,6 +231,11 @@ impl Layout {
     pub fn login(&self, owner: Owner) -> Option<&Path> {
         let files = self.logins.iter().find(|files| files.owner == owner)?;
         Some(&files.login)
+    }
+
+    /// Whether the process stands in for the gateway of the reference.
+    pub(super) fn is_stand_in(&self) -> bool {
+        self.is_stand_in
     }
 
     /// Returns the path of the legacy OAuth file.

@@ -126,7 +126,7 @@ impl Discovered {
                 Some(mirror.own_login.trim_start_matches("clawkeep ").to_owned())
             }
             (TakenIn::Mirrored, _) if is_key => Some(format!("import {path}")),
-            (TakenIn::Mirrored, _) => Some("sync".to_owned()),
+            (TakenIn::Mirrored | TakenIn::Followed, _) => Some("sync".to_owned()),
             (TakenIn::Import, _) => Some(format!("import {path}")),
             (TakenIn::Add, Kept::Plain) => Some(format!("add {}", provider?)),
             (TakenIn::Add | TakenIn::Nothing, _) => None,

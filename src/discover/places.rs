@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many files one name stands for, at most: a directory of agents or of servers has some dozens.
+/// How many files one name stands for, at most: a directory of agents or servers has some dozens.
 const FILES_MAX: usize = 1024;
 
 /// Lists the paths below `dir` that `name` stands for, sorted. A `*` in a part of the name stands

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
-use super::remedies::{of_agent, paste};
+use super::remedies::{Commands, of_agent, paste};
 use super::repair::Repair;
 use super::words::{shell_path, shell_word};
 use crate::config::{KEPT, ProfileSetting, Settings};
@@ -125,6 +125,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
             id,
             &profile.provider,
             profile.mode.unwrap_or(CredentialType::Token),
+            Commands::Tree,
         ),
         owner => owner.how_to_log_in(),
     };

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::evidence::{Evidence, ExaminedAgent};
 use super::finding::{Finding, FindingId};
-use super::remedies::{Advised, describe_loss, of_agent, paste, remedy};
+use super::remedies::{Advised, Commands, describe_loss, of_agent, paste, remedy};
 use super::words::shell_path;
 use crate::domain::{
     Borrowed, Credential, CredentialType, EntryFault, Misnamed, Owner, ProviderId, Section, Span,
     UnavailableReason, UnixMs, from_outside, unavailability,
 };
-use crate::health::{CredentialState, Health, Loss, RefreshedBy, Status};
+use crate::health::{CredentialState, Loss, RefreshedBy, Status};
 use crate::sync::StateReader;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -209,7 +209,7 @@ impl Subject<'_> {
                 let provider = ProviderId::new(self.credential.provider);
                 format!(
                     "Store the token again, with its lifetime: {}{} --expires-in 365d",
-                    paste(self.id, &provider, self.credential.kind),
+                    paste(self.id, &provider, self.credential.kind, Commands::Tree),
                     of_agent(&self.examined.agent.name)
                 )
             }
@@ -223,7 +223,8 @@ impl Subject<'_> {
         if let Some(from) = self.borrowed() {
             return Some(self.of_borrowed(from, state));
         }
-        let (id, left) = (self.id, left(state.health));
+        let (id, left) = (self.id, state.health.left().unwrap_or_default());
+        let (left, ago) = (left.short(), left.from_now());
         let (kind, message) = match (state.health.status, state.refresher()) {
             (Status::Missing, _) => (
                 FindingId::CredentialMissing,
@@ -231,12 +232,11 @@ impl Subject<'_> {
             ),
             (Status::Expired, Some(_)) => (
                 FindingId::CredentialOverdue,
-                format!("{id} expired {left} ago and has not been refreshed"),
+                format!("{id} expired {ago} and has not been refreshed"),
             ),
-            (Status::Expired, None) => (
-                FindingId::CredentialExpired,
-                format!("{id} expired {left} ago"),
-            ),
+            (Status::Expired, None) => {
+                (FindingId::CredentialExpired, format!("{id} expired {ago}"))
+            }
             // Its tokens last eight hours: they are always about to expire.
             (Status::Expiring, Some(RefreshedBy::Program(Owner::ClaudeCode))) => return None,
             (Status::Expiring, Some(_)) => {
@@ -263,14 +263,15 @@ impl Subject<'_> {
         state: &CredentialState<'_>,
     ) -> (FindingId, String, String) {
         let layout = self.evidence.layout;
+        let left = state.health.left().unwrap_or_default();
         let (kind, how) = match state.health.status {
             Status::Expired => (
                 FindingId::CredentialOverdue,
-                format!(" and expired {} ago", left(state.health)),
+                format!(" and {}", left.expiry()),
             ),
             Status::Expiring => (
                 FindingId::CredentialBorrowed,
-                format!(", expires in {}", left(state.health)),
+                format!(", {}", left.expiry()),
             ),
             _ => (FindingId::CredentialBorrowed, String::new()),
         };
@@ -296,6 +297,7 @@ impl Subject<'_> {
 
     fn remedy(&self, state: &CredentialState<'_>) -> String {
         let advised = Advised {
+            commands: Commands::Tree,
             agent: &self.examined.agent.name,
             id: self.id,
             credential: self.credential,
@@ -332,11 +334,6 @@ pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
         crate::domain::escaped(found.written),
         found.right
     )
-}
-
-/// Formats the time left, or the time since.
-fn left(health: Health) -> String {
-    health.left().unwrap_or_default().abs().short()
 }
 
 /// Reports profiles that are in cooldown or disabled.

@@ -7,9 +7,15 @@ use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::words::shell_path;
 use crate::discover::{Discovered, Found};
+use crate::domain::{Span, UnixMs, is_hidden};
+
+/// How long before a login expires it is reported: a few days, since a person has to act.
+const EXPIRES_SOON: Span = Span::days(3);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = open_files(evidence);
+    let all = evidence.discovered.credentials.iter();
+    found.extend(all.filter_map(|credential| server_login(evidence, credential)));
     let shared = evidence.discovered.shared_secrets();
     found.extend(shared.iter().map(|places| shared_secret(evidence, places)));
     found
@@ -42,6 +48,28 @@ fn open_files(evidence: &Evidence<'_>) -> Vec<Finding> {
         findings.push(finding.advice(format!("chmod 600 {}", shell_path(layout, path))));
     }
     findings
+}
+
+/// A login that only a person can extend, and that expires soon. Those that are mirrored have a
+/// finding of their own.
+fn server_login(evidence: &Evidence<'_>, credential: &Discovered) -> Option<Finding> {
+    let ends = match credential.is_for_server && !credential.is_login() {
+        true => credential.expires,
+        false if credential.program.mirror.is_some() => None,
+        false => credential.login_expires,
+    };
+    let left = UnixMs(ends?.floor_ms()) - evidence.now;
+    if left > EXPIRES_SOON {
+        return None;
+    }
+    let (program, name) = (credential.program.name, &credential.name);
+    let message = format!(
+        "the login of {program} at {} {}",
+        name.replace(is_hidden, "\u{fffd}"),
+        left.expiry()
+    );
+    let finding = Finding::new(FindingId::SourceServerLogin, message).path(&credential.path);
+    Some(finding.advice(format!("Log in again with {program}")))
 }
 
 fn shared_secret(evidence: &Evidence<'_>, places: &[usize]) -> Finding {

@@ -6,13 +6,13 @@ use super::evidence::Evidence;
 use super::finding::Finding;
 use super::{
     clock, configuration, credentials, discovered, exported, footprint, logins, moved_agent,
-    openclaw, permissions, stores, synced, vanished, vault,
+    openclaw, permissions, stores, synced, unused, vanished, vault,
 };
 
 /// Runs every check and returns the findings, each once, in the order of the report.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 14] = [
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 15] = [
         vault::check,
         permissions::check,
         stores::check,
@@ -22,6 +22,7 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
         vanished::check,
         moved_agent::check,
         credentials::check,
+        unused::check,
         configuration::check,
         footprint::check,
         exported::check,

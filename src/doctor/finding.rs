@@ -131,6 +131,8 @@ findings! {
     SourceLoginExpiring = "source.login-expiring", Warning;
     /// Another program has no login that could be imported: an API key, or one in the keyring.
     SourceNoLogin = "source.no-login", Note;
+    /// Another program's login at a server expires soon, and only a person can extend it.
+    SourceServerLogin = "source.server-login", Warning;
     /// Several files of other programs have the same secret.
     SourceShared = "source.shared", Warning;
     /// A credential has expired, and nothing refreshes it.
@@ -167,6 +169,8 @@ findings! {
     CredentialDisabled = "credential.disabled", Warning;
     /// A credential is in cooldown after failures.
     CredentialCooldown = "credential.cooldown", Note;
+    /// A credential that no program has used for a long time.
+    CredentialUnused = "credential.unused", Note;
     /// The configuration cannot be read.
     ConfigUnreadable = "config.unreadable", Error;
     /// This program's own settings cannot be read.

@@ -23,6 +23,7 @@ mod remedies;
 mod repair;
 mod stores;
 mod synced;
+mod unused;
 mod vanished;
 mod vault;
 mod words;
@@ -33,8 +34,8 @@ pub use evidence::{Evidence, ExaminedAgent, OpenVault};
 pub use examine::{examine, in_order};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use remedies::{
-    Advised, describe_loss, how_to_lend_again, how_to_log_in, of_agent, paste, remedy, remedy_of,
-    remedy_of_loss,
+    Advised, Commands, describe_loss, how_to_lend_again, how_to_log_in, of_agent, paste, remedy,
+    remedy_of, remedy_of_loss,
 };
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;

@@ -137,14 +137,17 @@ fn elsewhere(layout: &Layout, places: &[StorePlace]) -> Vec<Finding> {
     };
     let describe = |dir: PathBuf| {
         let stores = json_stores(&dir);
+        let database = crate::platform::openclaw::is_openclaw_dir(&dir)
+            .is_some_and(|evidence| evidence.is_database());
+        let what = match database {
+            true => "reads them (clawkeep status) and writes nothing there",
+            false => "neither reads nor writes that directory by itself",
+        };
         let message = format!(
-            "OpenClaw keeps its own credentials in {}: clawkeep neither reads nor writes that \
-             directory by itself",
+            "OpenClaw keeps its own credentials in {}: clawkeep {what}",
             layout.shorten_home(&dir)
         );
         let finding = Finding::new(FindingId::StoreOpenclaw, message).path(&dir);
-        let database = crate::platform::openclaw::is_openclaw_dir(&dir)
-            .is_some_and(|evidence| evidence.is_database());
         match stores.first().filter(|_| !database) {
             Some(store) => finding.advice(format!(
                 "To use them here, too: clawkeep import {}",

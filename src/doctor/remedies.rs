@@ -6,13 +6,24 @@ use crate::domain::{
 };
 use crate::health::{CredentialState, Loss, RefreshedBy};
 use crate::oauth::Providers;
-use crate::sync::StateReader;
+use crate::sync::{LendingFault, StateReader};
 
 use super::words::shell_word;
+
+/// The commands that advice names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commands {
+    /// The tree that both names of the program have: `clawkeep models auth …`.
+    Tree,
+    /// The everyday commands: `clawkeep add`, `clawkeep login`.
+    Everyday,
+}
 
 /// A credential to give advice about.
 #[derive(Clone, Copy, Debug)]
 pub struct Advised<'a> {
+    /// The commands that advice names.
+    pub commands: Commands,
     /// The agent that has it.
     pub agent: &'a AgentName,
     /// The id of its profile.
@@ -28,10 +39,11 @@ pub struct Advised<'a> {
 /// Returns what a person does about a credential; `None` if there is none, or its state cannot be
 /// read.
 #[must_use]
-pub fn remedy_of(states: &StateReader<'_>, id: &str) -> Option<String> {
+pub fn remedy_of(states: &StateReader<'_>, id: &str, commands: Commands) -> Option<String> {
     let credential = states.doc.credential(id)?;
     let state = states.read(id, &credential).ok()?;
     let advised = Advised {
+        commands,
         agent: states.agent,
         id,
         credential: &credential,
@@ -97,12 +109,12 @@ pub fn describe_loss(loss: Loss, id: &str) -> String {
 
 /// Returns what to do about a wrong file of a borrowed credential, as a sentence.
 #[must_use]
-pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> String {
+pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &LendingFault) -> String {
     let program = from.owner.program();
     if from.is_copy() {
         return from.how_to_refresh();
     }
-    if why.contains("logged out") {
+    if matches!(why, LendingFault::LoggedOut(_)) {
         return format!(
             "Log in again with {program}; or remove what is stored: clawkeep models auth remove {}",
             shell_word(profile.as_str())
@@ -129,14 +141,22 @@ pub fn how_to_log_in(of: Advised<'_>) -> String {
         .providers
         .and_then(|providers| providers.get(&provider).ok().flatten());
     if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
+        let login = match of.commands {
+            Commands::Tree => "models auth login --provider",
+            Commands::Everyday => "login",
+        };
         return format!(
-            "Log in again: clawkeep models auth login --provider {} --profile-id {}",
+            "Log in again: clawkeep {login} {} --profile-id {}",
             shell_word(provider.as_str()),
             of.words()
         );
     }
     if provider.as_str() == "anthropic" {
-        return "Log in again: clawkeep models auth setup-token".to_owned();
+        let login = match of.commands {
+            Commands::Tree => "models auth setup-token",
+            Commands::Everyday => "login anthropic",
+        };
+        return format!("Log in again: clawkeep {login}");
     }
     format!("Log in again with the gateway, or: {}", of.paste())
 }
@@ -164,19 +184,31 @@ impl Advised<'_> {
     }
 
     fn paste(&self) -> String {
-        let paste = paste(self.id, &self.provider(), self.credential.kind);
+        let paste = paste(
+            self.id,
+            &self.provider(),
+            self.credential.kind,
+            self.commands,
+        );
         format!("{paste}{}", of_agent(self.agent))
     }
 }
 
 /// Returns the command that stores a credential of that kind under that id.
 #[must_use]
-pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
-    let command = match kind {
-        CredentialType::ApiKey => "paste-api-key",
-        _ => "paste-token",
-    };
+pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType, commands: Commands) -> String {
     let provider = shell_word(provider.as_str());
     let id = shell_word(id);
-    format!("clawkeep models auth {command} --provider {provider} --profile-id {id}")
+    match (commands, kind) {
+        (Commands::Everyday, CredentialType::ApiKey) => {
+            format!("clawkeep add {provider} --id {id}")
+        }
+        (Commands::Everyday, _) => format!("clawkeep add {provider} --token --id {id}"),
+        (Commands::Tree, CredentialType::ApiKey) => {
+            format!("clawkeep models auth paste-api-key --provider {provider} --profile-id {id}")
+        }
+        (Commands::Tree, _) => {
+            format!("clawkeep models auth paste-token --provider {provider} --profile-id {id}")
+        }
+    }
 }

@@ -16,6 +16,13 @@ pub struct Borrowed {
 }
 
 impl Borrowed {
+    /// Returns the owner of a profile: the program that it was borrowed from, else the one that its
+    /// id implies.
+    #[must_use]
+    pub fn owner_of(from: Option<&Self>, profile: &str) -> Owner {
+        from.map_or_else(|| Owner::of(profile), |from| from.owner)
+    }
+
     /// Whether the file is a copy elsewhere, which its program does not keep up to date.
     #[must_use]
     pub fn is_copy(&self) -> bool {

@@ -73,7 +73,7 @@ impl Unavailability<'_> {
 #[must_use]
 pub fn unavailability<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Unavailability<'d>> {
     let usage = doc.get(Section::Usage, id)?;
-    let to_come = |field| Expiry::from_json(usage.get(field)).filter(|end| end.ms() > now.as_f64());
+    let to_come = |field| Expiry::from_json(usage.get(field)).filter(|end| !end.is_over_at(now));
     let (cooldown, disabled) = (to_come("cooldownUntil"), to_come("disabledUntil"));
     let until = [cooldown, disabled]
         .into_iter()
@@ -85,7 +85,7 @@ pub fn unavailability<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Un
     };
     Some(Unavailability {
         until,
-        left_ms: until.ms() - now.as_f64(),
+        left_ms: until.left_at(now),
         why,
     })
 }

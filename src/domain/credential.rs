@@ -21,6 +21,7 @@ pub const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 named! {
     /// The type of a credential. `Unreadable` entries are kept, exported, and otherwise skipped.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
     pub enum CredentialType {
         /// A key that does not expire.
         ApiKey = "api_key",

@@ -176,6 +176,8 @@ pub enum ProviderField {
 pub enum TakenIn {
     /// `clawkeep sync` mirrors logins; `clawkeep import FILE` reads keys.
     Mirrored,
+    /// `clawkeep sync` reads it at every load.
+    Followed,
     /// `clawkeep import FILE` reads the file.
     Import,
     /// `clawkeep add PROVIDER` asks for the key.

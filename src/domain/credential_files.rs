@@ -1,8 +1,9 @@
 //! Which files each program keeps credentials in. Part of the table `PROGRAMS`.
 //!
 //! Sources: the programs themselves, of November 2026 (Claude Code 2.1, Codex CLI 0.171, OpenClaw
-//! 2026.9.6, opencode 1.18, pi 0.73, Gemini CLI 0.61, Qwen Code 0.24, `llm` 0.36, aider 0.86,
-//! mcp-remote 0.1, anthropic 2.14 for Python), and the sources of Crush, Goose, Continue and Copilot.
+//! 2026.9.6, opencode 1.18, pi 0.73, Gemini CLI 0.61, Qwen Code 0.24, `llm` 0.36, anthropic 2.14
+//! for Python); the source text of Crush, Continue and mcp-remote; the documentation of Goose,
+//! aider and Copilot.
 
 use super::credential_file::{
     AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir,
@@ -275,23 +276,27 @@ const PROFILES: &[Entries] = &[
 ];
 
 const OPENCLAW_STATE: ProgramDir = dir(None, Base::OpenClaw, "");
+const STATE_DATABASE: &str = "state/openclaw.sqlite";
 
 pub(super) const OPENCLAW: &[CredentialFile] = &[
     file(
         OPENCLAW_STATE,
-        "state/openclaw.sqlite",
-        FileFormat::Database(&[
-            Texts {
-                query: "SELECT state_key, value_json FROM config_machine_state \
-                    WHERE state_key = 'authProfiles.store'",
-                entries: Some(PROFILES),
-            },
-            Texts {
-                query: "SELECT name, value FROM secret_store_entries \
-                    WHERE deleted_at_ms IS NULL",
-                entries: None,
-            },
-        ]),
+        STATE_DATABASE,
+        FileFormat::Database(&[Texts {
+            query: "SELECT state_key, value_json FROM config_machine_state \
+                WHERE state_key = 'authProfiles.store'",
+            entries: Some(PROFILES),
+        }]),
+        TakenIn::Followed,
+    ),
+    file(
+        OPENCLAW_STATE,
+        STATE_DATABASE,
+        FileFormat::Database(&[Texts {
+            query: "SELECT name, value FROM secret_store_entries \
+                WHERE deleted_at_ms IS NULL",
+            entries: None,
+        }]),
         TakenIn::Add,
     ),
     file(
@@ -302,7 +307,7 @@ pub(super) const OPENCLAW: &[CredentialFile] = &[
                 WHERE store_key = 'primary'",
             entries: Some(PROFILES),
         }]),
-        TakenIn::Add,
+        TakenIn::Followed,
     ),
     file(
         OPENCLAW_STATE,

@@ -7,6 +7,8 @@ use super::text::{is_path, path_of_text, path_text};
 
 /// The agent of a command without one, and of an empty id. Source: `spec/compat.md`, Paths.
 const DEFAULT_AGENT: &str = "main";
+/// What the name of an agent of OpenClaw begins with. No id of the reference has a slash.
+const OPENCLAW: &str = "openclaw/";
 /// Longest agent id, in characters. Source: `spec/compat.md`, Paths.
 const AGENT_ID_MAX: usize = 64;
 
@@ -46,6 +48,19 @@ impl AgentName {
         }
     }
 
+    /// Names an agent of OpenClaw, whose credentials are followed and never exported:
+    /// `openclaw/ID`.
+    #[must_use]
+    pub fn of_openclaw(id: &str) -> Self {
+        Self(format!("{OPENCLAW}{}", Self::from_id(id).0))
+    }
+
+    /// The id that OpenClaw has for the agent, if it is one of OpenClaw's.
+    #[must_use]
+    pub fn openclaw_id(&self) -> Option<&str> {
+        self.0.strip_prefix(OPENCLAW)
+    }
+
     /// Names an agent by its directory, for directories that no agent id leads to.
     #[must_use]
     pub(crate) fn from_dir(dir: &Path) -> Self {
@@ -55,7 +70,7 @@ impl AgentName {
     /// Whether a directory names the agent, to which no agent id leads.
     #[must_use]
     pub fn is_path(&self) -> bool {
-        is_path(&self.0)
+        is_path(&self.0) && self.openclaw_id().is_none()
     }
 
     /// The directory that names the agent, where one does.
@@ -168,8 +183,17 @@ impl Generation {
 }
 
 /// An event's place in the record; the first is 1, without gaps until something is pruned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Seq(pub i64);
+
+impl Seq {
+    /// The place of that number.
+    #[must_use]
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+}
 
 impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

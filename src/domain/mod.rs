@@ -67,4 +67,4 @@ pub use text::{
     counted, escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text,
     plural, shown_path, utf8_of_utf16, without_bom,
 };
-pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number};
+pub use time::{Expiry, UnixMs, WARN_AFTER_MS, calendar, json_number};

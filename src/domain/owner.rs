@@ -20,6 +20,7 @@ const CODEX_LOGIN: &str = "codex login";
 
 /// The program that may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Owner {
     /// Logged in here, pasted here, or imported: ours to refresh.
     Vault,
@@ -72,8 +73,8 @@ pub struct Program {
     pub name: &'static str,
     /// The command that starts it.
     pub command: &'static str,
-    /// The ends of the paths of its files that `import` knows by their path; the directory above can
-    /// be moved by a variable.
+    /// The ends of the paths of its files that `import` knows by their path; a variable can move
+    /// the directory above.
     pub files: &'static [&'static str],
     /// The files in which it keeps credentials.
     pub credentials: &'static [CredentialFile],
@@ -210,7 +211,7 @@ pub static PROGRAMS: &[Program] = &[
         id: "openclaw",
         name: "OpenClaw",
         command: "openclaw",
-        files: &[],
+        files: &["state/openclaw.sqlite", "openclaw-agent.sqlite"],
         credentials: files::OPENCLAW,
         mirror: None,
     },

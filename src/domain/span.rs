@@ -102,13 +102,25 @@ impl Span {
         counted(count, unit)
     }
 
-    /// The time from now: `in 3h`, `5d ago`.
+    /// The time from now: `in 3h`, `5d ago`, `just now` for half a minute.
     #[must_use]
     pub fn from_now(self) -> String {
-        if self.is_ahead() {
-            format!("in {}", self.short())
-        } else {
-            format!("{} ago", self.abs().short())
+        match self.is_ahead() {
+            true => format!("in {}", self.short()),
+            false => self.ago(&self.abs().short()),
+        }
+    }
+
+    /// The time since then in words: `5 days ago`, `just now` for half a minute.
+    #[must_use]
+    pub fn long_ago(self) -> String {
+        self.ago(&self.long())
+    }
+
+    fn ago(self, length: &str) -> String {
+        match self.abs().0 < MINUTE / 2 {
+            true => "just now".to_owned(),
+            false => format!("{length} ago"),
         }
     }
 
@@ -205,8 +217,18 @@ mod tests {
         let epoch = UnixMs(0);
         assert_eq!((epoch + Span::hours(3) - epoch).from_now(), "in 3h");
         assert_eq!((epoch - Span::days(3) - epoch).from_now(), "3d ago");
-        assert_eq!(Span::default().expiry(), "expired 0m ago");
-        assert_eq!(Span::from_f64(-0.5).expiry(), "expired 1m ago");
+        for (ms, since, long) in [
+            (0, "expired just now", "just now"),
+            (1, "expired just now", "just now"),
+            (29_999, "expired just now", "just now"),
+            (30_000, "expired 1m ago", "1 minute ago"),
+            (89_999, "expired 1m ago", "1 minute ago"),
+            (90_000, "expired 2m ago", "2 minutes ago"),
+        ] {
+            let span = Span::from_ms(-ms);
+            assert_eq!((&*span.expiry(), &*span.long_ago()), (since, long), "{ms}");
+        }
+        assert_eq!(Span::from_ms(1).expiry(), "expires in 1m");
         assert_eq!(Span::minutes(5).expiry(), "expires in 5m");
         assert_eq!(UnixMs(i64::MIN) - UnixMs(i64::MAX), Span(i64::MIN));
     }

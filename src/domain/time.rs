@@ -4,10 +4,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Number, Value};
 
 /// An instant of our own: whole milliseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct UnixMs(pub i64);
 
 impl UnixMs {
+    /// The instant that many milliseconds after the epoch.
+    #[must_use]
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms)
+    }
+
     /// As the floating-point number JavaScript computes with.
     #[must_use]
     #[expect(
@@ -17,9 +24,7 @@ impl UnixMs {
     pub fn as_f64(self) -> f64 {
         self.0 as f64
     }
-}
 
-impl UnixMs {
     /// The last whole millisecond not after `ms`.
     #[must_use]
     #[expect(
@@ -33,7 +38,7 @@ impl UnixMs {
     /// The instant in RFC 3339, UTC, to the second: `2026-01-09T00:32:48Z`.
     #[must_use]
     pub fn rfc3339(self) -> String {
-        self.utc()
+        calendar(self)
             .unwrap_or_default()
             .to_rfc3339_opts(SecondsFormat::Secs, true)
     }
@@ -41,23 +46,23 @@ impl UnixMs {
     /// The instant in RFC 3339, UTC, with its milliseconds: `2026-01-09T00:32:48.000Z`.
     #[must_use]
     pub fn rfc3339_millis(self) -> String {
-        self.utc()
+        calendar(self)
             .unwrap_or_default()
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
     /// The instant as a part of a file's name, UTC: `20260109T003248Z`.
     #[must_use]
-    pub fn stamp(self) -> String {
-        let at = self.utc().unwrap_or_default();
+    pub(crate) fn stamp(self) -> String {
+        let at = calendar(self).unwrap_or_default();
         at.format("%Y%m%dT%H%M%SZ").to_string()
     }
+}
 
-    /// The instant in the calendar, UTC; `None` for one beyond the calendar.
-    #[must_use]
-    pub fn utc(self) -> Option<DateTime<Utc>> {
-        DateTime::from_timestamp_millis(self.0)
-    }
+/// Returns an instant in the calendar, UTC; `None` for one beyond the calendar.
+#[must_use]
+pub fn calendar(at: UnixMs) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(at.0)
 }
 
 impl From<UnixMs> for Expiry {
@@ -90,6 +95,18 @@ impl Expiry {
     #[must_use]
     pub fn ms(self) -> f64 {
         self.0
+    }
+
+    /// Returns the milliseconds from `now` until then; below zero for one that has passed.
+    #[must_use]
+    pub fn left_at(self, now: UnixMs) -> f64 {
+        self.0 - now.as_f64()
+    }
+
+    /// Whether it has passed at `now`.
+    #[must_use]
+    pub fn is_over_at(self, now: UnixMs) -> bool {
+        self.left_at(now) <= 0.0
     }
 
     /// Whole milliseconds, rounded down, for the vault's plain column.

@@ -68,7 +68,7 @@ fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
         after.set(Section::Usage, id, usage);
         after
     };
-    for reason in FailureReason::ALL {
+    for &reason in FailureReason::ALL {
         let failed = after_failure(usage, reason, provider, &CooldownRules::default(), NOW);
         assert!(failed.until > NOW && failed.failures > 0);
         let after = with(failed.usage.clone());

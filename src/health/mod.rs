@@ -55,6 +55,7 @@ impl AsOf {
 
 /// How a credential, or a provider as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
     /// It expires later than [`AsOf::expiring_within`] from now.
     Ok,
@@ -176,13 +177,13 @@ pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) ->
     Health {
         status,
         expires_at,
-        remaining_ms: expires_at.map(|expiry| expiry.ms() - now.as_f64()),
+        remaining_ms: expires_at.map(|expiry| expiry.left_at(now)),
     }
 }
 
 fn timed(expiry: Expiry, as_of: AsOf) -> Health {
-    let remaining = expiry.ms() - as_of.now.as_f64();
-    let status = if remaining <= 0.0 {
+    let remaining = expiry.left_at(as_of.now);
+    let status = if expiry.is_over_at(as_of.now) {
         Status::Expired
     } else if remaining <= UnixMs(as_of.expiring_within.ms()).as_f64() {
         Status::Expiring

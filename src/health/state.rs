@@ -222,10 +222,7 @@ pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bo
         return false;
     }
     let ends = credential.expiry().filter(|ends| ends.ms() > 0.0);
-    ends.is_none_or(|ends| {
-        let needed = UnixMs(now.0.saturating_add(less_than_ms.max(1)));
-        ends.ms() < needed.as_f64()
-    })
+    ends.is_none_or(|ends| ends.left_at(now) < UnixMs(less_than_ms.max(1)).as_f64())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::domain::UnixMs;
 
 /// The source of the current time.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub enum Clock {
     /// The wall clock of the system.
     #[default]

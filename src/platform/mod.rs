@@ -13,6 +13,8 @@ mod file;
 mod file_error;
 #[cfg(feature = "watch")]
 mod follow;
+#[cfg(unix)]
+mod kernel_file;
 mod key_variables;
 pub mod keychain;
 mod lock;
@@ -73,7 +75,7 @@ pub use programs::{is_program_path, program_command, program_names, system_progr
 pub use read::{Contents, open_regular, read_regular};
 pub use replace::{
     Found, Replaced, Replacement, persist, persist_noclobber, put_link, rename_to_free_name,
-    replace_file, still_has, temporary_dir_in, temporary_in, withdraw,
+    replace_file, still_has, temporary_dir_in, temporary_in, withdraw, write_whole,
 };
 #[cfg(windows)]
 pub use run::without_console;

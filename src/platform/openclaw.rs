@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 const CONFIG_NAME: &str = "openclaw.json";
 /// The database of the agent `main`, relative to the state directory.
 const STATE_DATABASE: [&str; 2] = ["state", "openclaw.sqlite"];
+/// The agent whose credentials are in the state directory's own database.
+const MAIN: &str = "main";
 /// An agent's JSON store, in its directory.
 const JSON_STORE: &str = "auth-profiles.json";
 /// The database of any other agent, in that agent's directory.
@@ -83,30 +86,26 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
 /// As [`is_openclaw_dir`], where `of_agents` finds a database of the agents below it.
 fn evidence_in(dir: &Path, of_agents: impl FnOnce() -> Option<PathBuf>) -> Option<Evidence> {
     let of_main = dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]);
-    let database = || {
-        [of_main.clone(), dir.join(AGENT_DATABASE)]
-            .into_iter()
-            .find(|path| exists(path))
-            .or_else(of_agents)
-    };
+    let of_main_found = fs::symlink_metadata(&of_main);
+    if of_main_found.is_ok() {
+        return Some(Evidence::Database(of_main));
+    }
+    let of_agent = Some(dir.join(AGENT_DATABASE)).filter(|path| exists(path));
     let config = || Some(dir.join(CONFIG_NAME)).filter(|path| exists(path));
-    let hidden = || Some(of_main.clone()).filter(|path| is_hidden(path));
-    database()
+    // What this user cannot check.
+    let is_hidden =
+        of_main_found.is_err_and(|error| !matches!(error.kind(), NotFound | NotADirectory));
+    of_agent
+        .or_else(of_agents)
         .map(Evidence::Database)
         .or_else(|| config().map(Evidence::Configuration))
-        .or_else(|| hidden().map(Evidence::Hidden))
+        .or_else(|| is_hidden.then_some(Evidence::Hidden(of_main)))
 }
 
 /// Whether something exists at `path`. What this user cannot check does not count: nothing could
 /// be written beside it, and one directory of another user's must not make all agents OpenClaw's.
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-/// Whether this user cannot check if something exists at `path`.
-fn is_hidden(path: &Path) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    fs::symlink_metadata(path).is_err_and(|error| !matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The files of that name in the directories of the agents below a state directory, sorted.
@@ -120,6 +119,45 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// Finds the state directory, among those named by [`add_named_dirs`], in which OpenClaw keeps its
+/// credentials in SQLite.
+#[must_use]
+pub fn database_dir() -> Option<PathBuf> {
+    let has_database = |dir: &PathBuf| {
+        let evidence = is_openclaw_dir(dir);
+        evidence.is_some_and(|evidence| evidence.is_database())
+    };
+    present_dirs().into_iter().find(has_database)
+}
+
+/// Lists the directories of the agents that have a database below a state directory, sorted, each
+/// with the agent's id. The database of `main` is the state directory's own.
+#[must_use]
+pub fn agents_with_database(state_dir: &Path) -> Vec<(String, PathBuf)> {
+    let of_main = || state_dir.join("agents").join(MAIN).join("agent");
+    let main = Some(state_dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]))
+        .filter(|path| exists(path))
+        .map(|_| (MAIN.to_owned(), of_main()));
+    let others = in_agents(state_dir, AGENT_DATABASE).into_iter();
+    let others = others.filter_map(|database| {
+        let dir = database.parent()?;
+        let id = dir.parent()?.file_name()?.to_str()?;
+        Some((id.to_owned(), dir.to_owned()))
+    });
+    let others = others.filter(|(id, _)| main.is_none() || id != MAIN);
+    main.iter().cloned().chain(others).collect()
+}
+
+/// Lists the databases in which the credentials of an agent may be, the first that has them counts.
+/// They need not exist.
+#[must_use]
+pub fn databases_of(agent_dir: &Path, id: &str) -> Vec<PathBuf> {
+    let own = agent_dir.join(AGENT_DATABASE);
+    let state_dir = agent_dir.ancestors().nth(3).filter(|_| id == MAIN);
+    let shared = state_dir.map(|dir| dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]));
+    shared.into_iter().chain([own]).collect()
 }
 
 /// The directories that are OpenClaw's by their name, whether or not they exist.
@@ -247,9 +285,12 @@ impl Examined {
         if let Some(known) = dirs().get(dir) {
             return known.clone();
         }
-        let is_shared = is_shared(dir);
+        let meta = fs::metadata(dir);
+        let is_shared = is_shared(dir, meta.as_ref().ok());
+        // Nothing lies in a directory that does not exist.
+        let is_examined = !is_shared && !meta.is_err_and(|error| error.kind() == NotFound);
         let evidence = || evidence_in(dir, || self.scan(dir));
-        let evidence = (!is_shared).then(evidence).flatten();
+        let evidence = is_examined.then(evidence).flatten();
         let found = ExaminedDir {
             is_shared,
             evidence,
@@ -339,16 +380,15 @@ fn rank(evidence: &Evidence) -> u8 {
 
 /// Whether all users may make files in a directory, or it is the file system's root.
 #[cfg(unix)]
-fn is_shared(dir: &Path) -> bool {
+fn is_shared(dir: &Path, meta: Option<&fs::Metadata>) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let sticky_and_open = 0o1002;
     dir.parent().is_none()
-        || fs::metadata(dir)
-            .is_ok_and(|meta| meta.permissions().mode() & sticky_and_open == sticky_and_open)
+        || meta.is_some_and(|meta| meta.permissions().mode() & sticky_and_open == sticky_and_open)
 }
 
 #[cfg(not(unix))]
-fn is_shared(dir: &Path) -> bool {
+fn is_shared(dir: &Path, _: Option<&fs::Metadata>) -> bool {
     dir.parent().is_none()
 }
 
@@ -379,7 +419,7 @@ mod tests {
         let agent = dir.path().join("agents/broken/agent");
         fs::create_dir_all(agent.parent().unwrap()).unwrap();
         symlink("agent", &agent).unwrap(); // leads to itself
-        assert!(is_hidden(&agent.join(AGENT_DATABASE)));
+        assert!(fs::symlink_metadata(agent.join(AGENT_DATABASE)).is_err());
         let store = dir.path().join("agents/main/agent/auth-profiles.json");
         assert_eq!(among(&store, None, &[], &Examined::default()), None);
         assert_eq!(is_openclaw_dir(dir.path()), None);

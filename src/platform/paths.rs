@@ -15,8 +15,29 @@ use crate::domain::REMOVE_COMMAND;
 pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     #[cfg(windows)]
     return dunce::canonicalize(path);
-    #[cfg(not(windows))]
+    #[cfg(target_os = "linux")]
+    return canonicalize_by_kernel(path.as_ref());
+    #[cfg(not(any(windows, target_os = "linux")))]
     fs::canonicalize(path)
+}
+
+/// Asks the kernel where a path leads, in three calls; the C library makes one for each directory.
+#[cfg(target_os = "linux")]
+fn canonicalize_by_kernel(path: &Path) -> io::Result<PathBuf> {
+    use std::ffi::OsString;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use rustix::fs::{Mode, OFlags, open, readlink};
+
+    let opened = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let found = readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new());
+    let found = found.map(|found| found.into_bytes()).unwrap_or_default();
+    // No `/proc`, or the file was removed meanwhile: a name may also end like this.
+    if !found.starts_with(b"/") || found.ends_with(b" (deleted)") {
+        return fs::canonicalize(path);
+    }
+    Ok(OsString::from_vec(found).into())
 }
 
 /// Whether two paths lead to one file, by whatever names.

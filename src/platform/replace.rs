@@ -395,6 +395,21 @@ pub fn temporary_dir_in(dir: &Path) -> io::Result<TempDir> {
     Ok(made)
 }
 
+/// Writes a file for its owner only, in place of whatever has its name: whole or not at all. The
+/// directory is not synced.
+///
+/// # Errors
+/// When the system refuses, or `write` fails; nothing is changed then.
+pub fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut draft = temporary_in(path.parent().unwrap_or(Path::new(".")))?;
+    write(&mut draft)?;
+    sync_file(draft.as_file())?;
+    persist(draft, path)
+}
+
 /// Gives a temporary file its name, in place of whatever has it.
 ///
 /// # Errors

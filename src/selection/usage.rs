@@ -15,8 +15,10 @@ const DOUBLINGS_MAX: u32 = 10;
 const SHORTEST_DISABLED_MS: f64 = 60_000.0;
 
 named! {
+    parsed
     /// Why a provider refused a credential. The names are the reference's.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
     pub enum FailureReason {
         /// The provider refused the credential.
         Auth = "auth",
@@ -31,18 +33,6 @@ named! {
         /// Any other reason for a failure.
         Unknown = "unknown",
     }
-}
-
-impl FailureReason {
-    /// All reasons, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
-        Self::Auth,
-        Self::Format,
-        Self::RateLimit,
-        Self::Billing,
-        Self::Timeout,
-        Self::Unknown,
-    ];
 }
 
 /// A counted failure: the usage entry with it, and its consequences.

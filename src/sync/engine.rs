@@ -39,12 +39,12 @@ use super::loaded::Loaded;
 use super::logins::decide::Rules;
 use super::logins::sources::LoginSources;
 use super::notice::Notice;
-use super::openclaw_copy;
 use super::refresh::grant::LEASE_WAIT;
 use super::refresh::interrupted::recover_interrupted_refreshes;
 use super::refresh::outcome::RefreshOutcome;
 use super::rotate;
 use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
+use super::{openclaw_copy, openclaw_store};
 use crate::config::AgentRef;
 use crate::domain::{ProfileId, StoreDoc};
 use crate::export::{StorePlace, StoreReading};
@@ -122,6 +122,42 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        match agent.name.openclaw_id() {
+            Some(_) => self.follow_openclaw(agent, mode),
+            None => self.load_own(agent, mode),
+        }
+    }
+
+    /// Loads an agent of OpenClaw, with what OpenClaw's database says of it now. Where that cannot
+    /// be read, what the vault has stays.
+    fn follow_openclaw(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        let theirs = match mode {
+            SyncMode::On => openclaw_store::read(agent),
+            SyncMode::Off => Ok(None),
+        };
+        // No other program's login is mirrored into it.
+        let mut loaded = self.load_own(agent, SyncMode::Off)?;
+        let is_writable = self.vault.read_only().is_none() && loaded.unopened.is_empty();
+        match theirs {
+            Ok(Some(theirs)) if is_writable && theirs.change(&loaded).is_some() => {
+                let how = (SyncMode::Off, Rewrite::IfChanged, Locking::Always);
+                let edit = |_: &StoreDoc| -> Result<Edited, SyncError> {
+                    Ok(theirs.change(&loaded).unwrap_or_else(Edited::nothing))
+                };
+                loaded = self.load_locked(agent, how, None, edit)?;
+            }
+            Ok(_) => {}
+            Err((path, fault)) => {
+                let notice = openclaw_store::notice_of(&loaded, &path, &fault);
+                loaded.notices.extend(notice);
+            }
+        }
+        let is_expected = |notice: &Notice| matches!(notice, Notice::Withheld { .. });
+        loaded.notices.retain(|notice| !is_expected(notice));
+        Ok(loaded)
+    }
+
+    fn load_own(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         self.vault.reload_keys()?;
         let is_writable = self.vault.read_only().is_none();
         if is_writable {
@@ -146,6 +182,10 @@ impl<'e> Engine<'e> {
         mode: SyncMode,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
+        if agent.name.openclaw_id().is_some() {
+            let agent = agent.name.clone();
+            return Err(SyncError::OpenClaws { agent }.into());
+        }
         let how = (mode, Rewrite::IfChanged, Locking::Always);
         self.load_locked(agent, how, None, edit)
     }
@@ -156,6 +196,9 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// As [`Engine::load`].
     pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        if agent.name.openclaw_id().is_some() {
+            return self.load(agent, mode); // no store of it is written
+        }
         let how = (mode, Rewrite::Always, Locking::Always);
         self.load_locked(agent, how, None, unchanged)
     }
@@ -409,14 +452,15 @@ impl<'e> Engine<'e> {
     /// that were chosen from; otherwise it is chosen again.
     ///
     /// Logins that are [due](HandOut::due) are refreshed first, by `refresh`, each once. Where
-    /// nothing is handed out, what was passed over is recorded all the same.
+    /// nothing is handed out, what was passed over is recorded all the same. `choose` gets the pins
+    /// of sessions if a `session` asks.
     ///
     /// # Errors
     /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` or `refresh`
     /// refuses. Nothing may be handed out then.
     pub fn hand_out<T, E: From<SyncError>>(
         &mut self,
-        agent: &AgentRef,
+        (agent, session): (&AgentRef, Option<&str>),
         mode: SyncMode,
         choose: impl Fn(&Loaded, &[Pin], &Refreshes) -> Result<(HandOut, T), E>,
         refresh: impl Fn(&mut Self, &ProfileId) -> Result<RefreshOutcome, E>,
@@ -425,7 +469,8 @@ impl<'e> Engine<'e> {
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
             let loaded = self.load(agent, mode)?;
-            let pins = match loaded.damage.pins || loaded.damage.frame {
+            let is_unread = session.is_none() || loaded.damage.pins || loaded.damage.frame;
+            let pins = match is_unread {
                 true => Vec::new(),
                 false => self.vault.pins(&agent.name).map_err(SyncError::from)?,
             };

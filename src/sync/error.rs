@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::ProfileId;
+use crate::domain::{AgentName, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::{FileError, LockError};
 use crate::vault::VaultError;
@@ -68,6 +68,12 @@ pub enum SyncError {
         profile: ProfileId,
         /// Why they could not be stored.
         source: Box<SyncError>,
+    },
+    /// The agent is OpenClaw's, which changes its credentials itself.
+    #[error("{agent} is an agent of OpenClaw, which changes its credentials itself")]
+    OpenClaws {
+        /// The agent.
+        agent: AgentName,
     },
     /// A row of the vault does not open, so the store cannot be written whole. Nothing was changed.
     #[error("{row} in the vault does not open, so nothing was changed")]

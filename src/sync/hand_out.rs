@@ -79,7 +79,7 @@ pub(super) fn record_hand_out(
     if hand_out.uses.is_empty() && hand_out.passed_over.is_empty() {
         return Ok(true);
     }
-    let mut tx = vault.begin(context.actor, context.clock)?;
+    let mut tx = vault.begin_use(context.actor, context.clock)?;
     if tx.revision(&agent.name)? != loaded.revision {
         return Ok(false);
     }

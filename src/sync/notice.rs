@@ -1,8 +1,9 @@
 //! What a load reports to a person. The binary puts it into words.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use crate::domain::{AgentName, Borrowed, ProfileId};
+use crate::domain::{AgentName, Borrowed, ProfileId, shown_path};
 use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
 use crate::platform::running_programs;
@@ -39,8 +40,8 @@ pub enum Notice {
         profile: ProfileId,
         /// The program that owns it, and which file.
         from: Borrowed,
-        /// Why, as half a sentence that begins with the file.
-        why: String,
+        /// Why it cannot be used.
+        why: LendingFault,
     },
     /// A damaged store was moved aside and, if there is to be one, the vault's copy written.
     SetAside {
@@ -164,7 +165,70 @@ impl Writer {
 /// What gateways that write `auth-profiles.json` are called.
 const GATEWAYS: [&str; 3] = ["clawdbot", "moltbot", "openclaw"];
 
+/// Why the file of a login that is another program's cannot be used, as half a sentence that begins
+/// with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LendingFault {
+    /// Its program is logged out there.
+    LoggedOut(String),
+    /// Anything else.
+    Unusable(String),
+}
+
+impl fmt::Display for LendingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::LoggedOut(why) | Self::Unusable(why)) = self;
+        f.write_str(why)
+    }
+}
+
 impl Notice {
+    /// The name for programs. Names stay.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::SourceDamaged { .. } => "source-damaged",
+            Self::Login(_) => "login",
+            Self::AccountChanged { .. } => "account-changed",
+            Self::BorrowedUnavailable { .. } => "login-unavailable",
+            Self::SetAside { .. } => "store-set-aside",
+            Self::Imported { .. } => "imported",
+            Self::Restored { .. } => "store-restored",
+            Self::Removed { .. } => "store-removed",
+            Self::NotSynced { .. } => "not-synced",
+            Self::NotRecorded { .. } => "not-recorded",
+            Self::RefreshRecovered { .. } => "refresh-recovered",
+            Self::RefreshInterrupted { .. } => "refresh-interrupted",
+            Self::RefreshUnopened { .. } => "refresh-unopened",
+            Self::RefreshUnfinished { .. } => "refresh-unfinished",
+            Self::OldCopy { .. } => "old-copy",
+            Self::OldCopyLeft { .. } => "old-copy-left",
+            Self::Vanished { .. } => "profiles-vanished",
+            Self::Withheld { .. } => "store-withheld",
+            Self::PlainCopy { .. } => "plain-copy",
+        }
+    }
+
+    /// The file or the profile that it is about, or what failed.
+    pub(crate) fn about(&self) -> Option<String> {
+        Some(match self {
+            Self::SourceDamaged { place, .. } | Self::AccountChanged { place, .. } => place.clone(),
+            Self::BorrowedUnavailable { profile, .. }
+            | Self::RefreshRecovered { profile }
+            | Self::RefreshInterrupted { profile } => profile.as_str().to_owned(),
+            Self::SetAside { path, .. }
+            | Self::Restored { path }
+            | Self::Removed { path }
+            | Self::OldCopy { path, .. }
+            | Self::OldCopyLeft { path, .. }
+            | Self::Vanished { path, .. }
+            | Self::PlainCopy { path } => shown_path(path).into_owned(),
+            Self::RefreshUnopened { aside, .. } => shown_path(aside).into_owned(),
+            Self::NotSynced { reason } => reason.to_string(),
+            Self::NotRecorded { error } | Self::RefreshUnfinished { error } => error.clone(),
+            Self::Login(_) | Self::Imported { .. } | Self::Withheld { .. } => return None,
+        })
+    }
+
     /// Whether it reports what a source says; such notices are made anew with every plan.
     pub(super) fn is_about_sources(&self) -> bool {
         matches!(

@@ -308,14 +308,11 @@ fn reason_to_replace(
     }
     // No expiry reads as 0, hence as expired: a mirrored login always has one. An expired login of
     // the source replaces an expired stored one too: it is what the source has now.
-    let until = credential.expiry().map_or(0.0, Expiry::ms);
-    if until <= now.as_f64() {
-        Ok(ReplaceReason::StoredExpired)
-    } else if expires.ms() > until {
+    match credential.expiry().filter(|until| !until.is_over_at(now)) {
+        None => Ok(ReplaceReason::StoredExpired),
         // In the future as well, since the stored one is.
-        Ok(ReplaceReason::SourceLater)
-    } else {
-        Err(KeepReason::StoredLater)
+        Some(until) if expires > until => Ok(ReplaceReason::SourceLater),
+        Some(_) => Err(KeepReason::StoredLater),
     }
 }
 

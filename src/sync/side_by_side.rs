@@ -261,6 +261,8 @@ impl Engine<'_> {
             self.findings.begin_shared_step();
         }
         let mut surveyed = self.survey_group(agents);
+        // Those of OpenClaw are loaded by themselves, from its database.
+        surveyed.retain(|surveyed| surveyed.agent.name.openclaw_id().is_none());
         let is_settled = |surveyed: &mut Surveyed<'_>| surveyed.survey.needs_nothing();
         let settled = surveyed.extract_if(.., is_settled);
         group

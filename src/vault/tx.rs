@@ -1,6 +1,7 @@
 //! One change of the vault: an immediate transaction that knows who acts and when, and keeps the
 //! chain's end.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Transaction, TransactionBehavior, params};
@@ -8,12 +9,13 @@ use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
 use super::log::{events, terms};
-use crate::audit::{Event, EventActor, EventDraft, chain_mac};
+use crate::audit::{Event, EventActor, EventDraft, Head, chain_mac};
 use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
-use crate::vault::file::connect::data_version;
+use crate::vault::file::connect::{Durability, data_version, set_durability};
+use crate::vault::file::journal::{Log, empty_log_at_once, make_durable};
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::frame::{Frame, FrameExtras, frame_of};
@@ -35,6 +37,11 @@ pub struct Tx<'v> {
     pub(super) last: Option<events::Last>,
     touched: BTreeMap<AgentName, Touched>,
     pub(super) rows: ChangedRows,
+    /// See [`crate::vault::file::vault::Vault::durable`].
+    durable: &'v Cell<Option<Head>>,
+    /// Whether all that it has recorded are uses.
+    is_use_only: bool,
+    durability: Durability,
 }
 
 #[derive(Debug)]
@@ -67,6 +74,17 @@ impl UnlockedVault {
         self.begin_with(Listed::AsSealed, actor, clock)
     }
 
+    /// Begins a transaction that records uses only. It is made durable after its commit, with those
+    /// of other processes: if the disk refuses that, the uses are recorded and nothing is handed
+    /// out.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::begin`].
+    pub(crate) fn begin_use(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
+        self.require_writable()?;
+        self.begin_synced((Listed::AsSealed, Durability::AfterCommit), actor, clock)
+    }
+
     /// As [`UnlockedVault::begin`]; `mode` says which rows are trusted. An upgrade in memory is no
     /// change of the vault.
     pub(super) fn begin_with(
@@ -75,7 +93,17 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<Tx<'_>, VaultError> {
+        self.begin_synced((mode, Durability::InCommit), actor, clock)
+    }
+
+    fn begin_synced(
+        &mut self,
+        (mode, durability): (Listed, Durability),
+        actor: &Actor,
+        clock: Clock,
+    ) -> Result<Tx<'_>, VaultError> {
         let path = self.vault.path.as_path();
+        set_durability(&self.vault.conn, durability).at(path, "write")?;
         let tx = self
             .vault
             .conn
@@ -114,6 +142,9 @@ impl UnlockedVault {
             last,
             touched: BTreeMap::new(),
             rows,
+            durable: &self.vault.durable,
+            is_use_only: true,
+            durability,
         })
     }
 }
@@ -128,6 +159,7 @@ impl Tx<'_> {
         agent: Option<&AgentName>,
         draft: EventDraft,
     ) -> Result<Seq, VaultError> {
+        self.is_use_only &= draft.kind.is_use();
         let before = self.last;
         let seq = before.map_or(0, |last| last.seq).checked_add(1);
         let seq = seq.map(Seq).ok_or_else(|| VaultError::Damaged {
@@ -179,7 +211,8 @@ impl Tx<'_> {
     }
 
     /// Makes the changes and their events durable. Every change needs an event: two states of the
-    /// vault with the same last event could be exchanged unnoticed.
+    /// vault with the same last event could be exchanged unnoticed. Uses may stay in the log; after
+    /// any other change it is written back and emptied.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open; nothing is changed then.
@@ -187,8 +220,30 @@ impl Tx<'_> {
         for (agent, touched) in std::mem::take(&mut self.touched) {
             self.seal_frame(&agent, &touched)?;
         }
+        let log = match self.is_use_only && self.rows.is_unchanged() {
+            true => Log::Kept,
+            false => Log::Emptied,
+        };
         self.seal_listings()?;
-        self.tx.commit().at(self.path, "write")
+        let committed = self.tx.execute_batch("COMMIT").at(self.path, "write");
+        if committed.is_err() {
+            // On a full disk, the next command needs the room that the log takes.
+            let _ = self.tx.execute_batch("ROLLBACK");
+            empty_log_at_once(&self.tx);
+            return committed;
+        }
+        if self.durability == Durability::AfterCommit {
+            make_durable(&self.tx, self.path, log)?;
+        } else if log == Log::Emptied {
+            empty_log_at_once(&self.tx);
+        }
+        let head = self.last.map(|last| Head {
+            vault: self.vault,
+            seq: Seq(last.seq),
+            mac: last.mac,
+        });
+        self.durable.set(head);
+        Ok(())
     }
 
     /// Seals the agent's frame anew, bound to its new revision.

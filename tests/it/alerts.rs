@@ -9,6 +9,7 @@ use std::time::Duration;
 use clawkeep::internal::alerts::{Alerts, Means, Scene, Trouble, survey};
 use clawkeep::internal::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
 use clawkeep::internal::config::{AgentRef, NotifySettings, OwnSettings};
+use clawkeep::internal::doctor::Commands;
 use clawkeep::internal::domain::{
     AgentName, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc, UnixMs,
 };
@@ -64,7 +65,7 @@ impl Watch {
 
     fn put_of(&mut self, profile: &str, entry: &Value, note: (EventKind, Origin), at: i64) {
         let agent = AgentName::default();
-        let clock = Clock::Fixed(UnixMs(START + at));
+        let clock = Clock::Fixed(UnixMs::from_ms(START + at));
         let mut tx = self.bench.vault.begin(&self.bench.actor, clock).unwrap();
         let note = ChangeNote::new(note.0, note.1);
         tx.put_profile(&agent, &ProfileId::new(profile), entry, note)
@@ -90,7 +91,7 @@ impl Watch {
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             lock: self.bench.dir.path().join("alerts.lock"),
             actor: self.bench.actor.clone(),
-            clock: Clock::Fixed(UnixMs(START + at)),
+            clock: Clock::Fixed(UnixMs::from_ms(START + at)),
         });
         (alerts, woken)
     }
@@ -107,6 +108,7 @@ impl Watch {
             providers: Some(&Providers::new(&BTreeMap::new())),
             refreshing: &self.refreshing,
             trouble: &self.trouble,
+            commands: Commands::Tree,
         };
         let next = alerts.pass(&mut self.bench.vault, scene).unwrap();
         next.map(|at| at.0 - START)
@@ -161,10 +163,7 @@ impl Watch {
 }
 
 fn alert_events() -> Filter {
-    Filter {
-        kinds: vec![KindFilter::parse("alert").unwrap()],
-        ..Filter::default()
-    }
+    Filter::default().kinds(vec![KindFilter::parse("alert").unwrap()])
 }
 
 fn token(ends: i64) -> Value {
@@ -445,9 +444,15 @@ fn what_to_do_for_an_agent_that_only_its_directory_names() {
         providers: None,
         refreshing: &[],
         trouble: &[],
+        commands: Commands::Tree,
     };
     let settings = NotifySettings::default();
-    let seen = survey(&watch.bench.vault, scene, (&settings, UnixMs(START))).unwrap();
+    let seen = survey(
+        &watch.bench.vault,
+        scene,
+        (&settings, UnixMs::from_ms(START)),
+    )
+    .unwrap();
     let remedy = &seen.statuses[0].remedy;
     let with = " --profile-id anthropic:a (with CLAWDBOT_AGENT_DIR set to /srv/agent)";
     assert!(remedy.ends_with(with), "{remedy}");
@@ -481,7 +486,7 @@ fn trouble_of_the_host_is_reported_where_there_is_no_vault_and_recorded_once_the
     woken.recv_timeout(PATIENCE).unwrap();
     assert_eq!(
         alerts.pass_without_vault(&locked),
-        Some(UnixMs(START + DAY).min(UnixMs(START + MINUTE / 4)))
+        Some(UnixMs::from_ms(START + DAY).min(UnixMs::from_ms(START + MINUTE / 4)))
     );
     assert_eq!(hook.take()[0].json()["trouble"], "vault");
     // It is over.
@@ -533,9 +538,9 @@ fn what_was_pruned_is_reported_again_at_worst() {
     }
     let (head, now) = (
         watch.bench.vault.head().unwrap(),
-        Clock::Fixed(UnixMs(START + 360 * DAY)),
+        Clock::Fixed(UnixMs::from_ms(START + 360 * DAY)),
     );
-    let before = UnixMs(START + 200 * DAY);
+    let before = UnixMs::from_ms(START + 200 * DAY);
     let pruned = watch
         .bench
         .vault

@@ -527,7 +527,6 @@ fn heads_that_are_none() {
     let foreign = "0".repeat(32);
     words[1] = &foreign;
     let cases = [
-        (b"".to_vec(), "is not a head"),
         (b"sk-test-no-head".to_vec(), "is not a head"),
         (vec![0xff; 40], "is not a head"),
         (

@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use clawkeep::Client;
-use clawkeep::internal::audit::Filter;
-use clawkeep::internal::client::{
-    ClientBuilder, ClientError, ClientNotice, ErrorKind, Request, TokenOptions,
-};
-use clawkeep::internal::domain::{CredentialType, ProviderId, Span};
-use clawkeep::internal::health::Status;
-use clawkeep::internal::selection::FailureReason;
 use clawkeep::secrecy::{ExposeSecret as _, SecretString};
+use clawkeep::{
+    Client, ClientBuilder, ClientError, ClientNotice, CredentialType, ErrorKind, FailureReason,
+    Filter, NewCredential, ProfileId, ProviderId, Record, Request, Span, Status, TokenOptions,
+    UnixMs,
+};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -94,12 +91,7 @@ fn a_token_is_handed_out_and_its_use_recorded() {
     assert_eq!(used["profile"], "openai:a");
     assert_eq!(used["actor"]["program"], "my-gateway");
     assert_eq!(used["detail"]["command"], "client");
-    let newest = client
-        .history(&Filter {
-            limit: Some(1),
-            ..Filter::default()
-        })
-        .unwrap();
+    let newest = client.history(&Filter::default().limit(1)).unwrap();
     assert_eq!((newest.len(), &*newest[0].kind), (1, "credential.used"));
     let verified = client.verify().unwrap();
     assert_eq!(verified.last, newest[0].seq);
@@ -320,10 +312,11 @@ fn a_login_that_cannot_be_refreshed_says_why() {
     let (home, _provider) = refresh::home();
     home.write(SETTINGS, "");
     let refused = client(&home).token("test").unwrap_err();
-    let ClientError::NoCredential { not_refreshed, .. } = &refused else {
+    let ClientError::NoCredential { passed_over, .. } = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(not_refreshed.len(), 1);
+    let why: Vec<&str> = passed_over.iter().map(|(_, why)| *why).collect();
+    assert_eq!(why, ["no-provider"]);
     assert_eq!(refused.kind(), ErrorKind::NoCredential);
 }
 
@@ -353,7 +346,12 @@ fn a_sync_imports_and_notices_arrive() {
     let home = Home::with_claude("sk-ant-oat01-test", 8);
     let notices = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::clone(&notices);
-    let take = move |notice: ClientNotice| taken.lock().unwrap().push(format!("{notice:?}"));
+    let take = move |notice: ClientNotice| {
+        taken
+            .lock()
+            .unwrap()
+            .push(format!("{} {notice}", notice.kind()))
+    };
     let client = builder(&home).on_notice(take).open_or_create().unwrap();
     let synced = client.sync().unwrap();
     assert!(synced.is_changed && synced.not_exported.is_none());
@@ -363,7 +361,7 @@ fn a_sync_imports_and_notices_arrive() {
             .lock()
             .unwrap()
             .iter()
-            .any(|notice| notice.contains("PlainCopy"))
+            .any(|notice| notice.starts_with("plain-copy plain copy: /"))
     );
     let token = client.token("anthropic").unwrap();
     assert_eq!(token.secret().expose_secret(), "sk-ant-oat01-test");
@@ -460,4 +458,103 @@ fn files_are_private_whatever_the_umask_is() {
         let mode = fs::symlink_metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
     }
+}
+
+/// The kinds of a vault's events, oldest first.
+fn kinds(record: &Record) -> Vec<String> {
+    let events = record.history(&Filter::default()).unwrap();
+    let kinds = events.iter().rev().map(|event| event.kind.to_string());
+    kinds.collect()
+}
+
+#[test]
+fn changes_are_committed_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = dir.path().join("v.db");
+    let client = Client::builder("t")
+        .vault(&vault)
+        .without_other_programs()
+        .without_stores()
+        .open_or_create()
+        .unwrap();
+    let (a, b) = (ProfileId::new("openai:a"), ProfileId::new("anthropic:b"));
+    let secret = |text: &str| SecretString::from(text);
+    let key = NewCredential::api_key("OpenAI", secret("sk-test-a"));
+    let ends = UnixMs::from_ms(4_102_444_800_000);
+    let token = NewCredential::token("anthropic", secret("sk-test-b")).expires(ends);
+    assert!(!format!("{key:?}").contains("sk-test"));
+    client
+        .change(|change| {
+            change.put(&a, &key)?;
+            change.put(&b, &token)
+        })
+        .unwrap();
+    assert_eq!(
+        client.token_for("anthropic:b").unwrap().expires(),
+        Some(ends)
+    );
+    assert_eq!(
+        client.token("openai").unwrap().secret().expose_secret(),
+        "sk-test-a"
+    );
+    client.set_order("openai", &["openai:a"]).unwrap();
+
+    let nothing = NewCredential::api_key("openai", secret(" "));
+    let refused = client.change(|change| {
+        change.remove(&a)?;
+        change.put(&b, &nothing)
+    });
+    assert_eq!(kind(refused), ErrorKind::BadArgument);
+    let unknown = ProfileId::new("openai:none");
+    let refused = client.change(|change| change.remove(&unknown));
+    assert_eq!(kind(refused), ErrorKind::UnknownProfile);
+    assert_eq!(client.status().unwrap().len(), 2);
+
+    client.change(|change| change.remove(&a)).unwrap();
+    let left = client.status().unwrap();
+    assert_eq!((left.len(), &left[0].profile), (1, &b));
+    let found = kinds(&Record::open(&vault).unwrap());
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    let first = ["vault.created", "profile.created", "profile.created"];
+    let last = ["order.set", "profile.removed", "order.cleared"];
+    assert!(
+        found.starts_with(&first) && found.ends_with(&last),
+        "{found:?}"
+    );
+    client.verify().unwrap();
+    let in_plain = walk(dir.path())
+        .into_iter()
+        .filter(|path| fs::read(path).is_ok_and(|bytes| has(&bytes, b"sk-test")));
+    assert_eq!(in_plain.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// All files below a directory.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => walk(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+#[test]
+fn a_backup_opens_with_the_vaults_key() {
+    let home = home();
+    let client = client(&home);
+    client.token("openai").unwrap();
+    let backup = home.at("b.db");
+    client.back_up(&backup).unwrap();
+    assert_eq!(kind(client.back_up(&backup)), ErrorKind::Storage);
+    home.run(&["backup", "verify", "b.db"]).ok();
+    let none = home.at("none.db");
+    assert_eq!(kind(Record::open(&none)), ErrorKind::Absent);
+    assert!(kinds(&Record::open(home.at(VAULT)).unwrap()).contains(&"backup.created".to_owned()));
 }

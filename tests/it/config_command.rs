@@ -34,6 +34,29 @@ fn an_editor_that_leaves_nothing_changes_nothing() {
     assert_eq!(left.collect::<Vec<_>>(), files);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_killed_edit_changes_nothing_and_what_it_leaves_is_private() {
+    use std::os::unix::fs::MetadataExt as _;
+    let home = Home::new();
+    home.run(&["config", "set", "retention", "400d"]).ok();
+    let (before, files) = (home.read(SETTINGS), home.files());
+    let run = edit(&home, "echo '[notify]' >\"$1\"; kill -9 $PPID; sleep 0");
+    assert_ne!(run.status, 0, "{run:?}");
+    assert_eq!(home.read(SETTINGS), before);
+    let is_new = |file: &String| file != "editor" && !files.contains(file);
+    let left: Vec<String> = home.files().into_iter().filter(is_new).collect();
+    assert!(
+        matches!(&left[..], [one] if one.ends_with("/clawkeep.toml")),
+        "{left:?}"
+    );
+    let dir = home.at(&left[0]).parent().unwrap().metadata().unwrap();
+    assert_eq!(dir.mode() & 0o777, 0o700);
+    // The next one does not take it for the settings.
+    home.run(&["config", "set", "fallback", "none"]).ok();
+    assert!(!home.read(SETTINGS).contains("notify"));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_editor_does_not_get_the_descriptor_of_the_passphrase() {

@@ -57,7 +57,10 @@ fn a_login_that_agents_share_is_one_row_and_the_worst_comes_first() {
         (&json!(false), &json!("expired"))
     );
     assert!(
-        rows[0]["fix"].as_str().unwrap().contains("paste-token"),
+        rows[0]["fix"]
+            .as_str()
+            .unwrap()
+            .contains("clawkeep add anthropic --token"),
         "{report:#}"
     );
     assert_eq!(report["needAttention"], 1);
@@ -512,7 +515,7 @@ fn words_before_the_dashes_name_what_a_program_gets() {
         &home,
         &["run", "openai"],
         127,
-        &["clawkeep exec openai -- PROGRAM"],
+        &["clawkeep run openai -- PROGRAM"],
     );
     refuses(
         &home,
@@ -809,7 +812,7 @@ fn config_changes_one_setting_and_a_bad_one_changes_nothing() {
     let listed = home.run(&["config", "list", "-j"]).json();
     assert_eq!(
         listed["settings"],
-        json!({"clawkeep.retention": "400d", "notify.ahead": "(set)"})
+        json!({"clawkeep.retention": "400d", "notify.ahead": "7d"})
     );
     refuses(&home, &["config", "edit"], 64, &["EDITOR", "config set"]);
     #[cfg(unix)]

@@ -230,6 +230,7 @@ fn shell(home: &Home, script: &str) -> Command {
         .env_clear()
         .env("HOME", home.path())
         .env("USER", "tester")
+        .env("DISPLAY", ":9") // a desktop, without a browser
         .env("EDITOR", "true") // an editor in which nothing is changed
         .env(
             "PATH",

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::{Value, json};
 
-use crate::support::damage::{TOKEN_MARK, alter_past_triggers, refuses};
+use crate::support::damage::{TOKEN_MARK, alter_past_triggers, refuses, write_log_back};
 use crate::support::home::{HOUR, Home, Run, STORE, TRUE, now_ms};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -198,7 +198,7 @@ fn what_cannot_be_used_is_reported_with_the_way_to_refresh_it() {
     let gone = home.run(&["token", "--profile", "anthropic:gone"]).exits(1);
     assert!(
         gone.stderr.contains("anthropic:gone has expired")
-            && gone.stderr.contains("paste-token --provider anthropic"),
+            && gone.stderr.contains("clawkeep add anthropic --token"),
         "{}",
         gone.stderr
     );
@@ -484,6 +484,7 @@ fn no_event_no_secret() {
             "exec -- printenv ANTHROPIC_OAUTH_TOKEN",
         ] {
             let before = count(&home);
+            write_log_back(&home); // it may have reached what one file may hold
             let run = home.run_on_small_disk(blocks, args);
             let is_handed = run.stdout.contains(TOKEN_MARK);
             assert_eq!(is_handed, run.status == 0, "{blocks}: {run:?}");

@@ -689,12 +689,12 @@ fn what_outlives_pruning_is_proved_by_the_key_of_its_time() {
     let mut heads = Vec::new();
     for era in 0..3 {
         let at = START + era * 10 * DAY;
-        let clock = Clock::Fixed(UnixMs(at + 2 * DAY));
+        let clock = Clock::Fixed(UnixMs::from_ms(at + 2 * DAY));
         bench.put("anthropic:all", &token(&format!("sk-all-{era}")), at);
         bench.put(&format!("anthropic:{era}"), &token("sk-once"), at + 1);
         bench.vault.rotate(everything, &bench.actor, clock).unwrap();
         heads.push(bench.vault.head().unwrap());
-        let before = UnixMs(at + DAY);
+        let before = UnixMs::from_ms(at + DAY);
         let pruned = bench
             .vault
             .prune(before, None, &bench.actor, clock)
@@ -720,7 +720,12 @@ fn what_outlives_pruning_is_proved_by_the_key_of_its_time() {
         };
         add(1);
         let fault = verify(&bench, None).unwrap_err();
-        assert_eq!(fault, ChainFault::Altered { seq: Seq(*seq) });
+        assert_eq!(
+            fault,
+            ChainFault::Altered {
+                seq: Seq::new(*seq)
+            }
+        );
         add(-1);
         assert!(verify(&bench, None).is_ok());
     }

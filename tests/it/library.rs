@@ -24,7 +24,7 @@ fn a_dropped_transaction_changes_nothing() {
     let head = bench.vault.head().unwrap();
     let mut tx = bench
         .vault
-        .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+        .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START)))
         .unwrap();
     let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
     tx.put_profile(
@@ -91,7 +91,7 @@ fn stored_order_is_kept_and_can_be_changed() {
     assert_eq!(bench.ids(), ["c:1", "a:1", "b:1"]);
     let mut tx = bench
         .vault
-        .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+        .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START)))
         .unwrap();
     tx.reorder_profiles(&AgentName::default(), ["b:1", "c:1", "a:1"].into_iter())
         .unwrap();
@@ -133,94 +133,38 @@ fn history_filters() {
     let all = Filter::default;
     assert_eq!(bench.seqs(&all()), [5, 4, 3, 2, 1]);
     assert_eq!(
-        bench.seqs(&Filter {
-            direction: Direction::OldestFirst,
-            ..all()
-        }),
+        bench.seqs(&all().direction(Direction::OldestFirst)),
         [1, 2, 3, 4, 5]
     );
+    assert_eq!(bench.seqs(&all().profile("openai:b".to_owned())), [4, 3]);
+    assert_eq!(bench.seqs(&all().provider("anthropic".to_owned())), [5, 2]);
+    assert_eq!(bench.seqs(&all().agent("ops".to_owned())), [3]);
     assert_eq!(
-        bench.seqs(&Filter {
-            profile: Some("openai:b".into()),
-            ..all()
-        }),
+        bench.seqs(
+            &all()
+                .since(UnixMs::from_ms(START + 3))
+                .until(UnixMs::from_ms(START + 5))
+        ),
         [4, 3]
     );
-    assert_eq!(
-        bench.seqs(&Filter {
-            provider: Some("anthropic".into()),
-            ..all()
-        }),
-        [5, 2]
-    );
-    assert_eq!(
-        bench.seqs(&Filter {
-            agent: Some("ops".into()),
-            ..all()
-        }),
-        [3]
-    );
-    assert_eq!(
-        bench.seqs(&Filter {
-            since: Some(UnixMs(START + 3)),
-            until: Some(UnixMs(START + 5)),
-            ..all()
-        }),
-        [4, 3]
-    );
-    assert_eq!(
-        bench.seqs(&Filter {
-            limit: Some(2),
-            ..all()
-        }),
-        [5, 4]
-    );
-    assert_eq!(
-        bench.seqs(&Filter {
-            limit: Some(0),
-            ..all()
-        }),
-        NONE
-    );
+    assert_eq!(bench.seqs(&all().limit(2)), [5, 4]);
+    assert_eq!(bench.seqs(&all().limit(0)), NONE);
     let kinds = |names: &[&str]| {
         names
             .iter()
             .map(|name| KindFilter::parse(name).unwrap())
             .collect()
     };
+    assert_eq!(bench.seqs(&all().kinds(kinds(&["refresh"]))), [5, 4]);
     assert_eq!(
-        bench.seqs(&Filter {
-            kinds: kinds(&["refresh"]),
-            ..all()
-        }),
-        [5, 4]
-    );
-    assert_eq!(
-        bench.seqs(&Filter {
-            kinds: kinds(&["order.set", "credential"]),
-            ..all()
-        }),
+        bench.seqs(&all().kinds(kinds(&["order.set", "credential"]))),
         [3, 2]
     );
-    assert_eq!(
-        bench.seqs(&Filter {
-            kinds: kinds(&["backup"]),
-            ..all()
-        }),
-        NONE
-    );
-    assert_eq!(
-        bench.seqs(&Filter {
-            profile: Some("nobody:x".into()),
-            ..all()
-        }),
-        NONE
-    );
-    let both = Filter {
-        profile: Some("openai:b".into()),
-        kinds: kinds(&["refresh"]),
-        ..all()
-    };
+    assert_eq!(bench.seqs(&all().kinds(kinds(&["backup"]))), NONE);
+    assert_eq!(bench.seqs(&all().profile("nobody:x".to_owned())), NONE);
+    let both = all()
+        .profile("openai:b".to_owned())
+        .kinds(kinds(&["refresh"]));
     assert_eq!(bench.seqs(&both), [4]);
 }
 
@@ -235,7 +179,7 @@ fn a_synced_token_that_replaces_another_is_a_refresh_too() {
         let note = ChangeNote::new(EventKind::SyncApplied, origin);
         let mut tx = bench
             .vault
-            .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+            .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START)))
             .unwrap();
         tx.put_profile(
             &AgentName::default(),
@@ -246,10 +190,7 @@ fn a_synced_token_that_replaces_another_is_a_refresh_too() {
         .unwrap();
         tx.commit().unwrap();
     }
-    let refresh = Filter {
-        kinds: vec![KindFilter::parse("refresh").unwrap()],
-        ..Filter::default()
-    };
+    let refresh = Filter::default().kinds(vec![KindFilter::parse("refresh").unwrap()]);
     assert_eq!(
         bench.seqs(&refresh),
         [3],
@@ -262,7 +203,7 @@ fn more_events_than_a_page_come_once_each_and_verify() {
     let mut bench = Bench::new();
     let mut tx = bench
         .vault
-        .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+        .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START)))
         .unwrap();
     for _ in 0..1_500 {
         tx.append(
@@ -276,16 +217,14 @@ fn more_events_than_a_page_come_once_each_and_verify() {
         bench.seqs(&Filter::default()),
         (1..=1_501).rev().collect::<Vec<_>>()
     );
-    let limited = Filter {
-        limit: Some(1_100),
-        direction: Direction::OldestFirst,
-        ..Filter::default()
-    };
+    let limited = Filter::default()
+        .limit(1_100)
+        .direction(Direction::OldestFirst);
     assert_eq!(bench.seqs(&limited), (1..=1_100).collect::<Vec<_>>());
     let head = bench.vault.head().unwrap();
     let verified = bench.vault.verify_record(head).unwrap().unwrap();
     assert_eq!(verified.events, 1_501);
-    assert_eq!(verified.head, HeadCheck::Holds(Seq(1_501)));
+    assert_eq!(verified.head, HeadCheck::Holds(Seq::new(1_501)));
 }
 
 /// macOS's Keychain, as far as the engine can tell.
@@ -307,7 +246,7 @@ fn load(bench: &mut Bench, keychain: &dyn LoginKeychain, claude_file: PathBuf) -
         legacy_oauth_file: dir.join("no-oauth"),
     };
     let lock_dir = bench.dir.path().join("locks");
-    let clock = Clock::Fixed(UnixMs(START));
+    let clock = Clock::Fixed(UnixMs::from_ms(START));
     let mut engine = Engine::new(&mut bench.vault, &sources, &bench.actor, clock, lock_dir);
     engine
         .load(
@@ -384,7 +323,7 @@ fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
         &mut bench.vault,
         &sources,
         &bench.actor,
-        Clock::Fixed(UnixMs(START)),
+        Clock::Fixed(UnixMs::from_ms(START)),
         bench.dir.path().join("locks"),
     );
     let loaded = engine.edit(&agent, SyncMode::On, |doc| {
@@ -432,10 +371,7 @@ fn what_is_written_while_we_work_is_merged() {
             assert!(store["profiles"][id].is_object(), "{id}: {text}");
             assert!(loaded.doc.credential(id).is_some(), "{id}");
         }
-        let set = Filter {
-            kinds: vec![KindFilter::parse("order.set").unwrap()],
-            ..Filter::default()
-        };
+        let set = Filter::default().kinds(vec![KindFilter::parse("order.set").unwrap()]);
         assert_eq!(bench.seqs(&set).len(), 1, "the change is recorded once");
         assert!(!dir.join("auth-profiles.json.lock").exists());
         assert!(bench.vault.verify_record(None).unwrap().is_ok());

@@ -27,6 +27,15 @@ fn home(more: &str) -> (Home, LoginServer) {
     (home, server)
 }
 
+/// The program on a desktop whose browser does not start.
+pub(crate) fn on_desktop(home: &Home, args: &[&str]) -> Command {
+    let mut command = home.command(args);
+    command
+        .env("DISPLAY", ":9")
+        .env("PATH", home.at("no-programs"));
+    command
+}
+
 /// A login that waits: what it says is read while it runs.
 struct Waiting {
     child: Child,
@@ -48,7 +57,7 @@ impl Waiting {
     }
 
     fn login(home: &Home, more: &[&str]) -> Self {
-        Self::start(home.command(&[&LOGIN[..], more].concat()))
+        Self::start(on_desktop(home, &[&LOGIN[..], more].concat()))
     }
 
     /// Reads on until an address is said.
@@ -485,7 +494,7 @@ fn another_device_does_not_confirm() {
 #[track_caller]
 fn log_in(home: &Home, server: &LoginServer, args: &[&str], more: Value) -> Run {
     server.with(more);
-    let mut login = Waiting::start(home.command(args));
+    let mut login = Waiting::start(on_desktop(home, args));
     let url = login.url();
     open(&callback(&url, &server.agree(&url)));
     login.end()
@@ -624,7 +633,7 @@ fn codex_names_the_account_and_wants_localhost() {
     let tokens =
         json!({"access_token": jwt(&claims), "id_token": jwt(&json!({"email": "a@example.com"}))});
     server.with(tokens);
-    let mut login = Waiting::start(home.command(&args));
+    let mut login = Waiting::start(on_desktop(&home, &args));
     let url = login.url();
     let redirect = redirect(&url);
     assert_eq!(redirect.host_str(), Some("localhost"));
@@ -650,7 +659,7 @@ fn a_port_that_is_in_use_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (home, server) = home(&format!("redirect_port = {port}"));
-    let run = home.run(&LOGIN).exits(1);
+    let run = home.output_of(on_desktop(&home, &LOGIN)).exits(1);
     assert!(
         run.stderr.contains(&format!("port {port} ")),
         "{}",

@@ -35,6 +35,7 @@ mod damaged_files;
 mod damaged_vault;
 mod discover;
 mod doctor;
+mod durable;
 mod entries;
 mod environment;
 mod everyday;
@@ -58,8 +59,10 @@ mod logins;
 mod manual;
 mod many_agents;
 mod metrics;
+mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
+mod openclaw_store;
 mod paths_outside;
 mod probe;
 mod promises;
@@ -105,6 +108,7 @@ cfg_if::cfg_if! {
         mod remedies;
         mod stand_in;
         mod states;
+        mod surface;
     }
 }
 
@@ -115,6 +119,7 @@ cfg_if::cfg_if! {
         #[cfg(target_arch = "x86_64")]
         mod faults;
         mod monitor;
+        mod power_cut;
         mod read_only;
         mod storage;
         mod trust;

@@ -127,9 +127,11 @@ fn paste(home: &Home, provider: &str, key: &str) {
 /// Leaves beside the vault what a process does that is killed; all of `work` is committed.
 fn leave(home: &Home, left: Left, work: impl FnOnce(&Home)) {
     let conn = Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("BEGIN").unwrap();
     let events = "SELECT count(*) FROM events";
     conn.query_row(events, [], |_| Ok(())).unwrap();
-    work(home);
+    work(home); // which cannot empty the log while somebody reads
+    conn.execute_batch("COMMIT").unwrap();
     let parts: &[&str] = match left {
         Left::Nothing => return,
         Left::Log => &["", "-wal", "-shm"],

@@ -290,8 +290,13 @@ fn asking_needs_no_key_and_tells_no_secret() {
 
 /// Runs on a terminal of so many columns.
 fn on_columns(home: &Home, columns: u32, args: &str) -> String {
+    on_terminal(home, (columns, 24), "", args)
+}
+
+/// Runs on a terminal of so many columns and rows, with a pager.
+fn on_terminal(home: &Home, (columns, rows): (u32, u32), pager: &str, args: &str) -> String {
     let line = format!(
-        "stty cols {columns} rows 24; {} {args}",
+        "stty cols {columns} rows {rows}; {} {args}",
         home.command(&[]).get_program().display()
     );
     let mut command = Command::new("script");
@@ -303,6 +308,8 @@ fn on_columns(home: &Home, columns: u32, args: &str) -> String {
         .env("TERM", "xterm-256color")
         .env("SHELL", "/bin/sh")
         .env("LANG", "C.UTF-8")
+        .env("CLAWKEEP_PAGER", pager)
+        .env("OPENAI_API_KEY", "sk-test-of-the-environment")
         .current_dir(home.path());
     String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
@@ -322,9 +329,12 @@ fn width(line: &str) -> usize {
 #[test]
 fn tables_and_charts_fit_the_terminal() {
     let home = home();
-    for columns in [40, 60, 80, 132] {
+    for columns in [40, 60, 80, 100, 132, 200] {
         for args in [
             "history",
+            "history --columns",
+            "status",
+            "ls",
             "history uses",
             "history refreshes",
             "history at 0s",
@@ -341,7 +351,7 @@ fn tables_and_charts_fit_the_terminal() {
         }
     }
     // What counts is still there on the narrowest.
-    let narrow = on_columns(&home, 40, "history");
+    let narrow = on_columns(&home, 40, "history --columns");
     for word in [
         "sync.applied",
         "anthropic:claude-cli",
@@ -363,6 +373,120 @@ fn tables_and_charts_fit_the_terminal() {
     // Elsewhere nothing is cut, and without a UTF-8 locale nothing but ASCII is drawn.
     let plain = home.run(&["history", "--chart", "--since", "1h"]).ok();
     assert!(plain.is_ascii(), "{plain}");
+}
+
+#[cfg(unix)]
+#[test]
+fn people_read_sentences_and_programs_columns() {
+    let home = home();
+    let read = on_columns(&home, 100, "history");
+    for sentence in [
+        "claude-code refreshed anthropic:claude-cli, valid 8d",
+        "used openai:default",
+        "was refused with openai:default: rate_limit",
+        "clawkeep put openai:default in cooldown until 20",
+        "clawkeep set the order of anthropic: anthropic:claude-cli",
+        "clawkeep created the vault",
+    ] {
+        assert!(read.contains(sentence), "{sentence}: {read}");
+    }
+    assert!(on_columns(&home, 100, "history --columns").contains("TIME"));
+    assert!(home.run(&["history"]).ok().starts_with("TIME"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_long_answer_goes_through_the_pager() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = home();
+    let script = "#!/bin/sh\nenv > \"$HOME/given\"\ncat > \"$HOME/paged\"\n";
+    home.write("pager", script);
+    let pager = home.at("pager");
+    fs::set_permissions(&pager, fs::Permissions::from_mode(0o700)).unwrap();
+    let pager = pager.to_str().unwrap();
+    let shown = on_terminal(&home, (80, 5), pager, "history");
+    assert!(!shown.contains("openai:default"), "{shown}");
+    assert!(home.read("paged").contains("clawkeep created the vault"));
+    let given = home.read("given");
+    assert!(
+        given.contains("TERM=") && !given.contains("sk-test"),
+        "{given}"
+    );
+    // Not if it fits, not if it is not wanted, not elsewhere; a pager that is missing is none.
+    fs::remove_file(home.at("paged")).unwrap();
+    for (rows, pager, args) in [
+        (200, pager, "history"),
+        (5, pager, "history --no-pager"),
+        (5, "", "history"),
+        (5, "/nowhere/pager -x", "history"),
+    ] {
+        let shown = on_terminal(&home, (80, rows), pager, args);
+        assert!(
+            shown.contains("clawkeep created the vault"),
+            "{args}: {shown}"
+        );
+        assert!(!shown.contains("nowhere"), "{shown}");
+    }
+    let mut elsewhere = home.command(&["history"]);
+    elsewhere.env("CLAWKEEP_PAGER", pager);
+    assert!(home.output_of(elsewhere).ok().starts_with("TIME"));
+    assert!(!home.at("paged").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_recorded_is_followed_until_nobody_reads() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::process::Stdio;
+    let home = home();
+    let newest = home.events();
+    let mut command = home.command(&["history", "--follow", "--json", "--limit", "2"]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || -> Value {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    assert_eq!([next(), next()], [newest[1].clone(), newest[0].clone()]);
+    for _ in 0..2 {
+        home.run(&["models", "auth", "mark", "openai:default", "--used"])
+            .ok();
+        let newest = home.events();
+        assert_eq!(newest[1]["kind"], "credential.used");
+        assert_eq!([next(), next()], [newest[1].clone(), newest[0].clone()]);
+    }
+    drop(out);
+    assert!(child.wait().unwrap().success());
+    let mut errors = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    assert_eq!(errors, "");
+    // Only clawkeep's own command line has it.
+    let mut gateways = home.command(&["history", "--help"]);
+    std::os::unix::process::CommandExt::arg0(&mut gateways, "clawdbot");
+    let help = home.output_of(gateways).ok();
+    assert!(
+        ["--follow", "--columns", "--no-pager"]
+            .iter()
+            .all(|word| !help.contains(word))
+    );
+    for more in ["--reverse", "--csv", "--chart"] {
+        refuses(
+            &home,
+            &["history", "-f", more],
+            64,
+            &["cannot be used with"],
+        );
+    }
 }
 
 #[test]

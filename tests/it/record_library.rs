@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clawkeep::internal::audit::{
     ChainFault, Direction, Event, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin,
-    Outcome, Span,
+    Outcome, Span, from_origin,
 };
 use clawkeep::internal::config::{AgentRef, LoginFiles};
 use clawkeep::internal::domain::{AgentName, Expiry, Owner, ProfileId, Seq, UnixMs};
@@ -57,7 +57,10 @@ fn any_record(random: &mut Random, events: u64) -> Bench {
         }
         let mut actor = Actor::current("test");
         actor.parent = Some((*random.pick(&["bash", "node"])).to_owned());
-        let mut tx = bench.vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
+        let mut tx = bench
+            .vault
+            .begin(&actor, Clock::Fixed(UnixMs::from_ms(at)))
+            .unwrap();
         for _ in 0..=random.below(4) {
             let agent = AgentName::from_id(random.pick::<&str>(&AGENTS));
             let profile = ProfileId::new(*random.pick(&PROFILES));
@@ -118,14 +121,14 @@ fn any_filter(random: &mut Random, span: (i64, i64)) -> Filter {
         }
     }
     if some(random) {
-        filter.origin = Some(*random.pick(&ORIGINS));
+        filter = from_origin(filter, Some(*random.pick(&ORIGINS)));
     }
     if some(random) {
         filter.outcome = Some(*random.pick(&OUTCOMES));
     }
     let mut at = || {
         let length = u64::try_from(span.1 - span.0 + 2_000).unwrap();
-        UnixMs(span.0 - 1_000 + i64::try_from(random.below(length)).unwrap())
+        UnixMs::from_ms(span.0 - 1_000 + i64::try_from(random.below(length)).unwrap())
     };
     let (since, until) = (at(), at());
     if some(random) {
@@ -144,10 +147,7 @@ fn any_filter(random: &mut Random, span: (i64, i64)) -> Filter {
 }
 
 fn all(bench: &Bench) -> Vec<Event> {
-    let oldest_first = Filter {
-        direction: Direction::OldestFirst,
-        ..Filter::default()
-    };
+    let oldest_first = Filter::default().direction(Direction::OldestFirst);
     let events = bench.vault.history(&oldest_first).unwrap();
     events.map(Result::unwrap).collect()
 }
@@ -198,17 +198,11 @@ fn summaries_are_what_the_events_add_up_to() {
     let bench = any_record(&mut random, 3_000);
     let events = all(&bench);
     for _ in 0..100 {
-        let filter = Filter {
-            kinds: Vec::new(),
-            limit: None,
-            ..any_filter(&mut random, (START, START + 3_000_000))
-        };
+        let mut filter = any_filter(&mut random, (START, START + 3_000_000)).kinds(Vec::new());
+        filter.limit = None;
         let counted = |event: &&Event, kinds: &str| {
             let kinds = vec![KindFilter::parse(kinds).unwrap()];
-            let filter = Filter {
-                kinds,
-                ..filter.clone()
-            };
+            let filter = filter.clone().kinds(kinds);
             event.profile.is_some() && filter.matches(event)
         };
         let count = |kinds| events.iter().filter(|event| counted(event, kinds)).count() as u64;
@@ -228,19 +222,17 @@ fn summaries_are_what_the_events_add_up_to() {
         let failed: u64 = refreshes.iter().map(|refreshes| refreshes.failed).sum();
         assert_eq!(failed, count("refresh.failed"), "{filter:?}");
         // And cut into parts of time.
-        let bounds: Vec<UnixMs> = (0..=20).map(|n| UnixMs(START + n * 150_000)).collect();
-        let whose = Filter {
-            profile: filter.profile.clone(),
-            agent: filter.agent.clone(),
-            ..Filter::default()
-        };
+        let bounds: Vec<UnixMs> = (0..=20)
+            .map(|n| UnixMs::from_ms(START + n * 150_000))
+            .collect();
+        let whose = Filter::default()
+            .profile(filter.profile.clone())
+            .agent(filter.agent.clone());
         let lanes = bench.vault.timeline(&whose, &bounds).unwrap().lanes;
-        let within = Filter {
-            since: bounds.first().copied(),
-            until: bounds.last().copied(),
-            kinds: vec![KindFilter::parse("credential.used").unwrap()],
-            ..whose
-        };
+        let within = whose
+            .since(bounds.first().copied())
+            .until(bounds.last().copied())
+            .kinds(vec![KindFilter::parse("credential.used").unwrap()]);
         let drawn: u64 = lanes.iter().flat_map(|lane| &lane.uses).sum();
         // None of these tells of another time than that of its recording.
         let used = events
@@ -282,7 +274,7 @@ fn what_was_in_force_at_a_time() {
     let at = |hours: i64| {
         let found = bench
             .vault
-            .in_force(UnixMs(START + hours * HOUR), &Filter::default())
+            .in_force(UnixMs::from_ms(START + hours * HOUR), &Filter::default())
             .unwrap();
         let shown = found.iter().map(|credential| {
             let used = credential
@@ -311,14 +303,11 @@ fn what_was_in_force_at_a_time() {
         [a(4, 20, Some(5))],
         "what has ended is there, and what was removed is not"
     );
-    let openai = Filter {
-        provider: Some("openai".to_owned()),
-        ..Filter::default()
-    };
+    let openai = Filter::default().provider("openai".to_owned());
     assert_eq!(
         bench
             .vault
-            .in_force(UnixMs(START + 5 * HOUR), &openai)
+            .in_force(UnixMs::from_ms(START + 5 * HOUR), &openai)
             .unwrap(),
         []
     );
@@ -340,7 +329,7 @@ fn another_programs_use_counts_when_it_was() {
         });
         let mut tx = bench
             .vault
-            .begin(&bench.actor, Clock::Fixed(UnixMs(at)))
+            .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(at)))
             .unwrap();
         tx.append(Some(&AgentName::default()), draft).unwrap();
         tx.commit().unwrap();
@@ -367,7 +356,7 @@ fn another_programs_use_counts_when_it_was() {
     let at = |hours: i64| {
         bench
             .vault
-            .in_force(UnixMs(START + hours * HOUR), &Filter::default())
+            .in_force(UnixMs::from_ms(START + hours * HOUR), &Filter::default())
             .unwrap()[0]
             .clone()
     };
@@ -384,14 +373,19 @@ fn another_programs_use_counts_when_it_was() {
     );
     assert_eq!(used(30), Some((1, "auth-profiles.json".to_owned())));
     assert_eq!(at(13).cooldown_until, None);
-    assert_eq!(at(14).cooldown_until, Some(UnixMs(START + 20 * HOUR)));
+    assert_eq!(
+        at(14).cooldown_until,
+        Some(UnixMs::from_ms(START + 20 * HOUR))
+    );
     assert_eq!(at(15).cooldown_until, None);
     let uses = bench.vault.uses(&Filter::default()).unwrap();
     assert_eq!(
         uses[0].span,
-        Some((UnixMs(START + HOUR), UnixMs(START + HOUR)))
+        Some((UnixMs::from_ms(START + HOUR), UnixMs::from_ms(START + HOUR)))
     );
-    let hours: Vec<UnixMs> = (0..=24).map(|hour| UnixMs(START + hour * HOUR)).collect();
+    let hours: Vec<UnixMs> = (0..=24)
+        .map(|hour| UnixMs::from_ms(START + hour * HOUR))
+        .collect();
     let lane = &bench
         .vault
         .timeline(&Filter::default(), &hours)
@@ -417,11 +411,13 @@ fn a_timeline_shows_validity_and_its_gaps() {
     bench.put("p:a", &login("t2", 5), START + HOUR); // replaced before its end: no gap
     bench.put("p:a", &login("t3", 9), START + 7 * HOUR); // two hours late
     bench.remove("p:a", START + 8 * HOUR);
-    let bounds: Vec<UnixMs> = (0..=10).map(|hour| UnixMs(START + hour * HOUR)).collect();
+    let bounds: Vec<UnixMs> = (0..=10)
+        .map(|hour| UnixMs::from_ms(START + hour * HOUR))
+        .collect();
     let timeline = bench.vault.timeline(&Filter::default(), &bounds).unwrap();
     let hours = |from: i64, until: i64| Span {
-        from: UnixMs(START + from * HOUR),
-        until: Some(UnixMs(START + until * HOUR)),
+        from: UnixMs::from_ms(START + from * HOUR),
+        until: Some(UnixMs::from_ms(START + until * HOUR)),
     };
     assert_eq!(timeline.lanes.len(), 1);
     assert_eq!(timeline.lanes[0].valid, [hours(0, 5), hours(7, 8)]);
@@ -451,7 +447,7 @@ fn whose_refreshes_count() {
             json!({"type": "token", "provider": "p", "token": token, "expires": START + expires});
         let mut tx = bench
             .vault
-            .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+            .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START)))
             .unwrap();
         let note = ChangeNote::new(kind, origin);
         tx.put_profile(&AgentName::default(), &ProfileId::new("p:a"), &entry, note)
@@ -480,22 +476,19 @@ fn whose_refreshes_count() {
     put(Origin::StoreFile, EventKind::ProfileUpdated, "t4", 40); // 6: no later end
     put(Origin::Clawkeep, EventKind::ProfileUpdated, "t5", 50); // 7: a person's
     put(Origin::Clawkeep, EventKind::RefreshSucceeded, "t6", 60); // 8
-    let refresh = Filter {
-        kinds: vec![KindFilter::parse("refresh").unwrap()],
-        ..Filter::default()
-    };
+    let refresh = Filter::default().kinds(vec![KindFilter::parse("refresh").unwrap()]);
     assert_eq!(bench.seqs(&refresh), [8, 5, 3]);
     let found = bench.vault.refreshes(&Filter::default()).unwrap();
     assert_eq!((found[0].succeeded, found[0].failed), (3, 0));
     assert_eq!(found[0].mean_lifetime_ms, Some((20 + 40 + 60) / 3));
-    assert_eq!(found[0].due, Some(UnixMs(START + 60)));
+    assert_eq!(found[0].due, Some(UnixMs::from_ms(START + 60)));
 }
 
 fn prune(bench: &mut Bench, before: i64) -> Option<(u64, u64, i64)> {
-    let clock = Clock::Fixed(UnixMs(START + 100 * DAY));
+    let clock = Clock::Fixed(UnixMs::from_ms(START + 100 * DAY));
     let pruned = bench
         .vault
-        .prune(UnixMs(before), None, &bench.actor, clock)
+        .prune(UnixMs::from_ms(before), None, &bench.actor, clock)
         .unwrap()
         .unwrap();
     pruned.map(|pruned| (pruned.removed, pruned.kept, pruned.last.0))
@@ -568,42 +561,44 @@ fn pruning_keeps_the_newest_change_of_each_profile_and_proves_the_rest() {
         .unwrap();
     assert_eq!(
         check(head_of(gone)).unwrap().head,
-        HeadCheck::Pruned(Seq(gone))
+        HeadCheck::Pruned(Seq::new(gone))
     );
     assert_eq!(
         check(head_of(last)).unwrap().head,
-        HeadCheck::Holds(Seq(last))
+        HeadCheck::Holds(Seq::new(last))
     );
     assert_eq!(
         check(head_of(last + 1)).unwrap().head,
-        HeadCheck::Holds(Seq(last + 1))
+        HeadCheck::Holds(Seq::new(last + 1))
     );
     let mut wrong = head_of(last);
     wrong.mac[0] ^= 1;
     assert_eq!(
         check(wrong),
-        Err(ChainFault::NotTheHeads { seq: Seq(last) })
+        Err(ChainFault::NotTheHeads {
+            seq: Seq::new(last)
+        })
     );
     let kept = left[0].seq.0;
     assert_eq!(
         check(head_of(kept)).unwrap().head,
-        HeadCheck::Holds(Seq(kept)),
+        HeadCheck::Holds(Seq::new(kept)),
         "it is still there"
     );
     let mut other = head_of(kept);
     other.mac[0] ^= 1;
     assert_eq!(
         check(other),
-        Err(ChainFault::NotTheHeads { seq: Seq(kept) })
+        Err(ChainFault::NotTheHeads {
+            seq: Seq::new(kept)
+        })
     );
     assert!(bench.vault.has_event_of(&head_of(last)).unwrap());
     assert!(!bench.vault.has_event_of(&wrong).unwrap());
     // Filters still mean what they mean.
     for _ in 0..100 {
-        let filter = Filter {
-            limit: None,
-            ..any_filter(&mut random, (START, before[599].at.0))
-        };
+        let mut filter = any_filter(&mut random, (START, before[599].at.0));
+        filter.limit = None;
         let mut wanted: Vec<i64> = left
             .iter()
             .filter(|event| filter.matches(event))
@@ -669,30 +664,42 @@ fn what_pruning_left_cannot_be_altered_either() {
     for (sql, fault) in [
         (
             format!("UPDATE events SET at = at + 1 WHERE seq = {first}"),
-            ChainFault::Altered { seq: Seq(first) },
+            ChainFault::Altered {
+                seq: Seq::new(first),
+            },
         ),
         (
             format!("UPDATE events SET detail = 'x' WHERE seq = {first}"),
-            ChainFault::Altered { seq: Seq(first) },
+            ChainFault::Altered {
+                seq: Seq::new(first),
+            },
         ),
         (
             format!("UPDATE kept_events SET previous_mac = zeroblob(32) WHERE seq = {first}"),
-            ChainFault::Altered { seq: Seq(first) },
+            ChainFault::Altered {
+                seq: Seq::new(first),
+            },
         ),
         (
             format!("DELETE FROM kept_events WHERE seq = {first}"),
-            ChainFault::Altered { seq: Seq(first) },
+            ChainFault::Altered {
+                seq: Seq::new(first),
+            },
         ),
         (
             format!(
                 "INSERT INTO kept_events VALUES ({}, zeroblob(32))",
                 last + 1
             ),
-            ChainFault::Misfiled { seq: Seq(last + 1) },
+            ChainFault::Misfiled {
+                seq: Seq::new(last + 1),
+            },
         ),
         (
             format!("DELETE FROM events WHERE seq = {first}"),
-            ChainFault::KeptMissing { last: Seq(last) },
+            ChainFault::KeptMissing {
+                last: Seq::new(last),
+            },
         ),
         (
             format!("DELETE FROM events WHERE seq = {}", last + 1),
@@ -751,13 +758,13 @@ fn a_record_that_does_not_hold_is_not_pruned() {
         alter(&bench, "UPDATE events SET pid = pid + 1 WHERE seq = 7"),
         1
     );
-    let clock = Clock::Fixed(UnixMs(START + 100 * DAY));
-    let before = UnixMs(START + 99 * DAY);
+    let clock = Clock::Fixed(UnixMs::from_ms(START + 100 * DAY));
+    let before = UnixMs::from_ms(START + 99 * DAY);
     let fault = bench
         .vault
         .prune(before, None, &bench.actor, clock)
         .unwrap();
-    assert_eq!(fault, Err(ChainFault::Altered { seq: Seq(7) }));
+    assert_eq!(fault, Err(ChainFault::Altered { seq: Seq::new(7) }));
 }
 
 /// What queries go by beside the events is compared with them.
@@ -872,7 +879,7 @@ fn load_at(bench: &mut Bench, at: i64, file: &Path) -> Loaded {
         &mut bench.vault,
         &sources,
         &bench.actor,
-        Clock::Fixed(UnixMs(at)),
+        Clock::Fixed(UnixMs::from_ms(at)),
         lock_dir,
     );
     let agent = AgentRef {
@@ -883,11 +890,9 @@ fn load_at(bench: &mut Bench, at: i64, file: &Path) -> Loaded {
 }
 
 fn events_of(bench: &Bench, kinds: &str) -> Vec<Event> {
-    let filter = Filter {
-        kinds: vec![KindFilter::parse(kinds).unwrap()],
-        direction: Direction::OldestFirst,
-        ..Filter::default()
-    };
+    let filter = Filter::default()
+        .kinds(vec![KindFilter::parse(kinds).unwrap()])
+        .direction(Direction::OldestFirst);
     bench
         .vault
         .history(&filter)
@@ -1049,7 +1054,7 @@ fn an_event_has_every_detail_that_was_given() {
     draft.expires = (None, Expiry::from_ms(5.5));
     let mut tx = bench
         .vault
-        .begin(&bench.actor, Clock::Fixed(UnixMs(START + 1)))
+        .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START + 1)))
         .unwrap();
     tx.append(Some(&AgentName::default()), draft).unwrap();
     tx.commit().unwrap();
@@ -1072,14 +1077,16 @@ fn after_the_last_number_there_is_no_next() {
         i64::MAX
     );
     assert_eq!(alter(&bench, &last), 1);
-    let begun = bench.vault.begin(&bench.actor, Clock::Fixed(UnixMs(START)));
+    let begun = bench
+        .vault
+        .begin(&bench.actor, Clock::Fixed(UnixMs::from_ms(START)));
     let error = begun.unwrap_err().to_string();
     assert!(error.contains("is damaged"), "{error}");
     assert_eq!(
         bench.vault.verify_record(None).unwrap(),
         Err(ChainFault::Missing {
-            expected: Seq(2),
-            found: Seq(i64::MAX)
+            expected: Seq::new(2),
+            found: Seq::new(i64::MAX)
         })
     );
 }

@@ -510,7 +510,7 @@ fn a_holder_that_hangs_is_waited_for_no_longer_than_there_is_patience() {
         name: AgentName::default(),
         dir,
     };
-    let clock = Clock::Fixed(UnixMs(START));
+    let clock = Clock::Fixed(UnixMs::from_ms(START));
     let mut engine = Engine::new(
         &mut bench.vault,
         &sources,

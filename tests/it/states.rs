@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use clawkeep::internal::doctor::remedy_of;
+use clawkeep::internal::doctor::{Commands, remedy_of};
 use clawkeep::internal::domain::{AgentName, Owner, Span, UnixMs};
 use clawkeep::internal::health::{AsOf, RefreshedBy};
 use clawkeep::internal::sync::StateReader;
@@ -123,12 +123,12 @@ fn a_long_lived_claude_token_is_not_claudes_to_refresh() {
             doc: &doc,
             providers: None,
             logins: None,
-            as_of: AsOf::at(UnixMs(ends + HOUR)),
+            as_of: AsOf::at(UnixMs::from_ms(ends + HOUR)),
             kept: OnceCell::new(),
         };
         let state = states.read(ID, &credential).unwrap();
         assert_eq!((state.word(), state.refresher()), ("expired", want));
-        let fix = remedy_of(&states, ID).unwrap();
+        let fix = remedy_of(&states, ID, Commands::Tree).unwrap();
         let command = if want.is_some() {
             "Start `claude`"
         } else {

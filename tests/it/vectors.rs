@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clawkeep::internal::audit::{
-    ChainFault, ChainKeys, ChainVerifier, Checkpoint, Event, EventActor, Head, HeadCheck, chain_mac,
+    ChainFault, ChainKeys, ChainVerifier, Checkpoint, Event, Head, HeadCheck, chain_mac,
 };
 use clawkeep::internal::crypto::{
     Aad, Argon2id, AuditKey, DataKey, Epoch, FingerprintKey, RecoveryFault, SlotKey, SlotKind,
@@ -230,31 +230,29 @@ fn key_files() {
 fn as_event(case: &Value) -> Event {
     let optional = |name: &str| case[name].as_str().map(Into::into);
     let print = |name: &str| case[name].as_str().map(unhex);
-    Event {
-        seq: Seq(number(case, "seq")),
-        at: UnixMs(number(case, "at")),
-        kind: text(case, "kind").into(),
-        outcome: text(case, "outcome").into(),
-        origin: text(case, "origin").into(),
-        agent: optional("agent"),
-        profile: optional("profile"),
-        provider: optional("provider"),
-        actor: EventActor {
-            program: text(case, "program").into(),
-            pid: number(case, "pid"),
-            uid: number(case, "uid"),
-            host: text(case, "host").into(),
-            parent: optional("parent"),
-        },
-        session: optional("session"),
-        generation: case["generation"].as_i64(),
-        token_before: print("tokenBefore"),
-        token_after: print("tokenAfter"),
-        expires_before: case["expiresBefore"].as_i64(),
-        expires_after: case["expiresAfter"].as_i64(),
-        detail: case["detail"].as_str().map(str::to_owned),
-        mac: bytes(case, "mac"),
-    }
+    let mut event = Event::default();
+    event.seq = Seq::new(number(case, "seq"));
+    event.at = UnixMs::from_ms(number(case, "at"));
+    event.kind = text(case, "kind").into();
+    event.outcome = text(case, "outcome").into();
+    event.origin = text(case, "origin").into();
+    event.agent = optional("agent");
+    event.profile = optional("profile");
+    event.provider = optional("provider");
+    event.actor.program = text(case, "program").into();
+    event.actor.pid = number(case, "pid");
+    event.actor.uid = number(case, "uid");
+    event.actor.host = text(case, "host").into();
+    event.actor.parent = optional("parent");
+    event.session = optional("session");
+    event.generation = case["generation"].as_i64();
+    event.token_before = print("tokenBefore");
+    event.token_after = print("tokenAfter");
+    event.expires_before = case["expiresBefore"].as_i64();
+    event.expires_after = case["expiresAfter"].as_i64();
+    event.detail = case["detail"].as_str().map(str::to_owned);
+    event.mac = bytes(case, "mac");
+    event
 }
 
 fn audit_key(digits: &Value) -> AuditKey {
@@ -280,7 +278,7 @@ fn verify(case: &Value) -> Result<Value, ChainFault> {
     let first = audit_key(&keys.next().unwrap()["key"]).mac_state();
     let keys = keys.fold(ChainKeys::new(first), |keys, next| {
         keys.followed_by(
-            Seq(number(next, "begins")),
+            Seq::new(number(next, "begins")),
             audit_key(&next["key"]).mac_state(),
         )
     });
@@ -306,9 +304,9 @@ fn verify(case: &Value) -> Result<Value, ChainFault> {
     }
     let verified = verifier.finish()?;
     let head = match verified.head {
-        HeadCheck::NoHead => "none",
         HeadCheck::Holds(_) => "holds",
         HeadCheck::Pruned(_) => "pruned",
+        _ => "none",
     };
     Ok(json!({"events": verified.events, "last": verified.last.0, "head": head}))
 }

@@ -18,7 +18,9 @@ const ID: &str = "p:a";
 fn keep_as_version(home: &Home, keys: &[&str], at: i64) {
     let mut vault = unlocked(home, VAULT);
     let actor = Actor::current("test");
-    let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
+    let mut tx = vault
+        .begin(&actor, Clock::Fixed(UnixMs::from_ms(at)))
+        .unwrap();
     for key in keys {
         let entry =
             json!({"type": "api_key", "provider": "p", "key": format!("sk-test-version-{key}")});

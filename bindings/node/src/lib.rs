@@ -6,12 +6,11 @@
 use std::env;
 use std::sync::Arc;
 
-use clawkeep::audit::{Direction, Event as RecordEvent, Filter};
-use clawkeep::client::{self, ClientError, Request, TokenOptions};
-use clawkeep::config::Fallback;
-use clawkeep::domain::{ProviderId, Span};
 use clawkeep::secrecy::{ExposeSecret as _, SecretString};
-use clawkeep::selection::FailureReason;
+use clawkeep::{
+    ClientError, Event as RecordEvent, FailureReason, Fallback, Filter, ProviderId, Request, Span,
+    TokenOptions,
+};
 use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
 use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
@@ -149,7 +148,7 @@ pub struct HistoryOptions {
 
 /// An open vault, and the agent whose credentials it hands out.
 #[napi]
-pub struct Handle(Arc<client::Client>);
+pub struct Handle(Arc<clawkeep::Client>);
 
 /// Opens the vault on a thread of Node's pool.
 pub struct Open {
@@ -158,12 +157,12 @@ pub struct Open {
 }
 
 impl Task for Open {
-    type Output = client::Client;
+    type Output = clawkeep::Client;
     type JsValue = Handle;
 
-    fn compute(&mut self) -> Result<client::Client> {
+    fn compute(&mut self) -> Result<clawkeep::Client> {
         let options = std::mem::take(&mut self.options);
-        let mut builder = client::Client::builder(&self.actor).environment(env::vars_os());
+        let mut builder = clawkeep::Client::builder(&self.actor).environment(env::vars_os());
         if let Some(agent) = options.agent {
             builder = builder.agent(agent);
         }
@@ -183,7 +182,7 @@ impl Task for Open {
         opened.map_err(|error| error_of(&error))
     }
 
-    fn resolve(&mut self, _env: Env, client: client::Client) -> Result<Handle> {
+    fn resolve(&mut self, _env: Env, client: clawkeep::Client) -> Result<Handle> {
         Ok(Handle(Arc::new(client)))
     }
 }
@@ -210,7 +209,7 @@ impl Handle {
     pub fn status(&self) -> AsyncTask<Work<Vec<Status>>> {
         self.call(|client| {
             let all = client.status()?.into_iter();
-            let status = |one: client::CredentialStatus| Status {
+            let status = |one: clawkeep::CredentialStatus| Status {
                 profile: one.profile.as_str().to_owned(),
                 provider: one.provider.as_str().to_owned(),
                 kind: one.kind.as_str().to_owned(),
@@ -236,9 +235,9 @@ impl Handle {
     pub fn mark_failed(&self, profile: String, reason: String) -> AsyncTask<Work<()>> {
         let client = Arc::clone(&self.0);
         task(move || {
-            let known = FailureReason::ALL.into_iter().find(|one| one.as_str() == reason);
-            let reason = known.ok_or_else(|| {
-                let known = FailureReason::ALL.map(FailureReason::as_str).join(", ");
+            let reason = FailureReason::from_name(&reason).ok_or_else(|| {
+                let known: Vec<&str> = FailureReason::ALL.iter().map(|one| one.as_str()).collect();
+                let known = known.join(", ");
                 refused("bad_argument", &format!("the reasons for a failure are: {known}"))
             })?;
             let marked = client.mark_failed(&profile, reason);
@@ -257,13 +256,8 @@ impl Handle {
     #[napi]
     pub fn history(&self, options: Option<HistoryOptions>) -> AsyncTask<Work<Vec<Event>>> {
         let options = options.unwrap_or_default();
-        let filter = Filter {
-            profile: options.profile,
-            provider: options.provider,
-            limit: options.limit.and_then(|limit| u64::try_from(limit).ok()),
-            direction: Direction::NewestFirst,
-            ..Filter::default()
-        };
+        let mut filter = Filter::default().profile(options.profile).provider(options.provider);
+        filter.limit = options.limit.and_then(|limit| u64::try_from(limit).ok());
         self.call(move |client| Ok(client.history(&filter)?.into_iter().map(Event::from).collect()))
     }
 
@@ -301,7 +295,7 @@ impl Handle {
     /// Makes a call on a thread of Node's pool.
     fn call<T: Send + ToNapiValue + TypeName + 'static>(
         &self,
-        work: impl FnOnce(&client::Client) -> std::result::Result<T, ClientError> + Send + 'static,
+        work: impl FnOnce(&clawkeep::Client) -> std::result::Result<T, ClientError> + Send + 'static,
     ) -> AsyncTask<Work<T>> {
         let client = Arc::clone(&self.0);
         task(move || work(&client).map_err(|error| error_of(&error)))

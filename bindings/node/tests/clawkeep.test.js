@@ -1,7 +1,8 @@
 'use strict'
 // The binding against a vault of its own. `CLAWKEEP` names the program, which stores the credentials.
 const assert = require('node:assert')
-const { execFileSync } = require('node:child_process')
+const { execFileSync, spawn, spawnSync } = require('node:child_process')
+const { once } = require('node:events')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
@@ -54,6 +55,42 @@ test('many calls at once each get the secret, and the main thread stays free', a
   assert.ok(tokens.every((token) => token.secret === KEY) && ticks > 0)
 })
 
+test('each bad vault has a kind', async () => {
+  const newer = path.join(home, 'newer.db')
+  fs.copyFileSync(path.join(__dirname, '../../../tests/fixtures/vectors/vaults/newer-schema.db'), newer)
+  fs.chmodSync(newer, 0o600)
+  await fails(Client.open('test', { vault: newer }), 'newer')
+})
+
+// SQLite by way of Python: Node has it from 22.5 on only.
+const HOLD = `import sqlite3, sys
+vault = sqlite3.connect(sys.argv[1], isolation_level=None)
+vault.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()`
+test('a vault that another program writes is busy', async (t) => {
+  const writer = spawn('python3', ['-c', HOLD, path.join(home, '.local/share/clawkeep/vault.db')])
+  const held = await new Promise((resolve) => {
+    writer.once('error', () => resolve(false))
+    writer.stdout.once('data', () => resolve(true))
+    writer.once('exit', () => resolve(false))
+  })
+  if (!held) return t.skip('there is no python3 with SQLite')
+  await fails(client.token('openai'), 'busy')
+  writer.stdin.end()
+  await once(writer, 'exit')
+  assert.strictEqual((await client.token('openai')).secret, KEY)
+})
+
+test('on read-only media nothing is handed out', (t) => {
+  const unshare = process.geteuid() === 0 ? ['--mount'] : ['-Urm']
+  const mount = 'mount --bind "$HOME" "$HOME" && mount -o remount,bind,ro "$HOME" || exit 99; exec "$@"'
+  const use = `require(${JSON.stringify(path.join(__dirname, '..'))}).Client.open('t').then((client) => client.token('openai')).catch((error) => console.log(error.kind))`
+  const done = spawnSync('unshare', [...unshare, 'sh', '-c', mount, 'sh', process.execPath, '-e', use])
+  if (done.status !== 0) return t.skip(`nothing can be mounted here: ${done.stderr}`)
+  assert.strictEqual(done.stdout.toString(), 'read_only\n')
+})
+
 test('each bad input has a kind', async () => {
   await fails(client.token('opnai'), 'unknown_provider')
   await fails(client.token('anthropic'), 'no_credential')
@@ -67,4 +104,7 @@ test('each bad input has a kind', async () => {
   const keys = path.join(home, '.config/clawkeep')
   for (const name of fs.readdirSync(keys)) fs.rmSync(path.join(keys, name))
   await fails(Client.open('test'), 'missing_key')
+  const vault = path.join(home, '.local/share/clawkeep/vault.db')
+  fs.writeFileSync(vault, Buffer.concat([Buffer.from('SQLite format 3\0'), Buffer.alloc(4080)]))
+  await fails(Client.open('test'), 'damaged')
 })

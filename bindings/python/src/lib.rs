@@ -3,12 +3,10 @@
 
 use std::env;
 
-use clawkeep::audit::{Direction, Event, Filter};
-use clawkeep::client::{self, ClientError, Request, TokenOptions};
-use clawkeep::config::Fallback;
-use clawkeep::domain::{ProviderId, Span};
 use clawkeep::secrecy::{ExposeSecret as _, SecretString};
-use clawkeep::selection::FailureReason;
+use clawkeep::{
+    ClientError, Event, FailureReason, Fallback, Filter, ProviderId, Request, Span, TokenOptions,
+};
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -37,7 +35,7 @@ fn with_kind(py: Python<'_>, text: String, kind: &str) -> PyErr {
 
 /// A credential whose use is in the audit record.
 #[pyclass(frozen, module = "clawkeep")]
-struct Token(client::Token);
+struct Token(clawkeep::Token);
 
 #[pymethods]
 impl Token {
@@ -85,7 +83,7 @@ struct Status {
 
 /// An open vault, and the agent whose credentials it hands out.
 #[pyclass(frozen, module = "clawkeep")]
-struct Client(client::Client);
+struct Client(clawkeep::Client);
 
 #[pymethods]
 impl Client {
@@ -100,7 +98,7 @@ impl Client {
         passphrase: Option<String>,
         create: bool,
     ) -> PyResult<Self> {
-        let mut builder = client::Client::builder(actor).environment(env::vars_os());
+        let mut builder = clawkeep::Client::builder(actor).environment(env::vars_os());
         if let Some(agent) = agent {
             builder = builder.agent(agent);
         }
@@ -147,8 +145,8 @@ impl Client {
     }
 
     fn status(&self, py: Python<'_>) -> PyResult<Vec<Status>> {
-        let all = self.call(py, client::Client::status)?;
-        let status = |one: client::CredentialStatus| Status {
+        let all = self.call(py, clawkeep::Client::status)?;
+        let status = |one: clawkeep::CredentialStatus| Status {
             profile: one.profile.as_str().to_owned(),
             provider: one.provider.as_str().to_owned(),
             kind: one.kind.as_str(),
@@ -161,7 +159,7 @@ impl Client {
 
     /// Whether the agent's credentials changed.
     fn sync(&self, py: Python<'_>) -> PyResult<bool> {
-        self.call(py, client::Client::sync).map(|done| done.is_changed)
+        self.call(py, clawkeep::Client::sync).map(|done| done.is_changed)
     }
 
     fn mark_used(&self, py: Python<'_>, profile: &str) -> PyResult<()> {
@@ -169,8 +167,9 @@ impl Client {
     }
 
     fn mark_failed(&self, py: Python<'_>, profile: &str, reason: &str) -> PyResult<()> {
-        let Some(reason) = FailureReason::ALL.into_iter().find(|one| one.as_str() == reason) else {
-            let known = FailureReason::ALL.map(FailureReason::as_str).join(", ");
+        let Some(reason) = FailureReason::from_name(reason) else {
+            let known: Vec<&str> = FailureReason::ALL.iter().map(|one| one.as_str()).collect();
+            let known = known.join(", ");
             let text = format!("the reasons for a failure are: {known}");
             return Err(with_kind(py, text, "bad_argument"));
         };
@@ -190,20 +189,15 @@ impl Client {
         provider: Option<String>,
         limit: Option<u64>,
     ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let filter = Filter {
-            profile,
-            provider,
-            limit,
-            direction: Direction::NewestFirst,
-            ..Filter::default()
-        };
+        let mut filter = Filter::default().profile(profile).provider(provider);
+        filter.limit = limit;
         let events = self.call(py, |client| client.history(&filter))?;
         events.iter().map(|event| fields_of(py, event)).collect()
     }
 
     /// How many events were verified.
     fn verify(&self, py: Python<'_>) -> PyResult<u64> {
-        self.call(py, client::Client::verify).map(|done| done.events)
+        self.call(py, clawkeep::Client::verify).map(|done| done.events)
     }
 
     fn __repr__(&self) -> String {
@@ -241,7 +235,7 @@ impl Client {
     fn call<T: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&client::Client) -> Result<T, ClientError> + Send,
+        work: impl FnOnce(&clawkeep::Client) -> Result<T, ClientError> + Send,
     ) -> PyResult<T> {
         py.detach(|| work(&self.0)).map_err(|error| raised(py, &error))
     }

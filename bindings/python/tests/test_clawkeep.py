@@ -1,7 +1,11 @@
 """The binding against a vault of its own. `CLAWKEEP` names the program, which stores the credentials."""
 import os
+import sqlite3
 import subprocess
+import sys
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import clawkeep
 import pytest
@@ -59,6 +63,35 @@ def test_marks_and_order_are_obeyed(client):
     client.set_order("openai", ["openai:manual"])
     assert "openai:manual" in run("models", "auth", "order", "get", "--provider", "openai")
     assert client.sync() in (True, False)
+
+
+VAULTS = Path(__file__).parents[3] / "tests/fixtures/vectors/vaults"
+
+
+def test_each_bad_vault_has_a_kind(client, home):
+    vault = home / ".local/share/clawkeep/vault.db"
+    with closing(sqlite3.connect(vault, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert kind_of(client.token, "openai") == "busy"
+        writer.execute("ROLLBACK")
+    assert client.token("openai").secret == KEY
+    newer = home / "newer.db"
+    newer.write_bytes((VAULTS / "newer-schema.db").read_bytes())
+    newer.chmod(0o600)
+    assert kind_of(clawkeep.Client, "test", vault=newer) == "newer"
+
+
+def test_on_read_only_media_nothing_is_handed_out(client, home):
+    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+    mount = 'mount --bind "$HOME" "$HOME" && mount -o remount,bind,ro "$HOME" || exit 99; exec "$@"'
+    use = "import clawkeep\ntry: clawkeep.Client('t').token('openai')\nexcept clawkeep.Error as e: print(e.kind)"
+    try:
+        done = subprocess.run([*unshare, "sh", "-c", mount, "sh", sys.executable, "-c", use], text=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if done.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.stdout == "read_only\n"
 
 
 def test_each_bad_input_has_a_kind(client, home):

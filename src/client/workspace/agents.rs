@@ -2,14 +2,14 @@
 
 use super::Workspace;
 use crate::client::error::ClientError;
-use crate::config::{AgentRef, existing_agents};
+use crate::config::{AgentRef, existing_agents, openclaw_agents};
 use crate::domain::AgentName;
 use crate::platform::canonicalize;
 use crate::vault::UnlockedVault;
 
 impl Workspace {
-    /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR`
-    /// names one.
+    /// The agents that exist, those known only by their directory, as `CLAWDBOT_AGENT_DIR` names
+    /// one, and those of OpenClaw.
     ///
     /// # Errors
     /// When the configuration or the vault cannot be read.
@@ -23,6 +23,7 @@ impl Workspace {
                 agents.push(AgentRef { name, dir });
             }
         }
+        agents.extend(openclaw_agents(&self.layout));
         Ok(agents)
     }
 
@@ -33,8 +34,13 @@ impl Workspace {
     /// As [`Workspace::every_agent`].
     pub fn is_unknown(&self, vault: &UnlockedVault, agent: &AgentRef) -> Result<bool, ClientError> {
         let by_path = agent.name.is_path();
+        let is_openclaws = agent.name.openclaw_id().is_some();
         if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
             return Ok(false);
+        }
+        if is_openclaws {
+            let mut there = openclaw_agents(&self.layout).into_iter();
+            return Ok(!there.any(|known| known.name == agent.name));
         }
         let mut listed = self.settings()?.agents.iter();
         let is_listed = listed.any(|known| known.name == agent.name);

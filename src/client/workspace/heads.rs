@@ -59,10 +59,14 @@ impl Workspace {
     /// [`ClientError::OlderVault`]; and when the record cannot be read.
     pub fn check_end(&self, vault: &Vault) -> Result<(), ClientError> {
         // The head is read first: a process that commits later also keeps its head later.
-        let Ok(Some(kept)) = self.kept_head(vault) else {
+        let Ok(Some(kept)) = self.stored_head(vault) else {
             return Ok(());
         };
-        if kept.vault != vault.id() || vault.has_event_of(&kept)? {
+        if kept.vault != vault.id() {
+            return Ok(());
+        }
+        let _snapshot = vault.snapshot()?;
+        if vault.has_event_of(&kept)? || vault.has_abandoned(&kept).unwrap_or(false) {
             return Ok(());
         }
         Err(ClientError::OlderVault {
@@ -76,23 +80,41 @@ impl Workspace {
     /// if that fails.
     #[must_use]
     pub fn keep_head(&self, vault: &Vault) -> Vec<HeadProblem> {
-        let Ok(Some(head)) = vault.head() else {
-            return Vec::new();
-        };
+        // The kept one first: a process that commits later also keeps its head later.
+        let kept = self.stored_head(vault).ok().flatten();
+        let kept = kept.filter(|kept| kept.vault == vault.id());
         let path = self.layout.head_file(vault.id());
-        if let Ok(Some(kept)) = self.kept_head(vault)
-            && kept.vault == vault.id()
+        let snapshot = vault.snapshot();
+        let is_in_record = |kept: &Head| vault.has_event_of(kept).unwrap_or(false);
+        let known = kept.filter(is_in_record).map(|kept| kept.seq);
+        if let Some(kept) = kept
+            && known.is_none()
+            && !vault.has_abandoned(&kept).unwrap_or(false)
         {
-            if !vault.has_event_of(&kept).unwrap_or(false) {
-                return vec![HeadProblem::Gone {
-                    seq: kept.seq,
-                    path,
-                }];
-            }
-            if kept.seq >= head.seq {
-                return Vec::new(); // another process wrote later and kept its head first
-            }
+            return vec![HeadProblem::Gone {
+                seq: kept.seq,
+                path,
+            }];
         }
+        // Another process may have written later, and kept its head first.
+        let is_newer = |head: &Head| known < Some(head.seq);
+        if !vault
+            .head()
+            .ok()
+            .flatten()
+            .is_some_and(|head| is_newer(&head))
+        {
+            return Vec::new();
+        }
+        drop(snapshot);
+        let head = match vault.durable_head() {
+            Ok(Some(head)) if is_newer(&head) => head,
+            Ok(_) => return Vec::new(),
+            Err(error) => {
+                let source = error.into();
+                return vec![HeadProblem::NotKept { path, source }];
+            }
+        };
         let not_kept = write_head(&path, &head).err();
         let not_kept = not_kept.map(|error| HeadProblem::NotKept {
             path,
@@ -132,12 +154,17 @@ impl Workspace {
     /// # Errors
     /// When what is kept cannot be read, or is no head.
     pub fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, ClientError> {
-        let kept_at_opening = *self.kept_at_opening();
-        let kept = match kept_at_opening.filter(|_| vault.read_only().is_some()) {
-            Some(kept) => kept,
-            None => self.head_kept_of(vault.id())?,
-        };
+        let kept = self.stored_head(vault)?;
         Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
+    }
+
+    /// Returns the head that was kept last, also one that a restore abandoned.
+    fn stored_head(&self, vault: &Vault) -> Result<Option<Head>, ClientError> {
+        let kept_at_opening = *self.kept_at_opening();
+        match kept_at_opening.filter(|_| vault.read_only().is_some()) {
+            Some(kept) => Ok(kept),
+            None => self.head_kept_of(vault.id()),
+        }
     }
 
     /// Like [`Workspace::kept_head`], regardless of the record.

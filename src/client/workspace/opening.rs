@@ -63,7 +63,22 @@ impl Workspace {
     /// # Errors
     /// As [`Vault::open`].
     pub fn open_locked(&self) -> Result<Vault, ClientError> {
-        let vault = Vault::open(&self.layout.vault_file)?;
+        self.open_locked_by(Vault::open)
+    }
+
+    /// As [`Workspace::open_locked`], for an answer that the vault is only read for.
+    ///
+    /// # Errors
+    /// As [`Vault::open_to_read`].
+    pub fn open_locked_to_read(&self) -> Result<Vault, ClientError> {
+        self.open_locked_by(Vault::open_to_read)
+    }
+
+    fn open_locked_by(
+        &self,
+        open: impl Fn(&Path) -> Result<Vault, VaultError>,
+    ) -> Result<Vault, ClientError> {
+        let vault = open(&self.layout.vault_file)?;
         if vault.read_only().is_none() {
             return Ok(vault);
         }
@@ -73,7 +88,7 @@ impl Workspace {
         *self.kept_at_opening() = Some(kept);
         let is_behind = kept.is_some_and(|kept| !vault.has_event_of(&kept).unwrap_or(true));
         Ok(match is_behind {
-            true => Vault::open(&self.layout.vault_file)?,
+            true => open(&self.layout.vault_file)?,
             false => vault,
         })
     }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::domain::{begins_as_secret, from_outside, is_random, known_secret_in};
+use crate::platform::kernel_file::read_kernel_file;
 
 /// How many ancestors are asked at most.
 const DEPTH: usize = 12;
@@ -59,7 +60,7 @@ impl Process {
     fn read(id: u32) -> Option<Self> {
         let dir = Path::new("/proc").join(id.to_string());
         let text = |file: &str| {
-            let bytes = std::fs::read(dir.join(file)).ok()?;
+            let bytes = read_kernel_file(&dir.join(file)).ok()?;
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
         let stat = text("stat")?;

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::refusal::Obstacle;
+use crate::platform::kernel_file::read_kernel_file;
 
 /// File systems whose modes come from the mount, so that `chmod` has no effect. Source: Linux's
 /// fs/fat, fs/exfat, fs/ntfs3, fs/smb; ntfs-3g(8), which `fuseblk` stands for.
@@ -107,7 +108,7 @@ impl Mounts {
     /// Reads the mounts; none if the system does not list them.
     pub(super) fn read() -> Self {
         // Not a regular file of a known length, and always the kernel's.
-        let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let text = read_kernel_file(Path::new("/proc/self/mountinfo")).unwrap_or_default();
         Self::parse(&text)
     }
 

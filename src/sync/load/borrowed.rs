@@ -15,7 +15,8 @@ use crate::sync::context::SyncMode;
 use crate::sync::import::join::why_unusable;
 use crate::sync::import::{ImportFault, ImportFile};
 use crate::sync::logins::whole_file::{read_once_written, read_source};
-use crate::sync::notice::Notice;
+use crate::sync::notice::LendingFault::Unusable;
+use crate::sync::notice::{LendingFault, Notice};
 
 /// A newer login in the owner's file.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) fn borrowed_updates(
     if mode == SyncMode::Off {
         return updates;
     }
-    let mut files: BTreeMap<&str, Result<ImportFile, String>> = BTreeMap::new();
+    let mut files: BTreeMap<&str, Result<ImportFile, LendingFault>> = BTreeMap::new();
     for (id, from) in borrowed {
         let Some(stored) = doc.get(Section::Profiles, id) else {
             continue; // removed just now; its mark goes with it
@@ -66,22 +67,29 @@ pub(crate) fn borrowed_updates(
     updates
 }
 
-/// Why there is nothing to read where the file is in order.
-const LOGGED_OUT: &str = "holds no login for it any more: its program is logged out there";
+/// The reason why there is nothing to read where the file is in order.
+fn logged_out() -> LendingFault {
+    LendingFault::LoggedOut(
+        "holds no login for it any more: its program is logged out there".to_owned(),
+    )
+}
 
-/// Reads the owner's file. Why it cannot be used is half a sentence that begins with it.
-fn read(from: &Borrowed) -> Result<ImportFile, String> {
+/// Reads the owner's file.
+fn read(from: &Borrowed) -> Result<ImportFile, LendingFault> {
     let path = &path_of_text(&from.path);
     let understand = || match read_source(path) {
-        FileReading::Absent => Err("is not there any more".to_owned()),
-        FileReading::Unreadable(kind) => Err(format!("cannot be read: {kind}")),
-        FileReading::Untrusted(refusal) => Err(format!("is not used: {refusal}")),
+        FileReading::Absent => Err(Unusable("is not there any more".to_owned())),
+        FileReading::Unreadable(kind) => Err(Unusable(format!("cannot be read: {kind}"))),
+        FileReading::Untrusted(refusal) => Err(Unusable(format!("is not used: {refusal}"))),
         FileReading::Content(content) => {
             let file = ImportFile::understand(&content.bytes, content.modified);
             file.map(|file| file.lend(from.clone()))
                 .map_err(|fault| match fault {
-                    ImportFault::Blank => LOGGED_OUT.to_owned(),
-                    fault => format!("cannot be used: {fault}"),
+                    ImportFault::Blank => logged_out(),
+                    fault @ ImportFault::LoggedOut(_) => {
+                        LendingFault::LoggedOut(format!("cannot be used: {fault}"))
+                    }
+                    fault => Unusable(format!("cannot be used: {fault}")),
                 })
         }
     };
@@ -90,9 +98,13 @@ fn read(from: &Borrowed) -> Result<ImportFile, String> {
 
 /// The entry that takes the stored one's place, if it is another. The owner's file has the say;
 /// only what has expired, or is another account's, does not take the place of what is good.
-fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<SecretJson>, String> {
+fn news(
+    stored: &Value,
+    theirs: Option<&Value>,
+    now: UnixMs,
+) -> Result<Option<SecretJson>, LendingFault> {
     let Some(theirs) = theirs else {
-        return Err(LOGGED_OUT.to_owned());
+        return Err(logged_out());
     };
     if theirs == stored {
         return Ok(None);
@@ -100,7 +112,7 @@ fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<Se
     if why_unusable(stored, now).is_none()
         && let Some(why) = why_unusable(theirs, now)
     {
-        return Err(format!("has an entry for it that {why}"));
+        return Err(Unusable(format!("has an entry for it that {why}")));
     }
     let has_expired =
         |entry: &Value| assess(&Credential::of(entry), AsOf::at(now)).status == Status::Expired;
@@ -112,9 +124,9 @@ fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<Se
         _ => false,
     };
     if ["accountId", "email", "provider"].into_iter().any(is_other) {
-        return Err(
+        return Err(Unusable(
             "holds the login of another account; to use that one, import it again".to_owned(),
-        );
+        ));
     }
     Ok(Some(SecretJson::new(theirs.clone())))
 }

@@ -125,7 +125,9 @@ pub(crate) fn merge_events(
     let event = changed_on("vault", event, merge, |change| change.file.is_some());
     tx.append(Some(&agent.name), event)?;
     if matches!(merge.step, Step::Merge { first: false }) {
-        observed_use(tx, agent, before, after)?;
+        for event in observed_use(before, after, Origin::StoreFile) {
+            tx.append(Some(&agent.name), event)?;
+        }
     }
     Ok(())
 }
@@ -185,15 +187,11 @@ fn changed_on(
     event.detail(side, Value::Object(sections))
 }
 
-/// Records what the gateway's statistics say of its credentials: a later `lastUsed` is a use, a
+/// The events of what the gateway's statistics say of its credentials: a later `lastUsed` is a use, a
 /// later `cooldownUntil` is a failure and a cooldown, and one that is gone was cleared. At most one
 /// of each for a profile and load. Source: `spec/compat.md`.
-fn observed_use(
-    tx: &mut Tx<'_>,
-    agent: &AgentRef,
-    before: &StoreDoc,
-    after: &StoreDoc,
-) -> Result<(), SyncError> {
+pub(crate) fn observed_use(before: &StoreDoc, after: &StoreDoc, origin: Origin) -> Vec<EventDraft> {
+    let mut events = Vec::new();
     for (id, usage) in after.entries(Section::Usage) {
         let known = before.get(Section::Usage, id);
         if known.is_some_and(|known| same_json(known, usage)) {
@@ -209,16 +207,16 @@ fn observed_use(
                 EventKind::CredentialFailed => Outcome::Failed,
                 _ => Outcome::Ok,
             };
-            let event = EventDraft::new(kind, Origin::StoreFile)
+            let event = EventDraft::new(kind, origin)
                 .outcome(outcome)
                 .profile(&profile, &provider);
             let event = details
                 .into_iter()
                 .fold(event, |event, (name, value)| event.detail(name, value));
-            tx.append(Some(&agent.name), event)?;
+            events.push(event);
         }
     }
-    Ok(())
+    events
 }
 
 /// An event that a change of a usage entry stands for, with its details.

@@ -15,12 +15,12 @@ use super::copy::copy;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    FileError, create_private_dir, exists, open_regular, persist, remove_empty_dir,
-    remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
+    FileError, create_private_dir, exists, open_regular, remove_empty_dir, remove_if_present,
+    rename_durably, sync_dir, sync_file, temporary_in, write_whole,
 };
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::{APPLICATION_ID, MOVED_AWAY, application_id, connect, identity};
-use crate::vault::file::journal::{empty_log, set_journal};
+use crate::vault::file::journal::{Log, make_durable, set_journal};
 use crate::vault::file::paths::{
     free_name, lock, make_dir_for, parent, remove_copy, trusted_path, with_suffix,
 };
@@ -215,7 +215,8 @@ impl UnlockedVault {
         ))
         .at(&from, "move")?;
         tx.commit().at(&from, "move")?; // from here on the other one counts
-        let _ = empty_log(&self.vault.conn); // as far as nobody reads it
+        // After a power cut it may be as it was: then it is an earlier copy of the other one.
+        let _ = make_durable(&self.vault.conn, &from, Log::Emptied);
         drop(self);
         drop(to_lock);
         // What is left does not count, and `which_counts` names it.
@@ -237,6 +238,7 @@ impl UnlockedVault {
         let name = free_name(&self.path, MERGED, now);
         let to = self.move_unchanged(&name, Some(expected))?;
         remove_if_present(&with_suffix(&to, ".lock"))?;
+        drop(connect(&to)); // the last connection removes the log and its index
         Ok(to)
     }
 
@@ -348,13 +350,8 @@ fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
         create_private_dir(to)?;
         let path = to.join(file.file_name());
         let mut source = open_regular(&file.path())?;
-        let mut copied = || -> std::io::Result<()> {
-            let mut draft = temporary_in(to)?;
-            std::io::copy(&mut source, &mut draft)?;
-            sync_file(draft.as_file())?;
-            persist(draft, &path)
-        };
-        copied().map_err(FileError::io("write", &path))?;
+        let copied = write_whole(&path, |draft| std::io::copy(&mut source, draft).map(|_| ()));
+        copied.map_err(FileError::io("write", &path))?;
     }
     if to.is_dir() {
         sync_dir(to)?;

@@ -1,6 +1,7 @@
 //! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what
 //! is newer in the vault that it replaces.
 
+use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,9 @@ use crate::platform::{
 };
 use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::connect::{check_application, connect, identity};
-use crate::vault::file::journal::{LogState, connect_alone, empty_log, set_journal};
+use crate::vault::file::journal::{
+    Log, LogState, connect_alone, empty_log, make_durable, set_journal,
+};
 use crate::vault::file::paths::{
     free_name, lock, make_dir_for, parent, remove_copy, set_journals_aside, with_suffix,
 };
@@ -414,7 +417,11 @@ impl Restoring<'_> {
         }
         replaced.at(path, "write")?;
         // Nothing of what was replaced is to stay in the file.
-        Ok(Some(empty_log(&old.conn)))
+        let log = empty_log(&old.conn);
+        if log == LogState::Remains {
+            make_durable(&old.conn, path, Log::Kept)?;
+        }
+        Ok(Some(log))
     }
 
     /// Puts the copy in the place of a file that is no vault, and that one aside, with its log.
@@ -467,6 +474,7 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
         id,
         epoch,
         read_only: None,
+        durable: Cell::default(),
         _snapshot: None,
     })
 }

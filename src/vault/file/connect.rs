@@ -52,6 +52,37 @@ pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
     Ok(conn)
 }
 
+/// Keeps the log when the last connection closes, and until a transaction empties it.
+pub(super) fn keep_log(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .at(path, "open")?;
+    conn.execute_batch("PRAGMA wal_autocheckpoint = 0;")
+        .at(path, "open")
+}
+
+/// Who makes a transaction durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vault) enum Durability {
+    /// SQLite, as a part of the commit: if the disk refuses, nothing is changed.
+    InCommit,
+    /// [`make_durable`](super::journal::make_durable), after the commit: others see it before.
+    AfterCommit,
+}
+
+/// Sets who makes the next transaction durable, where the log is [kept](keep_log).
+pub(in crate::vault) fn set_durability(
+    conn: &Connection,
+    durability: Durability,
+) -> rusqlite::Result<()> {
+    if !conn.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)? {
+        return Ok(());
+    }
+    conn.execute_batch(match durability {
+        Durability::InCommit => "PRAGMA synchronous = FULL",
+        Durability::AfterCommit => "PRAGMA synchronous = NORMAL",
+    })
+}
+
 /// Opens a connection that has read nothing yet: how to lock is decided before that.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -66,10 +97,10 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
 /// SQLite is to use `F_FULLFSYNC`, as std does. Source: SQLite, PRAGMA fullfsync.
 pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     harden(conn, path)?;
-    conn.execute_batch(
-        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
-    )
-    .at(path, "open")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)
+        .at(path, "open")?;
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
+        .at(path, "open")?;
     if cfg!(target_os = "macos") {
         conn.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")
             .at(path, "open")?;

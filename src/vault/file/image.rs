@@ -33,7 +33,7 @@ const ROLLBACK_MODE: u8 = 1;
 const WAL_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 /// What a log begins with; the lowest bit says that its checksums are of big-endian numbers.
-const WAL_MAGIC: u32 = 0x377f_0682;
+pub(super) const WAL_MAGIC: u32 = 0x377f_0682;
 /// What each header of a rollback journal begins with. Source: SQLite, Database File Format, 3.
 const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 /// How far apart the bytes are that a journal's checksum counts.

@@ -1,5 +1,6 @@
 //! The contents of the vault as its plain columns show them, without a key.
 
+use super::read_only::read_transaction;
 use super::vault::Vault;
 use crate::domain::{CredentialType, Expiry, Owner, UnixMs};
 use crate::vault::error::{Context, VaultError};
@@ -40,6 +41,7 @@ impl Vault {
     /// credential is opened; times of use are copies, bound to nothing.
     pub fn list_credentials(&self) -> Result<Vec<StoredCredential>, VaultError> {
         let read = || -> rusqlite::Result<Vec<StoredCredential>> {
+            let _snapshot = read_transaction(&self.conn)?;
             let mut select = self.conn.prepare(
                 "SELECT a.text, t.text, p.provider, p.type, p.expires, \
                  nullif(max(coalesce(u.cooldown_until, 0), coalesce(u.disabled_until, 0)), 0), \
@@ -72,6 +74,7 @@ impl Vault {
         let ends = "SELECT (SELECT count(*) FROM events), (SELECT at FROM events ORDER BY seq \
             LIMIT 1), \
                     (SELECT at FROM events ORDER BY seq DESC LIMIT 1)";
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let read = self.conn.query_row(ends, [], |row| {
             let times: (Option<i64>, Option<i64>) = (row.get(1)?, row.get(2)?);
             Ok(RecordStats {
@@ -107,6 +110,7 @@ impl Vault {
             select.query_map([], |row| row.get(0))?.collect()
         };
         let names = || {
+            let _snapshot = read_transaction(&self.conn)?;
             Ok(Names {
                 agents: read("agent", "subjects")?,
                 profiles: read("profile", "subjects")?,

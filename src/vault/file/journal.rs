@@ -5,6 +5,8 @@
 //! promise such memory, and two kernels never share it. The rollback journal needs ordinary file
 //! locks alone.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +14,10 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::connect::{
-    APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up,
+    APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, keep_log, open_to_write, set_up,
 };
 use super::paths::{parent, with_suffix};
-use crate::platform::{Storage, exists, remove_if_present};
+use crate::platform::{FileError, Storage, exists, remove_if_present, sync_file_data};
 use crate::vault::error::{Context, VaultError};
 
 /// How long to wait before the next attempt to have the file alone. A process's number is added, in
@@ -33,7 +35,9 @@ pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError
     let storage = Storage::of(parent(path));
     if storage == Storage::Local {
         let conn = connect(path)?;
-        use_log(&conn, path);
+        if uses_log(&conn, path) {
+            keep_log(&conn, path)?;
+        }
         return Ok(conn);
     }
     connect_without_log(path, &storage)
@@ -70,16 +74,18 @@ pub(in crate::vault) fn set_mode(conn: &Connection, mode: &str) -> rusqlite::Res
     Ok(())
 }
 
-/// Puts a vault that comes from other storage back to a log, unless another process reads it just
-/// now: the next opening does it then. What is wrong with the file shows when it is read.
-fn use_log(conn: &Connection, path: &Path) {
-    let is_rollback = journal_mode(conn).is_ok_and(|mode| mode == "delete");
-    if !is_rollback || !application_id(conn, path).is_ok_and(|id| id == APPLICATION_ID) {
-        return;
+/// Whether the vault has a log. One that comes from other storage gets it back, unless another
+/// process reads it just now: the next opening does it then. What is wrong with the file shows when
+/// it is read.
+fn uses_log(conn: &Connection, path: &Path) -> bool {
+    let has_log = || journal_mode(conn).is_ok_and(|mode| mode == "wal");
+    if has_log() || !application_id(conn, path).is_ok_and(|id| id == APPLICATION_ID) {
+        return has_log();
     }
     let _ = conn.busy_timeout(Duration::ZERO);
     let _ = set_mode(conn, "WAL");
     let _ = conn.busy_timeout(BUSY_TIMEOUT);
+    has_log()
 }
 
 fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, VaultError> {
@@ -161,19 +167,82 @@ pub enum LogState {
     Remains,
 }
 
+/// How long a change of anything but keys waits for readers to empty the log.
+const EMPTYING_AT_ONCE: Duration = Duration::from_millis(200);
+
+/// How long the log may be before a commit empties it, in bytes: its header and 64 pages, each with
+/// its own header. The first process that opens the vault reads all of it, and a recorded use adds
+/// three pages. Source: SQLite, WAL-mode File Format.
+const LOG_BYTES: u64 = 32 + 64 * (24 + 4096);
+
+/// What becomes of the log after a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vault) enum Log {
+    /// It stays, unless it has become long.
+    Kept,
+    /// It is written back: the file alone has the newest state, and what was removed is in neither.
+    Emptied,
+}
+
+/// Makes durable what was committed to the vault at `path`. The log is emptied, which syncs the
+/// file, or synced itself. It is emptied only if no others read for long: then it stays, and the
+/// next change empties it.
+///
+/// SQLite's own sync of a commit would also sync the directory, once in each process.
+///
+/// # Errors
+/// When the disk refuses. What was committed is seen, and may be gone after a power cut.
+pub(in crate::vault) fn make_durable(
+    conn: &Connection,
+    path: &Path,
+    log: Log,
+) -> Result<(), VaultError> {
+    if conn.path().is_none_or(str::is_empty) {
+        return Ok(()); // a copy in memory
+    }
+    let name = with_suffix(path, "-wal");
+    let mut options = File::options();
+    options.read(true).write(cfg!(windows));
+    let file = match options.open(&name) {
+        Ok(file) => file,
+        // Without a log, SQLite itself has made the commit durable.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FileError::io("open", &name)(error).into()),
+    };
+    let is_long = file.metadata().is_ok_and(|meta| meta.len() > LOG_BYTES);
+    if (log == Log::Emptied || is_long) && empty_log_at_once(conn) {
+        return Ok(());
+    }
+    Ok(sync_file_data(&file).map_err(FileError::io("sync", &name))?)
+}
+
+/// Writes the log back and empties it; waits only for readers that end soon. Whether it is empty.
+pub(in crate::vault) fn empty_log_at_once(conn: &Connection) -> bool {
+    let _ = conn.busy_timeout(EMPTYING_AT_ONCE);
+    let is_emptied = is_log_emptied(conn);
+    let _ = conn.busy_timeout(BUSY_TIMEOUT);
+    is_emptied
+}
+
+fn is_log_emptied(conn: &Connection) -> bool {
+    let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    matches!(is_busy, Ok(0))
+}
+
 /// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file
 /// alone opens with the keys that it had before. Waits for readers for [`EMPTYING_MAX`], and for
 /// once the connection's own patience after that.
 pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
     let deadline = Instant::now() + EMPTYING_MAX;
     loop {
-        let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-            row.get::<_, i64>(0)
-        });
-        match is_busy {
-            Ok(0) => return LogState::Emptied,
-            _ if Instant::now() >= deadline => return LogState::Remains,
-            _ => thread::sleep(EMPTYING_PAUSE),
+        if is_log_emptied(conn) {
+            return LogState::Emptied;
         }
+        if Instant::now() >= deadline {
+            return LogState::Remains;
+        }
+        thread::sleep(EMPTYING_PAUSE);
     }
 }

@@ -1,16 +1,18 @@
 //! Vaults that can only be read: why, and how such a file is opened without writing anything.
 
+use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use super::connect::{harden, keep_in_memory};
 use super::image;
 use super::paths::{parent, refused_storage, with_suffix};
 use super::reason::ReadOnlyReason;
-use crate::platform::{Cause, FileError, mount_of};
+use crate::platform::{Cause, FileError, mount_of, open_regular};
 use crate::vault::error::{Context, VaultError};
 
 impl ReadOnlyReason {
@@ -25,6 +27,26 @@ impl ReadOnlyReason {
         }
         let cause = Box::new(Cause::of(source, path)?);
         Some(Self::NoRoom { cause })
+    }
+
+    /// The reason that a full disk is. SQLite does not come upon it when it opens a vault whose log
+    /// is there.
+    pub(super) fn of_full_disk(vault: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            let dir = rustix::fs::statvfs(parent(vault)).ok()?;
+            let free = match rustix::process::geteuid().is_root() {
+                true => dir.f_bfree,
+                false => dir.f_bavail,
+            };
+            // Some file systems have no limit, and no number of blocks.
+            if free == 0 && dir.f_blocks > 0 {
+                let cause = Cause::of(&rustix::io::Errno::NOSPC.into(), vault).map(Box::new)?;
+                return Some(Self::NoRoom { cause });
+            }
+        }
+        let _ = vault;
+        None
     }
 }
 
@@ -106,14 +128,24 @@ pub(super) fn connect_to_read(
         Writers::Nobody if is_alone => {
             connect_by(path, "immutable=1", patience).map(ReadConnection::from)
         }
-        // SQLite would make a log that is not there.
-        _ if has("-shm") && length("-wal").is_ok() => connect_beside_writers(path, patience),
+        // SQLite would make a log that is not there, and wait for whoever writes one that is none.
+        _ if has("-shm") && (length("-wal").is_ok_and(|log| log == 0) || has_log(path)) => {
+            connect_beside_writers(path, patience)
+        }
         _ => return image(),
     };
     match connected {
         Err(error) if is_for_want_of_writing(&error) => image(),
         connected => connected,
     }
+}
+
+/// Whether what lies beside a database under the name of its log begins as one.
+fn has_log(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let log = open_regular(&with_suffix(path, "-wal"));
+    let read = log.is_ok_and(|mut log| log.read_exact(&mut magic).is_ok());
+    read && u32::from_be_bytes(magic) & !1 == image::WAL_MAGIC
 }
 
 /// Opens a database by the index of its log, which others write. A reader that cannot write it
@@ -129,6 +161,42 @@ fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnect
         conn,
         snapshot: Some(Box::new(snapshot)),
     })
+}
+
+/// Begins to read one committed state. It is not written: what ends it does not matter.
+///
+/// A reader that may not write the log's index gets an error, not a busy database, where it reads
+/// the index while a writer changes it: that is tried again. Source: SQLite, wal.c,
+/// `walIndexReadHdr`, which then says that the log needs recovery.
+pub(in crate::vault) fn read_transaction(conn: &Connection) -> rusqlite::Result<Transaction<'_>> {
+    let begun = Instant::now();
+    loop {
+        let transaction = conn.unchecked_transaction()?;
+        if !conn.is_readonly("main")? {
+            return Ok(transaction);
+        }
+        let first = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        match first {
+            Err(error) if is_torn(&error) && begun.elapsed() < TORN_MAX => {
+                thread::sleep(TORN_RETRY)
+            }
+            first => return first.map(|()| transaction),
+        }
+    }
+}
+
+/// How long the index of a log may look torn, longer than a writer takes to change it, and how soon
+/// it is looked at again.
+const TORN_MAX: Duration = Duration::from_secs(1);
+const TORN_RETRY: Duration = Duration::from_millis(1);
+
+fn is_torn(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_READONLY_CANTINIT, SQLITE_READONLY_RECOVERY};
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(SQLITE_READONLY_RECOVERY | SQLITE_READONLY_CANTINIT)
+    )
 }
 
 /// A connection to a database that can only be read.

@@ -1,24 +1,29 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
+use super::read_only::read_transaction;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use serde_json::Value;
 
 use super::connect::{BUSY_TIMEOUT, check_application, data_version, identity};
-use super::journal::connect_with_journal;
-use super::paths::{lock, parent, trusted_path};
+use super::journal::{Log, connect_with_journal, empty_log_at_once, make_durable};
+use super::paths::{lock, parent, trusted_path, with_suffix};
 use super::read_only::{ReadConnection, Writers, connect_to_read, reason_for};
 use super::reason::ReadOnlyReason;
 use super::{image, schema};
-use crate::audit::EventKind;
+use crate::audit::{EventKind, Head};
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, Storage, is_present, open_regular, resolve_link};
+use crate::platform::{
+    FileError, Storage, is_present, open_regular, remove_if_present, resolve_link,
+};
 use crate::vault::error::{BackupError, Context, VaultError};
+use crate::vault::log::events;
 use crate::vault::sealing::listing;
 
 /// How long a glance waits for a commit to end, where there is no log.
@@ -34,9 +39,16 @@ pub struct Vault {
     pub(in crate::vault) id: VaultId,
     pub(in crate::vault) epoch: Epoch,
     pub(in crate::vault) read_only: Option<ReadOnlyReason>,
+    /// The end of the record after the last transaction of this connection, which is durable.
+    pub(in crate::vault) durable: Cell<Option<Head>>,
     /// See [`ReadConnection::snapshot`].
     pub(in crate::vault) _snapshot: Option<Box<Connection>>,
 }
+
+/// A snapshot of a vault; see [`Vault::snapshot`].
+pub(crate) struct Snapshot<'v>(
+    #[expect(dead_code, reason = "it ends when it is dropped")] Transaction<'v>,
+);
 
 impl Vault {
     /// Opens the vault at `path`. One that an earlier version made is migrated. Where the file
@@ -47,6 +59,23 @@ impl Vault {
     /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is
     /// changed then.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
+        Self::open_unless(path, |_| None)
+    }
+
+    /// As [`Vault::open`], for an answer that the vault is only read for: on a full disk, a vault
+    /// whose log is there would else be opened, and fail at what the command would note.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn open_to_read(path: &Path) -> Result<Self, VaultError> {
+        Self::open_unless(path, ReadOnlyReason::of_full_disk)
+    }
+
+    /// Opens the vault, to be read if `reason` has one for that.
+    fn open_unless(
+        path: &Path,
+        reason: impl FnOnce(&Path) -> Option<ReadOnlyReason>,
+    ) -> Result<Self, VaultError> {
         if !is_present(path)? {
             return Err(VaultError::Absent {
                 path: path.to_owned(),
@@ -54,7 +83,7 @@ impl Vault {
         }
         let path = trusted_path(path)?;
         let length = length_of_file(&path)?;
-        let read_only = reason_for(&path)?;
+        let read_only = reason_for(&path)?.or_else(|| reason(&path));
         if length < PAGE_MIN {
             let what = format!("it is only {length} bytes long");
             return Err(VaultError::Damaged { path, what });
@@ -63,6 +92,7 @@ impl Vault {
             let conn = connect_to_read(&path, Writers::of(&path), BUSY_TIMEOUT)?;
             return Self::brought_up(conn, path, reason);
         }
+        let log = prepare_log(&path)?;
         let mut conn = match connect_with_journal(&path) {
             Ok(conn) => conn,
             // SQLite makes its log, or the index of one, before it reads.
@@ -72,20 +102,35 @@ impl Vault {
                 return Self::brought_up(conn, path, reason);
             }
         };
-        check_application(&conn, &path)?;
-        if known_version(&conn, &path)? < schema::VERSION {
-            let _lock = lock(&path)?;
-            // Another process may have been quicker. What was planted in an earlier schema is found
-            // before it is gone.
-            if let Some(found) = schema::version(&conn, &path)? {
-                schema::check_version(&conn, &path, found)?;
+        if let Some(identity) = current_identity(&conn, &path)? {
+            let opened = Self::identified(conn, path, None, identity);
+            if log == FoundLog::InUse {
+                opened.empty_left_log()?;
             }
-            schema::migrate(&mut conn, &path)?;
-            // What the migration left behind is given back where nobody is in the way; later events
-            // use it else.
-            let _ = conn.execute_batch("VACUUM");
+            return Ok(opened);
         }
+        let lock = lock(&path)?;
+        // Another process may have been quicker. What was planted in an earlier schema is found
+        // before it is gone.
+        if let Some(found) = schema::version(&conn, &path)? {
+            schema::check_version(&conn, &path, found)?;
+        }
+        schema::migrate(&mut conn, &path)?;
+        // What the migration left behind is given back where nobody is in the way; later events use
+        // it else.
+        let _ = conn.execute_batch("VACUUM");
+        make_durable(&conn, &path, Log::Emptied)?;
+        drop(lock);
         Self::as_it_is(conn, path, None)
+    }
+
+    /// Empties the log if it ends with anything but a use: the process that wrote that was killed,
+    /// or others read the vault when it wanted to empty the log.
+    fn empty_left_log(&self) -> Result<(), VaultError> {
+        if !events::is_use_last(&self.conn).at(&self.path, "read")? {
+            empty_log_at_once(&self.conn);
+        }
+        Ok(())
     }
 
     /// Opens the vault at `path` for a glance at its plain columns, as completions take one while
@@ -127,21 +172,41 @@ impl Vault {
         path: PathBuf,
         read_only: Option<ReadOnlyReason>,
     ) -> Result<Self, VaultError> {
-        let ReadConnection { conn, snapshot } = reading.into();
-        // One read transaction for several statements: each transaction of its own would lock and
-        // read the WAL anew.
-        let read_tx = conn.unchecked_transaction().at(&path, "read")?;
-        schema::check(&conn, &path)?;
-        let (id, epoch) = identity(&conn, &path)?;
+        let reading = reading.into();
+        let conn = &reading.conn;
+        let read_tx = read_transaction(conn).at(&path, "read")?;
+        schema::check(conn, &path)?;
+        let identity = identity(conn, &path)?;
         drop(read_tx);
-        Ok(Self {
+        Ok(Self::identified(reading, path, read_only, identity))
+    }
+
+    fn identified(
+        reading: impl Into<ReadConnection>,
+        path: PathBuf,
+        read_only: Option<ReadOnlyReason>,
+        (id, epoch): (VaultId, Epoch),
+    ) -> Self {
+        let ReadConnection { conn, snapshot } = reading.into();
+        Self {
             conn,
             path,
             id,
             epoch,
             read_only,
+            durable: Cell::new(None),
             _snapshot: snapshot,
-        })
+        }
+    }
+
+    /// Begins a snapshot: until it is dropped, everything is read from one state of the vault, and
+    /// the log is locked and read once.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or there is a snapshot already.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, VaultError> {
+        let tx = read_transaction(&self.conn).at(&self.path, "read")?;
+        Ok(Snapshot(tx))
     }
 
     /// Opens a copy to be read, wherever it lies and whichever users may write there: what is in it
@@ -199,34 +264,49 @@ impl Vault {
 
     /// The end of its record; `None` when it has no event, which no vault made by this program is
     /// without.
-    pub fn head(&self) -> Result<Option<crate::audit::Head>, VaultError> {
-        let last = crate::vault::log::events::last(&self.conn).at(&self.path, "read")?;
-        Ok(last.map(|last| crate::audit::Head {
+    pub fn head(&self) -> Result<Option<Head>, VaultError> {
+        let last = events::last(&self.conn).at(&self.path, "read")?;
+        Ok(last.map(|last| Head {
             vault: self.id,
             seq: Seq(last.seq),
             mac: last.mac,
         }))
     }
 
+    /// The end of its record, once it is durable: a head that is kept must not be ahead of what a
+    /// power cut leaves. After a transaction of this connection, it is that transaction's end.
+    ///
+    /// # Errors
+    /// When the record cannot be read, or the disk refuses.
+    pub(crate) fn durable_head(&self) -> Result<Option<Head>, VaultError> {
+        if let Some(head) = self.durable.get() {
+            return Ok(Some(head));
+        }
+        let head = self.head()?;
+        make_durable(&self.conn, &self.path, Log::Kept)?;
+        Ok(head)
+    }
+
     /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is
     /// stored, without the audit key: it detects a removed end, not an altered event.
-    pub fn has_event_of(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+    pub fn has_event_of(&self, head: &Head) -> Result<bool, VaultError> {
         if head.vault != self.id {
             return Ok(false);
         }
-        let mac =
-            crate::vault::log::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
-        Ok(match (mac, self.checkpoint()?) {
-            (Some(mac), _) => mac == head.mac,
-            (None, Some(pruned)) if pruned.last == head.seq => pruned.mac == head.mac,
-            (None, Some(pruned)) => pruned.last > head.seq,
-            (None, None) => false,
+        let mac = events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
+        if let Some(mac) = mac {
+            return Ok(mac == head.mac);
+        }
+        Ok(match self.checkpoint()? {
+            Some(pruned) if pruned.last == head.seq => pruned.mac == head.mac,
+            Some(pruned) => pruned.last > head.seq,
+            None => false,
         })
     }
 
     /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one
     /// since. Read without the audit key, as [`Vault::has_event_of`] is.
-    pub(crate) fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+    pub(crate) fn has_abandoned(&self, head: &Head) -> Result<bool, VaultError> {
         has_abandoned(&self.conn, self.id, head).at(&self.path, "read")
     }
 
@@ -281,9 +361,9 @@ impl Vault {
 pub(in crate::vault) fn has_abandoned(
     conn: &Connection,
     vault: VaultId,
-    head: &crate::audit::Head,
+    head: &Head,
 ) -> rusqlite::Result<bool> {
-    let detail = crate::vault::log::events::newest_detail(conn, EventKind::BackupRestored)?;
+    let detail = events::newest_detail(conn, EventKind::BackupRestored)?;
     let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
     Ok(head.vault == vault
         && detail.is_some_and(|detail| {
@@ -364,6 +444,41 @@ pub(in crate::vault) fn glance_at(path: &Path) -> Result<ReadConnection, VaultEr
         Storage::LocalFuse | Storage::Shared(_) => (Writers::Possible, COMMIT_MAX),
     };
     connect_to_read(path, writers, patience)
+}
+
+/// The log that lies beside a vault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FoundLog {
+    Empty,
+    InUse,
+}
+
+/// Finds the log, and removes an empty one that nobody may write: SQLite gives it the mode that
+/// the vault's file had when it was last read.
+fn prepare_log(vault: &Path) -> Result<FoundLog, VaultError> {
+    let path = with_suffix(vault, "-wal");
+    Ok(match std::fs::symlink_metadata(&path) {
+        Ok(log) if log.len() > 0 => FoundLog::InUse,
+        Ok(log) if log.permissions().readonly() => {
+            remove_if_present(&path)?;
+            FoundLog::Empty
+        }
+        _ => FoundLog::Empty,
+    })
+}
+
+/// The identity of a vault of this version, in one snapshot; `None` where it is of an earlier one.
+fn current_identity(
+    conn: &Connection,
+    path: &Path,
+) -> Result<Option<(VaultId, Epoch)>, VaultError> {
+    let _reading = read_transaction(conn).at(path, "read")?;
+    check_application(conn, path)?;
+    if known_version(conn, path)? < schema::VERSION {
+        return Ok(None);
+    }
+    schema::check(conn, path)?;
+    identity(conn, path).map(Some)
 }
 
 /// The version of a vault's schema, if it is one that this program knows.

@@ -8,6 +8,7 @@ use crate::domain::VaultId;
 use crate::platform::Resident;
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::identity;
+use crate::vault::file::read_only::read_transaction;
 use crate::vault::file::vault::Vault;
 use crate::vault::sealing::ring::Keys;
 
@@ -36,7 +37,7 @@ impl UnlockedVault {
     /// key.
     pub fn reload_keys(&mut self) -> Result<(), VaultError> {
         let (conn, path) = (&self.vault.conn, self.vault.path.as_path());
-        let snapshot = conn.unchecked_transaction().at(path, "read")?;
+        let snapshot = read_transaction(conn).at(path, "read")?;
         let newer = newer_keys(
             (conn, path),
             (self.vault.id, self.vault.epoch),

@@ -9,6 +9,7 @@ use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::platform::Resident;
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::connect::identity;
+use crate::vault::file::read_only::read_transaction;
 use crate::vault::file::vault::Vault;
 use crate::vault::sealing::ring::Keys;
 
@@ -98,7 +99,7 @@ impl Vault {
     /// Opens it with a slot's key, as it is now: since it was opened, another process may have
     /// replaced its data key.
     fn open_with(mut self, by: OpenedBy) -> Result<Result<UnlockedVault, Locked>, VaultError> {
-        let snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let (id, epoch) = identity(&self.conn, &self.path)?;
         let (slots, _) = slots::read_all(&self.conn, &self.path)?;
         let slot = slots.iter().find(|slot| slot.slot == by.slot);

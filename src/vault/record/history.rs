@@ -1,5 +1,6 @@
 //! Asking the record, without a key: filters answered from indexes, a page of events at a time.
 
+use crate::vault::file::read_only::read_transaction;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -70,14 +71,12 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// use clawkeep::audit::{Direction, Filter, KindFilter};
+    /// use clawkeep::internal::audit::{Direction, Filter, KindFilter};
     ///
-    /// let refreshes = Filter {
-    ///     profile: Some("anthropic:claude-cli".to_owned()),
-    ///     kinds: vec![KindFilter::parse("refresh")?],
-    ///     direction: Direction::OldestFirst,
-    ///     ..Filter::default()
-    /// };
+    /// let refreshes = Filter::default()
+    ///     .profile("anthropic:claude-cli".to_owned())
+    ///     .kinds(vec![KindFilter::parse("refresh")?])
+    ///     .direction(Direction::OldestFirst);
     /// let events = vault.history(&refreshes)?.collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(events.len(), 1); // Claude Code's second token
     /// assert_ne!(events[0].token_before, events[0].token_after);
@@ -92,7 +91,7 @@ impl Vault {
     }
 
     fn ask(&self, filter: &Filter) -> rusqlite::Result<Events<'_>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let (selection, mut runs) = self.selected(filter)?;
         if filter.direction == Direction::NewestFirst {
             runs.reverse();
@@ -127,7 +126,7 @@ impl Events<'_> {
     /// Fills a page, unless there is nothing left.
     fn fetch(&mut self) -> rusqlite::Result<()> {
         let conn = &self.vault.conn;
-        let _snapshot = conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(conn)?;
         let size = self.left.unwrap_or(PAGE).min(PAGE);
         let mut page = Vec::new();
         while (page.len() as u64) < size {

@@ -7,6 +7,7 @@ use crate::audit::{ChainFault, Checkpoint, EventDraft, EventKind, Head, Origin, 
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock};
 use crate::vault::error::{Context, VaultError};
+use crate::vault::file::journal::{Log, make_durable};
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, runs, series};
 use crate::vault::tx::Tx;
@@ -44,11 +45,11 @@ impl UnlockedVault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, mut vault) = example_vault()?;
-    /// use clawkeep::domain::UnixMs;
-    /// use clawkeep::platform::{Actor, Clock};
+    /// use clawkeep::internal::domain::UnixMs;
+    /// use clawkeep::internal::platform::{Actor, Clock};
     ///
     /// let head = vault.head()?;
-    /// let a_day_later = UnixMs(1_793_491_200_000 + 24 * 3_600_000);
+    /// let a_day_later = UnixMs::from_ms(1_793_491_200_000 + 24 * 3_600_000);
     /// let pruned = vault.prune(a_day_later, head, &Actor::current("example"), Clock::System)?;
     /// let pruned = pruned.map_err(|fault| fault.to_string())?;
     /// assert_eq!(pruned.map(|pruned| (pruned.removed, pruned.kept)), Some((4, 1)));
@@ -79,6 +80,8 @@ impl UnlockedVault {
         let pruned = tx.prune(before, verified.last)?;
         if pruned.is_some() {
             tx.commit()?;
+            // what was pruned is to be in no file
+            make_durable(&self.conn, &self.path, Log::Emptied)?;
         }
         Ok(Ok(pruned))
     }
@@ -89,7 +92,11 @@ impl UnlockedVault {
     /// When another process is at work, or the disk is full. Nothing is lost then.
     pub fn compact(&mut self) -> Result<(), VaultError> {
         let path = &self.vault.path;
-        self.vault.conn.execute_batch("VACUUM").at(path, "compact")
+        self.vault
+            .conn
+            .execute_batch("VACUUM")
+            .at(path, "compact")?;
+        make_durable(&self.vault.conn, path, Log::Emptied)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Counting over the record, without a key: uses, refreshes, what was in force. Counts come from
 //! indexes; rows are read only where their times are needed.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// let uses = vault.uses(&clawkeep::audit::Filter::default())?;
+    /// let uses = vault.uses(&clawkeep::internal::audit::Filter::default())?;
     /// assert_eq!(uses[0].count, 2);
     /// let (who, times) = &uses[0].by[0];
     /// assert_eq!((&*who.program, *times), ("example", 2));
@@ -58,7 +59,7 @@ impl Vault {
     }
 
     fn count_uses(&self, filter: &Filter) -> rusqlite::Result<Vec<Uses>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let mut by_subject: BTreeMap<i64, Tally> = BTreeMap::new();
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
@@ -97,7 +98,7 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// let refreshes = vault.refreshes(&clawkeep::audit::Filter::default())?;
+    /// let refreshes = vault.refreshes(&clawkeep::internal::audit::Filter::default())?;
     /// assert_eq!((refreshes[0].succeeded, refreshes[0].failed), (1, 0));
     /// assert_eq!(refreshes[0].mean_lifetime_ms, Some(8 * 3_600_000));
     /// # Ok(())
@@ -120,7 +121,7 @@ impl Vault {
     }
 
     fn count_refreshes(&self, filter: &Filter) -> rusqlite::Result<Vec<Refreshes>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let mut by_subject: BTreeMap<i64, Lifetimes> = BTreeMap::new();
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
@@ -196,10 +197,10 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// use clawkeep::audit::Filter;
-    /// use clawkeep::domain::UnixMs;
+    /// use clawkeep::internal::audit::Filter;
+    /// use clawkeep::internal::domain::UnixMs;
     ///
-    /// let half_past_one = UnixMs(1_793_491_200_000 + 90 * 60_000);
+    /// let half_past_one = UnixMs::from_ms(1_793_491_200_000 + 90 * 60_000);
     /// let then = vault.in_force(half_past_one, &Filter::default())?;
     /// assert_eq!(&*then[0].profile.id, "anthropic:claude-cli");
     /// let (used, by) = then[0].last_used.as_ref().ok_or("it was used at one")?;
@@ -212,7 +213,7 @@ impl Vault {
     }
 
     fn find_in_force(&self, at: UnixMs, filter: &Filter) -> rusqlite::Result<Vec<InForce>> {
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let until = Filter {
             until: Some(UnixMs(at.0.saturating_add(1))),
             since: None,

@@ -1,5 +1,6 @@
 //! What happened to credentials over time, without a key.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
@@ -25,10 +26,10 @@ impl Vault {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let (_dir, vault) = example_vault()?;
-    /// use clawkeep::audit::Filter;
-    /// use clawkeep::domain::UnixMs;
+    /// use clawkeep::internal::audit::Filter;
+    /// use clawkeep::internal::domain::UnixMs;
     ///
-    /// let hour = |hour: i64| UnixMs(1_793_491_200_000 + hour * 3_600_000);
+    /// let hour = |hour: i64| UnixMs::from_ms(1_793_491_200_000 + hour * 3_600_000);
     /// let hours: Vec<UnixMs> = (0..=24).map(hour).collect();
     /// let day = vault.timeline(&Filter::default(), &hours)?;
     /// assert_eq!(day.lanes[0].valid.len(), 1); // refreshed in time, so without a gap
@@ -48,7 +49,7 @@ impl Vault {
         let (Some(start), Some(end)) = (bounds.first().copied(), bounds.last().copied()) else {
             return Ok(Vec::new());
         };
-        let _snapshot = self.conn.unchecked_transaction()?;
+        let _snapshot = read_transaction(&self.conn)?;
         let last = crate::vault::log::events::last(&self.conn)?.map_or(0, |last| last.seq);
         let parts = runs::buckets(&self.conn, bounds, last)?;
         let mut labels = Labels::default();

@@ -1,5 +1,6 @@
 //! Proving the record: every event against the chain, in constant memory.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -59,7 +60,7 @@ impl UnlockedVault {
         head: Option<Head>,
     ) -> Result<Result<Verified, ChainFault>, VaultError> {
         // all of it as it is now
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         verify(&self.conn, (self.id, &keys.chain), head).at(&self.path, "read")
     }

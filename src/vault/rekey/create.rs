@@ -1,6 +1,7 @@
 //! Making a vault: built whole under another name, its key kept first, then renamed into place.
 //! What stands at the vault's path is complete; an empty file there is damage.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
@@ -150,6 +151,7 @@ impl Draft {
             id: self.id,
             epoch: Epoch(1),
             read_only: None,
+            durable: Cell::default(),
             _snapshot: None,
         };
         let mut unlocked = vault.with_data_key(data.clone(), first_slot(kept))?;

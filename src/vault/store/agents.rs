@@ -1,6 +1,7 @@
 //! What an agent has, read, proved and opened: the rows put together into a document, with those
 //! that are not as clawkeep left them named.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -94,7 +95,7 @@ impl UnlockedVault {
     pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
         // One snapshot for all statements: a document half before and half after another process's
         // commit never was.
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         self.agent_by((&proof, &keys), agent)
@@ -112,7 +113,7 @@ impl UnlockedVault {
         path: &Path,
         with_skips: bool,
     ) -> Result<AgentAndStore, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         Ok(AgentAndStore {

@@ -62,6 +62,11 @@ impl ChangedRows {
         })
     }
 
+    /// Whether the transaction has changed no listed row: all it has done is to record events.
+    pub(in crate::vault) fn is_unchanged(&self) -> bool {
+        self.changed.is_empty() && self.anew_but.is_none()
+    }
+
     pub(super) fn has(&self, scope: Scope<'_>, part: Part, key: &str) -> bool {
         let keys = self.changed.get(&(scope.owner(), part));
         keys.is_some_and(|keys| keys.contains(key))

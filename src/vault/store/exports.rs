@@ -1,5 +1,6 @@
 //! The state of the written store files: their bytes when last read, to show other writers.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +92,7 @@ impl UnlockedVault {
     /// The store files that are kept up for an agent, but for those of which what is known is not
     /// as clawkeep left it.
     pub fn written_stores(&self, agent: &AgentName) -> Result<Vec<PathBuf>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.altered_of(agent.as_str(), Part::Exports)?;
@@ -118,7 +119,7 @@ impl UnlockedVault {
         path: &Path,
         agent: &AgentName,
     ) -> Result<Result<Option<ExportRecord>, String>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         self.export_record_by((&proof, &keys), path, agent)

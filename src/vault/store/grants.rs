@@ -1,5 +1,6 @@
 //! Grants: what becomes of a refresh token, by its fingerprint, whichever profiles hold it.
 
+use crate::vault::file::read_only::read_transaction;
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -130,7 +131,7 @@ impl UnlockedVault {
     /// # Errors
     /// When it cannot be read; [`VaultError::Unopened`] when its row is not as clawkeep left it.
     pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let listing = proof.listing(Scope::Vault, Part::Grants)?;
@@ -146,7 +147,7 @@ impl UnlockedVault {
     /// Everything that is known of grants, but for those whose rows are not as clawkeep left them:
     /// their logins are refused.
     pub(in crate::vault) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.altered(Scope::Vault, Part::Grants)?;

@@ -1,6 +1,7 @@
 //! Notes that prevent duplicate events: which stages of a profile's expiry are recorded, and why a
 //! source's login was last not imported. Plain columns: what counts is the record.
 
+use crate::vault::file::read_only::read_transaction;
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
@@ -71,7 +72,7 @@ impl UnlockedVault {
     /// # Errors
     /// When they cannot be read; [`VaultError::Unopened`] when a note is not as clawkeep left it.
     pub fn sync_skips(&self, agent: &AgentName) -> Result<Vec<(String, String)>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         self.sync_skips_by(&proof, agent)

@@ -2,7 +2,8 @@
 //!
 //! A [`Proof`] holds for one snapshot. Readers of rows that decide something begin one first.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use rusqlite::Connection;
 use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::data_version;
+use crate::vault::file::read_only::read_transaction;
 use crate::vault::keys::slots;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, terms};
@@ -80,6 +82,8 @@ pub(super) struct Proof<'c> {
     keys: &'c Keys,
     vault: VaultId,
     root: Listing,
+    /// The agents that were compared already, by name: an agent's listings are long.
+    agents: RefCell<BTreeMap<String, AgentProof>>,
 }
 
 impl<'c> Proof<'c> {
@@ -119,6 +123,7 @@ impl<'c> Proof<'c> {
             keys,
             vault,
             root,
+            agents: RefCell::default(),
         }
     }
 
@@ -202,17 +207,22 @@ impl<'c> Proof<'c> {
         agents: &Listing,
         name: &str,
     ) -> Result<AgentProof, VaultError> {
+        if let Some(known) = self.agents.borrow().get(name) {
+            return Ok(*known);
+        }
         let listed = agents.find(name);
         let now = listing::row(self.conn, VAULT, Part::Agents, name).at(self.path, "read")?;
         let id = terms::find(self.conn, name).at(self.path, "read")?;
-        Ok(match (listed, now, id) {
+        let proof = match (listed, now, id) {
             (None, None, _) => AgentProof::Absent,
             (Some((digest, listings)), Some(now), Some(id)) if now.note == listings => {
                 let row = now.digest == digest;
                 AgentProof::Listed { id, row }
             }
             _ => AgentProof::Altered,
-        })
+        };
+        self.agents.borrow_mut().insert(name.to_owned(), proof);
+        Ok(proof)
     }
 
     /// Whether a row is as `listing` says, a row that is not there too.
@@ -461,7 +471,7 @@ impl UnlockedVault {
     /// # Errors
     /// [`VaultError::Damaged`] when what lists the rows was modified too.
     pub fn altered_rows(&self) -> Result<Vec<AlteredRow>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.everything_altered()?;
@@ -481,7 +491,7 @@ impl UnlockedVault {
 
     /// The agents that have something in the vault, in the order of their names.
     pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let agents = proof.listing(Scope::Vault, Part::Agents)?;

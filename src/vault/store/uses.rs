@@ -1,5 +1,6 @@
 //! What is handed out, and which profile a session is pinned to.
 
+use crate::vault::file::read_only::read_transaction;
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -70,7 +71,7 @@ impl UnlockedVault {
     /// # Errors
     /// When they cannot be read; [`VaultError::Unopened`] when one is not as clawkeep left it.
     pub fn pins(&self, agent: &AgentName) -> Result<Vec<Pin>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         if let Some(row) = proof.altered_of(agent.as_str(), Part::Pins)?.first() {

@@ -4,6 +4,7 @@ use super::profiles::VERSION_AGE_MS;
 use super::proof::Proof;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
 use crate::vault::error::{Context, VaultError};
+use crate::vault::file::read_only::read_transaction;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
@@ -37,7 +38,7 @@ impl UnlockedVault {
         profile: &str,
         now: UnixMs,
     ) -> Result<Vec<KeptVersion>, VaultError> {
-        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let _snapshot = read_transaction(&self.conn).at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.altered_of(agent.as_str(), Part::Versions)?;

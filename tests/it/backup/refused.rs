@@ -197,6 +197,7 @@ fn the_vault_itself_is_no_backup_of_it() {
 fn a_vault_in_use_is_no_backup() {
     let (home, other) = (home(), home_with_key("other"));
     let reader = Connection::open(other.at(VAULT)).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
     let count = "SELECT count(*) FROM events";
     let _: i64 = reader.query_row(count, [], |row| row.get(0)).unwrap();
     set_key(&other, "more");

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
 use clawkeep::internal::doctor::FindingId;
-use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::domain::{AgentName, ProfileId, UnixMs};
 use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::internal::platform::{Actor, Clock};
 use clawkeep::internal::vault::GrantState;
-use clawkeep::internal::vault::{KeySources, Upgrade, Vault};
+use clawkeep::internal::vault::{ChangeNote, KeySources, Tx, Upgrade, Vault};
 use serde_json::{Value, json};
 
 use crate::support::damage::{
@@ -26,6 +26,7 @@ use crate::support::vault::set_all_grants;
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";
 pub(super) const CONFIG: &str = ".clawdbot/clawdbot.json";
+const MCP_TOKENS: &str = ".mcp-auth/mcp-remote-v1/0f_tokens.json";
 /// An agent that has nothing in the vault.
 pub(super) const OPS: &str = ".clawdbot/agents/ops/agent";
 
@@ -372,6 +373,15 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             home.claude_login("sk-test-claude-3", 300);
         })
     }),
+    (FindingId::SourceServerLogin, |home| {
+        let login = json!({"access_token": "sk-test-mcp", "expires_in": 7200});
+        home.write(MCP_TOKENS, login.to_string());
+        by_hand(|home, fix| {
+            assert_eq!(fix, "Log in again with mcp-remote");
+            let login = json!({"access_token": "sk-test-mcp", "expires_in": 2_000_000});
+            home.write(MCP_TOKENS, login.to_string());
+        })
+    }),
     (FindingId::SourceShared, |home| {
         let key = "sk-test-of-two-0123456789abcdef";
         home.write(".qwen/.env", format!("OPENAI_API_KEY={key}\n"));
@@ -530,6 +540,14 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             assert_eq!(fix, "Wait for cooldown or switch provider.");
             home.run(&["models", "auth", "mark", "openai:default", "--clear"])
                 .ok();
+        })
+    }),
+    (FindingId::CredentialUnused, |home| {
+        put_at(home, "old:one", now_ms() - 100 * 24 * HOUR);
+        by_hand(|home, fix| {
+            let command = fix.split(": ").last().unwrap();
+            assert_eq!(command, "clawkeep rm old:one");
+            home.run(&["token", "old:one"]).ok();
         })
     }),
     (FindingId::ConfigUnreadable, |home| {
@@ -743,6 +761,24 @@ pub(super) fn head_file(home: &Home) -> std::path::PathBuf {
 
 /// Appends an event with a time of its own, as this program did while the clock was wrong.
 pub(super) fn append_at(home: &Home, at: i64) {
+    change_at(home, at, |tx| {
+        let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep);
+        tx.append(None, event).unwrap();
+    });
+}
+
+/// Stores an API key in the vault as of another time.
+fn put_at(home: &Home, id: &str, at: i64) {
+    change_at(home, at, |tx| {
+        let entry = json!({"type": "api_key", "provider": "old", "key": "sk-test-old-0123"});
+        let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
+        let (agent, id) = (AgentName::default(), ProfileId::new(id));
+        tx.put_profile(&agent, &id, &entry, note).unwrap();
+        tx.touch(&agent).unwrap();
+    });
+}
+
+fn change_at(home: &Home, at: i64, change: impl FnOnce(&mut Tx<'_>)) {
     let keychain = SystemKeychain::new(Duration::ZERO, SessionBus::Absent);
     let sources = KeySources {
         named_keyfile: None,
@@ -755,12 +791,10 @@ pub(super) fn append_at(home: &Home, at: i64) {
     let vault = Vault::open(&home.at(VAULT)).unwrap();
     let mut vault = vault.unlock(&sources).unwrap();
     let actor = Actor::current("test");
-    let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
-    tx.append(
-        None,
-        EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep),
-    )
-    .unwrap();
+    let mut tx = vault
+        .begin(&actor, Clock::Fixed(UnixMs::from_ms(at)))
+        .unwrap();
+    change(&mut tx);
     tx.commit().unwrap();
 }
 

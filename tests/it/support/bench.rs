@@ -31,7 +31,7 @@ impl Bench {
         let choice = KeyChoice::Only(NewKey::Keyfile);
         let keychain = SystemKeychain::new(std::time::Duration::ZERO, SessionBus::Absent);
         let sources = key_sources(dir.path(), &keychain);
-        let clock = Clock::Fixed(UnixMs(START));
+        let clock = Clock::Fixed(UnixMs::from_ms(START));
         let path = dir.path().join("vault.db");
         let made = create(&path, &choice, &sources, &actor, clock)
             .unwrap()
@@ -50,7 +50,7 @@ impl Bench {
         let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep);
         let mut tx = self
             .vault
-            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
+            .begin(&self.actor, Clock::Fixed(UnixMs::from_ms(at)))
             .unwrap();
         tx.put_profile(&AgentName::default(), &ProfileId::new(profile), entry, note)
             .unwrap();
@@ -61,7 +61,7 @@ impl Bench {
         let note = ChangeNote::new(EventKind::ProfileRemoved, Origin::Clawkeep);
         let mut tx = self
             .vault
-            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
+            .begin(&self.actor, Clock::Fixed(UnixMs::from_ms(at)))
             .unwrap();
         tx.remove_profile(&AgentName::default(), &ProfileId::new(profile), note)
             .unwrap();
@@ -80,7 +80,7 @@ impl Bench {
         let event = EventDraft::new(kind, origin).profile(&ProfileId::new(profile), provider);
         let mut tx = self
             .vault
-            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
+            .begin(&self.actor, Clock::Fixed(UnixMs::from_ms(at)))
             .unwrap();
         tx.append(Some(&AgentName::from_id(agent)), event).unwrap();
         tx.commit().unwrap();

@@ -77,16 +77,22 @@ pub(crate) fn assert_private(path: &Path) {
 }
 
 /// Everything below a directory: kind, permissions and content. Not the locks that a command may
-/// make.
+/// make, nor the index of a vault's log, which is memory that processes share, nor an empty log.
 pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
     fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let name = relative(&path, root);
-            if name.ends_with(".lock") || name.ends_with(".lease") {
+            if [".lock", ".lease", "-shm"]
+                .iter()
+                .any(|end| name.ends_with(end))
+            {
                 continue;
             }
             let meta = fs::symlink_metadata(&path).unwrap();
+            if name.ends_with("-wal") && meta.len() == 0 {
+                continue;
+            }
             let kind = meta.file_type();
             let what = if kind.is_dir() {
                 "directory".to_owned()
@@ -199,15 +205,28 @@ pub(crate) struct Saved(Vec<u8>);
 
 impl Saved {
     pub(crate) fn of(home: &Home) -> Self {
-        assert!(!home.at(".clawdbot/vault.db-wal").exists());
+        write_log_back(home);
         Self(fs::read(home.at(VAULT)).unwrap())
     }
 
     pub(crate) fn put_back(&self, home: &Home) {
+        write_log_back(home);
         fs::write(home.at(VAULT), &self.0).unwrap();
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Writes the log into the vault's file and removes it, as far as nobody has the vault open: a file
+/// that is put in its place must not get the pages of another one.
+pub(crate) fn write_log_back(home: &Home) {
+    if let Ok(conn) = Connection::open(home.at(VAULT)) {
+        let _ = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        let _ = conn.close();
+    }
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(home.at(&format!("{VAULT}{end}")));
     }
 }

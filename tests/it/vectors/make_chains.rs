@@ -5,7 +5,7 @@
     reason = "cases are written as JSON literals where they are handed over"
 )]
 
-use clawkeep::internal::audit::{ChainKeys, Checkpoint, Head, chain_mac, kept_mac};
+use clawkeep::internal::audit::{ChainKeys, Head, chain_mac, kept_mac};
 use clawkeep::internal::domain::{Seq, VaultId};
 use serde_json::{Value, json};
 
@@ -131,7 +131,7 @@ impl Record {
         let (first, _) = keys.next().unwrap();
         let first = ChainKeys::new(audit_key(*first).mac_state());
         keys.fold(first, |keys, (key, begins)| {
-            keys.followed_by(Seq(begins.unwrap()), audit_key(*key).mac_state())
+            keys.followed_by(Seq::new(begins.unwrap()), audit_key(*key).mac_state())
         })
     }
 
@@ -167,7 +167,7 @@ impl Record {
             .unwrap();
         Head {
             vault: VaultId(VAULT),
-            seq: Seq(seq),
+            seq: Seq::new(seq),
             mac: mac_of(event),
         }
     }
@@ -182,18 +182,19 @@ impl Record {
         };
         let list: Vec<(Seq, [u8; 32])> = kept
             .iter()
-            .map(|seq| (Seq(*seq), mac_at(*seq).unwrap()))
+            .map(|seq| (Seq::new(*seq), mac_at(*seq).unwrap()))
             .collect();
-        let checkpoint = Checkpoint {
-            removed: u64::try_from(last).unwrap() - kept.len() as u64,
-            last: Seq(last),
-            mac: mac_at(last).unwrap(),
-            kept: kept.len() as u64,
-            kept_mac: kept_mac(&audit_key(checkpoint_key).mac_state(), &list),
-        };
+        let mac = kept_mac(&audit_key(checkpoint_key).mac_state(), &list);
+        let detail = json!({
+            "removed": u64::try_from(last).unwrap() - kept.len() as u64,
+            "last": last,
+            "mac": hex(&mac_at(last).unwrap()),
+            "kept": kept.len(),
+            "keptMac": hex(&mac),
+        });
+        let detail = detail.to_string();
         let previous = |seq: &i64| (*seq, mac_at(*seq - 1).unwrap_or_default());
         self.kept = kept.iter().map(previous).collect();
-        let detail = Value::Object(checkpoint.detail()).to_string();
         let next = self.events.last().unwrap()["seq"].as_i64().unwrap() + 1;
         self.append(event(next, "audit.pruned", None, None, Some(&detail)));
         self.events.retain(|event| {
@@ -560,7 +561,7 @@ fn pruned() {
     }
     let first = Head {
         vault: VaultId(VAULT),
-        seq: Seq(1),
+        seq: Seq::new(1),
         mac: bytes("any MAC"),
     };
     let about = "a head of an event that was removed: it cannot be compared any more";
@@ -570,7 +571,7 @@ fn pruned() {
         holds(5, 7, "pruned"),
     );
     let other = Head {
-        seq: Seq(4),
+        seq: Seq::new(4),
         ..first
     };
     good.with(|r| r.head = Some(other.to_string())).write(

@@ -596,7 +596,7 @@ fn rotated() {
         "note": "again"}),
         EventKind::ProfileUpdated,
     );
-    let before = UnixMs(START + 6 * 60_000);
+    let before = UnixMs::from_ms(START + 6 * 60_000);
     let clock = making.clock();
     making
         .vault

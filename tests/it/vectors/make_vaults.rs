@@ -97,7 +97,7 @@ impl Making {
     pub(super) fn new() -> Self {
         let (dir, items) = (tempfile::tempdir().unwrap(), Items::default());
         let choice = KeyChoice::Only(NewKey::Keyfile);
-        let clock = Clock::Fixed(UnixMs(START));
+        let clock = Clock::Fixed(UnixMs::from_ms(START));
         let made = create(
             &dir.path().join("vault.db"),
             &choice,
@@ -118,7 +118,7 @@ impl Making {
 
     pub(super) fn clock(&mut self) -> Clock {
         self.minute += 1;
-        Clock::Fixed(UnixMs(START + self.minute * 60_000))
+        Clock::Fixed(UnixMs::from_ms(START + self.minute * 60_000))
     }
 
     pub(super) fn put(&mut self, profile: &str, entry: &Value, kind: EventKind) {

@@ -1,10 +1,10 @@
 //! The command line: names, flags and help. Parsing validates; what a flag leads to is the
 //! context's business.
 
-use clap::{Arg, CommandFactory as _, Parser, Subcommand};
+use clap::{Arg, Args as _, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::auth::Auth;
-use crate::commands::everyday::Everyday;
+use crate::commands::everyday::{self, Everyday};
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
 use crate::commands::key::init;
 use crate::commands::{
@@ -72,13 +72,74 @@ const SHORT: [(&str, char); 4] = [
     ("json", 'j'),
 ];
 
+/// Commands, with those below them, that have no answer for JSON: they run a program, print another
+/// format or the steps that they take, or show a recovery code.
+const WITHOUT_JSON: &str = "exec run env secretref watch monitor completions man report export \
+    audit key setup-token metrics";
+
 /// The command line of this process, by the name that it was called by.
 pub(crate) fn command() -> clap::Command {
     match is_called_as_gateway() {
         true => as_gateway(GatewayCli::command()),
         // They are in the overview and in `--help`.
-        false => with_short_options(Cli::command().mut_args(|arg| arg.hide_short_help(true))),
+        false => with_short_options(with_json(
+            Cli::command().mut_args(|arg| arg.hide_short_help(true)),
+        )),
     }
+}
+
+/// Gives each command with an answer the option for JSON. Those whose text is more than what they
+/// did have it by themselves; the others answer by `Ui::done`.
+fn with_json(command: clap::Command) -> clap::Command {
+    let has_json = command.get_arguments().any(|arg| arg.get_id() == "json");
+    let mut without = WITHOUT_JSON.split(' ');
+    if has_json || without.any(|name| name == command.get_name()) {
+        return command;
+    }
+    if command.has_subcommands() {
+        return command.mut_subcommands(with_json);
+    }
+    let json = Arg::new("json").long("json").help("Print JSON");
+    command.arg(json.action(clap::ArgAction::SetTrue))
+}
+
+/// The commands that other programs call often.
+const OFTEN: [&str; 11] = [
+    "token",
+    "exec",
+    "run",
+    "secretref",
+    "refresh",
+    "status",
+    "ls",
+    "history",
+    "log",
+    "doctor",
+    "models",
+];
+
+/// The command line with no other command than the one that the first word names, one of
+/// [`OFTEN`]: defining all commands is a third of what `token` does otherwise. It
+/// parses what the whole one parses. What it does not parse, and help, is for the whole one.
+pub(crate) fn command_of(first: &str) -> Option<clap::Command> {
+    let name = *OFTEN.iter().find(|name| **name == first)?;
+    let command = clap::Command::new(name);
+    let command = match name {
+        "token" => token::Token::augment_args(command),
+        "exec" | "run" => exec::Exec::augment_args(command),
+        "secretref" => secretref::SecretRef::augment_args(command),
+        "refresh" => refresh::Refresh::augment_args(command),
+        "status" => everyday::status::Status::augment_args(command),
+        "ls" => everyday::ls::Ls::augment_args(command),
+        "history" | "log" => history::History::augment_args(command),
+        "doctor" => doctor::Doctor::augment_args(command),
+        "models" => Models::augment_subcommands(command),
+        _ => return None,
+    };
+    let whole = Global::augment_args(clap::Command::new("clawkeep").propagate_version(true));
+    let whole = whole.mut_args(|arg| arg.hide_short_help(true));
+    let whole = whole.version("-").subcommand(command);
+    Some(with_short_options(with_json(whole)))
 }
 
 fn with_short_options(command: clap::Command) -> clap::Command {
@@ -99,11 +160,17 @@ fn as_gateway(command: clap::Command) -> clap::Command {
     let name = command.get_name().to_owned();
     let hide = |arg: Arg| match (name.as_str(), arg.get_id().as_str()) {
         (_, "named") => arg.index(None).long("\u{0}").hide(true),
+        ("history", "follow") => arg.short(None::<char>).long("\u{0}f").hide(true),
+        ("history", "columns") => arg.long("\u{0}c").hide(true),
+        ("history", "no_pager") => arg.long("\u{0}p").hide(true),
         ("exec", "variable") | ("status", "probe") => arg.long("\u{0}").hide(true),
         ("exec", "command") => arg
             .allow_hyphen_values(true)
             .help("The program and its arguments"),
         ("refresh", "ids") => arg.help("The profiles"),
+        (_, "state_dir") => {
+            arg.help("The state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot]")
+        }
         _ => arg,
     };
     command.mut_args(hide).mut_subcommands(as_gateway)
@@ -190,6 +257,31 @@ mod tests {
     fn the_command_line_is_consistent() {
         command().debug_assert();
         as_gateway(GatewayCli::command()).debug_assert();
+    }
+
+    #[test]
+    fn a_command_alone_takes_what_it_takes_beside_the_others() {
+        fn options(command: &clap::Command, path: &str, into: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            let args = command.get_arguments();
+            into.extend(args.map(|arg| format!("{path}: {arg:?}")));
+            command
+                .get_subcommands()
+                .for_each(|sub| options(sub, &path, into));
+        }
+        for name in OFTEN {
+            let (mut alone, mut whole) = (command_of(name).unwrap(), command());
+            (alone.build(), whole.build());
+            let (mut found, mut expected) = (Vec::new(), Vec::new());
+            options(alone.find_subcommand(name).unwrap(), "", &mut found);
+            options(whole.find_subcommand(name).unwrap(), "", &mut expected);
+            let differs = found
+                .iter()
+                .zip(&expected)
+                .find(|(one, other)| one != other);
+            assert_eq!(differs, None, "{name}");
+            assert_eq!(found.len(), expected.len(), "{name}");
+        }
     }
 
     #[test]

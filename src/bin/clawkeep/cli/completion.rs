@@ -98,7 +98,7 @@ fn profiles() -> Words {
             CredentialType::ApiKey => "API key",
             CredentialType::Token => "token",
             CredentialType::OAuth => "login",
-            CredentialType::Unreadable => "entry",
+            _ => "entry",
         };
         (held.profile, format!("{kind} of {}", held.provider))
     })

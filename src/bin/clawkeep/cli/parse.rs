@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, FromArgMatches as _};
 
 use super::args::{self, Cli, Command};
 use super::secret_args::Arguments;
@@ -16,6 +16,12 @@ use crate::terminal::program_name;
 
 /// Parses the arguments of this process.
 pub(crate) fn parse() -> Result<Cli, Failure> {
+    if let Some(matches) = matches_of_command()
+        && let Ok(cli) = Cli::from_arg_matches(&matches)
+    {
+        Arguments::of_command(words_of(&matches)).check(cli.command.handed_on())?;
+        return Ok(cli);
+    }
     let mut command = args::command();
     if program_name::is_called_as_gateway() {
         let help = command.get_after_help().map(ToString::to_string);
@@ -39,6 +45,26 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
     };
     Arguments::of_process().check(cli.command.handed_on())?;
     Ok(cli)
+}
+
+/// The arguments as the command that the first of them names understands them alone, if it does.
+fn matches_of_command() -> Option<ArgMatches> {
+    if program_name::is_called_as_gateway() {
+        return None;
+    }
+    let first = std::env::args_os().nth(1)?;
+    args::command_of(first.to_str()?)?.try_get_matches().ok()
+}
+
+/// The words of the command that was parsed, without the program's.
+fn words_of(matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut command = matches.subcommand();
+    while let Some((word, matches)) = command {
+        words.push(word);
+        command = matches.subcommand();
+    }
+    words.join(" ")
 }
 
 /// Whether no command was typed, by a person at a terminal.

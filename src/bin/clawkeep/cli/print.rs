@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Value, json};
 
 use super::secret_args::Arguments;
-use super::words::command_words;
+use super::words::{command_words, wants_json};
 use super::{suggest, topics};
 use crate::failure::Failure;
 use crate::record::json::fields;
@@ -75,23 +75,6 @@ fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> 
         return Ok(());
     }
     write_answer(&text)
-}
-
-/// Whether errors are to be JSON: the command line asks for JSON.
-fn wants_json() -> bool {
-    let is_flag = |word: &String| {
-        let letters = word.strip_prefix('-').unwrap_or_default();
-        word == "--json" || (letters.contains('j') && letters.chars().all(|c| "jqv".contains(c)))
-    };
-    let hands_on = ["clawkeep exec", "clawkeep run"].contains(&command_words().as_str());
-    let words = std::env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned());
-    let ours: Vec<String> = words.take_while(|word| word != "--").collect();
-    let mut pairs = ours.windows(2);
-    let is_log = pairs.any(|pair| pair == ["--log-format", "json"])
-        || ours.iter().any(|word| word == "--log-format=json");
-    !is_called_as_gateway() && !hands_on && (is_log || ours.iter().any(is_flag))
 }
 
 /// An error as a line of JSON, made of the lines that people would read.

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use super::args::{self, Cli, Command, Models, Tree};
+use super::words::wants_json;
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// Runs the command that was parsed.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let mut context = Context::new(&cli.global)?;
+    context.ui.is_json = wants_json();
     let command = match cli.command {
         Command::Tree(command) => command,
         Command::Everyday(command) => {

@@ -33,11 +33,16 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn of_process() -> Self {
-        let words = std::env::args_os().skip(1);
         let command = command_words();
         let command = command.split_once(' ').map_or("", |(_, words)| words);
+        Self::of_command(command.to_owned())
+    }
+
+    /// The arguments of this process, which was called with that command.
+    pub(crate) fn of_command(command: String) -> Self {
+        let words = std::env::args_os().skip(1);
         Self {
-            command: command.to_owned(),
+            command,
             words: words
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect(),

@@ -38,12 +38,12 @@ const GROUPS: [Group; 5] = [
             ("sync", "import programs' logins"),
             ("models", "the gateway's own commands"),
             ("session", "pin one to a session"),
-            ("doctor", "find and repair problems"),
         ],
     ),
     (
-        "Record",
+        "Checks and record",
         &[
+            ("doctor", "find and repair problems"),
             ("audit", "verify, export, prune it"),
             ("report", "write a page about it"),
             ("metrics", "its numbers, for Prometheus"),
@@ -134,6 +134,7 @@ Environment variables:
   CLAWKEEP_KEY_FILE         a file with the vault's key
   CLAWKEEP_PASSPHRASE_FILE  a file with the passphrase, as --passphrase-file
   CLAWKEEP_KEYCHAIN         off: do not use the system's keychain
+  CLAWKEEP_PAGER, PAGER     the program that long answers go through; empty: none
   CLAWKEEP_TRUSTED          users and groups that may write clawkeep's files
   CREDENTIALS_DIRECTORY     a service's credentials, with clawkeep.key among them
   CLAWDBOT_STATE_DIR        the gateway's state directory, as --state-dir

@@ -1,6 +1,7 @@
 //! The words of the command that this process was called with.
 
 use super::args;
+use crate::terminal::program_name::is_called_as_gateway;
 
 /// The command that this process was called with, as far as it is one:
 /// `clawkeep models auth order set`.
@@ -16,4 +17,21 @@ pub(crate) fn command_words() -> String {
         command = known;
     }
     words.join(" ")
+}
+
+/// Whether answers and errors are to be JSON: the command line asks for it.
+pub(super) fn wants_json() -> bool {
+    let is_flag = |word: &String| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        word == "--json" || (letters.contains('j') && letters.chars().all(|c| "jqv".contains(c)))
+    };
+    let hands_on = ["clawkeep exec", "clawkeep run"].contains(&command_words().as_str());
+    let words = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let ours: Vec<String> = words.take_while(|word| word != "--").collect();
+    let mut pairs = ours.windows(2);
+    let is_log = pairs.any(|pair| pair == ["--log-format", "json"])
+        || ours.iter().any(|word| word == "--log-format=json");
+    !is_called_as_gateway() && !hands_on && (is_log || ours.iter().any(is_flag))
 }

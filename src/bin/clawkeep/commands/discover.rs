@@ -104,7 +104,7 @@ fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
         .iter()
         .map(|row| {
             let found = row.credential;
-            let expires = found.expires.map(|at| UnixMs(at.floor_ms()));
+            let expires = found.expires.map(|at| UnixMs::from_ms(at.floor_ms()));
             [
                 found.program.name.to_owned(),
                 one_line(&found.name),
@@ -154,7 +154,7 @@ fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
             notes.push(format!(
                 "The login of {} expires {}.",
                 row.credential.program.name,
-                (UnixMs(at.floor_ms()) - now).from_now()
+                (UnixMs::from_ms(at.floor_ms()) - now).from_now()
             ));
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin, Outcome};
-use clawkeep::internal::config::{AgentRef, order_agent};
+use clawkeep::internal::config::{AgentRef, SETTINGS_MAX, order_agent};
 use clawkeep::internal::domain::{
     Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside, path_text,
 };
@@ -18,6 +18,7 @@ use clawkeep::internal::sources::recognise::FileKind;
 use clawkeep::internal::sync::import::{ImportFile, Imported};
 use clawkeep::internal::sync::{Edited, SyncError};
 use clawkeep::internal::vault::{GrantState, UnlockedVault};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::auth::{checks, edit};
@@ -217,13 +218,24 @@ impl Import {
         }
         self.report_ownership(context, file, &joined_file);
         note_unlisted(context, &joined_file)?;
-        context.ui.answer(&format!(
+        let text = format!(
             "{}: {} ({}): {}\n",
             shown_id(agent.name.as_str()),
             context.layout.shorten_home(path),
             file.kind().as_str(),
             outcome(&joined_file)
-        ))?;
+        );
+        let imported = json!({
+            "agentId": agent.name.as_str(),
+            "path": path_text(path),
+            "format": file.kind().as_str(),
+            "added": joined_file.added,
+            "replaced": joined_file.replaced,
+            "kept": joined_file.kept,
+            "same": joined_file.same,
+            "orders": joined_file.orders,
+        });
+        context.ui.done(&text, &imported)?;
         context.verdict(loaded)
     }
 
@@ -351,7 +363,6 @@ fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
 
 /// Whether Codex's settings beside its missing file say that the login is in the system's keyring.
 fn has_login_in_keyring(path: &Path) -> bool {
-    const SETTINGS_MAX: u64 = 1 << 20;
     if path.file_name() != Some(OsStr::new("auth.json")) {
         return false;
     }

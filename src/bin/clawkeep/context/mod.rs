@@ -2,6 +2,7 @@
 //! the actor.
 
 mod agents;
+mod environment;
 pub(crate) mod global;
 mod head;
 pub(crate) mod load_each;
@@ -17,11 +18,10 @@ use std::process::{Command, Stdio};
 
 use clawkeep::internal::client::{Heads, Places, Workspace};
 use clawkeep::internal::config::{
-    AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
-    TRUSTED_VARIABLE, keychain_bus, openclaw, trust_of,
+    AgentRef, ExportMode, Overrides, OwnSettings, Settings, openclaw,
 };
 use clawkeep::internal::domain::shown_path;
-use clawkeep::internal::platform::keychain::{DEADLINE, KEYCHAIN_VARIABLE, SystemKeychain};
+use clawkeep::internal::platform::keychain::SystemKeychain;
 use clawkeep::internal::platform::openclaw::add_named_dirs;
 use clawkeep::internal::platform::{
     Actor, FileMask, harden, restrict_new_files, withhold_key_variables,
@@ -29,6 +29,9 @@ use clawkeep::internal::platform::{
 use clawkeep::internal::sync::{Engine, Loaded, Refresher, Rules, SyncMode};
 use clawkeep::internal::vault::{KeySources, UnlockedVault};
 
+use self::environment::{
+    check_keychain_variable, environment, install_trust, keychain, named_passphrase,
+};
 use self::global::Global;
 use self::passphrase::{Named, Passphrases};
 use crate::failure::Failure;
@@ -88,6 +91,7 @@ impl Context {
         let ui = Ui {
             loudness,
             colour: global.color,
+            is_json: false,
         };
         let own = install_trust(&env, &layout)?;
         check_keychain_variable(&env)?;
@@ -230,53 +234,5 @@ impl Context {
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.report_load(&loaded);
         Ok(loaded)
-    }
-}
-
-/// Installs the policy on trusted users before any file is used. If the settings cannot be used,
-/// what needs them reports it.
-fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Failure> {
-    let Some((trust, own)) = trust_of(env, layout) else {
-        let example = match cfg!(windows) {
-            true => "sid:S-1-5-21-1-2-3-1001",
-            false => "uid:1000,gid:2000",
-        };
-        let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
-        return Err(Failure::BadArgument(what));
-    };
-    trust.install();
-    Ok(own)
-}
-
-/// The source of the passphrase that was named for this command.
-fn named_passphrase(global: &Global) -> Option<Named> {
-    let file = global.passphrase_file.clone().map(Named::File);
-    file.or(global.passphrase_fd.map(Named::Descriptor))
-}
-
-/// This process's environment and the home directory that Node uses if no variable names one: the
-/// user database's.
-fn environment() -> Env {
-    let env = Env::of_process(std::env::vars_os()).of_stand_in(is_called_as_gateway());
-    if env.path(HOME_VARIABLE).is_some() {
-        return env; // a directory service may be slow
-    }
-    env.with_account_home(std::env::home_dir())
-}
-
-/// The keychain. A person who sees this program's output can answer a dialog.
-fn keychain(env: &Env) -> SystemKeychain {
-    SystemKeychain::new(DEADLINE, keychain_bus(env)).attended(std::io::stderr().is_terminal())
-}
-
-/// Parses the variable; a misspelt value must not leave the keychain in use.
-fn check_keychain_variable(env: &Env) -> Result<(), Failure> {
-    match env.raw(KEYCHAIN_VARIABLE) {
-        None => Ok(()),
-        Some(value) if value == "off" => Ok(()),
-        Some(_) => {
-            let what = format!("{KEYCHAIN_VARIABLE} is off, or not set");
-            Err(Failure::BadArgument(what))
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::doctor::shell_path;
 use clawkeep::internal::platform::harden;
 use clawkeep::internal::vault::{
     Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Vault, VaultError,
@@ -33,7 +34,7 @@ impl Context {
 
     /// Opens the existing vault without its key, for reading, also on a read-only place.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let vault = self.open_locked()?;
+        let vault = self.open_locked_to_read()?;
         self.report_storage(&vault);
         Ok(vault)
     }
@@ -115,7 +116,10 @@ impl Context {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
-        let vault = self.open_locked()?;
+        let vault = match need {
+            Need::Reading => self.open_locked_to_read()?,
+            Need::Writing => self.open_locked()?,
+        };
         if need == Need::Writing {
             vault.require_writable()?; // before the question for a passphrase
         }
@@ -143,7 +147,8 @@ impl Context {
     fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
         self.warn_of_other_vaults();
         let vault = match self.unlocked_for(need, &self.key_sources()) {
-            Err(Failure::Vault(VaultError::Absent { .. })) => {
+            Err(Failure::Vault(absent @ VaultError::Absent { .. })) => {
+                self.check_new_vault(need, absent)?;
                 match self.create(&self.first_key()?)? {
                     Some(created) => created.vault,
                     // Another process created it first.
@@ -154,6 +159,29 @@ impl Context {
         };
         self.check_end(&vault)?;
         Ok(vault)
+    }
+
+    /// Refuses to create a vault at a path that is most likely mistyped: one that was named, for a
+    /// command that only reads, or in a directory that does not exist.
+    fn check_new_vault(&self, need: Need, absent: VaultError) -> Result<(), Failure> {
+        if !self.layout.is_vault_named || is_called_as_gateway() {
+            return Ok(());
+        }
+        let path = &self.layout.vault_file;
+        match path.parent() {
+            _ if need == Need::Reading => Err(absent.into()),
+            Some(dir) if !dir.is_dir() => Err(Failure::Refused {
+                what: format!(
+                    "{absent}, and no directory {}",
+                    self.layout.shorten_home(dir)
+                ),
+                next: format!(
+                    "Correct the path; or create a vault there: clawkeep --vault {} init",
+                    shell_path(&self.layout, path)
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The first key of a new vault: the given passphrase, since a key file would be lost with the

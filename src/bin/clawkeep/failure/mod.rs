@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clawkeep::internal::audit::{ChainFault, UnknownKind};
-use clawkeep::internal::client::ClientError;
+use clawkeep::internal::client::{ClientError, SystemCause, cause_of};
 use clawkeep::internal::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
 use clawkeep::internal::domain::{escaped, move_aside_command, shell_shown_path};
 use clawkeep::internal::platform::{Cause, FileError, LockError, Refusal};
@@ -100,6 +100,9 @@ pub(crate) enum Failure {
          again"
     )]
     NotRemoved(#[source] FileError),
+    /// A use cannot be recorded, since the vault can only be read.
+    #[error("no credential was handed out: its use cannot be recorded")]
+    Unrecorded(#[source] VaultError),
     /// What the other variants do not name.
     #[error(transparent)]
     Client(ClientError),
@@ -109,11 +112,12 @@ pub(crate) enum Failure {
     #[error("{} is not what is in the record: {how}", path.display())]
     ExportDiffers { path: PathBuf, how: String },
     /// `exec` could not run the program.
-    #[error("cannot run {program}")]
+    #[error("{what}")]
     NotRun {
-        program: String,
+        what: String,
         status: u8,
-        source: io::Error,
+        source: Option<io::Error>,
+        next: Option<String>,
     },
     /// Another process watches the vault.
     #[error("{what}")]
@@ -129,14 +133,17 @@ pub(crate) enum Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Path(error) => Self::Path(error),
-            ClientError::Config(error) => Self::Config(error),
-            ClientError::OwnSettings(error) => Self::OwnSettings(error),
-            ClientError::File(error) => Self::File(error),
-            ClientError::Vault(error) => Self::Vault(error),
-            ClientError::Sync(error) => Self::Sync(error),
+            ClientError::System(error) => match cause_of(error) {
+                SystemCause::Path(error) => Self::Path(error),
+                SystemCause::Config(error) => Self::Config(error),
+                SystemCause::OwnSettings(error) => Self::OwnSettings(error),
+                SystemCause::File(error) => Self::File(error),
+                SystemCause::Vault(error) => Self::Vault(error),
+                SystemCause::Sync(error) => Self::Sync(error),
+                SystemCause::Chain(fault) => Self::Chain(fault),
+                other => Self::Client(other.into()),
+            },
             ClientError::Unopened { rows } => Self::Unopened { rows },
-            ClientError::Chain(fault) => Self::Chain(fault),
             other => Self::Client(other),
         }
     }
@@ -166,8 +173,9 @@ impl Failure {
     /// The failure of a command that hands out: a read-only vault cannot record that.
     pub(crate) fn of_use(failure: Self) -> Self {
         match failure {
-            Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => {
-                ClientError::from(error).of_use().into()
+            Self::Vault(error @ VaultError::ReadOnly { .. })
+            | Self::Sync(SyncError::Vault(error @ VaultError::ReadOnly { .. })) => {
+                Self::Unrecorded(error)
             }
             other => other,
         }
@@ -218,7 +226,7 @@ impl Failure {
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
             | Self::ImportFile(error) => of_file(error),
-            Self::Vault(error) | Self::Client(ClientError::Unrecorded(error)) => of_vault(error),
+            Self::Vault(error) | Self::Unrecorded(error) => of_vault(error),
             Self::Client(
                 ClientError::BadHead { .. }
                 | ClientError::OlderVault { .. }
@@ -324,9 +332,9 @@ impl Failure {
             return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));
         }
         let advice = match self {
-            Self::Vault(error)
-            | Self::Client(ClientError::Unrecorded(error))
-            | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
+            Self::Vault(error) | Self::Unrecorded(error) | Self::Sync(SyncError::Vault(error)) => {
+                vault_remedy(error)?
+            }
             Self::File(error)
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
@@ -339,6 +347,10 @@ impl Failure {
                     .to_owned()
             }
             Self::Refused { next, .. } | Self::UnknownName { next, .. } => next.clone(),
+            Self::NotRun { next, .. } => next.clone()?,
+            Self::Sync(SyncError::OpenClaws { .. }) => {
+                "Change it there: openclaw models auth --help".to_owned()
+            }
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }
@@ -579,7 +591,7 @@ mod tests {
                 .into(),
                 1,
             ),
-            (Failure::Chain(ChainFault::Altered { seq: Seq(3) }), 65),
+            (Failure::Chain(ChainFault::Altered { seq: Seq::new(3) }), 65),
         ];
         for (failure, status) in cases {
             assert_eq!(failure.exit_status(), status, "{failure:?}");

@@ -3,5 +3,6 @@
 pub(crate) mod agent;
 pub(crate) mod ids;
 pub(crate) mod named;
+pub(crate) mod provider;
 pub(crate) mod target;
 pub(crate) mod time_arg;

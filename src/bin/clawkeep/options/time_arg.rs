@@ -48,7 +48,7 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
         return Ok(TimeArg::Ago(ago));
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(raw) {
-        return Ok(TimeArg::At(UnixMs(at.timestamp_millis())));
+        return Ok(TimeArg::At(UnixMs::from_ms(at.timestamp_millis())));
     }
     let formats = [
         "%Y-%m-%d %H:%M:%S",
@@ -75,7 +75,7 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
 fn local(naive: NaiveDateTime) -> Option<TimeArg> {
     let at = |naive: NaiveDateTime| Local.from_local_datetime(&naive).earliest();
     let at = at(naive).or_else(|| at(naive.checked_add_signed(TimeDelta::hours(1))?))?;
-    Some(TimeArg::At(UnixMs(at.timestamp_millis())))
+    Some(TimeArg::At(UnixMs::from_ms(at.timestamp_millis())))
 }
 
 /// Reads the lifetime of a credential as the reference does: a number, also with a fraction, and
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(parse("90m"), Ok(TimeArg::Ago(Span::minutes(90))));
         assert_eq!(parse("2w"), Ok(TimeArg::Ago(Span::days(14))));
         let found = parse("2026-01-09T00:32:48Z");
-        assert_eq!(found, Ok(TimeArg::At(UnixMs(1_767_918_768_000))));
+        assert_eq!(found, Ok(TimeArg::At(UnixMs::from_ms(1_767_918_768_000))));
         assert!(matches!(parse("2026-01-09"), Ok(TimeArg::At(_))));
         assert!(matches!(parse("2026-01-09 14:30"), Ok(TimeArg::At(_))));
         for bad in [
@@ -128,8 +128,8 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        let found = TimeArg::Ago(Span::from_ms(10)).resolve(UnixMs(15));
-        assert_eq!(found, UnixMs(5));
+        let found = TimeArg::Ago(Span::from_ms(10)).resolve(UnixMs::from_ms(15));
+        assert_eq!(found, UnixMs::from_ms(5));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
-use clawkeep::internal::audit::{Direction, Filter, KindFilter, Origin, Outcome};
+use clawkeep::internal::audit::{Direction, Filter, KindFilter, Origin, Outcome, from_origin};
 use clawkeep::internal::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::internal::vault::{Vault, VaultError};
 
@@ -74,19 +74,17 @@ fn outcomes() -> impl clap::builder::TypedValueParser<Value = Outcome> {
 impl SubjectArgs {
     pub(crate) fn filter(self) -> Filter {
         let provider = self.provider.as_deref().map(ProviderId::new);
-        Filter {
-            profile: self.profile,
-            provider: provider.map(|provider| provider.as_str().to_owned()),
+        Filter::default()
+            .profile(self.profile)
+            .provider(provider.map(|provider| provider.as_str().to_owned()))
             // An agent without an id is known by its directory, which is no agent id.
-            agent: self.agent.map(|raw| {
+            .agent(self.agent.map(|raw| {
                 if is_path(&raw) {
                     raw
                 } else {
                     AgentName::from_id(&raw).as_str().to_owned()
                 }
-            }),
-            ..Filter::default()
-        }
+            }))
     }
 }
 
@@ -94,20 +92,13 @@ impl KindArgs {
     pub(crate) fn narrow(self, filter: Filter) -> Result<Filter, Failure> {
         let kinds = self.kind.iter().map(|kind| KindFilter::parse(kind));
         let kinds = kinds.collect::<Result<_, _>>()?;
-        Ok(Filter {
-            kinds,
-            ..self.result.narrow(filter)
-        })
+        Ok(self.result.narrow(filter).kinds(kinds))
     }
 }
 
 impl OutcomeArgs {
     pub(crate) fn narrow(self, filter: Filter) -> Filter {
-        Filter {
-            origin: self.origin,
-            outcome: self.outcome,
-            ..filter
-        }
+        from_origin(filter, self.origin).outcome(self.outcome)
     }
 }
 
@@ -122,11 +113,7 @@ impl TimeArgs {
                 "--since is not before --until, so nothing can match".to_owned(),
             ));
         }
-        Ok(Filter {
-            since,
-            until,
-            ..filter
-        })
+        Ok(filter.since(since).until(until))
     }
 }
 

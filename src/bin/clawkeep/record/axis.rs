@@ -1,7 +1,7 @@
 //! Where a time axis has its ticks, and what they say: round times of the reader's zone.
 
 use chrono::{Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike as _};
-use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::domain::{UnixMs, calendar};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
@@ -64,7 +64,7 @@ pub(crate) fn ticks<Z: TimeZone>(
 
 /// Every tick of a step; none where there are too many, or where the calendar ends.
 fn all<Z: TimeZone>(zone: &Z, step: Step, from: UnixMs, until: UnixMs) -> Option<Vec<Tick>> {
-    let local = |at: UnixMs| at.utc().map(|at| at.with_timezone(zone).naive_local());
+    let local = |at: UnixMs| calendar(at).map(|at| at.with_timezone(zone).naive_local());
     let (first, last) = (local(from)?, local(until)?);
     let within_a_day = first.date() == last.date();
     let mut at = step.floor(first)?;
@@ -73,7 +73,7 @@ fn all<Z: TimeZone>(zone: &Z, step: Step, from: UnixMs, until: UnixMs) -> Option
     while at <= last.checked_add_signed(TimeDelta::hours(2))? {
         // A local time that clocks skip has no instant, and one that they repeat has two.
         if let Some(instant) = zone.from_local_datetime(&at).earliest() {
-            let instant = UnixMs(instant.timestamp_millis());
+            let instant = UnixMs::from_ms(instant.timestamp_millis());
             if from <= instant && instant <= until {
                 let is_dated = !within_a_day || ticks.is_empty();
                 let label = step.label(at, is_dated);
@@ -149,7 +149,7 @@ pub(crate) fn equal_parts(from: UnixMs, until: UnixMs, parts: usize) -> Vec<Unix
     let bound = |n: i64| i128::from(length) * i128::from(n) / i128::from(count);
     (0..=count)
         .map(|n| {
-            UnixMs(
+            UnixMs::from_ms(
                 from.0
                     .saturating_add(i64::try_from(bound(n)).unwrap_or(i64::MAX)),
             )
@@ -168,9 +168,12 @@ mod tests {
     const NOV_24: i64 = 1_795_478_400_000;
 
     fn labels(from: i64, until: i64, most: usize) -> Vec<String> {
-        let ticks = ticks(&Utc, UnixMs(from), UnixMs(until), |ticks| {
-            ticks.len() <= most
-        });
+        let ticks = ticks(
+            &Utc,
+            UnixMs::from_ms(from),
+            UnixMs::from_ms(until),
+            |ticks| ticks.len() <= most,
+        );
         ticks.into_iter().map(|tick| tick.label).collect()
     }
 
@@ -197,13 +200,16 @@ mod tests {
     fn ticks_are_at_round_times_of_the_zone() {
         let zone = FixedOffset::east_opt(5 * 3600 + 1800);
         let ticks = zone.map(|zone| {
-            ticks(&zone, UnixMs(NOV_24), UnixMs(NOV_24 + 48 * HOUR), |ticks| {
-                ticks.len() <= 2
-            })
+            ticks(
+                &zone,
+                UnixMs::from_ms(NOV_24),
+                UnixMs::from_ms(NOV_24 + 48 * HOUR),
+                |ticks| ticks.len() <= 2,
+            )
         });
         let ticks = ticks.unwrap_or_default();
         assert_eq!(ticks[0].label, "Nov 25");
-        assert_eq!(ticks[0].at, UnixMs(NOV_24 + 18 * HOUR + HOUR / 2));
+        assert_eq!(ticks[0].at, UnixMs::from_ms(NOV_24 + 18 * HOUR + HOUR / 2));
     }
 
     #[test]
@@ -216,9 +222,15 @@ mod tests {
     #[test]
     fn equal_parts_begin_and_end_where_they_should() {
         let ms = |bounds: Vec<UnixMs>| bounds.iter().map(|bound| bound.0).collect::<Vec<_>>();
-        assert_eq!(ms(equal_parts(UnixMs(10), UnixMs(20), 3)), [10, 13, 16, 20]);
-        let found = ms(equal_parts(UnixMs(10), UnixMs(11), 4));
+        assert_eq!(
+            ms(equal_parts(UnixMs::from_ms(10), UnixMs::from_ms(20), 3)),
+            [10, 13, 16, 20]
+        );
+        let found = ms(equal_parts(UnixMs::from_ms(10), UnixMs::from_ms(11), 4));
         assert_eq!(found, [10, 11, 12, 13, 14]);
-        assert_eq!(ms(equal_parts(UnixMs(0), UnixMs(5), 0)), [0, 5]);
+        assert_eq!(
+            ms(equal_parts(UnixMs::from_ms(0), UnixMs::from_ms(5), 0)),
+            [0, 5]
+        );
     }
 }

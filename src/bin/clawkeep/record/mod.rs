@@ -7,5 +7,6 @@ pub(crate) mod json;
 pub(crate) mod names;
 pub(crate) mod notes;
 pub(crate) mod prune;
+pub(crate) mod sentence;
 pub(crate) mod shape;
 pub(crate) mod text;

@@ -46,11 +46,7 @@ pub(crate) fn when_due(context: &Context, vault: &mut UnlockedVault) -> Result<(
         return Ok(());
     }
     let newest = |until: Option<UnixMs>| -> Result<Option<UnixMs>, Failure> {
-        let filter = Filter {
-            until,
-            limit: Some(1),
-            ..Filter::default()
-        };
+        let filter = Filter::default().until(until).limit(1);
         let event = vault.history(&filter)?.next().transpose()?;
         Ok(event.map(|event| event.at))
     };

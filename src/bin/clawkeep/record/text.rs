@@ -74,7 +74,10 @@ pub(crate) fn description(event: &Event) -> String {
             .map(|session| format!("session {session}")),
     );
     if let Some(expires) = event.expires_after {
-        parts.push(format!("expires {}", local_minute(UnixMs(expires))));
+        parts.push(format!(
+            "expires {}",
+            local_minute(UnixMs::from_ms(expires))
+        ));
     }
     let print = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(Fingerprint::from_bytes);
     match (print(&event.token_before), print(&event.token_after)) {
@@ -97,7 +100,7 @@ pub(crate) fn description(event: &Event) -> String {
         parts.push(match value {
             Value::Number(ms) if TIMES.contains(&key.as_str()) => {
                 let ms = ms.as_i64().unwrap_or_default();
-                format!("{key} {}", local_minute(UnixMs(ms)))
+                format!("{key} {}", local_minute(UnixMs::from_ms(ms)))
             }
             Value::String(text) => format!("{key} {text}"),
             Value::Array(items) => format!(

@@ -3,10 +3,12 @@
 
 pub(crate) mod colour;
 pub(crate) mod notices;
+pub(crate) mod pager;
 pub(crate) mod panics;
 pub(crate) mod program_name;
 pub(crate) mod progress;
 pub(crate) mod prompt;
+mod qr;
 pub(crate) mod signals;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -34,7 +34,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             shown_id(profile.as_str()),
             from.lender(),
             escaped(&from.path),
-            escaped(why),
+            escaped(&why.to_string()),
             clawkeep::internal::doctor::how_to_lend_again(profile, from, why)
         ),
         Notice::AccountChanged {

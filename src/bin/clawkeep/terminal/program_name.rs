@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use clawkeep::internal::doctor::Commands;
+
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
 
@@ -10,6 +12,14 @@ pub(crate) const GATEWAY: &str = "clawdbot";
 pub(crate) fn is_called_as_gateway() -> bool {
     let name = std::env::args_os().next().unwrap_or_default();
     Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
+}
+
+/// The commands that advice names: the everyday ones, which the gateway's name does not have.
+pub(crate) fn commands() -> Commands {
+    match is_called_as_gateway() {
+        true => Commands::Tree,
+        false => Commands::Everyday,
+    }
 }
 
 /// This program's name in the record.

@@ -61,8 +61,21 @@ impl Progress {
         Self { running: None }
     }
 
-    /// Shows `what` after a second, if stderr is a terminal.
+    /// Shows `what` after a second, with the time that the work took so far, if stderr is a
+    /// terminal.
     pub(crate) fn begin(what: &str) -> Self {
+        Self::with_time(what, |since| format!("{} s", since.as_secs()))
+    }
+
+    /// As [`Progress::begin`], with the time that is left of `limit`.
+    pub(crate) fn countdown(what: &str, limit: Duration) -> Self {
+        Self::with_time(what, move |since| {
+            let left = limit.saturating_sub(since).as_secs();
+            format!("{}:{:02} left", left / 60, left % 60)
+        })
+    }
+
+    fn with_time(what: &str, time: impl Fn(Duration) -> String + Send + 'static) -> Self {
         if !is_wanted() {
             return Self::hidden();
         }
@@ -72,7 +85,7 @@ impl Progress {
         let began = Instant::now();
         let draw = move || {
             while stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                line().draw(number, &what, began.elapsed());
+                line().draw(number, &what, &time(began.elapsed()));
             }
         };
         let Ok(thread) = thread::Builder::new().spawn(draw) else {
@@ -143,11 +156,11 @@ impl Line {
         self.clear();
     }
 
-    fn draw(&mut self, number: u64, what: &str, since: Duration) {
+    fn draw(&mut self, number: u64, what: &str, time: &str) {
         if self.questions > 0 || self.open.last() != Some(&number) || !is_shown_to_this_job() {
             return;
         }
-        let time = format!(" … {} s", since.as_secs());
+        let time = format!(" … {time}");
         // A line that is as long as the terminal is wide may wrap, and would not be cleared whole.
         let room = columns().saturating_sub(time.width() + 1);
         let what: String = first_columns(what.chars(), room).collect();
@@ -181,11 +194,17 @@ fn is_shown_to_this_job() -> bool {
 }
 
 fn columns() -> usize {
+    size().map_or(COLUMNS, |(columns, _)| columns)
+}
+
+/// The columns and rows of the terminal behind stderr, if it says how many it has.
+pub(super) fn size() -> Option<(usize, usize)> {
     #[cfg(unix)]
-    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
-    #[cfg(unix)]
-    let columns = size.map(|size| usize::from(size.ws_col));
+    {
+        let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+        let size = (usize::from(size.ws_col), usize::from(size.ws_row));
+        Some(size).filter(|(columns, _)| *columns > 0)
+    }
     #[cfg(not(unix))]
-    let columns = None;
-    columns.filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+    None
 }

@@ -13,14 +13,16 @@ const LAST: usize = 12;
 /// On a terminal narrower than this, a table whose columns do not fit is printed one cell per line.
 const NARROW: usize = 60;
 /// Headers of ids and times: a part of one is of no use, so no terminal is too narrow for them.
-const WHOLE: [&str; 13] = [
+const WHOLE: [&str; 15] = [
     "Added",
     "Ends",
     "EXPIRES",
+    "FAILED (LAST)",
     "FIRST",
     "Key id",
     "LAST",
     "LAST USED",
+    "NEXT DUE",
     "PROFILE",
     "PROVIDER",
     "Replaced",
@@ -57,9 +59,16 @@ fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -
             0 => cell.clone(),
             _ => format!("  {}: {cell}", name.to_lowercase()),
         };
-        let is_whole = place < N - 1 && WHOLE.contains(name);
-        let width = if is_whole { width.max(CELL_MAX) } else { width };
-        out.push_str(fitting(&line, Some(width)).trim_end());
+        if WHOLE.contains(name) && place > 0 && line.width() > width {
+            out.push_str(&hanging(
+                &format!("  {}:", name.to_lowercase()),
+                cell,
+                Some(width),
+            ));
+            continue;
+        }
+        let width = Some(width).filter(|_| !WHOLE.contains(name));
+        out.push_str(fitting(&line, width).trim_end());
         out.push('\n');
     }
     out
@@ -85,12 +94,9 @@ impl<const N: usize> Columns<N> {
         let last = N.saturating_sub(1);
         for row in rows {
             for (place, (width, cell)) in widths.iter_mut().zip(row).enumerate() {
-                let shown = if place == last {
-                    cell.width()
-                } else {
-                    cell.width().min(CELL_MAX)
-                };
-                *width = shown.max(*width);
+                let is_all_shown = place == last || is_whole[place] && terminal.is_some();
+                let shown = if is_all_shown { usize::MAX } else { CELL_MAX };
+                *width = cell.width().min(shown).max(*width);
             }
         }
         let mut columns = Self {
@@ -119,7 +125,10 @@ impl<const N: usize> Columns<N> {
         let Some((last, others)) = self.widths.split_last_mut() else {
             return true;
         };
-        let for_last = (*last).min(LAST);
+        let for_last = match self.is_whole[N - 1] {
+            true => *last,
+            false => (*last).min(LAST),
+        };
         while others.iter().map(|width| width + GAP).sum::<usize>() + for_last > terminal {
             let cut = others.iter_mut().zip(self.is_whole);
             let cut = cut.filter(|(width, is_whole)| !is_whole && **width > NARROWEST);
@@ -133,21 +142,56 @@ impl<const N: usize> Columns<N> {
 
     pub(crate) fn line(&self, row: &[impl AsRef<str>; N]) -> String {
         let last = N.saturating_sub(1);
-        let mut line = String::new();
+        let (mut line, mut used) = (String::new(), 0);
         for (place, (cell, width)) in row.iter().zip(self.widths).enumerate() {
             let cell = cell.as_ref();
-            if place == last {
-                line.push_str(cell);
+            let room = match (self.is_whole[place], self.terminal) {
+                (true, _) => None,
+                (false, Some(terminal)) if place == last => Some(terminal.saturating_sub(used)),
+                (false, None) if place == last => None,
+                (false, terminal) => Some(terminal.map_or(CELL_MAX, |_| width)),
+            };
+            // Behind an id that is longer than those that the columns were measured by.
+            if room.is_some_and(|room| room < cell.width().min(LAST)) && place == last {
+                line.truncate(line.trim_end().len());
+                line.push_str("\n  ");
+                let room = self.terminal.map(|terminal| terminal.saturating_sub(GAP));
+                line.push_str(&fitting(cell, room));
                 continue;
             }
-            let cell = fitting(cell, Some(self.terminal.map_or(CELL_MAX, |_| width)));
+            let cell = fitting(cell, room);
             line.push_str(&cell);
             let blanks = width.saturating_sub(cell.width()) + GAP;
             line.extend(std::iter::repeat_n(' ', blanks));
+            used += cell.width() + blanks;
         }
-        let line = fitting(line.trim_end(), self.terminal);
         format!("{}\n", line.trim_end())
     }
+}
+
+/// A text behind a label, its further lines indented below it. No word of it is cut: an id or a
+/// time is of no use in part.
+pub(crate) fn hanging(label: &str, text: &str, width: Option<usize>) -> String {
+    let indent = label.width() + GAP;
+    let mut out = format!("{label}{:GAP$}", "");
+    let mut at = indent;
+    for word in text.split(' ') {
+        let needed = word.width();
+        if at > indent {
+            if width.is_some_and(|width| at + 1 + needed > width) {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                at = indent;
+            } else {
+                out.push(' ');
+                at += 1;
+            }
+        }
+        out.push_str(word);
+        at += needed;
+    }
+    out.push('\n');
+    out
 }
 
 /// A text cut to a width, with a mark where it was cut.
@@ -210,6 +254,61 @@ mod tests {
             table(["TIME", "PROFILE", "WHAT"], &rows, Some(80)),
             "TIME        PROFILE               WHAT\n\
              2026-11-25  anthropic:claude-cli  took it over\n"
+        );
+    }
+
+    #[test]
+    fn a_sentence_goes_on_below_its_beginning() {
+        let text = "claude-code refreshed anthropic:claude-cli, valid 8h";
+        assert_eq!(
+            hanging("10:30", text, Some(30)),
+            "10:30  claude-code refreshed\n       anthropic:claude-cli,\n       valid 8h\n"
+        );
+        assert_eq!(hanging("10:30", text, None), format!("10:30  {text}\n"));
+        assert_eq!(hanging("a", "漢字 漢字 b", Some(9)), "a  漢字\n   漢字 b\n");
+    }
+
+    #[test]
+    fn no_id_and_no_time_is_cut_at_any_width() {
+        let ids = [
+            "anthropic:claude-cli".to_owned(),
+            "漢字/openai:e\u{301}quipe".to_owned(),
+            format!("google:{}@example.com", "x".repeat(90)),
+        ];
+        let rows = ids.clone().map(|id| {
+            let time = "2026-11-25 10:30 (overdue)".to_owned();
+            [time, id, "w".repeat(70), "2026-12-01 00:00".to_owned()]
+        });
+        for header in [
+            ["TIME", "PROFILE", "STATE", "LAST"],
+            ["NEXT DUE", "PROFILE", "STATE", "BY"],
+        ] {
+            for width in [None, Some(20), Some(60), Some(80), Some(100), Some(200)] {
+                let text = table(header, &rows, width);
+                let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                for [time, id, _, last] in &rows {
+                    for whole in [time, id, last] {
+                        let is_last_cut = header[3] == "BY" && whole == last;
+                        assert!(
+                            is_last_cut || flat.contains(whole.as_str()),
+                            "{width:?}: {text}"
+                        );
+                    }
+                }
+                let widest = text.lines().map(|line| line.width()).max();
+                let longest = ids.iter().map(|id| id.width()).max().unwrap_or(0) + 11;
+                assert!(
+                    width.is_none_or(|width| widest <= Some(width.max(longest))),
+                    "{text}"
+                );
+            }
+        }
+        // A row that comes after the columns were measured.
+        let columns = Columns::of(["PROFILE", "BY"], &[["a".into(), "b".into()]], Some(30));
+        let late = columns.line(&["anthropic:claude-cli-of-work", "somebody who is not here"]);
+        assert_eq!(
+            late,
+            "anthropic:claude-cli-of-work\n  somebody who is not here\n"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use chrono::Local;
-use clawkeep::internal::domain::{Span, Unavailability, UnixMs, escaped, escaped_lines};
+use clawkeep::internal::domain::{Span, Unavailability, UnixMs, calendar, escaped, escaped_lines};
 use zeroize::Zeroizing;
 
 pub(crate) fn local_minute(at: UnixMs) -> String {
@@ -20,7 +20,7 @@ pub(crate) fn local_short(at: UnixMs) -> String {
 }
 
 fn local(at: UnixMs, format: &str) -> String {
-    match at.utc() {
+    match calendar(at) {
         Some(utc) => utc.with_timezone(&Local).format(format).to_string(),
         None => format!("at {} ms, beyond the calendar", at.0),
     }
@@ -41,11 +41,6 @@ pub(crate) fn json_text(value: &impl serde::Serialize) -> io::Result<String> {
 /// As [`json_text`], on one line, without its end.
 pub(crate) fn json_line(value: &serde_json::Value) -> String {
     escaped(&value.to_string()).into_owned()
-}
-
-/// A JSON document as an answer: with its line's end.
-pub(crate) fn json_document(value: &serde_json::Value) -> String {
-    format!("{value:#}\n")
 }
 
 /// JSON that holds secrets, as it is printed: see [`json_text`].

@@ -1,13 +1,15 @@
 //! The terminal: answers to stdout, all else to stderr, colour where it is wanted.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use clawkeep::internal::sync::Notice;
 
 use super::colour::ColourChoice;
+use super::pager::{Paged, Paging};
 use super::progress::{self, Progress};
 use super::text::{json_text, one_line, shown};
-use super::{notices, program_name};
+use super::{notices, program_name, qr};
 use crate::failure::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +26,30 @@ pub(crate) enum Loudness {
 pub(crate) struct Ui {
     pub(crate) loudness: Loudness,
     pub(crate) colour: ColourChoice,
+    /// Whether answers and errors are to be JSON.
+    pub(crate) is_json: bool,
 }
 
 impl Ui {
     pub(crate) fn colour_on_stdout(&self) -> bool {
         self.colour.on(io::stdout().is_terminal())
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Lines of the answer's terminal; `None` when it goes elsewhere.
+    fn height(&self) -> Option<usize> {
+        #[cfg(unix)]
+        {
+            let out = io::stdout();
+            let size = Some(&out).filter(|out| out.is_terminal());
+            let size = rustix::termios::tcgetwinsize(size?).ok()?;
+            Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+        }
+        #[cfg(not(unix))]
+        None
     }
 
     /// Columns of the answer's terminal; `None` when it goes elsewhere, and is then not cut.
@@ -56,6 +77,14 @@ impl Ui {
         self.write(&text)
     }
 
+    /// Prints what a command did: as text, or as JSON where that is asked for.
+    pub(crate) fn done(&self, text: &str, answer: &impl serde::Serialize) -> Result<(), Failure> {
+        match self.is_json {
+            true => self.json(answer),
+            false => self.answer(text),
+        }
+    }
+
     /// Writes an answer byte for byte. A reader that has gone away is no failure.
     pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
         write_answer(text)
@@ -80,6 +109,24 @@ impl Ui {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let done = write(&mut out).and_then(|()| out.flush().map_err(Failure::Output));
         match done {
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Like [`Ui::stream`], through the person's pager where the answer is too long for the screen.
+    pub(crate) fn stream_long(
+        &self,
+        paging: Paging,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let rows = self.height().filter(|_| paging == Paging::AsNeeded);
+        let Some(mut out) = rows.and_then(Paged::new) else {
+            return self.stream(write);
+        };
+        let written = write(&mut out);
+        let read = out.finish().map_err(Failure::Output);
+        match written.and(read) {
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
@@ -112,6 +159,22 @@ impl Ui {
             Progress::begin(what)
         } else {
             Progress::hidden()
+        }
+    }
+
+    /// As [`Ui::progress`], with the time that is left of `limit`.
+    pub(crate) fn countdown(&self, what: &str, limit: Duration) -> Progress {
+        if self.loudness >= Loudness::Normal {
+            Progress::countdown(what, limit)
+        } else {
+            Progress::hidden()
+        }
+    }
+
+    /// Shows an address as a QR code, where the terminal allows it.
+    pub(crate) fn qr_code(&self, address: &str) {
+        if self.shows_notes() && !program_name::is_called_as_gateway() {
+            qr::show(address, self.colour.on(io::stderr().is_terminal()));
         }
     }
 

@@ -31,10 +31,10 @@ pub(crate) struct AuditExport {
 
 impl AuditExport {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let filter = Filter {
-            direction: Direction::OldestFirst,
-            ..self.when.narrow(Filter::default(), context.clock.now())?
-        };
+        let filter = self
+            .when
+            .narrow(Filter::default(), context.clock.now())?
+            .direction(Direction::OldestFirst);
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;

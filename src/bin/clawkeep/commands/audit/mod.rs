@@ -159,9 +159,7 @@ impl Verify {
             HeadCheck::Pruned(seq) => {
                 format!("; event {seq}, whose head is kept, was pruned since")
             }
-            HeadCheck::NoHead => {
-                "; no head was kept to show whether the end was cut off".to_owned()
-            }
+            _ => "; no head was kept to show whether the end was cut off".to_owned(),
         };
         let pruned = verified.checkpoint.map(|pruned| {
             format!(

@@ -70,10 +70,7 @@ impl SavedHead {
     pub(crate) fn compare(&self, vault: &Vault) -> Result<Compared, Failure> {
         let file = open(&self.path)?;
         let pruned_to = vault.checkpoint()?.map_or(0, |pruned| pruned.last.0);
-        let oldest_first = Filter {
-            direction: Direction::OldestFirst,
-            ..Filter::default()
-        };
+        let oldest_first = Filter::default().direction(Direction::OldestFirst);
         let mut events = vault.history(&oldest_first)?.peekable();
         let mut compared = Compared { same: 0, pruned: 0 };
         let mut before: Option<i64> = None;

@@ -3,7 +3,7 @@
 use clap::Args;
 use clawkeep::internal::domain::{CLAUDE_SETUP, CredentialType, ProfileId, ProviderId};
 
-use super::paste::{Answer, Paste, default_id, profile_id};
+use super::paste::{Paste, default_id, profile_id};
 use super::setup_token::SetupToken;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -62,7 +62,6 @@ impl Add {
             kind,
             expires,
             means,
-            answer: Answer::Text,
         };
         paste.check(context, &vault)?;
         let secret = paste.ask()?;

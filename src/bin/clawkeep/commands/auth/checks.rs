@@ -117,7 +117,7 @@ pub(crate) fn check_not_borrowed(
     id: &ProfileId,
 ) -> Result<(), Failure> {
     let from = borrowed.get(id.as_str());
-    let owner = from.map_or(Owner::of(id.as_str()), |from| from.owner);
+    let owner = Borrowed::owner_of(from, id.as_str());
     let refresh = match (owner.mirror(), from) {
         _ if owner == Owner::Vault => return Ok(()),
         (Some(mirror), None) => format!("Refresh that login with: {}", mirror.hint.0),

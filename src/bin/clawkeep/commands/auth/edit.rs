@@ -52,8 +52,10 @@ pub(crate) fn record_in_config(
     done: &str,
 ) -> Result<String, Failure> {
     let path = &context.layout.config_file;
-    // A new file in a directory of OpenClaw's would be a configuration that OpenClaw does not use.
-    if !exists(path) && openclaw_dir_of(path).is_some() {
+    // A new file in a directory of OpenClaw's would be a configuration that OpenClaw does not use,
+    // and one in clawkeep's own directory is for no gateway.
+    let is_ours = path.parent() == Some(&*context.layout.data_dir);
+    if !exists(path) && (is_ours || openclaw_dir_of(path).is_some()) {
         return Ok(String::new());
     }
     let changed = edit_config(path, edit).map_err(|source| Failure::ConfigEdit {
@@ -72,13 +74,13 @@ pub(crate) fn conclude(
     context: &Context,
     loaded: Loaded,
     recorded: Result<String, Failure>,
-    answer: impl FnOnce(&str) -> String,
+    answer: impl FnOnce(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (line, trouble) = match recorded {
         Ok(line) => (line, None),
         Err(failure) => (String::new(), Some(failure)),
     };
-    let answered = context.ui.answer(&answer(&line));
+    let answered = answer(&line);
     context.verdict(loaded)?;
     trouble.map_or(answered, Err)
 }

@@ -4,6 +4,7 @@
 use clap::Args;
 use clawkeep::internal::domain::{Owner, counted};
 use clawkeep::internal::sync::{Keeping, LoginReport, LoginState};
+use serde_json::json;
 
 use super::checks;
 use crate::context::Context;
@@ -63,7 +64,9 @@ impl Keep {
                 format!("Nothing to decide: {id} is the login that its program has.\n")
             }
         };
-        context.ui.answer(&text)?;
+        let is_kept = matches!(kept, Keeping::Kept(_));
+        let answer = json!({"profileId": id, "agentId": agent.name.as_str(), "kept": is_kept});
+        context.ui.done(&text, &answer)?;
         context.verdict(loaded)
     }
 }
@@ -97,14 +100,15 @@ impl Adopt {
             }
         };
         let is_new = loaded.before.is_some();
-        context.ui.answer(&if is_new {
-            format!(
+        let text = match is_new {
+            true => format!(
                 "Stored the login in {place} as {id}. Put the earlier one back with: clawkeep \
                  models auth restore {id}\n"
-            )
-        } else {
-            format!("{id} is the login in {place} already.\n")
-        })?;
+            ),
+            false => format!("{id} is the login in {place} already.\n"),
+        };
+        let answer = json!({"profileId": id, "agentId": agent.name.as_str(), "adopted": is_new});
+        context.ui.done(&text, &answer)?;
         context.verdict(loaded)
     }
 }

@@ -148,7 +148,7 @@ impl<'d> Row<'d> {
 
     /// Who refreshes it.
     fn owner(&self) -> Owner {
-        self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
+        Borrowed::owner_of(self.borrowed, self.id)
     }
 
     /// The state of its grant, if not normal.
@@ -198,7 +198,7 @@ impl<'d> Row<'d> {
             status,
             expires,
             self.last_used
-                .map_or_else(dash, |at| local_minute(UnixMs(at.floor_ms()))),
+                .map_or_else(dash, |at| local_minute(UnixMs::from_ms(at.floor_ms()))),
             self.secret().unwrap_or_else(dash),
         ]
         .map(|cell| one_line(&cell))

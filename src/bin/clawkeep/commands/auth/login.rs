@@ -1,7 +1,5 @@
 //! `models auth login`: log in at a provider, in a browser here or elsewhere, or on another device.
 
-use std::process::{Command, Stdio};
-
 use std::collections::BTreeMap;
 
 use clap::Args;
@@ -15,20 +13,21 @@ use clawkeep::internal::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
 };
-use clawkeep::internal::platform::{start_thread, system_program};
 use clawkeep::internal::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
-use super::paste::{Answer, profile_id};
+use super::browser::{has_desktop, open_browser};
+use super::paste::profile_id;
 use super::{checks, edit};
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::prompt;
-use crate::terminal::text::{json_document, shown_id};
+use crate::terminal::text::shown_id;
 
 /// The provider whose access tokens name the account. Source: `spec/oauth.md`, Providers.
 const CODEX: &str = "openai-codex";
@@ -86,7 +85,7 @@ struct NewLogin<'a> {
 
 impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        self.way.log_in_at(context, &self.provider, Answer::Text)
+        self.way.log_in_at(context, &self.provider)
     }
 }
 
@@ -97,35 +96,38 @@ impl LoginWay {
         self.profile_id.is_none() && !self.no_browser && !self.device && !has_agent
     }
 
-    /// Refuses a login that nobody could finish: with neither a browser nor a terminal, it would
-    /// wait in vain.
-    pub(crate) fn check_reachable(
-        &self,
-        context: &Context,
-        provider: &ProviderId,
-    ) -> Result<(), Failure> {
-        if self.device || self.no_browser || has_desktop(context) || prompt::is_possible() {
+    /// Where no browser can open here, asks for the address of the last page instead; without a
+    /// terminal, refuses a login that nobody could finish: it would wait in vain.
+    fn adapt_to_machine(&mut self, context: &Context, provider: &Provider) -> Result<(), Failure> {
+        let is_elsewhere = self.device || self.no_browser;
+        if is_elsewhere || is_called_as_gateway() || has_desktop(context) {
             return Ok(());
         }
-        let known = context.providers()?.get(provider).ok().flatten();
-        let device = match known.is_some_and(|known| known.device_url.is_some()) {
-            true => " Or on another device: --device",
-            false => "",
+        if prompt::is_possible() {
+            context
+                .ui
+                .note("No browser can open here (no DISPLAY): clawkeep goes on as --no-browser.");
+            self.no_browser = true;
+            return Ok(());
+        }
+        let id = &provider.id;
+        let device = match provider.device_url.is_some() {
+            true => format!(" Or on another device: clawkeep login {id} --device"),
+            false => String::new(),
         };
         Err(Failure::Refused {
             what: "no browser can open here (no DISPLAY), and there is no terminal".to_owned(),
             next: format!(
-                "Log in at a terminal, over SSH too: clawkeep login {provider} --no-browser{device}"
+                "Log in at a terminal, over SSH too: clawkeep login {id} --no-browser.{device}"
             ),
         })
     }
 
     /// Logs in at a provider, and stores the login.
     pub(crate) fn log_in_at(
-        self,
+        mut self,
         context: &Context,
         provider: &ProviderId,
-        answer: Answer,
     ) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let provider = self.known(context, provider)?;
@@ -145,6 +147,7 @@ impl LoginWay {
         let endpoint = provider
             .endpoint(client_id)
             .ok_or_else(|| lacks(context, &provider.id, "client_id"))?;
+        self.adapt_to_machine(context, &provider)?;
         let brought = self
             .log_in(context, &provider, &endpoint)
             .map_err(|ended| ended.failure(context, &provider.id))?;
@@ -183,21 +186,22 @@ impl LoginWay {
             mode: CredentialType::OAuth,
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", login.id));
-        let lasts = login.tokens.expires.ms() - context.clock.now().as_f64();
-        edit::conclude(context, loaded, recorded, |updated| match answer {
-            Answer::Json => json_document(&json!({
-                "profileId": login.id.as_str(),
-                "provider": provider.id.as_str(),
-                "type": CredentialType::OAuth.as_str(),
-                "agentId": agent.name.as_str(),
-                "expiresAt": json_number(login.tokens.expires.ms()),
-            })),
-            Answer::Text => format!(
+        let lasts = login.tokens.expires.left_at(context.clock.now());
+        let stored = json!({
+            "profileId": login.id.as_str(),
+            "provider": provider.id.as_str(),
+            "type": CredentialType::OAuth.as_str(),
+            "agentId": agent.name.as_str(),
+            "expiresAt": json_number(login.tokens.expires.ms()),
+        });
+        edit::conclude(context, loaded, recorded, |updated| {
+            let text = format!(
                 "{updated}Auth profile: {} ({}/oauth), lasts {}\n",
                 login.id,
                 provider.id,
                 Span::from_f64(lasts).short()
-            ),
+            );
+            context.ui.done(&text, &stored)
         })
     }
 
@@ -312,7 +316,7 @@ fn in_browser(
          --no-browser for that.",
         WAIT.as_secs() / 60
     ));
-    let _progress = context.ui.progress("Waiting for the browser");
+    let _progress = context.ui.countdown("Waiting for the browser", WAIT);
     let awaited = Awaited {
         state: login.state(),
         url: &url,
@@ -348,6 +352,7 @@ fn by_pasting(
     let id = &provider.id;
     let begin = format!("Open this address in a browser, on any machine, to log in to {id}:");
     show_url(context, &begin, login.url().as_str());
+    context.ui.qr_code(login.url().as_str());
     context.ui.note(
         "The browser's last page does not open. Copy its address of that page (or code#state, if \
          it shows that).",
@@ -376,11 +381,15 @@ fn on_device(
     if let Some(url) = login.verification_uri_complete() {
         show_url(context, "The same, with the code in it:", url.as_str());
     }
+    let complete = login.verification_uri_complete();
+    let address = complete.unwrap_or_else(|| login.verification_uri());
+    context.ui.qr_code(address.as_str());
     context.ui.note(&format!(
         "Waiting until it is confirmed there; the code expires in {} minutes.",
         login.lifetime().as_secs().div_ceil(60)
     ));
-    let _progress = context.ui.progress("Waiting until it is confirmed");
+    let what = "Waiting until it is confirmed";
+    let _progress = context.ui.countdown(what, login.lifetime());
     Ok(login.wait(context.clock)?)
 }
 
@@ -388,42 +397,6 @@ fn on_device(
 fn show_url(context: &Context, begin: &str, url: &str) {
     context.ui.warn(begin);
     context.ui.warn(&format!("  {url}"));
-}
-
-/// Whether there is a desktop, on which a browser can open.
-fn has_desktop(context: &Context) -> bool {
-    let is_set = |name| context.env.path(name).is_some();
-    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
-}
-
-/// Opens a browser, if there is a desktop to open it on.
-fn open_browser(context: &Context, url: &str) -> bool {
-    let mut command = if cfg!(target_os = "macos") {
-        Command::new("open")
-    } else if cfg!(windows) {
-        // `cmd /c start` would take the address apart at each ampersand.
-        let mut command = Command::new(system_program("rundll32.exe"));
-        command.arg("url.dll,FileProtocolHandler");
-        command
-    } else {
-        if !has_desktop(context) {
-            return false;
-        }
-        Command::new("xdg-open")
-    };
-    let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
-    let [stdin, stdout, stderr] = streams;
-    context.withhold_keys(&mut command);
-    command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
-    match context.mask.put_back_for(|| command.spawn()) {
-        Ok(mut child) => {
-            // It may be the browser itself, and last longer than we do.
-            // Without a thread it lingers as a zombie until this command ends.
-            let _ = start_thread("browser", move || child.wait());
-            true
-        }
-        Err(_) => false, // the address is shown
-    }
 }
 
 impl NewLogin<'_> {

@@ -2,8 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use clawkeep::internal::client::{self, marked};
-use clawkeep::internal::domain::unavailability;
+use clawkeep::internal::domain::{Unavailability, unavailability};
 use clawkeep::internal::selection::FailureReason;
+use serde_json::json;
 
 use super::{checks, edit};
 use crate::context::Context;
@@ -84,11 +85,16 @@ impl Mark {
             Ok(marked(doc, id, self.result.mark(), rules, now)?)
         })?;
         let id = ids::id_in(&loaded.doc, &self.id);
-        let state = unavailability(&loaded.doc, id, now).map_or_else(
-            || "ready".to_owned(),
-            |unavailability| text::shown_unavailability(&unavailability),
-        );
-        context.ui.answer(&format!("{}: {state}\n", shown_id(id)))?;
+        let found = unavailability(&loaded.doc, id, now);
+        let ready = || "ready".to_owned();
+        let shown = found.as_ref().map(text::shown_unavailability);
+        let marked = json!({
+            "profileId": id,
+            "agentId": agent.name.as_str(),
+            "state": found.as_ref().map_or_else(ready, Unavailability::state),
+        });
+        let text = format!("{}: {}\n", shown_id(id), shown.unwrap_or_else(ready));
+        context.ui.done(&text, &marked)?;
         context.verdict(loaded)
     }
 }

@@ -7,7 +7,7 @@ use clawkeep::internal::domain::{ProfileId, ProviderId, StoreDoc, path_text};
 use clawkeep::internal::selection::{Preferences, candidates_ignoring_cooldowns};
 use clawkeep::internal::sync::{Edited, Loaded};
 use clawkeep::internal::vault::UnlockedVault;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{checks, edit};
 use crate::context::Context;
@@ -155,11 +155,14 @@ impl Set {
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             set_order(doc, &agent, provider, &ids)
         })?;
-        context.ui.answer(&format!(
+        let text = format!(
             "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
             shown_id(agent.name.as_str()),
-            shown_ids(ids)
-        ))?;
+            shown_ids(ids.iter().copied())
+        );
+        context
+            .ui
+            .done(&text, &order_json(&agent, provider, Some(&ids)))?;
         context.verdict(loaded)
     }
 }
@@ -172,12 +175,19 @@ impl Clear {
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             Ok(order_cleared(doc, provider))
         })?;
-        context.ui.answer(&format!(
+        let text = format!(
             "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
             shown_id(agent.name.as_str())
-        ))?;
+        );
+        context
+            .ui
+            .done(&text, &order_json(&agent, provider, None))?;
         context.verdict(loaded)
     }
+}
+
+fn order_json(agent: &AgentRef, provider: &ProviderId, order: Option<&[&str]>) -> Value {
+    json!({"agentId": agent.name.as_str(), "provider": provider.as_str(), "order": order})
 }
 
 /// Puts a credential before the others of its provider in an agent's order. Returns the provider,

@@ -2,25 +2,23 @@
 
 use clap::Args;
 use clawkeep::internal::audit::Origin;
+use clawkeep::internal::client::{NewCredential, entry_of};
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, Section, Span, UnixMs,
 };
 use clawkeep::internal::sync::Edited;
 use clawkeep::internal::vault::UnlockedVault;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value, json};
+use secrecy::SecretString;
+use serde_json::json;
 
-use super::{checks, edit};
+use super::{checks, edit, restore};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::time_arg;
-use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::prompt;
-use crate::terminal::text::json_document;
 
 /// Store a token that is pasted at a prompt or given on stdin.
 #[derive(Debug, Args)]
@@ -72,21 +70,6 @@ pub(crate) struct Paste<'a> {
     pub(crate) expires: Option<UnixMs>,
     /// The command, for the record.
     pub(crate) means: &'static str,
-    pub(crate) answer: Answer,
-}
-
-/// How a command that stores something answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Text,
-    Json,
-}
-
-impl Answer {
-    /// JSON where a flag asks for it.
-    pub(crate) fn of(json: bool) -> Self {
-        if json { Self::Json } else { Self::Text }
-    }
 }
 
 impl PasteToken {
@@ -123,7 +106,6 @@ impl Target {
             kind,
             expires,
             means,
-            answer: Answer::Text,
         };
         // before the question: without the vault the secret would be typed in vain
         let mut vault = context.vault()?;
@@ -197,19 +179,13 @@ impl Paste<'_> {
             .as_ref()
             .and_then(|before| before.credential(self.id.as_str()));
         if let Some(before) = replaced {
-            let undo = match is_called_as_gateway() {
-                true => String::new(),
-                false => format!(
-                    " To undo: clawkeep models auth restore {}{}",
-                    shell_word(self.id.as_str()),
-                    checks::agent_option(self.agent)
-                ),
-            };
-            context.ui.note(&format!(
-                "Note: it replaced the {} that was stored as {}.{undo}",
+            let undo = restore::undo(context, vault, self.agent, self.id.as_str())?;
+            let note = format!(
+                "Note: it replaced the {} that was stored as {}. {undo}",
                 before.kind.as_str(),
                 self.id
-            ));
+            );
+            context.ui.note(note.trim_end());
         }
         edit::note_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
@@ -218,36 +194,31 @@ impl Paste<'_> {
             mode: self.kind,
         };
         let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", self.id));
-        edit::conclude(context, loaded, recorded, |updated| match self.answer {
-            Answer::Json => json_document(&json!({
-                "profileId": self.id.as_str(),
-                "provider": self.provider.as_str(),
-                "type": kind,
-                "agentId": self.agent.name.as_str(),
-                "expiresAt": self.expires.map(|at| at.0),
-            })),
-            Answer::Text => format!(
+        let stored = json!({
+            "profileId": self.id.as_str(),
+            "provider": self.provider.as_str(),
+            "type": kind,
+            "agentId": self.agent.name.as_str(),
+            "expiresAt": self.expires.map(|at| at.0),
+        });
+        edit::conclude(context, loaded, recorded, |updated| {
+            let text = format!(
                 "{updated}Auth profile: {} ({}/{kind})\n",
                 self.id, self.provider
-            ),
+            );
+            context.ui.done(&text, &stored)
         })
     }
 
     fn entry(&self, secret: &SecretString) -> SecretJson {
-        let field = match self.kind {
-            CredentialType::ApiKey => "key",
-            _ => "token",
+        let make = match self.kind {
+            CredentialType::ApiKey => NewCredential::api_key,
+            _ => NewCredential::token,
         };
-        let fields = [
-            ("type", Some(json!(self.kind.as_str()))),
-            ("provider", Some(json!(self.provider.as_str()))),
-            (field, Some(json!(secret.expose_secret()))),
-            ("expires", self.expires.map(|at| json!(at.0))),
-        ];
-        let entry: Map<String, Value> = fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect();
-        SecretJson::new(Value::Object(entry))
+        let new = make(self.provider.as_str(), secret.clone());
+        entry_of(&match self.expires {
+            Some(at) => new.expires(at),
+            None => new,
+        })
     }
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use clawkeep::internal::audit::Origin;
-use clawkeep::internal::client::order_change;
+use clawkeep::internal::client::without;
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
 use clawkeep::internal::domain::{
-    Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
+    Credential, CredentialType, Owner, ProfileId, Section, normalize_provider,
 };
 use clawkeep::internal::export::{StorePlace, StoreReading};
 use clawkeep::internal::sync::plan::{Decision, KeepReason};
@@ -13,8 +13,7 @@ use clawkeep::internal::sync::{Edited, Loaded};
 use clawkeep::internal::vault::UnlockedVault;
 use serde_json::json;
 
-use super::paste::Answer;
-use super::{checks, edit};
+use super::{checks, edit, restore};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -43,12 +42,7 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
-        remove(
-            context,
-            &mut vault,
-            (&[agent], &self.id),
-            (self.yes, Answer::Text),
-        )
+        remove(context, &mut vault, (&[agent], &self.id), self.yes)
     }
 }
 
@@ -57,7 +51,7 @@ pub(crate) fn remove(
     context: &Context,
     vault: &mut UnlockedVault,
     (agents, id): (&[AgentRef], &str),
-    (is_agreed, answer): (bool, Answer),
+    is_agreed: bool,
 ) -> Result<(), Failure> {
     let mut found = Vec::new();
     for agent in agents {
@@ -86,15 +80,13 @@ pub(crate) fn remove(
         }
     }
     for (agent, id, what) in &found {
-        remove_from(context, vault, agent, (id, what), answer)?;
+        remove_from(context, vault, agent, (id, what))?;
     }
-    match (answer, found.first()) {
-        (Answer::Json, Some((_, id, _))) => {
-            let agents: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
-            context.ui.json(&json!({"removed": id, "agents": agents}))
-        }
-        _ => Ok(()),
-    }
+    let agents: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
+    let removed = found.first().map(|(_, id, _)| id);
+    context
+        .ui
+        .done("", &json!({"removed": removed, "agents": agents}))
 }
 
 fn remove_from(
@@ -102,9 +94,11 @@ fn remove_from(
     vault: &mut UnlockedVault,
     agent: &AgentRef,
     (id, what): (&str, &str),
-    answer: Answer,
 ) -> Result<(), Failure> {
-    let loaded = edit::edit_store(context, vault, agent, |doc| Ok(without(doc, id)))?;
+    let loaded = edit::edit_store(context, vault, agent, |doc| {
+        let (after, events) = without(doc, id);
+        Ok(Edited::to(after, events).by("remove", Origin::Clawkeep))
+    })?;
     let done = format!("{what} is removed from agent {}", agent.name);
     let recorded = if is_elsewhere(context, vault, agent, id)? {
         Ok(String::new())
@@ -114,10 +108,19 @@ fn remove_from(
         };
         edit::record_in_config(context, &edit, &done)
     };
-    edit::conclude(context, loaded, recorded, |updated| match answer {
-        Answer::Json => String::new(),
-        Answer::Text => format!("Removed {what} from agent {}.\n{updated}", agent.name),
-    })
+    let undo = restore::undo(context, vault, agent, id)?;
+    let removed = |updated: &str| match context.ui.is_json {
+        true => Ok(()), // one answer for all agents
+        false => {
+            let text = format!("Removed {what} from agent {}.\n{updated}", agent.name);
+            context.ui.answer(&text)
+        }
+    };
+    edit::conclude(context, loaded, recorded, removed)?;
+    if !undo.is_empty() {
+        context.ui.note(&undo);
+    }
+    Ok(())
 }
 
 /// Provider and kind, as the reference names them.
@@ -166,34 +169,6 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
         what: format!("{id} is {program}'s login and would be imported again by the next command"),
         next: format!("Log out there first ({logout}), then remove it."),
     })
-}
-
-/// The document without a profile, its statistics and its places in orders.
-fn without(doc: &StoreDoc, id: &str) -> Edited {
-    let mut after = doc.clone();
-    let mut events = Vec::new();
-    after.remove(Section::Profiles, id);
-    after.remove(Section::Usage, id);
-    for (provider, last) in doc.entries(Section::LastGood) {
-        if last.as_str() == Some(id) {
-            after.remove(Section::LastGood, provider);
-        }
-    }
-    for (provider, list) in doc.entries(Section::Order) {
-        let Some(ids) = list.as_array() else { continue };
-        let is_other = |other: &&serde_json::Value| other.as_str().map(str::trim) != Some(id);
-        let kept: Vec<_> = ids.iter().filter(is_other).collect();
-        if kept.len() == ids.len() {
-            continue;
-        }
-        events.push(order_change(doc, provider, &json!(kept)));
-        if kept.is_empty() {
-            after.remove(Section::Order, provider);
-        } else {
-            after.set(Section::Order, provider, json!(kept));
-        }
-    }
-    Edited::to(after, events).by("remove", Origin::Clawkeep)
 }
 
 /// Whether another agent has a profile of that id, in the vault or in a store that was never read:

@@ -2,15 +2,20 @@
 
 use clap::Args;
 use clawkeep::internal::audit::Origin;
+use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{Credential, Owner, Section};
 use clawkeep::internal::sync::{Edited, RESTORE};
 use clawkeep::internal::vault::{KeptVersion, UnlockedVault};
+use serde_json::{Value, json};
 
+use super::checks::agent_option;
 use super::edit;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
@@ -85,11 +90,12 @@ impl Restore {
                 shown_id(&id)
             ));
         }
-        edit::conclude(context, loaded, Ok(String::new()), |updated| {
-            let id_text = shown_id(&id);
-            let name = &agent.name;
-            format!("Restored version {number} of {id_text} in agent {name}.\n{updated}")
-        })
+        let (id_text, name) = (shown_id(&id), agent.name.as_str());
+        context.ui.done(
+            &format!("Restored version {number} of {id_text} in agent {name}.\n"),
+            &json!({"restored": id, "version": number, "agentId": name}),
+        )?;
+        context.verdict(loaded)
     }
 
     fn missing(&self, id: &str, numbers: &[String]) -> Failure {
@@ -113,6 +119,32 @@ impl Restore {
     }
 }
 
+/// Says how to get back a credential that was just replaced or removed; empty where no version that
+/// can be used is kept, and under the gateway's name.
+pub(super) fn undo(
+    context: &Context,
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<String, Failure> {
+    if is_called_as_gateway() {
+        return Ok(String::new());
+    }
+    let kept = vault.versions(&agent.name, id, context.clock.now())?;
+    let newest = kept.into_iter().find_map(|kept| kept.entry);
+    let Some(entry) = newest else {
+        return Ok(String::new());
+    };
+    if vault.is_spent(&Credential::of(entry.expose_secret()))? {
+        return Ok(String::new());
+    }
+    Ok(format!(
+        "To undo: clawkeep models auth restore {}{}",
+        shell_word(id),
+        agent_option(agent)
+    ))
+}
+
 /// The name of each version: its number in the record. If another program's credential was kept
 /// beside one with the same number, a second number tells them apart: `3.1` is the older one.
 fn numbers(kept: &[KeptVersion]) -> Vec<String> {
@@ -134,8 +166,22 @@ fn list(
     id: &str,
 ) -> Result<(), Failure> {
     if kept.is_empty() {
-        return context.ui.answer("No earlier version is kept.\n");
+        let none = json!({"versions": []});
+        return context.ui.done("No earlier version is kept.\n", &none);
     }
+    let versions: Vec<Value> = numbers(kept)
+        .into_iter()
+        .zip(kept)
+        .map(|(number, kept)| {
+            json!({
+                "version": number,
+                "type": kept.kind,
+                "replacedAt": kept.replaced_at.0,
+                "expiresAt": kept.expires.map(|at| at.0),
+                "opens": kept.entry.is_some(),
+            })
+        })
+        .collect();
     let rows: Vec<[String; 5]> = numbers(kept)
         .into_iter()
         .zip(kept)
@@ -157,9 +203,10 @@ fn list(
         })
         .collect();
     let header = ["Version", "Type", "Replaced", "Ends", "Token"];
-    context
-        .ui
-        .answer(&table(header, &rows, context.ui.width()))?;
+    context.ui.done(
+        &table(header, &rows, context.ui.width()),
+        &json!({"versions": versions}),
+    )?;
     let numbers = numbers(kept).into_iter().zip(kept);
     let damaged: Vec<String> = numbers
         .filter(|(_, kept)| kept.entry.is_none())

@@ -11,7 +11,7 @@ use clawkeep::internal::platform::program_command;
 use clawkeep::internal::vault::UnlockedVault;
 use serde_json::Value;
 
-use super::paste::{Answer, Paste, default_id};
+use super::paste::{Paste, default_id};
 use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -83,7 +83,8 @@ impl SetupToken {
         let recorded = edit::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
         edit::note_agent(context, &agent)?;
         edit::conclude(context, loaded, recorded, |updated| {
-            format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n")
+            let text = format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n");
+            context.ui.answer(&text)
         })
     }
 }
@@ -151,7 +152,6 @@ fn paste_printed(
         kind: CredentialType::Token,
         expires: None,
         means: "setup-token",
-        answer: Answer::Text,
     };
     let secret = paste.ask()?;
     paste.store(context, vault, &secret)

@@ -4,6 +4,7 @@ use clap::Args;
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
 use clawkeep::internal::domain::{ProfileId, ProviderId, from_outside};
 use clawkeep::internal::sync::{Edited, NotRefreshed};
+use serde_json::json;
 
 use super::{checks, edit};
 use crate::commands::hand_out::refresh_failure;
@@ -52,11 +53,11 @@ impl Trust {
             .ok_or_else(|| refused(&NotRefreshed::NoClient(provider)))?;
         let pinned = vault.agent(&agent.name)?.pins.remove(id);
         let shown = shown_id(id);
+        let trusted = json!({"profileId": id, "origin": now.origin});
         if pinned.as_ref() == Some(&now) {
             let origin = shown_id(&now.origin);
-            context.ui.answer(&format!(
-                "The tokens of {shown} are sent to {origin} already.\n"
-            ))?;
+            let text = format!("The tokens of {shown} are sent to {origin} already.\n");
+            context.ui.done(&text, &trusted)?;
             return context.verdict(loaded);
         }
         if !prompt::is_possible() {
@@ -95,10 +96,11 @@ impl Trust {
             edited.events.push(event);
             Ok(edited)
         })?;
-        context.ui.answer(&format!(
+        let text = format!(
             "The tokens of {shown} are sent to {} from now on.\n",
             shown_id(&now.origin)
-        ))?;
+        );
+        context.ui.done(&text, &trusted)?;
         context.verdict(loaded)
     }
 }

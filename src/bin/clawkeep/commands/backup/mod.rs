@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clawkeep::internal::audit::HeadCheck;
-use clawkeep::internal::domain::counted;
+use clawkeep::internal::domain::{counted, path_text};
 use clawkeep::internal::platform::exists;
 use clawkeep::internal::vault::{Examined, Vault, verify_backup};
 use serde_json::json;
@@ -83,13 +83,20 @@ impl Create {
             vault.back_up(&absolute(&self.file), &context.actor, context.clock)
         })?;
         drop(progress);
-        context.ui.answer(&format!(
+        let text = format!(
             "Backup: {}\nVault: {}\nUp to event: {}\nBytes: {}\n",
             shown(&self.file),
             made.head.vault,
             made.head.seq,
             made.bytes
-        ))?;
+        );
+        let answer = json!({
+            "path": path_text(&self.file),
+            "vault": made.head.vault.to_string(),
+            "seq": made.head.seq.0,
+            "bytes": made.bytes,
+        });
+        context.ui.done(&text, &answer)?;
         if let Some(reason) = &made.not_recorded {
             context.ui.note(&format!(
                 "Note: the backup is not in the record, since the vault can only be read: {reason}."

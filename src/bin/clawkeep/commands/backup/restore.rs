@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clawkeep::internal::domain::{AgentName, ProfileId};
+use clawkeep::internal::domain::{AgentName, ProfileId, path_text};
 use clawkeep::internal::vault::{
     BackupError, RestoreChecks, Restored, RotationScope, UnlockedVault, Vault, VaultError, restore,
 };
+
+use serde_json::json;
 
 use crate::commands::key::log_warning::warn_of_log;
 use crate::context::Context;
@@ -69,7 +71,13 @@ impl Restore {
         };
         drop(progress);
         context.replace_head(&vault);
-        context.ui.answer(&summary(context, &done))?;
+        let restored = json!({
+            "path": path_text(&context.layout.vault_file),
+            "asOf": done.backup.as_of.map(|at| at.0),
+            "seq": done.backup.record.last.0,
+            "kept": done.kept.as_deref().map(path_text),
+        });
+        context.ui.done(&summary(context, &done), &restored)?;
         warn_of_log(context, done.log);
         self.note(context, &done);
         if !done.is_rekeyed {

@@ -206,6 +206,8 @@ fn agents(
         trouble.push(finding_of(FindingId::StoreUnusable, &failure.into()).path(agents));
         Vec::new()
     });
+    // Whatever is in OpenClaw's directories is OpenClaw's to repair.
+    agents.retain(|agent| agent.name.openclaw_id().is_none());
     let main = main_agent(context, settings);
     if agents.iter().all(|agent| agent.name != main.name) {
         agents.push(main); // the directory that CLAWDBOT_AGENT_DIR names

@@ -132,10 +132,7 @@ pub(crate) fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
 /// `None` if the record cannot be read.
 fn has_foreign_content(vault: &Vault, dir: &Path) -> Option<bool> {
     let kinds = [EventKind::ImportApplied, EventKind::StoreMerged];
-    let filter = Filter {
-        kinds: kinds.map(KindFilter::only).to_vec(),
-        ..Filter::default()
-    };
+    let filter = Filter::default().kinds(kinds.map(KindFilter::only).to_vec());
     for event in vault.history(&filter).ok()? {
         let event = event.ok()?;
         let detail = event.detail.as_deref().unwrap_or_default();

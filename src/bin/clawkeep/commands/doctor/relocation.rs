@@ -1,17 +1,18 @@
 //! Repairs of the vault's place: moves it, merges it with another, or removes what a move left.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
-use clawkeep::internal::config::{AgentRef, ExportMode, Settings, order_agent};
+use clawkeep::internal::config::{AgentRef, ExportMode, SETTINGS_MAX, Settings, order_agent};
 use clawkeep::internal::doctor::{Premises, Repair, Repaired};
 use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
     path_text,
 };
 use clawkeep::internal::platform::{
-    Access, FileError, check_trusted, create_private_dir, exists, persist, read_trusted,
-    remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
+    Access, FileError, check_trusted, create_private_dir, exists, read_trusted, remove_if_present,
+    rename_durably, sync_dir, write_whole,
 };
 use clawkeep::internal::sync::import::ImportFile;
 use clawkeep::internal::sync::{Edited, Engine, SyncMode, queue_path};
@@ -25,9 +26,6 @@ use crate::commands::auth::edit;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::shown_ids;
-
-/// The largest settings file that is moved, in bytes.
-const SETTINGS_MAX: u64 = 1 << 20;
 
 /// The suffix of a replaced configuration, before the time, as other repairs name it.
 const BEFORE: &str = ".clawkeep-before-";
@@ -161,17 +159,13 @@ fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Resul
         }
         None => {}
     }
-    put(to, &target, &contents.bytes).map_err(|source| cannot("write", &target, source))?;
+    put(&target, &contents.bytes)?;
     Ok(sync_dir(to)?)
 }
 
-/// Puts a file in place at once, durably.
-fn put(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut draft = temporary_in(dir)?;
-    draft.write_all(bytes)?;
-    sync_file(draft.as_file())?;
-    persist(draft, path)
+fn put(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let put = write_whole(path, |file| file.write_all(bytes));
+    put.map_err(|source| cannot("write", path, source))
 }
 
 fn cannot(action: &'static str, path: &Path, source: std::io::Error) -> FileError {
@@ -197,7 +191,7 @@ fn move_replaced(from: &Path, to: &Path) -> Result<(), Failure> {
         check_trusted(&path, Access::Read)?;
         create_private_dir(to)?;
         let bytes = std::fs::read(&path).map_err(|source| cannot("read", &path, source))?;
-        put(to, &target, &bytes).map_err(|source| cannot("write", &target, source))?;
+        put(&target, &bytes)?;
         remove_if_present(&path)?;
     }
     Ok(())

@@ -11,14 +11,17 @@ use clawkeep::internal::vault::{UnlockedVault, Vault};
 use secrecy::ExposeSecret as _;
 
 use crate::commands::auth::checks;
-use crate::commands::auth::paste::{Answer, Paste, default_id, profile_id};
+use crate::commands::auth::paste::{Paste, default_id, profile_id};
 use crate::commands::auth::remove::described;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
-use crate::options::named::{Names, known_providers, mistypes};
-use crate::options::{ids, time_arg};
+use crate::options::named::{Names, known_providers};
+use crate::options::{ids, provider, time_arg};
 use crate::terminal::prompt;
+
+/// The providers that are listed where none is named: those that many use.
+const COMMON: [&str; 5] = ["anthropic", "openai", "google", "openrouter", "groq"];
 
 /// Add an API key or a token.
 #[derive(Debug, Args)]
@@ -43,9 +46,6 @@ pub(crate) struct Add {
     expires_in: Option<Span>,
     #[command(flatten)]
     agent: AgentOption,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl Add {
@@ -80,7 +80,7 @@ impl Add {
         let provider = match (&self.provider, found.and_then(|found| found.provider)) {
             (Some(provider), _) => provider.clone(),
             (None, Some(provider)) => ProviderId::new(provider),
-            (None, None) => ask_provider(context)?,
+            (None, None) => provider::ask(&COMMON, |typed| check_spelling(context, typed))?,
         };
         let kind = match found.and_then(|found| found.kind) {
             Some(kind) if !self.is_token() => kind,
@@ -111,7 +111,6 @@ impl Add {
                 CredentialType::ApiKey => "paste-api-key",
                 _ => "paste-token",
             },
-            answer: Answer::of(self.json),
         };
         paste.check(context, &vault)?;
         paste.store(context, &mut vault, &secret)?;
@@ -206,26 +205,15 @@ fn check_replaced(
 }
 
 /// Refuses a provider that is most likely mistyped. Others than the known ones are accepted.
-fn check_spelling(context: &Context, provider: &ProviderId) -> Result<(), Failure> {
-    let known = known_providers(context);
-    if known.contains(provider.as_str()) {
-        return Ok(());
-    }
-    let near = known
-        .iter()
-        .filter_map(|known| Some((mistypes(known, provider.as_str())?, known)))
-        .min();
-    let Some((_, near)) = near else {
+fn check_spelling(context: &Context, name: &ProviderId) -> Result<(), Failure> {
+    let Some(near) = provider::mistyped(context, name) else {
         return Ok(());
     };
     let next = format!(
-        "Did you mean {near}? To store it for {provider} anyway: clawkeep models auth \
-         paste-api-key --provider {provider}"
+        "Did you mean {near}? To store it for {name} anyway: clawkeep models auth paste-api-key \
+         --provider {name}"
     );
-    Err(Failure::UnknownName {
-        what: format!("no provider is named {provider}"),
-        next,
-    })
+    Err(provider::unknown(name, next))
 }
 
 /// Whether an id begins with the name of a provider that is known.
@@ -247,33 +235,4 @@ fn note_place(context: &Context, agent: &AgentRef) {
     context
         .ui
         .note(&format!("The secret is in the vault {vault}; {copy}."));
-}
-
-/// Asks for a provider: by its name, or the number of one that many use.
-fn ask_provider(context: &Context) -> Result<ProviderId, Failure> {
-    const COMMON: [&str; 5] = ["anthropic", "openai", "google", "openrouter", "groq"];
-    if !prompt::is_possible() {
-        return Err(Failure::BadArgument(
-            "the secret does not show whose it is; name the provider".to_owned(),
-        ));
-    }
-    let listed: Vec<String> = COMMON
-        .iter()
-        .enumerate()
-        .map(|(at, name)| format!("{}) {name}", at + 1))
-        .collect();
-    let meant = |typed: &str| -> Result<ProviderId, String> {
-        let number = typed.parse::<usize>().ok();
-        let numbered = number.and_then(|number| COMMON.get(number.checked_sub(1)?));
-        let provider = match numbered {
-            Some(name) => ProviderId::new(name),
-            None => ids::typed_provider(typed)?,
-        };
-        let checked = check_spelling(context, &provider);
-        checked.map_err(|failure| failure.remedy("").unwrap_or_default())?;
-        Ok(provider)
-    };
-    let question = format!("Provider: {}, or its name", listed.join(", "));
-    let typed = prompt::text(&question, Some("1"), |typed| meant(typed).map(|_| ()))?;
-    meant(&typed).map_err(Failure::BadArgument)
 }

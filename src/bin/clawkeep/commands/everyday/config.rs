@@ -1,4 +1,4 @@
-//! `config get|set|list|edit|path`: the settings in `clawkeep.toml`.
+//! `config get|set|unset|list|edit|path`: the settings in `clawkeep.toml`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clawkeep::internal::config::{
-    OwnSettings, OwnSettingsError, is_own_setting, list_own_settings, own_setting, with_own_setting,
+    OwnSettings, OwnSettingsError, SETTINGS_MAX, is_own_setting, list_own_settings, own_setting,
+    with_own_setting, without_own_setting,
 };
 use clawkeep::internal::domain::path_text;
 use clawkeep::internal::platform::{
@@ -21,8 +22,6 @@ use crate::failure::Failure;
 use crate::terminal::text::one_line;
 use crate::terminal::{prompt, signals};
 
-/// The largest settings file, in bytes.
-const SETTINGS_MAX: u64 = 1 << 20;
 /// The editor where no variable names one. Source: POSIX, crontab and others.
 const EDITOR: &str = if cfg!(windows) { "notepad" } else { "vi" };
 
@@ -42,6 +41,9 @@ pub(crate) enum Config {
             agents.ops.export file"
     )]
     Set(Set),
+    /// Go back to the default of a setting
+    #[command(after_help = "Example:\n  clawkeep config unset retention")]
+    Unset(Unset),
     /// Print what is set
     #[command(after_help = "Examples:\n  clawkeep config list\n  clawkeep config list --json")]
     List(List),
@@ -75,6 +77,14 @@ pub(crate) struct Set {
     value: String,
 }
 
+/// `unset`
+#[derive(Debug, Args)]
+pub(crate) struct Unset {
+    /// The setting, or a part of the settings: retention, agents.ops
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
 /// `list`
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -101,6 +111,7 @@ impl Config {
         match self {
             Self::Get(command) => command.run(context, path),
             Self::Set(command) => command.run(context, path),
+            Self::Unset(command) => command.run(context, path),
             Self::List(command) => command.run(context, path),
             Self::Edit(_) => edit(context, path),
             Self::Path(command) => command.run(context, path),
@@ -110,12 +121,7 @@ impl Config {
 
 impl Get {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
-        if !is_own_setting(&self.key) {
-            return Err(Failure::BadArgument(format!(
-                "there is no setting {}; see docs/settings.md",
-                one_line(&self.key)
-            )));
-        }
+        check_known(&self.key)?;
         let found = own_setting(path, &OwnSettings::text(path)?, &self.key)?;
         let value = found
             .map(|(key, value)| listed_value(&key, &value))
@@ -160,11 +166,48 @@ impl Set {
             )));
         }
         write(path, &before, &after)?;
-        context.ui.answer(&format!(
+        let text = format!(
             "Set {} in {}\n",
             one_line(&self.key),
             context.layout.shorten_home(path)
-        ))
+        );
+        context
+            .ui
+            .done(&text, &json!({"key": self.key, "path": path_text(path)}))
+    }
+}
+
+impl Unset {
+    fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
+        check_known(&self.key)?;
+        let before = OwnSettings::text(path)?;
+        let after = without_own_setting(path, &before, &self.key)?;
+        if let Some(after) = &after {
+            write(path, &before, after)?;
+        }
+        let file = context.layout.shorten_home(path);
+        let key = one_line(&self.key);
+        let text = match after {
+            Some(_) => format!("Unset {key} in {file}\n"),
+            None => format!("{key} is not set in {file}\n"),
+        };
+        let answer = json!({
+            "key": self.key,
+            "path": path_text(path),
+            "changed": after.is_some(),
+        });
+        context.ui.done(&text, &answer)
+    }
+}
+
+/// Refuses a setting that does not exist.
+fn check_known(key: &str) -> Result<(), Failure> {
+    match is_own_setting(key) {
+        true => Ok(()),
+        false => Err(Failure::BadArgument(format!(
+            "there is no setting {}; see docs/settings.md",
+            one_line(key)
+        ))),
     }
 }
 
@@ -203,26 +246,36 @@ impl ShowPath {
     }
 }
 
-/// A value of a list. Targets of alerts may hold passwords, which a list does not show.
+/// Settings of alerts that hold no secret. Addresses and commands may have a password in them.
+const SHOWN_OF_ALERTS: [&str; 7] = [
+    "ahead",
+    "desktop",
+    "format",
+    "overdue",
+    "repeat",
+    "token_file",
+    "url_file",
+];
+
+/// A value of a list, without what may be a secret.
 fn listed_value(key: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
     let value = as_json(value)?;
-    Ok(match key.starts_with("notify.") {
-        true => without_secrets(value),
+    Ok(match key.split('.').next() == Some("notify") {
+        true => without_secrets(key.rsplit('.').next().unwrap_or_default(), value),
         false => value,
     })
 }
 
-fn without_secrets(value: Value) -> Value {
+fn without_secrets(name: &str, value: Value) -> Value {
     match value {
         Value::Object(below) => {
-            let below = below.into_iter();
-            Value::Object(
-                below
-                    .map(|(name, value)| (name, without_secrets(value)))
-                    .collect(),
-            )
+            let below = below.into_iter().map(|(name, value)| {
+                let value = without_secrets(&name, value);
+                (name, value)
+            });
+            Value::Object(below.collect())
         }
-        Value::Number(_) => value,
+        value if SHOWN_OF_ALERTS.contains(&name) => value,
         _ => Value::from("(set)"),
     }
 }
@@ -281,11 +334,12 @@ fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
     let mut text = before.clone();
     loop {
         let after = edited(context, (&real, &dir), &text)?;
+        let file = context.layout.shorten_home(path);
+        let answer = |is_changed| json!({"path": path_text(path), "changed": is_changed});
         if after == before {
             context.ui.note("Nothing was changed.");
-            return Ok(());
+            return context.ui.done("", &answer(false));
         }
-        let file = context.layout.shorten_home(path);
         if after.trim().is_empty() {
             return Err(Failure::Refused {
                 what: format!("the editor left nothing of the settings; {file} stays as it was"),
@@ -294,7 +348,7 @@ fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
         }
         let Err(error) = list_own_settings(path, &after) else {
             write(path, &before, &after)?;
-            return context.ui.answer(&format!("Changed {file}\n"));
+            return context.ui.done(&format!("Changed {file}\n"), &answer(true));
         };
         let failure = Failure::from(error);
         if !prompt::is_possible() {
@@ -303,7 +357,7 @@ fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
         context.ui.error(&failure.lines().join(" "));
         if !prompt::confirm("Edit it again?", true)? {
             context.ui.note("Nothing was changed.");
-            return Ok(());
+            return context.ui.done("", &answer(false));
         }
         text = after;
     }

@@ -2,7 +2,6 @@
 
 use clap::Args;
 
-use crate::commands::auth::paste::Answer;
 use crate::commands::auth::remove;
 use crate::commands::logins::held_by::held_by;
 use crate::context::Context;
@@ -27,9 +26,6 @@ pub(crate) struct Rm {
     yes: bool,
     #[command(flatten)]
     agents: AgentsOption,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl Rm {
@@ -45,7 +41,6 @@ impl Rm {
                 ),
             });
         }
-        let answer = (self.yes, Answer::of(self.json));
-        remove::remove(context, &mut vault, (&held.agents, &held.id), answer)
+        remove::remove(context, &mut vault, (&held.agents, &held.id), self.yes)
     }
 }

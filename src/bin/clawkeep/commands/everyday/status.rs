@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::internal::domain::{CredentialType, UnixMs, counted};
+use clawkeep::internal::platform::exists;
 use serde_json::{Value, json};
 
 use super::first_steps;
@@ -42,7 +43,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        if self.is_bare && context.layout.vaults.is_empty() {
+        if self.is_bare && !exists(&context.layout.vault_file) {
             return first_steps::show(context);
         }
         let named = self.agents.named(context)?;
@@ -62,6 +63,14 @@ impl Status {
         } else {
             let text = to_text(&rows, now, context.ui.width());
             context.ui.answer(&text)?;
+            let alerts = rows
+                .iter()
+                .filter_map(|row| Some((row.next_alert?, &row.id)));
+            if let Some((at, id)) = alerts.min() {
+                let when = (at - now).from_now();
+                let note = format!("The next alert is due {when}, for {}.", shown_id(id));
+                context.ui.note(&note);
+            }
         }
         agents.verdict(context)?;
         match rows.first().map(|row| row.severity) {

@@ -42,11 +42,13 @@ pub(crate) struct EnvLines {
 /// The shell that reads the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Shell {
-    /// sh, bash, zsh, and direnv
+    /// sh, bash, zsh, dash, ksh, and direnv
+    #[value(aliases = ["bash", "zsh", "dash", "ksh", "ash", "direnv"])]
     Sh,
     /// fish
     Fish,
     /// PowerShell
+    #[value(alias = "pwsh")]
     Powershell,
 }
 

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 
 use clap::Args;
 use clawkeep::internal::client::{Request, Token};
-use clawkeep::internal::config::provider_variables;
 use clawkeep::internal::domain::{ProviderId, shell_quoted};
 use clawkeep::internal::platform::program_command;
 use secrecy::ExposeSecret as _;
@@ -126,7 +125,11 @@ impl Exec {
         let program = words.next().cloned().unwrap_or_default();
         let command = program_command(&program, |name| context.env.raw(name));
         // before a use is recorded
-        let mut command = command.map_err(|error| not_run(&program, error, is_default))?;
+        let not_run = |error| match is_default {
+            true => not_run_alone(context, &program, error),
+            false => not_run(&program, error),
+        };
+        let mut command = command.map_err(not_run)?;
         let accept = |token: &Token| takes(token.provider());
         let picked = self.selection.pick(context, &wanted, "exec", accept)?;
         command.args(words);
@@ -149,7 +152,7 @@ impl Exec {
         drop(picked);
         let become_it = || signals::become_program(command);
         let error = context.mask.put_back_for(become_it);
-        Err(not_run(&program, error, is_default))
+        Err(not_run(error))
     }
 
     fn words<'w>(&self, context: &Context, words: &'w [OsString]) -> Result<Words<'w>, Failure> {
@@ -214,29 +217,41 @@ fn windows_remedy(program: &str, kind: std::io::ErrorKind) -> Option<String> {
         .then(|| "a batch file takes no argument with a line break".to_owned())
 }
 
-/// The failure of a program that does not run. Without a request, its name may have been meant as
-/// one.
-fn not_run(program: &OsString, source: std::io::Error, is_alone: bool) -> Failure {
+/// The failure of a program that does not run.
+fn not_run(program: &OsString, source: std::io::Error) -> Failure {
     let word = program.to_string_lossy();
-    let is_provider = is_alone && !provider_variables(&ProviderId::new(&word)).is_empty();
-    let remedy = match is_provider && !is_called_as_gateway() {
-        true => Some(format!(
-            "it is a provider, too; for its secret: clawkeep exec {word} -- PROGRAM"
-        )),
-        false => windows_remedy(&word, source.kind()).filter(|_| cfg!(windows)),
-    };
+    let remedy = windows_remedy(&word, source.kind()).filter(|_| cfg!(windows));
     let source = match remedy {
         Some(remedy) => std::io::Error::new(source.kind(), format!("{source}; {remedy}")),
         None => source,
     };
-    let status = match source.kind() {
-        std::io::ErrorKind::NotFound => NOT_FOUND,
-        _ => NOT_RUN,
-    };
     Failure::NotRun {
-        program: program.to_string_lossy().into_owned(),
-        status,
-        source,
+        what: format!("cannot run {word}"),
+        status: match source.kind() {
+            std::io::ErrorKind::NotFound => NOT_FOUND,
+            _ => NOT_RUN,
+        },
+        source: Some(source),
+        next: None,
+    }
+}
+
+/// As [`not_run`], where nothing else is requested: then the name of a provider or of a credential
+/// was most likely meant as one.
+fn not_run_alone(context: &Context, program: &OsString, source: std::io::Error) -> Failure {
+    let word = program.to_string_lossy();
+    let is_absent = source.kind() == std::io::ErrorKind::NotFound;
+    if !is_absent || is_called_as_gateway() || !is_name(context, &word).unwrap_or(false) {
+        return not_run(program, source);
+    }
+    let word = one_line(&word);
+    Failure::NotRun {
+        what: format!("{word} names a credential, and no program comes after it with --"),
+        status: NOT_FOUND,
+        source: None,
+        next: Some(format!(
+            "Put -- before the program: clawkeep run {word} -- PROGRAM"
+        )),
     }
 }
 

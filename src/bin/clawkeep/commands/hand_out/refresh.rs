@@ -136,7 +136,6 @@ impl Refresh {
         let holder = agent.resolve(context)?;
         let loaded = context.load_silently(vault, &holder)?;
         let ids: Vec<String> = match request {
-            Request::Profile(id) => vec![id],
             Request::Provider(provider) => {
                 let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
                     credential.is_for(provider.as_str())
@@ -151,6 +150,7 @@ impl Refresh {
                 }
                 ids
             }
+            profile => vec![profile.name().to_owned()],
         };
         for id in ids {
             checks::existing_of(&loaded, &holder, &id)?;
@@ -254,7 +254,7 @@ fn read_outcome(
         _ => String::new(),
     };
     Outcome {
-        ends: expiry.map(|ends| (ends.ms() - now.as_f64(), ends.floor_ms())),
+        ends: expiry.map(|ends| (ends.left_at(now), ends.floor_ms())),
         id: id.as_str().to_owned(),
         agent,
         result,

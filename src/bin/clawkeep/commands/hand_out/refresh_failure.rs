@@ -7,6 +7,7 @@ use clawkeep::internal::oauth::{FailureClass, Refusal};
 use clawkeep::internal::sync::NotRefreshed;
 
 use crate::context::Context;
+use crate::terminal::program_name::commands;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
 /// The reason, as a clause that begins with the profile.
@@ -112,6 +113,7 @@ pub(crate) fn fix(
         None => "Log in again.".to_owned(),
         Some(credential) => {
             let advised = Advised {
+                commands: commands(),
                 agent,
                 id,
                 credential: &credential,

@@ -152,7 +152,7 @@ impl SecretRef {
                 };
                 Ok::<_, Failure>((handing, outcomes))
             };
-            engine.hand_out(&agent, mode, choose, |_, _| {
+            engine.hand_out((&agent, None), mode, choose, |_, _| {
                 // Nothing is due: refreshable logins are not handed out.
                 Ok(clawkeep::internal::sync::RefreshOutcome::StillValid)
             })

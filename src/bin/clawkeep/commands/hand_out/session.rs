@@ -102,11 +102,17 @@ impl PinSession {
                 Ok::<_, Failure>(tx.commit()?)
             })?;
         }
-        context.ui.answer(&format!(
+        let text = format!(
             "Session {} uses {} for {provider}.\n",
             shown_id(&self.session),
             shown_id(id.as_str())
-        ))?;
+        );
+        let pinned = json!({
+            "session": self.session,
+            "provider": provider.as_str(),
+            "profile": id.as_str(),
+        });
+        context.ui.done(&text, &pinned)?;
         context.verdict(loaded)
     }
 }
@@ -128,10 +134,11 @@ impl UnpinSession {
             .filter(is_wanted)
             .collect();
         let shown = shown_id(&self.session);
+        let providers: Vec<&str> = pins.iter().map(|pin| pin.provider.as_str()).collect();
+        let unpinned = json!({"session": self.session, "providers": providers});
         if pins.is_empty() {
-            return context
-                .ui
-                .answer(&format!("Session {shown} is not pinned.\n"));
+            let text = format!("Session {shown} is not pinned.\n");
+            return context.ui.done(&text, &unpinned);
         }
         context.with_engine(&mut vault, |engine| {
             let mut tx = engine.vault.begin(&context.actor, context.clock)?;
@@ -140,11 +147,9 @@ impl UnpinSession {
             }
             Ok::<_, Failure>(tx.commit()?)
         })?;
-        let providers: Vec<&str> = pins.iter().map(|pin| pin.provider.as_str()).collect();
-        context.ui.answer(&format!(
-            "Session {shown} is not pinned any more for {}.\n",
-            providers.join(", ")
-        ))
+        let providers = providers.join(", ");
+        let text = format!("Session {shown} is not pinned any more for {providers}.\n");
+        context.ui.done(&text, &unpinned)
     }
 }
 

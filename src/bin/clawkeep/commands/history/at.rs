@@ -135,7 +135,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
         local_minute(credential.since),
         credential
             .expires
-            .map_or("-".to_owned(), |at| local_minute(UnixMs(at))),
+            .map_or("-".to_owned(), |at| local_minute(UnixMs::from_ms(at))),
         print.map_or("-".to_owned(), |print| print.to_string()),
         used,
     ]

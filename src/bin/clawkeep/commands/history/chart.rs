@@ -157,7 +157,7 @@ fn marks(lane: &Lane, bounds: &[UnixMs], now: UnixMs) -> Vec<Mark> {
 
 /// Whether there was a valid credential in that time. The bar stops at now: the future is unknown.
 fn bar(lane: &Lane, from: UnixMs, until: UnixMs, now: UnixMs) -> Mark {
-    let end = |span: &Span| span.until.unwrap_or(UnixMs(i64::MAX));
+    let end = |span: &Span| span.until.unwrap_or(UnixMs::from_ms(i64::MAX));
     let mut spans = lane.valid.iter();
     if spans
         .clone()

@@ -2,6 +2,8 @@
 
 pub(crate) mod at;
 pub(crate) mod chart;
+mod follow;
+mod layout;
 pub(crate) mod refreshes;
 pub(crate) mod uses;
 
@@ -11,8 +13,8 @@ use clap::{Args, Subcommand};
 use clawkeep::internal::audit::{Event, Filter};
 use clawkeep::internal::domain::Span;
 use clawkeep::internal::vault::Vault;
-use unicode_width::UnicodeWidthStr as _;
 
+use self::layout::{Layout, Style};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::named::{Named, Names};
@@ -20,9 +22,10 @@ use crate::record::ask::{KindArgs, SubjectArgs, TimeArgs, direction};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
-use crate::record::{csv, json, text};
-use crate::terminal::table::{Columns, fitting};
-use crate::terminal::text::{json_line, local_second, local_short, one_line};
+use crate::record::{csv, json};
+use crate::terminal::pager::Paging;
+use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::text::json_line;
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;
@@ -32,10 +35,6 @@ const MEASURED_ROWS: usize = 1000;
 const CHART_PERIOD: Span = Span::days(7);
 /// Columns of a chart that goes to no terminal.
 const CHART_WIDTH: usize = 80;
-/// A terminal narrower than this shows times without the year.
-const NARROW: usize = 80;
-/// On a terminal narrower than this, cells are printed one below the other.
-const NARROWER: usize = 60;
 
 /// What happened to which credential.
 #[derive(Debug, Args)]
@@ -91,6 +90,16 @@ struct List {
     #[arg(long, conflicts_with_all = ["kind", "origin", "outcome", "limit", "reverse", "json",
         "jsonl", "csv"])]
     chart: bool,
+    /// Print the newest 10, the oldest first, and then each event as it is recorded; with --json a
+    /// document a line
+    #[arg(short, long, conflicts_with_all = ["until", "reverse", "csv", "chart"])]
+    follow: bool,
+    /// Print columns, as where stdout is no terminal, and not sentences
+    #[arg(long, conflicts_with_all = ["json", "jsonl", "csv", "chart"])]
+    columns: bool,
+    /// Print everything at once, not through a pager (CLAWKEEP_PAGER, PAGER)
+    #[arg(long)]
+    no_pager: bool,
 }
 
 impl History {
@@ -115,6 +124,19 @@ impl List {
             return draw(context, &filter);
         }
         let shape = self.shape.shape();
+        let style = match self.columns || is_called_as_gateway() || !context.ui.is_terminal() {
+            true => Style::Columns,
+            false => Style::Sentences,
+        };
+        if self.follow {
+            let filter = self.kinds.narrow(subject)?;
+            let filter = self.when.narrow(filter, context.clock.now())?;
+            return show_followed(context, &filter, self.limit, shape, style);
+        }
+        let paging = match self.no_pager || is_called_as_gateway() {
+            true => Paging::Never,
+            false => Paging::AsNeeded,
+        };
         let limit = match (self.limit, shape) {
             (Some(0), _) => None,
             (Some(limit), _) => Some(limit),
@@ -122,19 +144,17 @@ impl List {
             (None, _) => None,
         };
         let filter = self.kinds.narrow(subject)?;
-        let filter = Filter {
-            // One more tells whether there is more.
-            limit: limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table))),
-            direction: direction(self.reverse),
-            ..self.when.narrow(filter, context.clock.now())?
-        };
+        let filter = self.when.narrow(filter, context.clock.now())?;
+        let mut filter = filter.direction(direction(self.reverse));
+        // One more tells whether there is more.
+        filter.limit = limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table)));
         let vault = match shape {
             Shape::Table => context.unverified()?,
             _ => context.locked()?,
         };
         note_changed_stores(context, &vault)?;
         if shape == Shape::Table {
-            return show_table(context, &vault, &filter, limit);
+            return show_table(context, &vault, &filter, limit, (style, paging));
         }
         context
             .ui
@@ -189,6 +209,7 @@ fn show_table(
     vault: &Vault,
     filter: &Filter,
     limit: Option<u64>,
+    (style, paging): (Style, Paging),
 ) -> Result<(), Failure> {
     let mut events = vault.history(filter)?;
     let first = events
@@ -200,10 +221,10 @@ fn show_table(
         note_unknown_names(context, vault, filter)?;
         return note_pruning(context, vault, filter.since);
     }
-    let layout = Layout::of(context.ui.width(), &first);
+    let layout = Layout::of(style, context.ui.width(), &first);
     let mut room = limit.unwrap_or(u64::MAX);
     let mut is_more = false;
-    context.ui.stream(|out| {
+    context.ui.stream_long(paging, |out| {
         let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(Failure::Output);
         put(&layout.header())?;
         for event in first.into_iter().map(Ok).chain(events) {
@@ -221,6 +242,36 @@ fn show_table(
         return Ok(());
     }
     note_pruning(context, vault, filter.since)
+}
+
+fn show_followed(
+    context: &Context,
+    filter: &Filter,
+    limit: Option<u64>,
+    shape: Shape,
+    style: Style,
+) -> Result<(), Failure> {
+    if shape == Shape::Table {
+        context.note_unverified();
+    }
+    let mut layout = None;
+    follow::follow(context, filter, limit, |events| {
+        context.ui.stream(|out| {
+            let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(Failure::Output);
+            if shape != Shape::Table {
+                return events
+                    .iter()
+                    .try_for_each(|event| put(&format!("{}\n", json_line(&json::event(event)))));
+            }
+            if layout.is_none() && !events.is_empty() {
+                put(&layout
+                    .insert(Layout::of(style, context.ui.width(), events))
+                    .header())?;
+            }
+            let mut shown = events.iter().zip(layout.iter().cycle());
+            shown.try_for_each(|(event, layout)| put(&layout.event(event)))
+        })
+    })
 }
 
 fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
@@ -251,72 +302,4 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     context
         .ui
         .answer(&chart::chart(&timeline, width, now, palette))
-}
-
-enum Layout {
-    /// In columns, with the year if there is room.
-    Columns { columns: Columns<5>, has_year: bool },
-    /// One part below the other.
-    Stacked { width: usize },
-}
-
-impl Layout {
-    const HEADER: [&str; 5] = ["TIME", "EVENT", "PROFILE", "BY", "WHAT"];
-
-    fn of(width: Option<usize>, events: &[Event]) -> Self {
-        match width {
-            Some(width) if width < NARROWER => Self::Stacked { width },
-            _ => {
-                let has_year = width.is_none_or(|width| width >= NARROW);
-                let rows: Vec<[String; 5]> =
-                    events.iter().map(|event| cells(event, has_year)).collect();
-                let columns = Columns::of(Self::HEADER, &rows, width);
-                match width.filter(|_| !columns.have_room) {
-                    Some(width) => Self::Stacked { width },
-                    None => Self::Columns { columns, has_year },
-                }
-            }
-        }
-    }
-
-    fn header(&self) -> String {
-        match self {
-            Self::Columns { columns, .. } => columns.line(&Self::HEADER),
-            Self::Stacked { .. } => String::new(),
-        }
-    }
-
-    fn event(&self, event: &Event) -> String {
-        match self {
-            Self::Columns { columns, has_year } => columns.line(&cells(event, *has_year)),
-            Self::Stacked { width } => {
-                let [when, kind, subject, by, what] = cells(event, false);
-                let whole = format!("  {subject}"); // an id, which is never cut
-                let lines = [
-                    format!("{when}  {kind}"),
-                    fitting(&format!("{whole}  {by}"), Some(whole.width().max(*width))),
-                    fitting(&format!("  {what}"), Some(*width)),
-                ];
-                let shown = lines.iter().filter(|line| !line.trim().is_empty());
-                shown.map(|line| format!("{line}\n")).collect()
-            }
-        }
-    }
-}
-
-fn cells(event: &Event, has_year: bool) -> [String; 5] {
-    let when = if has_year {
-        local_second(event.at)
-    } else {
-        local_short(event.at)
-    };
-    let (kind, subject) = (text::kind(event), text::subject(event));
-    [
-        when,
-        kind,
-        subject,
-        text::by(event),
-        text::description(event),
-    ]
-    .map(|cell| one_line(&cell))
 }

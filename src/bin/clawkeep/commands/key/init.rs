@@ -1,8 +1,10 @@
 //! `init`: creates the vault and its key.
 
 use clap::{Args, ValueEnum};
+use clawkeep::internal::domain::path_text;
 use clawkeep::internal::platform::{exists, harden};
 use clawkeep::internal::vault::{KeyChoice, NewKey};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::context::passphrase::new_passphrase;
@@ -56,12 +58,16 @@ impl Init {
             Some(created) => {
                 let path = created.keyfile.as_deref();
                 let place = path.map(|path| format!(" {}", context.layout.shorten_home(path)));
-                context.ui.answer(&format!(
-                    "Vault: {vault}\nId: {}\nKey: {}{}\n",
-                    created.vault.id(),
-                    created.kind.as_str(),
-                    place.unwrap_or_default()
-                ))
+                let (id, kind) = (created.vault.id(), created.kind.as_str());
+                let answer = json!({
+                    "path": path_text(created.vault.path()),
+                    "id": id.to_string(),
+                    "key": kind,
+                    "keyFile": path.map(path_text),
+                });
+                let place = place.unwrap_or_default();
+                let text = format!("Vault: {vault}\nId: {id}\nKey: {kind}{place}\n");
+                context.ui.done(&text, &answer)
             }
             None => Err(is_there(context)?),
         }

@@ -48,9 +48,18 @@ fn held_by_any(
     let all = LoadedAgents::load(context, vault, named)?;
     let names = Names::of(context, Some(vault), only.as_deref())?;
     let id = names.find_id(word)?.ok_or_else(|| names.unknown(word))?;
+    // OpenClaw's agents are not changed here: one counts if no agent of ours has it.
+    let is_ours = |agent: &AgentRef| agent.name.openclaw_id().is_none();
+    let mut holders = all.loaded.iter();
+    let is_held =
+        holders.any(|(agent, loaded)| is_ours(agent) && loaded.doc.credential(&id).is_some());
     let mut logins: Vec<(Option<Fingerprint>, Vec<AgentRef>)> = Vec::new();
     for (agent, loaded) in all.loaded {
-        let Some(credential) = loaded.doc.credential(&id) else {
+        let Some(credential) = loaded
+            .doc
+            .credential(&id)
+            .filter(|_| !is_held || is_ours(&agent))
+        else {
             continue;
         };
         let login = login_of(vault, &credential);

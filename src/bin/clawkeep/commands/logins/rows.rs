@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use clawkeep::internal::alerts::{CredentialStatus, Scene, State, survey};
+use clawkeep::internal::alerts::{Scene, State, SurveyedCredential, survey};
 use clawkeep::internal::config::{AgentRef, NotifySettings};
 use clawkeep::internal::doctor::remedy_of;
 use clawkeep::internal::domain::{
@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::context::load_each::LoadOptions;
 use crate::failure::Failure;
 use crate::options::agent::check_exists;
+use crate::terminal::program_name::commands;
 
 /// How urgent a row is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,8 @@ pub(crate) struct Row {
     pub(crate) last_used: Option<UnixMs>,
     /// What fixes it.
     pub(crate) fix: Option<String>,
+    /// When the next alert about it is due.
+    pub(crate) next_alert: Option<UnixMs>,
     /// The same for every agent that has this login under this id.
     login: Option<Fingerprint>,
 }
@@ -137,6 +140,7 @@ pub(crate) fn rows(
         providers: context.providers().ok(),
         refreshing: &[],
         trouble: &[],
+        commands: commands(),
     };
     let standard = NotifySettings::default();
     let settings = context.own().map_or(&standard, |own| &own.notify);
@@ -164,6 +168,7 @@ pub(crate) fn rows(
             };
             let mut row = assessed.row();
             row.login = login_of(vault, &credential);
+            row.next_alert = status.and_then(|status| status.next_alert(settings, now));
             let used = last_uses.get(&(agent.name.as_str().to_owned(), id.to_owned()));
             row.last_used = row.last_used.max(used.copied());
             add(&mut rows, row);
@@ -179,6 +184,7 @@ pub(crate) fn rows(
                 expires: None,
                 last_used: None,
                 fix: Some("clawkeep doctor".to_owned()),
+                next_alert: None,
                 login: None,
             });
         }
@@ -233,7 +239,7 @@ struct Assessed<'a> {
     credential: Credential<'a>,
     /// By the entry, the clock and cooldowns alone: `status` has the outlook.
     state: CredentialState<'a>,
-    status: Option<&'a CredentialStatus>,
+    status: Option<&'a SurveyedCredential>,
     alert: Option<State>,
 }
 
@@ -250,9 +256,10 @@ impl Assessed<'_> {
             agents: vec![self.agent.name.clone()],
             severity,
             state,
-            expires: expires.map(|at| UnixMs(at.floor_ms())),
-            last_used: last_used.map(|at| UnixMs(at.floor_ms())),
+            expires: expires.map(|at| UnixMs::from_ms(at.floor_ms())),
+            last_used: last_used.map(|at| UnixMs::from_ms(at.floor_ms())),
             fix: self.fix(severity),
+            next_alert: None,
             login: None,
         }
     }
@@ -320,7 +327,7 @@ impl Assessed<'_> {
         let states = self.context.states(self.vault, self.agent, self.loaded);
         known
             .filter(|remedy| !remedy.is_empty())
-            .or_else(|| remedy_of(&states, self.id))
+            .or_else(|| remedy_of(&states, self.id, commands()))
     }
 }
 

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn times_are_seconds() {
-        let times = [0, 1_768_000_000_000, 1_768_000_000_050, -1_500].map(|ms| seconds(UnixMs(ms)));
+        let times = [0, 1_768_000_000_000, 1_768_000_000_050, -1_500]
+            .map(|ms| seconds(UnixMs::from_ms(ms)));
         assert_eq!(times, ["0", "1768000000", "1768000000.050", "-1.500"]);
     }
 }

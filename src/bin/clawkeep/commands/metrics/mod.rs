@@ -151,7 +151,10 @@ fn add_credentials(
         };
         let is_reliable = state.unreliable_expiry().is_none();
         let expires = held.expires.filter(|at| is_reliable && at.ms() > 0.0);
-        add(&mut expiry, expires.map(|at| UnixMs(at.floor_ms())));
+        add(
+            &mut expiry,
+            expires.map(|at| UnixMs::from_ms(at.floor_ms())),
+        );
         let until = held.cooldown_until.filter(|until| *until > as_of.now);
         add(&mut cooldown, until);
         add(&mut used, held.last_used);
@@ -189,10 +192,8 @@ fn add_record(
     names: &Names<'_>,
     now: UnixMs,
 ) -> Result<(), Failure> {
-    let day = Filter {
-        since: Some(UnixMs(now.0.saturating_sub(Span::days(1).ms()))),
-        ..Filter::default()
-    };
+    let begin = now.0.saturating_sub(Span::days(1).ms());
+    let day = Filter::default().since(UnixMs::from_ms(begin));
     let (mut uses, mut failures) = (Vec::new(), Vec::new());
     for found in vault.uses(&day)? {
         let labels = names.recorded(&found.profile, found.provider.as_deref());
@@ -224,12 +225,11 @@ fn add_record(
     );
     add_last(page, vault, names)?;
     let newest = |kinds: &[EventKind]| -> Result<Vec<Sample>, Failure> {
-        let filter = Filter {
-            kinds: kinds.iter().copied().map(KindFilter::only).collect(),
-            limit: Some(1),
-            direction: Direction::NewestFirst,
-            ..Filter::default()
-        };
+        let kinds = kinds.iter().copied().map(KindFilter::only).collect();
+        let filter = Filter::default()
+            .kinds(kinds)
+            .limit(1)
+            .direction(Direction::NewestFirst);
         let event = vault.history(&filter)?.next().transpose()?;
         let sample = event.map(|event| (Labels::new(), seconds(event.at)));
         Ok(sample.into_iter().collect())

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
 use clawkeep::internal::audit::{Filter, ProfileRef, Timeline};
-use clawkeep::internal::domain::{CredentialType, Owner, Span, UnixMs, counted};
+use clawkeep::internal::domain::{CredentialType, Owner, Span, UnixMs, calendar, counted};
 use clawkeep::internal::health::{AsOf, CredentialState};
 use clawkeep::internal::vault::{StoredCredential, Vault};
 
@@ -95,11 +95,7 @@ fn made(
     let as_of = context.as_of(now);
     let credentials = vault.list_credentials()?;
     let health: Vec<HealthRow> = credentials.iter().map(|held| row(held, as_of)).collect();
-    let period = Filter {
-        since: Some(since),
-        until: Some(until),
-        ..Filter::default()
-    };
+    let period = Filter::default().since(since).until(until);
     let extent = vault.record_stats()?;
     // Nothing is drawn before the record begins.
     let begins = extent
@@ -148,7 +144,7 @@ fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
             CredentialType::ApiKey => "API key",
             CredentialType::Token => "token",
             CredentialType::OAuth => "OAuth login",
-            CredentialType::Unreadable => "unknown",
+            _ => "unknown",
         },
         keeper: match held.owner {
             Owner::Vault => "vault",
@@ -158,7 +154,7 @@ fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
         expires: held
             .expires
             .filter(|_| is_reliable)
-            .map(|expires| UnixMs(expires.floor_ms())),
+            .map(|expires| UnixMs::from_ms(expires.floor_ms())),
         cooldown_until: held.cooldown_until.filter(|until| *until > as_of.now),
         last_used: held.last_used,
     }
@@ -166,10 +162,10 @@ fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
 
 fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure> {
     let day = |at: UnixMs| {
-        let at = at.utc().unwrap_or_default();
+        let at = calendar(at).unwrap_or_default();
         at.with_timezone(&Local).date_naive()
     };
-    let last = day(UnixMs(until.0.saturating_sub(1)));
+    let last = day(UnixMs::from_ms(until.0.saturating_sub(1)));
     let first = last
         .checked_sub_days(Days::new(DAYS_MAX - 1))
         .map_or(day(from), |earliest| earliest.max(day(from)));
@@ -180,7 +176,7 @@ fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure
         let begins = hours
             .filter_map(|at| Local.from_local_datetime(&at).earliest())
             .next();
-        begins.map_or(from, |at| UnixMs(at.timestamp_millis()))
+        begins.map_or(from, |at| UnixMs::from_ms(at.timestamp_millis()))
     };
     let next = last.checked_add_days(Days::new(1)).unwrap_or(last);
     let mut bounds: Vec<UnixMs> = days.iter().copied().chain([next]).map(begins).collect();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clawkeep::internal::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
 use clawkeep::internal::config::{AgentRef, NotifySettings, NotifyTarget, session_bus};
+use clawkeep::internal::doctor::Commands;
 use clawkeep::internal::domain::{Fingerprint, StoreDoc, UnixMs};
 use clawkeep::internal::sync::LoginReport;
 use clawkeep::internal::vault::UnlockedVault;
@@ -188,6 +189,7 @@ impl Alerting {
             providers: context.providers().ok(),
             refreshing,
             trouble,
+            commands: Commands::Tree,
         };
         let next = self.alerts.pass(vault, scene)?;
         if vault.head()? != before {

@@ -15,7 +15,7 @@ use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::named::Names;
-use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::program_name::{commands, is_called_as_gateway};
 use crate::terminal::text::{self, one_line, shown_id};
 
 /// The inputs of a choice, and what was found beside it.
@@ -98,7 +98,8 @@ fn fix_of_entry(
             paste(
                 &format!("{}:manual", ProviderId::new(credential.provider)),
                 &ProviderId::new(credential.provider),
-                credential.kind
+                credential.kind,
+                commands()
             )
         ),
         _ => return None,
@@ -127,8 +128,11 @@ pub(super) fn note_passed_over(found: &ChoiceContext<'_>, pick: &Pick) {
 }
 
 /// Warns that a credential is handed out although its refresh failed: it expires soon.
-pub(super) fn warn_not_refreshed(context: &Context, token: &Token) {
-    if let Some(why) = token.not_refreshed() {
+pub(super) fn warn_not_refreshed(found: &ChoiceContext<'_>, token: &Token) {
+    let ChoiceContext {
+        context, chosen, ..
+    } = *found;
+    if let Some(why) = chosen.refreshes.why_not(token.profile()) {
         context.ui.note(&format!(
             "Warning: {}. clawkeep hands out the current token.",
             refresh_failure::reason(token.profile().as_str(), why)
@@ -146,7 +150,7 @@ fn fix_of_state(found: &ChoiceContext<'_>, (id, why): (&ProfileId, PassedOver)) 
         _ => false,
     };
     let states = found.context.states(found.vault, found.agent, loaded);
-    is_about_it.then(|| remedy_of(&states, id.as_str()))?
+    is_about_it.then(|| remedy_of(&states, id.as_str(), commands()))?
 }
 
 /// Warns that a credential is handed out although selection would skip it: it was named, or there
@@ -220,7 +224,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         Request::Provider(provider) => {
             format!("no credential of {provider} can be used: {reasons}")
         }
-        Request::Profile(_) => reasons,
+        _ => reasons,
     };
     let not_refreshed = passed.iter().find_map(|(id, _)| {
         let why = refreshes.why_not(id)?;
@@ -258,7 +262,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         .find_map(|(id, why)| fix_of_entry((context, agent, doc, refreshes), (id, *why)));
     let removed = removed.iter().find(|removed| match &pick.wanted {
         Request::Provider(provider) => removed.provider == *provider,
-        Request::Profile(id) => removed.id == *id,
+        wanted => removed.id == *wanted.name(),
     });
     let restore = removed.map(|removed| {
         format!(
@@ -267,10 +271,7 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
             removed.restore_command(&agent.name)
         )
     });
-    let name = match &pick.wanted {
-        Request::Provider(provider) => provider.as_str(),
-        Request::Profile(id) => id,
-    };
+    let name = pick.wanted.name();
     let is_stored =
         doc.credential(name).is_some() || doc.credentials().any(|(_, stored)| stored.is_for(name));
     let names = || {

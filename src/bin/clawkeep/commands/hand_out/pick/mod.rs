@@ -1,16 +1,17 @@
 //! Choosing the credential that a command hands out.
 
 mod explain;
+mod report;
 
 use clap::Args;
 use clawkeep::internal::client::{Chosen, Hooks, Request, Token, TokenOptions};
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::doctor::removed_elsewhere;
-use clawkeep::internal::domain::{Span, UnixMs};
-use clawkeep::internal::sync::{Loaded, Rules};
+use clawkeep::internal::domain::Span;
 use clawkeep::internal::vault::UnlockedVault;
 
 use self::explain::{ChoiceContext, none, note_passed_over, warn_not_refreshed, warn_unavailable};
+use self::report::{described, note_announced, report};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -74,7 +75,7 @@ impl SelectionArgs {
         let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
         for (pick, token) in picks.iter().zip(&tokens) {
             note_passed_over(&found, pick);
-            warn_not_refreshed(context, token);
+            warn_not_refreshed(&found, token);
             warn_unavailable(&found, token);
         }
         for token in &tokens {
@@ -117,51 +118,4 @@ impl SelectionArgs {
             context.hand_out(engine, (agent, mode), (wanted, &options), &hooks)
         })
     }
-}
-
-/// Reports the load, the refreshes, and what could not be written.
-fn report(context: &Context, chosen: &Chosen) {
-    let Chosen {
-        loaded, refreshes, ..
-    } = chosen;
-    context.report_load(loaded);
-    for id in refreshes.refreshed() {
-        let id = shown_id(id.as_str());
-        context.ui.detail(&format!("Refreshed {id}."));
-    }
-    let mut not_written = loaded.not_written.iter().chain(&refreshes.not_written);
-    let not_written = not_written.next().map(|error| ("written", error));
-    let not_removed = loaded.not_removed.iter().map(|error| ("removed", error));
-    for (what, error) in not_written.into_iter().chain(not_removed) {
-        context.ui.warn(&format!(
-            "Warning: the store could not be {what}: {error}. The next command tries again."
-        ));
-    }
-}
-
-/// Records that a warning about another account was shown: the load reports it, and only once. With
-/// `--quiet` it was not shown.
-fn note_announced(
-    context: &Context,
-    vault: &mut UnlockedVault,
-    agent: &AgentRef,
-    loaded: &Loaded,
-    token: &Token,
-) -> Result<(), Failure> {
-    let is_warned = context.rules == Rules::Own && context.ui.shows_notes();
-    if is_warned && loaded.has_unannounced(token.profile().as_str()) {
-        context.with_engine(vault, |engine| {
-            engine.take_unannounced(agent, token.profile())
-        })?;
-    }
-    Ok(())
-}
-
-/// Describes the credential in use, for `--verbose`.
-fn described(token: &Token, now: UnixMs) -> String {
-    let ends = token.expires().map_or_else(String::new, |ends| {
-        format!(", expires in {}", (ends - now).short())
-    });
-    let id = shown_id(token.profile().as_str());
-    format!("Using {id} ({}{ends}).", token.kind().as_str())
 }

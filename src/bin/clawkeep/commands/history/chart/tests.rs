@@ -22,7 +22,7 @@ fn whose(agent: Option<&str>, profile: &str) -> ProfileRef {
 }
 
 fn lane(whose: ProfileRef, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
-    let at = |hours: i64| UnixMs(START + hours * HOUR);
+    let at = |hours: i64| UnixMs::from_ms(START + hours * HOUR);
     let span = |(from, until): &(i64, Option<i64>)| Span {
         from: at(*from),
         until: until.map(at),
@@ -39,7 +39,7 @@ fn lane(whose: ProfileRef, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
 
 fn sample(parts: usize) -> Timeline {
     let count = i64::try_from(parts).unwrap_or(1);
-    let bound = |part: i64| UnixMs(START + 120 * HOUR * part / count);
+    let bound = |part: i64| UnixMs::from_ms(START + 120 * HOUR * part / count);
     let mut work = lane(
         whose(Some("main"), "anthropic:work"),
         parts,
@@ -59,7 +59,7 @@ fn sample(parts: usize) -> Timeline {
 }
 
 fn at(hours: i64) -> UnixMs {
-    UnixMs(START + hours * HOUR)
+    UnixMs::from_ms(START + hours * HOUR)
 }
 
 #[test]

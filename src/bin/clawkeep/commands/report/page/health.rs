@@ -30,7 +30,7 @@ fn severity(status: Status) -> u8 {
         Status::Missing => 1,
         Status::Expiring => 2,
         Status::Ok => 3,
-        Status::Static => 4,
+        _ => 4,
     }
 }
 
@@ -159,7 +159,7 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
         Status::Missing => ("?", "missing", "missing"),
         Status::Expiring => ("▲", "expiring", "expiring"),
         Status::Ok => ("●", "ok", "ok"),
-        Status::Static => ("■", "no end", "static"),
+        _ => ("■", "no end", "static"),
     };
     html! {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }

@@ -105,7 +105,7 @@ fn gaps(lane: &Lane, scale: &Scale) -> Vec<(UnixMs, UnixMs)> {
     for span in &lane.valid {
         let gap = ended.map(|ended| (ended.max(scale.from), span.from.min(end)));
         gaps.extend(gap.filter(|(from, until)| from < until));
-        ended = Some(span.until.unwrap_or(UnixMs(i64::MAX)));
+        ended = Some(span.until.unwrap_or(UnixMs::from_ms(i64::MAX)));
     }
     gaps.extend(
         ended
@@ -199,7 +199,7 @@ fn held_path(scale: &Scale, lane: &Lane) -> String {
     };
     let mut bars: Vec<(u32, u32)> = Vec::new();
     for span in &lane.valid {
-        let until = span.until.unwrap_or(UnixMs(i64::MAX));
+        let until = span.until.unwrap_or(UnixMs::from_ms(i64::MAX));
         let (from, until) = (scale.along(span.from), scale.along(until));
         match bars.last_mut() {
             _ if from == until => {}
@@ -285,8 +285,8 @@ mod tests {
 
     fn lane(valid: &[(i64, Option<i64>)]) -> Lane {
         let span = |(from, until): &(i64, Option<i64>)| Span {
-            from: UnixMs(*from),
-            until: until.map(UnixMs),
+            from: UnixMs::from_ms(*from),
+            until: until.map(UnixMs::from_ms),
         };
         Lane {
             profile: ProfileRef {
@@ -304,9 +304,9 @@ mod tests {
     /// From 0 to 10,000 ms, so that a unit is a millisecond.
     fn scale(now: i64) -> Scale {
         Scale {
-            from: UnixMs(0),
-            until: UnixMs(10_000),
-            now: UnixMs(now),
+            from: UnixMs::from_ms(0),
+            until: UnixMs::from_ms(10_000),
+            now: UnixMs::from_ms(now),
             ticks: Vec::new(),
             parts: vec![String::new(); 4],
         }

@@ -1,7 +1,7 @@
 //! The time that the lanes show, and where an instant is along it.
 
 use chrono::Local;
-use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::domain::{UnixMs, calendar};
 
 use super::facts::Page;
 use crate::record::axis::{Tick, ticks};
@@ -50,7 +50,7 @@ impl Scale {
 
 /// `Nov 24 06:00 – 12:00`, each part's.
 pub(crate) fn part_names(bounds: &[UnixMs]) -> Vec<String> {
-    let local = |at: UnixMs| at.utc().map(|at| at.with_timezone(&Local));
+    let local = |at: UnixMs| calendar(at).map(|at| at.with_timezone(&Local));
     let name = |ends: &[UnixMs]| match (
         ends.first().copied().and_then(local),
         ends.last().copied().and_then(local),

@@ -15,7 +15,7 @@ const HOSTILE: &str = "\"'><script>alert(1)</script></title></style><img src=x \
     onerror=y>\u{202e}\u{2066}\u{1b}[2J\0\n&amp;";
 
 fn at(hours: i64) -> UnixMs {
-    UnixMs(NOW + hours * HOUR)
+    UnixMs::from_ms(NOW + hours * HOUR)
 }
 
 fn whose(agent: &str, profile: &str) -> ProfileRef {
@@ -68,7 +68,7 @@ fn busy_lane(whose: &ProfileRef, parts: i64) -> Lane {
         valid: (0..parts)
             .map(|part| Span {
                 from: every(part),
-                until: Some(UnixMs(every(part).0 + HOUR)),
+                until: Some(UnixMs::from_ms(every(part).0 + HOUR)),
             })
             .collect(),
         refreshes: counts(3),

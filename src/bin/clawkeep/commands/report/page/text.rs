@@ -2,7 +2,7 @@
 
 use chrono::Local;
 use clawkeep::internal::audit::ProfileRef;
-use clawkeep::internal::domain::{Span, UnixMs, plural};
+use clawkeep::internal::domain::{Span, UnixMs, calendar, plural};
 use maud::{Markup, html};
 
 use crate::record::names::{cut_middle, name};
@@ -36,7 +36,7 @@ pub(super) fn shown_name(whose: &ProfileRef) -> Markup {
 
 /// A time to the minute, in the reader's zone.
 pub(super) fn when(at: UnixMs) -> Markup {
-    html! { time datetime=[at.utc().map(|_| at.rfc3339())] { (local_minute(at)) } }
+    html! { time datetime=[calendar(at).map(|_| at.rfc3339())] { (local_minute(at)) } }
 }
 
 /// A time, and how far it is from now.
@@ -115,8 +115,7 @@ pub(super) fn bar(hundredths: u32, class: &str) -> Markup {
 /// The zone of the times, by its distance from UTC; also the earlier one where clocks have changed.
 pub(super) fn zone(since: UnixMs, now: UnixMs) -> String {
     let offset = |at: UnixMs| {
-        at.utc()
-            .map(|at| format!("UTC{}", at.with_timezone(&Local).format("%:z")))
+        calendar(at).map(|at| format!("UTC{}", at.with_timezone(&Local).format("%:z")))
     };
     match (offset(since), offset(now)) {
         (Some(then), Some(now)) if then != now => format!("{now}; at the beginning {then}"),
@@ -154,10 +153,16 @@ mod tests {
     #[test]
     fn distances_in_time() {
         let hour = 3_600_000;
-        assert_eq!(far(UnixMs(3 * hour), UnixMs(0)), "in 3h");
-        assert_eq!(far(UnixMs(0), UnixMs(72 * hour)), "3d ago");
-        assert_eq!(far(UnixMs(hour), UnixMs(hour + 59_999)), "now");
-        let found = far(UnixMs(i64::MIN), UnixMs(i64::MAX));
-        assert_eq!(found, far(UnixMs(i64::MIN), UnixMs(0)));
+        assert_eq!(far(UnixMs::from_ms(3 * hour), UnixMs::from_ms(0)), "in 3h");
+        assert_eq!(
+            far(UnixMs::from_ms(0), UnixMs::from_ms(72 * hour)),
+            "3d ago"
+        );
+        assert_eq!(
+            far(UnixMs::from_ms(hour), UnixMs::from_ms(hour + 59_999)),
+            "now"
+        );
+        let found = far(UnixMs::from_ms(i64::MIN), UnixMs::from_ms(i64::MAX));
+        assert_eq!(found, far(UnixMs::from_ms(i64::MIN), UnixMs::from_ms(0)));
     }
 }

@@ -148,7 +148,7 @@ fn profiles(settings: &Settings, own: &[Profile<'_>]) -> Profiles {
             }
             CredentialType::Token => (&mut profiles.token, format!("token:{}", secret())),
             CredentialType::ApiKey => (&mut profiles.api_key, secret()),
-            CredentialType::Unreadable => continue,
+            _ => continue,
         };
         *count += 1;
         profiles.labels.push(format!("{id}={label}"));

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use clawkeep::internal::domain::{CredentialType, ExpiryFault, Owner, UnixMs};
+use clawkeep::internal::domain::{Borrowed, CredentialType, ExpiryFault, UnixMs};
 use clawkeep::internal::health::{AsOf, CredentialState, Health, assess_provider};
 use clawkeep::internal::sync::{LoginReport, LoginState};
 use clawkeep::internal::vault::GrantState;
@@ -54,10 +54,7 @@ pub(super) struct ProviderExpiry {
 
 /// Every readable profile, sorted by provider, then id.
 pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<ProfileExpiry> {
-    let owner = |id: &str| {
-        let from = inputs.borrowed.get(id);
-        from.map_or(Owner::of(id), |from| from.owner)
-    };
+    let owner = |id: &str| Borrowed::owner_of(inputs.borrowed.get(id), id);
     let mut profiles: Vec<_> = readable
         .iter()
         .map(|(id, credential)| ProfileExpiry {

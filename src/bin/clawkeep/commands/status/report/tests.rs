@@ -19,7 +19,7 @@ const HOME: &str = match cfg!(windows) {
     false => "/home/tester",
 };
 /// When the cases were recorded: a provider whose earliest end is 0 has this much less than 0 left.
-const NOW: UnixMs = UnixMs(1_800_000_000_000);
+const NOW: UnixMs = UnixMs::from_ms(1_800_000_000_000);
 
 struct World {
     doc: StoreDoc,

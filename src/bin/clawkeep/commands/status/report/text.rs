@@ -199,7 +199,7 @@ fn word(status: Status, colour: Colour) -> String {
         Status::Expiring => ("expiring", "33"),
         Status::Expired => ("expired", "31"),
         Status::Missing => ("unknown", "33"),
-        Status::Static => return "static".to_owned(),
+        _ => return "static".to_owned(),
     };
     match colour {
         Colour::Off => word.to_owned(),

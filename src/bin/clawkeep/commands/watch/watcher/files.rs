@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clawkeep::internal::config::{AgentRef, order_agent};
 use clawkeep::internal::domain::{Owner, without_bom};
+use clawkeep::internal::platform::openclaw::databases_of;
 use clawkeep::internal::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
 use clawkeep::internal::sources::{Reading, claude_code};
 use clawkeep::internal::sync::watch::Content;
@@ -80,7 +81,7 @@ impl Watcher<'_> {
         let mut files: Vec<PathBuf> = self.sources().collect();
         files.extend([layout.settings_file.clone(), layout.config_file.clone()]);
         files.extend(self.borrowed.iter().cloned());
-        files.extend(self.agents.iter().map(AgentRef::store_file));
+        files.extend(self.agents.iter().flat_map(files_of));
         if let Ok(settings) = self.context.settings() {
             // A configured agent exists once its directory does.
             let listed = settings
@@ -178,6 +179,21 @@ impl Watcher<'_> {
             || is_replaced()
             || self.version() != before.version
     }
+}
+
+/// The files in which an agent's credentials are: its store, or OpenClaw's databases, each with its
+/// log.
+fn files_of(agent: &AgentRef) -> Vec<PathBuf> {
+    let Some(id) = agent.name.openclaw_id() else {
+        return vec![agent.store_file()];
+    };
+    let with_log = |database: PathBuf| {
+        let mut log = database.clone().into_os_string();
+        log.push("-wal");
+        [database, log.into()]
+    };
+    let databases = databases_of(&agent.dir, id).into_iter();
+    databases.flat_map(with_log).collect()
 }
 
 /// How long polling lasts after the system ran out of resources for file notifications.

@@ -234,7 +234,7 @@ fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
     let words = changes.words()?;
     let ends = changes.changed.iter().filter_map(|id| {
         let expiry = loaded.doc.credential(id)?.expiry()?;
-        Some(Span::from_f64(expiry.ms() - context.clock.now().as_f64()))
+        Some(Span::from_f64(expiry.left_at(context.clock.now())))
     });
     let ends = ends
         .min()

@@ -14,7 +14,7 @@ const OWN_GRACE: i64 = HOUR;
 
 /// The status of one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialStatus {
+pub struct SurveyedCredential {
     /// The agent that has it.
     pub agent: AgentName,
     /// The id of its profile.
@@ -61,7 +61,7 @@ pub enum State {
     Lost(Loss),
     /// It cannot be refreshed, and its access token has expired.
     LostAndExpired(Loss),
-    /// Its program is logged out, or has another login: [`CredentialStatus::source`].
+    /// Its program is logged out, or has another login: [`SurveyedCredential::source`].
     Source(&'static str),
     /// The login behind it expires within so many milliseconds; only a person can log in again.
     LoginExpires(i64),
@@ -107,7 +107,7 @@ impl State {
     }
 }
 
-impl CredentialStatus {
+impl SurveyedCredential {
     /// Returns the state to report at `now`, if there is one.
     #[must_use]
     pub fn state(&self, settings: &NotifySettings, now: UnixMs) -> Option<State> {
@@ -122,6 +122,17 @@ impl CredentialStatus {
         let stages = self.stages(settings);
         let next = stages.iter().find(|(begins, _)| *begins > now);
         next.map(|(begins, _)| *begins)
+    }
+
+    /// Returns when the next alert is due if nothing happens. That a program may not refresh the
+    /// login in time is nothing to expect.
+    #[must_use]
+    pub fn next_alert(&self, settings: &NotifySettings, now: UnixMs) -> Option<UnixMs> {
+        let stages = self.stages(settings);
+        let is_next = |(begins, state): &&(UnixMs, State)| {
+            *begins > now && *state != State::Overdue && !settings.targets.is_empty()
+        };
+        stages.iter().find(is_next).map(|(begins, _)| *begins)
     }
 
     /// Returns the states that follow if nothing happens, each with its beginning, in order.
@@ -200,8 +211,8 @@ mod tests {
         UnixMs(NOW.0 + left)
     }
 
-    fn status(outlook: Outlook) -> CredentialStatus {
-        CredentialStatus {
+    fn status(outlook: Outlook) -> SurveyedCredential {
+        SurveyedCredential {
             agent: AgentName::default(),
             profile: ProfileId::new("p:x"),
             provider: ProviderId::new("p"),
@@ -252,7 +263,7 @@ mod tests {
     #[test]
     fn a_login_that_only_a_person_extends_is_reported_days_ahead() {
         let code = |login: i64| {
-            let status = CredentialStatus {
+            let status = SurveyedCredential {
                 login_expires: Some(at(login)),
                 ..status(Outlook::Refreshed(CLAUDE, at(8 * HOUR)))
             };
@@ -273,7 +284,7 @@ mod tests {
                 message: String::new(),
                 remedy: String::new(),
             };
-            let status = CredentialStatus {
+            let status = SurveyedCredential {
                 source: Some(source),
                 ..status(Outlook::Refreshed(CLAUDE, at(left)))
             };
