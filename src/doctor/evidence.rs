@@ -18,7 +18,7 @@ pub enum OpenVault {
     /// The vault cannot be opened at all.
     Unusable,
     /// The vault without its key: the record can be read, and nothing can be decrypted.
-    Locked(Vault),
+    Locked(Box<Vault>),
     /// The vault, unlocked with its key.
     Unlocked(Box<UnlockedVault>),
 }

@@ -534,7 +534,7 @@ fn every_row_of_the_table() {
                     "{what}"
                 );
                 let doctor = home.run(&["doctor"]);
-                let said = format!("ago ({why})");
+                let said = format!("({why})");
                 let flat = doctor
                     .stdout
                     .split_whitespace()

@@ -63,7 +63,7 @@ pub enum Several {
 /// What a file in a vault's place is.
 #[derive(Debug)]
 enum Found {
-    Vault(Vault),
+    Vault(Box<Vault>),
     /// The vault was moved away: its record ends with this event.
     MovedAway(Option<events::Last>),
     Unknown,
@@ -78,7 +78,7 @@ pub fn which_counts(files: &[PathBuf], has_head: &dyn Fn(&Vault) -> bool) -> Sev
     let found: Vec<(&PathBuf, Found)> = files.iter().map(|path| (path, examine(path))).collect();
     let vaults = || {
         found.iter().filter_map(|(path, found)| match found {
-            Found::Vault(vault) => Some((*path, vault)),
+            Found::Vault(vault) => Some((*path, &**vault)),
             _ => None,
         })
     };
@@ -139,7 +139,7 @@ fn examine(path: &Path) -> Found {
     match application_id(&reading.conn, &real) {
         Ok(MOVED_AWAY) => Found::MovedAway(events::last(&reading.conn).ok().flatten()),
         Ok(APPLICATION_ID) => Vault::as_it_is(reading, real, Some(ReadOnlyReason::Copy))
-            .map_or(Found::Unknown, Found::Vault),
+            .map_or(Found::Unknown, |vault| Found::Vault(Box::new(vault))),
         _ => Found::Unknown,
     }
 }

@@ -143,7 +143,7 @@ enum Old {
     /// It opens, and so do its secrets.
     Unlocked(Box<UnlockedVault>),
     /// It opens, and no key of it is to be had.
-    Locked(Vault, VaultError),
+    Locked(Box<Vault>, VaultError),
     /// The vault to replace is damaged.
     Damaged(VaultError),
 }
@@ -223,7 +223,7 @@ impl Restoring<'_> {
         let (log, unread) = match (old, &kept) {
             (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, expected, kept)?, None),
             (Old::Locked(old, error), Some(kept)) => {
-                (self.put_into(old, expected, kept)?, Some(error))
+                (self.put_into(*old, expected, kept)?, Some(error))
             }
             (Old::Damaged(error), Some(kept)) => {
                 self.put_aside(kept)?;
@@ -297,7 +297,7 @@ impl Restoring<'_> {
                 error @ (VaultError::NoKey { .. }
                 | VaultError::Unopened { .. }
                 | VaultError::Damaged { .. }),
-            ) => Ok(Old::Locked(Vault::open(self.to)?, error)),
+            ) => Ok(Old::Locked(Box::new(Vault::open(self.to)?), error)),
             Err(error) => Err(error.into()),
         }
     }

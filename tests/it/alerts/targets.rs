@@ -506,7 +506,7 @@ fn a_heartbeat_is_sent_while_all_is_well() {
         |hook: &Hook| -> Vec<String> { hook.take().into_iter().map(|sent| sent.line).collect() };
     let ping = format!("POST /{SECRET} HTTP/1.1");
     assert_eq!(watch.look(0), Some(5 * MINUTE));
-    assert_eq!(lines(&hook), [ping.clone()]);
+    assert_eq!(lines(&hook), std::slice::from_ref(&ping));
     // What is wrong is not told where the service has no address for it: it misses the heartbeat.
     watch.trouble = vec![super::Trouble {
         key: "vault".to_owned(),
@@ -518,7 +518,7 @@ fn a_heartbeat_is_sent_while_all_is_well() {
     // An expiry that is ahead is no problem; one that is past is.
     watch.put("anthropic:a", &token(3 * DAY), 0);
     watch.look(6 * MINUTE);
-    assert_eq!(lines(&hook), [ping.clone()]);
+    assert_eq!(lines(&hook), [ping]);
     watch.look(4 * DAY);
     assert_eq!(lines(&hook), Vec::<String>::new());
     assert_eq!(

@@ -271,7 +271,8 @@ mod tests {
         }
         for name in OFTEN {
             let (mut alone, mut whole) = (command_of(name).unwrap(), command());
-            (alone.build(), whole.build());
+            alone.build();
+            whole.build();
             let (mut found, mut expected) = (Vec::new(), Vec::new());
             options(alone.find_subcommand(name).unwrap(), "", &mut found);
             options(whole.find_subcommand(name).unwrap(), "", &mut expected);

@@ -183,9 +183,9 @@ fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
     };
     trouble.push(finding_of(id, &failure).path(&context.layout.vault_file));
     // Findings that need neither a key nor the state directory's owner are reported anyway.
-    context
-        .locked()
-        .map_or(OpenVault::Unusable, OpenVault::Locked)
+    context.locked().map_or(OpenVault::Unusable, |vault| {
+        OpenVault::Locked(Box::new(vault))
+    })
 }
 
 fn agents(
