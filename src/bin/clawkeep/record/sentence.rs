@@ -21,6 +21,7 @@ pub(crate) fn sentence(event: &Event) -> String {
     let session = event.session.as_deref();
     let words = clause.split(' ').map(|word| match word {
         "WHO" => who(event, kind),
+        "WHO:" => format!("{}:", who(event, kind)),
         "IT" => subject(event),
         "AGENT" => agent.unwrap_or(AgentName::default().as_str()).to_owned(),
         "ORIGIN" => event.origin.to_string(),

@@ -4,7 +4,7 @@ use clawkeep::internal::audit::{Doer, Event, Origin, is_imported_refresh};
 use clawkeep::internal::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
 
-use crate::terminal::text::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line, shown_id};
 
 /// Details that are times, in milliseconds since the epoch.
 const TIMES: [&str; 6] = [
@@ -35,7 +35,7 @@ pub(crate) fn subject(event: &Event) -> String {
     let about = event.profile.as_deref().or(event.provider.as_deref());
     let prefix = agent_prefix(event.agent.as_deref());
     let name = about.unwrap_or("-");
-    format!("{prefix}{name}")
+    shown_id(&format!("{prefix}{name}"))
 }
 
 fn agent_prefix(agent: Option<&str>) -> String {
