@@ -2,6 +2,7 @@
 //! the actor.
 
 mod agents;
+pub(crate) mod browser;
 pub(crate) mod global;
 mod head;
 pub(crate) mod load_each;

@@ -1,7 +1,5 @@
 //! `models auth login`: log in at a provider, in a browser here or elsewhere, or on another device.
 
-use std::process::{Command, Stdio};
-
 use std::collections::BTreeMap;
 
 use clap::Args;
@@ -15,7 +13,6 @@ use clawkeep::internal::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
 };
-use clawkeep::internal::platform::{start_thread, system_program};
 use clawkeep::internal::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -24,6 +21,7 @@ use super::paste::{Answer, profile_id};
 use super::{checks, edit};
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
+use crate::context::browser::{has_desktop, open_browser};
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
@@ -388,42 +386,6 @@ fn on_device(
 fn show_url(context: &Context, begin: &str, url: &str) {
     context.ui.warn(begin);
     context.ui.warn(&format!("  {url}"));
-}
-
-/// Whether there is a desktop, on which a browser can open.
-fn has_desktop(context: &Context) -> bool {
-    let is_set = |name| context.env.path(name).is_some();
-    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
-}
-
-/// Opens a browser, if there is a desktop to open it on.
-fn open_browser(context: &Context, url: &str) -> bool {
-    let mut command = if cfg!(target_os = "macos") {
-        Command::new("open")
-    } else if cfg!(windows) {
-        // `cmd /c start` would take the address apart at each ampersand.
-        let mut command = Command::new(system_program("rundll32.exe"));
-        command.arg("url.dll,FileProtocolHandler");
-        command
-    } else {
-        if !has_desktop(context) {
-            return false;
-        }
-        Command::new("xdg-open")
-    };
-    let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
-    let [stdin, stdout, stderr] = streams;
-    context.withhold_keys(&mut command);
-    command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
-    match context.mask.put_back_for(|| command.spawn()) {
-        Ok(mut child) => {
-            // It may be the browser itself, and last longer than we do.
-            // Without a thread it lingers as a zombie until this command ends.
-            let _ = start_thread("browser", move || child.wait());
-            true
-        }
-        Err(_) => false, // the address is shown
-    }
 }
 
 impl NewLogin<'_> {
