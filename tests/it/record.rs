@@ -536,7 +536,17 @@ fn a_report_is_one_page_of_its_own() {
         64,
         &["precious.txt is there already"],
     );
-    refuses(&home, &["report"], 64, &["--to"]);
+    let said = home.run(&["report"]).ok();
+    assert!(said.contains("clawkeep-report.html"), "{said}");
+    assert!(home.at("clawkeep-report.html").exists());
+    let said = home.run(&["report", "--open"]).exits(0).stderr;
+    assert!(said.contains("No browser was opened"), "{said}");
+    refuses(
+        &home,
+        &["report", "--to", "-", "--open"],
+        64,
+        &["--open needs a file"],
+    );
     refuses(
         &home,
         &["report", "--to", ".clawdbot/vault.db"],

@@ -31,6 +31,7 @@ fn lane(whose: ProfileRef, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
         profile: whose,
         provider: None,
         valid: valid.iter().map(span).collect(),
+        cooldowns: Vec::new(),
         refreshes: vec![0; parts],
         failures: vec![0; parts],
         uses: vec![0; parts],
