@@ -412,6 +412,12 @@ fn a_long_answer_goes_through_the_pager() {
         given.contains("TERM=") && !given.contains("sk-test"),
         "{given}"
     );
+    for args in ["history uses", "history at 0s"] {
+        fs::remove_file(home.at("paged")).unwrap();
+        on_terminal(&home, (80, 2), pager, args);
+        let paged = home.read("paged");
+        assert!(paged.contains("openai:default"), "{args}: {paged}");
+    }
     // Not if it fits, not if it is not wanted, not elsewhere; a pager that is missing is none.
     fs::remove_file(home.at("paged")).unwrap();
     for (rows, pager, args) in [

@@ -21,6 +21,7 @@ pub(crate) fn sentence(event: &Event) -> String {
     let session = event.session.as_deref();
     let words = clause.split(' ').map(|word| match word {
         "WHO" => who(event, kind),
+        "WHO:" => format!("{}:", who(event, kind)),
         "IT" => subject(event),
         "AGENT" => agent.unwrap_or(AgentName::default().as_str()).to_owned(),
         "ORIGIN" => event.origin.to_string(),
@@ -62,6 +63,7 @@ fn clause(kind: EventKind) -> Option<&'static str> {
         Kind::RefreshSuperseded => "WHO refreshed IT too late and kept a newer credential",
         Kind::CredentialUsed => "WHO used IT",
         Kind::CredentialFailed => "WHO was refused with IT",
+        Kind::CredentialProbed => "WHO tried IT at its provider",
         Kind::CredentialPassedOver => "WHO passed over IT",
         Kind::CredentialBorrowed => "WHO left refreshing IT to another program",
         Kind::CooldownSet => "WHO put IT in cooldown",

@@ -229,7 +229,7 @@ fn state(words: &str, severity: Severity) -> Markup {
         Severity::Good => "●",
     };
     html! {
-        span class={ "state " (class(severity)) } { span aria-hidden="true" { (sign) } " "
+        span class={ "state " (class(severity)) } { span aria-hidden="true" { (sign) } "\u{a0}"
             (outside(words)) }
     }
 }

@@ -101,7 +101,7 @@ fn legend() -> Markup {
             li { svg width="28" height="12" aria-hidden="true" { rect.valid y="1" width="28"
                 height="10" rx="1" {} } " valid" }
             li { svg width="28" height="12" aria-hidden="true" { rect.gap x=".5" y="1.5" width="27"
-                height="9" {} } " ended" }
+                height="9" {} } " not valid" }
             li { svg width="28" height="12" aria-hidden="true" {
                 rect.valid y="1" width="28" height="10" rx="1" {}
                 rect.rest x=".5" y="1.5" width="27" height="9" {}
