@@ -116,6 +116,8 @@ pub struct Lane {
     pub provider: Option<Arc<str>>,
     /// When there was a valid credential: spans that do not touch, oldest first.
     pub valid: Vec<Span>,
+    /// When it was in cooldown or disabled: spans that do not touch, oldest first.
+    pub cooldowns: Vec<Span>,
     /// New tokens, a part of the time each.
     pub refreshes: Vec<u64>,
     /// Refreshes and uses that failed.
@@ -140,6 +142,7 @@ impl Lane {
             profile,
             provider: None,
             valid: Vec::new(),
+            cooldowns: Vec::new(),
             refreshes: vec![0; parts],
             failures: vec![0; parts],
             uses: vec![0; parts],
@@ -190,21 +193,50 @@ impl Lane {
             };
             let is_visible = span.from < end && span.until.is_none_or(|until| until > span.from);
             if is_visible {
-                self.add_span(span);
+                add_span(&mut self.valid, span);
             }
         }
     }
 
-    /// Adds a span that begins where the last one does or later; they are one if there is no gap.
-    fn add_span(&mut self, span: Span) {
-        match self.valid.last_mut() {
-            Some(last) if last.until.is_none_or(|until| until >= span.from) => {
-                last.until = match (last.until, span.until) {
-                    (Some(before), Some(until)) => Some(before.max(until)),
-                    _ => None,
-                };
+    /// Adds beginnings and ends of cooldowns, oldest first. Each lasts until the next of them.
+    pub(crate) fn add_cooldowns(&mut self, events: &[Event], bounds: &[UnixMs]) {
+        let (Some(start), Some(end)) = (bounds.first().copied(), bounds.last().copied()) else {
+            return;
+        };
+        for (place, event) in events.iter().enumerate() {
+            let Some(until) = cooldown_until(event) else {
+                continue;
+            };
+            let next = events.get(place + 1).map(|next| next.at);
+            let until = next.map_or(until, |next| next.min(until));
+            let from = event.at.max(start);
+            if from < end && from < until {
+                let until = Some(until);
+                add_span(&mut self.cooldowns, Span { from, until });
             }
-            _ => self.valid.push(span),
         }
     }
+}
+
+/// Adds a span that begins where the last one does or later; they are one if there is no gap.
+fn add_span(spans: &mut Vec<Span>, span: Span) {
+    match spans.last_mut() {
+        Some(last) if last.until.is_none_or(|until| until >= span.from) => {
+            last.until = match (last.until, span.until) {
+                (Some(before), Some(until)) => Some(before.max(until)),
+                _ => None,
+            };
+        }
+        _ => spans.push(span),
+    }
+}
+
+/// Until when a credential is not to be used, as the event says; nothing if it says that it may be.
+pub(crate) fn cooldown_until(event: &Event) -> Option<UnixMs> {
+    if *event.kind != *EventKind::CooldownSet.as_str() {
+        return None;
+    }
+    let detail = event.detail.as_deref().unwrap_or_default();
+    let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
+    detail["until"].as_i64().map(UnixMs)
 }

@@ -412,6 +412,12 @@ fn a_long_answer_goes_through_the_pager() {
         given.contains("TERM=") && !given.contains("sk-test"),
         "{given}"
     );
+    for args in ["history uses", "history at 0s"] {
+        fs::remove_file(home.at("paged")).unwrap();
+        on_terminal(&home, (80, 2), pager, args);
+        let paged = home.read("paged");
+        assert!(paged.contains("openai:default"), "{args}: {paged}");
+    }
     // Not if it fits, not if it is not wanted, not elsewhere; a pager that is missing is none.
     fs::remove_file(home.at("paged")).unwrap();
     for (rows, pager, args) in [
@@ -536,7 +542,17 @@ fn a_report_is_one_page_of_its_own() {
         64,
         &["precious.txt is there already"],
     );
-    refuses(&home, &["report"], 64, &["--to"]);
+    let said = home.run(&["report"]).ok();
+    assert!(said.contains("clawkeep-report.html"), "{said}");
+    assert!(home.at("clawkeep-report.html").exists());
+    let said = home.run(&["report", "--open"]).exits(0).stderr;
+    assert!(said.contains("No browser was opened"), "{said}");
+    refuses(
+        &home,
+        &["report", "--to", "-", "--open"],
+        64,
+        &["--open needs a file"],
+    );
     refuses(
         &home,
         &["report", "--to", ".clawdbot/vault.db"],

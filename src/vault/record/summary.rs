@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use crate::audit::{
     Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin,
-    ProfileRef, Refreshes, Uses, refresh_failure_reason,
+    ProfileRef, Refreshes, Uses, cooldown_until, refresh_failure_reason,
 };
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -464,16 +464,9 @@ fn doer_of(event: &Event) -> Doer {
 }
 
 /// Those series that are about a subject.
-fn of(series: &[Series], subject: i64) -> Vec<Series> {
+pub(super) fn of(series: &[Series], subject: i64) -> Vec<Series> {
     let of_subject = series.iter().filter(|series| series.subject == subject);
     of_subject.copied().collect()
-}
-
-/// Until when a credential is not to be used, as the event says; nothing if it says that it may be.
-fn cooldown_until(event: &Event) -> Option<UnixMs> {
-    let is_set = *event.kind == *EventKind::CooldownSet.as_str();
-    let until = detail(event).get("until").and_then(Value::as_i64);
-    until.filter(|_| is_set).map(UnixMs)
 }
 
 fn detail(event: &Event) -> Value {
@@ -531,7 +524,11 @@ pub(in crate::vault) fn newest_change(
 }
 
 /// The newest event of some series in some parts of the record, which are oldest first.
-fn newest(conn: &Connection, series: &[Series], runs: &[Run]) -> rusqlite::Result<Option<i64>> {
+pub(super) fn newest(
+    conn: &Connection,
+    series: &[Series],
+    runs: &[Run],
+) -> rusqlite::Result<Option<i64>> {
     for run in runs.iter().rev() {
         let mut found = None;
         for series in series {

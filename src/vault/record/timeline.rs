@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::summary::{event, happened_at, newest_change, profile_ref};
+use super::summary::{event, happened_at, newest, newest_change, of, profile_ref};
 use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Origin, Timeline};
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -73,6 +73,7 @@ impl Vault {
             lane.add_changes(&changes, bounds);
             lanes.insert(subject, lane);
         }
+        self.add_cooldowns(&filter, (bounds, &until_start), &mut lanes, &mut labels)?;
         self.add_marks(&filter, (bounds, &parts), &mut lanes, &mut labels)?;
         let wanted = |lane: &Lane| {
             let is_provider =
@@ -82,6 +83,41 @@ impl Vault {
         let mut lanes: Vec<Lane> = lanes.into_values().filter(wanted).collect();
         lanes.sort_by(|a, b| (&a.provider, &a.profile).cmp(&(&b.provider, &b.profile)));
         Ok(lanes)
+    }
+
+    /// Adds cooldowns, from the last that began before the start.
+    fn add_cooldowns(
+        &self,
+        filter: &Filter,
+        (bounds, until_start): (&[UnixMs], &[Run]),
+        lanes: &mut BTreeMap<i64, Lane>,
+        labels: &mut Labels,
+    ) -> rusqlite::Result<()> {
+        let kinds = [EventKind::CooldownSet, EventKind::CooldownCleared];
+        let filter = Filter {
+            kinds: kinds.map(KindFilter::only).into(),
+            ..filter.clone()
+        };
+        let (series, until_end) = self.listed(&filter)?;
+        let to = until_end.last().map_or(i64::MIN, |run| *run.end());
+        for (subject, lane) in lanes {
+            let series = of(&series, *subject);
+            let from = newest(&self.conn, &series, until_start)?.unwrap_or(i64::MIN);
+            let mut seqs = Vec::new();
+            for series in series {
+                let mut select = self.conn.prepare_cached(SEQS)?;
+                let range = [series.subject, series.action, from, to];
+                let found = select.query_map(range, |row| row.get::<_, i64>(0))?;
+                seqs.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+            }
+            seqs.sort_unstable();
+            let events = seqs
+                .into_iter()
+                .filter_map(|seq| event(&self.conn, labels, seq).transpose());
+            let events = events.collect::<rusqlite::Result<Vec<_>>>()?;
+            lane.add_cooldowns(&events, bounds);
+        }
+        Ok(())
     }
 
     /// Counts uses and failures, part by part.

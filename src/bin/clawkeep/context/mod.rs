@@ -2,6 +2,7 @@
 //! the actor.
 
 mod agents;
+pub(crate) mod browser;
 mod environment;
 pub(crate) mod global;
 mod head;

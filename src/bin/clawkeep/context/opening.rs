@@ -109,6 +109,16 @@ impl Context {
         Ok(vault)
     }
 
+    /// Opens and unlocks the existing vault for reading if that takes no question; `None` if it
+    /// would, or fails.
+    pub(crate) fn unlocked_if_unasked(&self) -> Option<UnlockedVault> {
+        let mut sources = self.key_sources();
+        if self.passphrases.file().is_none() {
+            sources.secrets = None;
+        }
+        self.unlocked_for(Need::Reading, &sources).ok()
+    }
+
     fn unlocked_for(&self, need: Need, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
         harden();
         self.check_owner()?;

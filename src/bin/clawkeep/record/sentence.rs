@@ -63,6 +63,7 @@ fn clause(kind: EventKind) -> Option<&'static str> {
         Kind::RefreshSuperseded => "WHO refreshed IT too late and kept a newer credential",
         Kind::CredentialUsed => "WHO used IT",
         Kind::CredentialFailed => "WHO was refused with IT",
+        Kind::CredentialProbed => "WHO tried IT at its provider",
         Kind::CredentialPassedOver => "WHO passed over IT",
         Kind::CredentialBorrowed => "WHO left refreshing IT to another program",
         Kind::CooldownSet => "WHO put IT in cooldown",

@@ -66,7 +66,7 @@ impl<T, const N: usize, const M: usize> Rows<'_, T, N, M> {
                 let rows: Vec<[String; N]> = found.iter().map(self.cells).collect();
                 context
                     .ui
-                    .answer(&table(self.header, &rows, context.ui.width()))
+                    .answer_long(&table(self.header, &rows, context.ui.width()))
             }
             Shape::Json => {
                 let rows: Vec<Value> = found.iter().map(self.json).collect();

@@ -71,6 +71,15 @@ impl Ui {
         self.write(&shown(text, self.colour_on_stdout()))
     }
 
+    /// Like [`Ui::answer`], through the person's pager where it is too long for the screen.
+    pub(crate) fn answer_long(&self, text: &str) -> Result<(), Failure> {
+        let text = shown(text, self.colour_on_stdout());
+        progress::make_room(|| ());
+        self.stream_long(Paging::AsNeeded, |out| {
+            out.write_all(text.as_bytes()).map_err(Failure::Output)
+        })
+    }
+
     pub(crate) fn json(&self, answer: &impl serde::Serialize) -> Result<(), Failure> {
         let mut text = json_text(answer).map_err(Failure::Output)?;
         text.push('\n');

@@ -17,11 +17,11 @@ use clawkeep::internal::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
-use super::browser::{has_desktop, open_browser};
 use super::paste::profile_id;
 use super::{checks, edit};
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
+use crate::context::browser::{has_desktop, open_browser};
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;

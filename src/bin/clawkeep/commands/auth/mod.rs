@@ -1,7 +1,6 @@
 //! `models auth`: show, add, change and remove credentials.
 
 pub(crate) mod add;
-mod browser;
 pub(crate) mod candidates;
 pub(crate) mod checks;
 pub(crate) mod edit;

@@ -1,12 +1,12 @@
 //! `status`: every login, the worst first, and what fixes it.
 
 use clap::Args;
-use clawkeep::internal::domain::{CredentialType, UnixMs, counted};
+use clawkeep::internal::domain::{CredentialType, UnixMs};
 use clawkeep::internal::platform::exists;
 use serde_json::{Value, json};
 
 use super::first_steps;
-use crate::commands::logins::rows::{LoadedAgents, Row, Severity, rows};
+use crate::commands::logins::rows::{LoadedAgents, Row, Severity, rows, verdict};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
@@ -54,7 +54,7 @@ impl Status {
         let now = context.clock.now();
         if self.json {
             let logins: Vec<Value> = rows.iter().map(|row| to_json(row, now)).collect();
-            let needing = rows.iter().filter(|row| needs_person(row)).count();
+            let needing = rows.iter().filter(|row| row.needs_person()).count();
             context
                 .ui
                 .json(&json!({"logins": logins, "needAttention": needing}))?;
@@ -82,10 +82,6 @@ impl Status {
     }
 }
 
-fn needs_person(row: &Row) -> bool {
-    row.severity <= Severity::NeedsAttention
-}
-
 /// The agents of a row, as people read them.
 pub(super) fn agents_of(row: &Row) -> String {
     let names: Vec<String> = row
@@ -109,21 +105,6 @@ pub(super) fn last_used(row: &Row, now: UnixMs) -> String {
 }
 
 fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
-    let needing = rows.iter().filter(|row| needs_person(row)).count();
-    let in_cooldown = rows
-        .iter()
-        .filter(|row| row.severity == Severity::InCooldown)
-        .count();
-    let verdict = match needing {
-        0 if in_cooldown > 0 => format!("Nothing needs you; {in_cooldown} in cooldown."),
-        0 if rows.len() == 1 => "The credential works.".to_owned(),
-        0 => format!("{} work.", counted(rows.len(), "credential")),
-        1 => format!("1 of {} needs you.", counted(rows.len(), "credential")),
-        _ => format!(
-            "{needing} of {} need you.",
-            counted(rows.len(), "credential")
-        ),
-    };
     let cells: Vec<[String; 5]> = rows
         .iter()
         .map(|row| {
@@ -137,7 +118,7 @@ fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
         })
         .collect();
     let header = ["STATE", "PROFILE", "EXPIRES", "LAST USED", "AGENTS"];
-    let mut text = format!("{verdict}\n\n{}", table(header, &cells, width));
+    let mut text = format!("{}\n\n{}", verdict(rows), table(header, &cells, width));
     let fixes: Vec<(&str, &str)> = rows
         .iter()
         .filter_map(|row| Some((row.id.as_str(), row.fix.as_deref()?)))
@@ -162,14 +143,10 @@ pub(super) fn to_json(row: &Row, now: UnixMs) -> Value {
         ),
         ("agents", Some(json!(agents))),
         ("state", Some(json!(row.state))),
-        ("usable", Some(json!(is_usable(row)))),
+        ("usable", Some(json!(row.is_usable()))),
         ("expiresAt", row.expires.map(|at| json!(at.0))),
         ("remainingMs", row.expires.map(|at| json!((at - now).ms()))),
         ("lastUsed", row.last_used.map(|at| json!(at.0))),
         ("fix", row.fix.as_deref().map(Value::from)),
     ])
-}
-
-fn is_usable(row: &Row) -> bool {
-    matches!(row.severity, Severity::Good | Severity::NeedsAttention)
 }

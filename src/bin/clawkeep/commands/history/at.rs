@@ -79,7 +79,9 @@ impl HistoryAt {
             "TOKEN",
             "LAST USED",
         ];
-        context.ui.answer(&table(header, &rows, context.ui.width()))
+        context
+            .ui
+            .answer_long(&table(header, &rows, context.ui.width()))
     }
 }
 

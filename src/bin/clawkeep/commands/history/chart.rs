@@ -59,7 +59,7 @@ impl Mark {
         match self {
             Self::Failure => Some("\u{1b}[31m"),
             Self::Refresh => Some("\u{1b}[32m"),
-            Self::Ended => Some("\u{1b}[33m"),
+            Self::Ended => Some("\u{1b}[31m"),
             Self::Nothing | Self::Valid | Self::Partly | Self::Use => None,
         }
         .filter(|_| palette.colour)
@@ -273,7 +273,7 @@ fn legend_lines(timeline: &Timeline, columns: usize, palette: Palette) -> Vec<St
     let marks = [
         (Mark::Valid, "valid"),
         (Mark::Partly, "partly"),
-        (Mark::Ended, "ended"),
+        (Mark::Ended, "not valid"),
         (Mark::Refresh, "refresh"),
         (Mark::Failure, "failure"),
         (Mark::Use, "use"),

@@ -8,11 +8,11 @@ use clawkeep::internal::config::{AgentRef, NotifySettings};
 use clawkeep::internal::doctor::remedy_of;
 use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Expiry, Fingerprint, Section, Span, StoreDoc,
-    UnavailableReason, UnixMs, normalize_provider, unavailability,
+    UnavailableReason, UnixMs, counted, normalize_provider, unavailability,
 };
-use clawkeep::internal::health::{CredentialState, Loss, Outlook, RefreshedBy, Status};
+use clawkeep::internal::health::{AsOf, CredentialState, Loss, Outlook, RefreshedBy, Status};
 use clawkeep::internal::sync::{Loaded, LoginReport};
-use clawkeep::internal::vault::UnlockedVault;
+use clawkeep::internal::vault::{StoredCredential, UnlockedVault};
 
 use crate::context::Context;
 use crate::context::load_each::LoadOptions;
@@ -34,7 +34,7 @@ pub(crate) enum Severity {
 }
 
 /// A login, an API key or a token: one row, whichever agents have it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) provider: String,
@@ -50,6 +50,77 @@ pub(crate) struct Row {
     pub(crate) next_alert: Option<UnixMs>,
     /// The same for every agent that has this login under this id.
     login: Option<Fingerprint>,
+}
+
+impl Row {
+    /// The row of a credential whose store was not loaded, by what the vault says of it without its
+    /// key.
+    pub(crate) fn of_plain(held: &StoredCredential, as_of: AsOf) -> Self {
+        use Severity::{Good, InCooldown, NeedsAttention, Unusable};
+        let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
+        let is_reliable = state.unreliable_expiry().is_none();
+        let is_in_cooldown = held.cooldown_until.is_some_and(|until| until > as_of.now);
+        let (severity, word) = match (state.status(), state.outlook()) {
+            _ if !is_reliable => (NeedsAttention, "expiry unknown"),
+            (Status::Expired, _) => (Unusable, "expired"),
+            (Status::Missing, _) => (Unusable, "no expiry known"),
+            _ if is_in_cooldown => (InCooldown, "in cooldown"),
+            (Status::Expiring, Outlook::Ends(_)) => (NeedsAttention, "expires soon"),
+            _ => (Good, "ok"),
+        };
+        let expires = held.expires.filter(|_| is_reliable);
+        Self {
+            id: held.profile.clone(),
+            provider: held.provider.clone(),
+            kind: held.kind,
+            agents: vec![AgentName::from_stored(held.agent.clone())],
+            severity,
+            state: word.to_owned(),
+            expires: expires.map(|expires| UnixMs::from_ms(expires.floor_ms())),
+            last_used: held.last_used,
+            fix: (severity <= NeedsAttention).then(|| "clawkeep doctor".to_owned()),
+            next_alert: None,
+            login: None,
+        }
+    }
+
+    /// Whether a person has to act.
+    pub(crate) fn needs_person(&self) -> bool {
+        self.severity <= Severity::NeedsAttention
+    }
+
+    /// Whether it can be used now.
+    pub(crate) fn is_usable(&self) -> bool {
+        matches!(self.severity, Severity::Good | Severity::NeedsAttention)
+    }
+}
+
+/// How many credentials need a person, as a sentence.
+pub(crate) fn verdict(rows: &[Row]) -> String {
+    let needing = rows.iter().filter(|row| row.needs_person()).count();
+    let in_cooldown = rows
+        .iter()
+        .filter(|row| row.severity == Severity::InCooldown)
+        .count();
+    match needing {
+        0 if rows.is_empty() => "No credential is stored.".to_owned(),
+        0 if in_cooldown > 0 => format!("Nothing needs you; {in_cooldown} in cooldown."),
+        0 if rows.len() == 1 => "The credential works.".to_owned(),
+        0 => format!("{} work.", counted(rows.len(), "credential")),
+        1 => format!("1 of {} needs you.", counted(rows.len(), "credential")),
+        _ => format!(
+            "{needing} of {} need you.",
+            counted(rows.len(), "credential")
+        ),
+    }
+}
+
+/// Sorts rows, the worst first; among equals, the one that expires first.
+pub(crate) fn sort(rows: &mut [Row]) {
+    rows.sort_by_cached_key(|row| {
+        let ends = row.expires.map_or(i64::MAX, |at| at.0);
+        (row.severity, ends, row.id.clone(), row.agents.clone())
+    });
 }
 
 /// The agents that were loaded, and why others were not.
@@ -189,10 +260,7 @@ pub(crate) fn rows(
             });
         }
     }
-    rows.sort_by_cached_key(|row| {
-        let ends = row.expires.map_or(i64::MAX, |at| at.0);
-        (row.severity, ends, row.id.clone(), row.agents.clone())
-    });
+    sort(&mut rows);
     Ok(rows)
 }
 

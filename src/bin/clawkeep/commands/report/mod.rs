@@ -1,19 +1,23 @@
-//! `report`: one page on the state and history of the credentials. Needs no key.
+//! `report`: one page on the state and history of the credentials. Works without a key, and knows
+//! more with one.
 
 pub(crate) mod page;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
-use clawkeep::internal::audit::{Filter, ProfileRef, Timeline};
-use clawkeep::internal::domain::{CredentialType, Owner, Span, UnixMs, calendar, counted};
-use clawkeep::internal::health::{AsOf, CredentialState};
-use clawkeep::internal::vault::{StoredCredential, Vault};
+use clawkeep::internal::audit::{Filter, Timeline};
+use clawkeep::internal::domain::{Owner, Span, UnixMs, calendar, counted};
+use clawkeep::internal::health::AsOf;
+use clawkeep::internal::vault::Vault;
+use url::Url;
 
-use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
+use self::page::facts::{DailyUse, Login, Page, RecordFacts};
 use self::page::{GENERATOR, page, timeline_parts};
+use crate::commands::logins::rows::{self, LoadedAgents, Row, rows};
 use crate::context::Context;
+use crate::context::browser::open_browser;
 use crate::failure::Failure;
 use crate::options::target::{self, Readers, Replaceable};
 use crate::options::time_arg::{self, TimeArg};
@@ -28,8 +32,8 @@ const DAYS_MAX: u64 = 400;
 /// Write a page on the state and history of the credentials.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep report --to credentials.html\n  clawkeep report --since \
-        90d --to credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds \
+    after_help = "Examples:\n  clawkeep report --open\n  clawkeep report --since 90d --to \
+        credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds \
         no secret, but it names profiles, programs and hosts."
 )]
 pub(crate) struct Report {
@@ -41,8 +45,11 @@ pub(crate) struct Report {
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
     /// The file to write, or - for stdout
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "clawkeep-report.html")]
     to: PathBuf,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
 }
 
 impl Report {
@@ -53,6 +60,10 @@ impl Report {
             Some(since) => since.resolve(now),
             None => PERIOD.resolve(until),
         };
+        if self.open && target::is_stdout(&self.to) {
+            let what = "--open needs a file: name one with --to".to_owned();
+            return Err(Failure::BadArgument(what));
+        }
         if since >= until {
             return Err(Failure::BadArgument(
                 "the page would cover no time: --since is not before --until".to_owned(),
@@ -75,13 +86,26 @@ impl Report {
         if !target::is_stdout(&to) {
             context.ui.answer(&format!(
                 "Wrote {}, {} of the record, to {}\n",
-                counted(made.health.len(), "credential"),
+                counted(made.logins.len(), "credential"),
                 counted(made.record.events, "event"),
                 context.layout.shorten_home(&to)
             ))?;
         }
+        if self.open && !open_browser(context, &address(&to)?) {
+            context
+                .ui
+                .note("No browser was opened: this session has no desktop.");
+        }
         Ok(())
     }
+}
+
+/// The address of a file for a browser.
+fn address(path: &Path) -> Result<String, Failure> {
+    let path = target::absolute(path);
+    let address = Url::from_file_path(&path)
+        .map_err(|()| Failure::BadArgument(format!("{} has no address to open", path.display())))?;
+    Ok(address.into())
 }
 
 /// Collects everything that the page shows.
@@ -93,8 +117,7 @@ fn made(
 ) -> Result<Page, Failure> {
     context.own()?; // what is expiring is a setting
     let as_of = context.as_of(now);
-    let credentials = vault.list_credentials()?;
-    let health: Vec<HealthRow> = credentials.iter().map(|held| row(held, as_of)).collect();
+    let (logins, is_plain) = logins(context, vault, as_of)?;
     let period = Filter::default().since(since).until(until);
     let extent = vault.record_stats()?;
     // Nothing is drawn before the record begins.
@@ -103,7 +126,11 @@ fn made(
         .map_or(since, |(first, _)| first.max(since))
         .min(until);
     let from = if begins < until { begins } else { since };
-    let parts = timeline_parts(health.len());
+    let parts = timeline_parts(logins.len());
+    let drawn = match until < now {
+        true => until,
+        false => horizon(&logins, (from, now)).max(until),
+    };
     let checkpoint = vault.checkpoint()?;
     Ok(Page {
         vault: vault.id().to_string(),
@@ -112,8 +139,9 @@ fn made(
         since,
         until,
         host: context.actor.host.clone(),
-        health,
-        timeline: vault.timeline(&Filter::default(), &equal_parts(from, until, parts))?,
+        logins,
+        is_plain,
+        timeline: vault.timeline(&Filter::default(), &equal_parts(from, drawn, parts))?,
         days: daily(vault, from, until)?,
         refreshes: vault.refreshes(&period)?,
         uses: vault.uses(&period)?,
@@ -131,33 +159,48 @@ fn made(
     })
 }
 
-fn row(held: &StoredCredential, as_of: AsOf) -> HealthRow {
-    let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
-    let is_reliable = state.unreliable_expiry().is_none();
-    HealthRow {
-        whose: ProfileRef {
-            agent: Some(held.agent.as_str().into()),
-            id: held.profile.as_str().into(),
-        },
-        provider: held.provider.clone(),
-        kind: match held.kind {
-            CredentialType::ApiKey => "API key",
-            CredentialType::Token => "token",
-            CredentialType::OAuth => "OAuth login",
-            _ => "unknown",
-        },
-        keeper: match held.owner {
-            Owner::Vault => "vault",
-            owner => owner.program(),
-        },
-        status: state.status(),
-        expires: held
-            .expires
-            .filter(|_| is_reliable)
-            .map(|expires| UnixMs::from_ms(expires.floor_ms())),
-        cooldown_until: held.cooldown_until.filter(|until| *until > as_of.now),
-        last_used: held.last_used,
+/// The logins, one row each, the worst first, and whether they come from the plain columns alone.
+fn logins(context: &Context, vault: &Vault, as_of: AsOf) -> Result<(Vec<Login>, bool), Failure> {
+    let mut unlocked = context.unlocked_if_unasked();
+    let mut found = match &mut unlocked {
+        Some(vault) => {
+            let agents = LoadedAgents::load(context, vault, None)?;
+            agents.report(context);
+            rows(context, vault, &agents)?
+        }
+        None => Vec::new(),
+    };
+    let stored = vault.list_credentials()?;
+    for held in &stored {
+        let is_held = |row: &Row| {
+            row.id == held.profile && row.agents.iter().any(|agent| agent.as_str() == held.agent)
+        };
+        // Without the key, and of a store that cannot be read.
+        if !found.iter().any(is_held) {
+            found.push(Row::of_plain(held, as_of));
+        }
     }
+    rows::sort(&mut found);
+    let keeper = |row: &Row| {
+        let held = stored.iter().find(|held| held.profile == row.id)?;
+        (held.owner != Owner::Vault).then(|| held.owner.program())
+    };
+    let logins = found.into_iter().map(|row| Login {
+        keeper: keeper(&row),
+        row,
+    });
+    Ok((logins.collect(), unlocked.is_none()))
+}
+
+/// The end of the time that is drawn: far enough for the next expiry, within limits.
+fn horizon(logins: &[Login], (from, now): (UnixMs, UnixMs)) -> UnixMs {
+    let past = (now - from).ms().max(0);
+    let expires = logins.iter().filter_map(|login| login.row.expires);
+    let next = expires.filter(|at| *at > now).min();
+    let next = next.map_or(0, |at| (at - now).ms());
+    let ahead = next.saturating_add(next / 10);
+    let (least, most) = (past / 10, past / 3);
+    UnixMs::from_ms(now.0.saturating_add(ahead.clamp(least, most)))
 }
 
 fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure> {

@@ -31,6 +31,7 @@ fn lane(whose: ProfileRef, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
         profile: whose,
         provider: None,
         valid: valid.iter().map(span).collect(),
+        cooldowns: Vec::new(),
         refreshes: vec![0; parts],
         failures: vec![0; parts],
         uses: vec![0; parts],
@@ -78,7 +79,7 @@ ci/openai:key                      ─━━━━━━━━━━━━━━
 google:old     ━━━━━━━━━━━━━━━┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄
                ┬───────────┬───────────┬───────────┬───────────┬─────▲────┬
             Nov 20      Nov 21      Nov 22      Nov 23      Nov 24  now
-━ valid  ─ partly  ┄ ended  R refresh  x failure  • use  1 column = 2h
+━ valid  ─ partly  ┄ not valid  R refresh  x failure  • use  1 column = 2h
 ";
     assert_eq!(text, expected);
 }
@@ -94,8 +95,9 @@ anthropic:work ==o=======x.R===========
 google:old     ======................
                ----+---------+------^-+
                 Nov 21    Nov 23   now
-= valid  - partly  . ended  R refresh
-x failure  o use  1 column = 5h
+= valid  - partly  . not valid
+R refresh  x failure  o use
+1 column = 5h
 ";
     assert_eq!(text, expected);
     assert!(text.is_ascii());
@@ -120,7 +122,7 @@ fn colours_come_in_runs_and_end() {
     let first = text.lines().next();
     assert_eq!(
         first,
-        Some("a ━\u{1b}[31mxx\u{1b}[0m\u{1b}[32mR\u{1b}[0m━━━━━━\u{1b}[33m┄┄┄┄┄┄┄┄┄┄\u{1b}[0m")
+        Some("a ━\u{1b}[31mxx\u{1b}[0m\u{1b}[32mR\u{1b}[0m━━━━━━\u{1b}[31m┄┄┄┄┄┄┄┄┄┄\u{1b}[0m")
     );
     assert!(!text.contains("now"), "it is later than the axis");
 }

@@ -1,11 +1,9 @@
 //! The facts that the page shows.
 
 use clawkeep::internal::audit::{ProfileRef, Refreshes, Timeline, Uses};
-use clawkeep::internal::domain::UnixMs;
-use clawkeep::internal::health::Status;
+use clawkeep::internal::domain::{AgentName, UnixMs};
 
-/// The owner that the page does not name.
-pub(crate) const VAULT: &str = "vault";
+use crate::commands::logins::rows::Row;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
@@ -18,7 +16,10 @@ pub(crate) struct Page {
     /// End of the period, exclusive.
     pub(crate) until: UnixMs,
     pub(crate) host: String,
-    pub(crate) health: Vec<HealthRow>,
+    /// The worst first.
+    pub(crate) logins: Vec<Login>,
+    /// Whether the states come from the plain columns alone, without the vault's key.
+    pub(crate) is_plain: bool,
     /// What happened, in [`timeline_parts`] parts.
     pub(crate) timeline: Timeline,
     pub(crate) days: DailyUse,
@@ -30,26 +31,30 @@ pub(crate) struct Page {
 impl Page {
     /// Whether the page has nothing to show but the record.
     pub(super) fn is_empty(&self) -> bool {
-        self.health.is_empty()
+        self.logins.is_empty()
             && self.timeline.lanes.is_empty()
             && self.uses.is_empty()
             && self.refreshes.is_empty()
     }
 }
 
+/// A login, an API key or a token, of however many agents.
 #[derive(Clone, Debug)]
-pub(crate) struct HealthRow {
-    pub(crate) whose: ProfileRef,
-    pub(crate) provider: String,
-    /// `API key`, `token`, `OAuth login`.
-    pub(crate) kind: &'static str,
-    /// Who refreshes it: `vault`, `Claude Code`, `Codex CLI`.
-    pub(crate) keeper: &'static str,
-    pub(crate) status: Status,
-    pub(crate) expires: Option<UnixMs>,
-    /// End of its cooldown; a time in the past counts as none.
-    pub(crate) cooldown_until: Option<UnixMs>,
-    pub(crate) last_used: Option<UnixMs>,
+pub(crate) struct Login {
+    pub(crate) row: Row,
+    /// The program that it is of, if that is not the vault.
+    pub(crate) keeper: Option<&'static str>,
+}
+
+impl Login {
+    /// Its profile, one for each agent that has it.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = ProfileRef> {
+        let profile = |agent: &AgentName| ProfileRef {
+            agent: Some(agent.as_str().into()),
+            id: self.row.id.as_str().into(),
+        };
+        self.row.agents.iter().map(profile)
+    }
 }
 
 #[derive(Clone, Debug, Default)]

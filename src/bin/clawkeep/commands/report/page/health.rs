@@ -1,120 +1,161 @@
-//! The state of the credentials: a few numbers and a table, worst first.
+//! The state of the logins: what needs a person and how to fix it, agents that cannot work, and a
+//! table, worst first.
 
-use clawkeep::internal::domain::{UnixMs, plural};
-use clawkeep::internal::health::Status;
+use std::collections::BTreeMap;
+
+use clawkeep::internal::domain::{CredentialType, UnixMs, plural};
 use maud::{Markup, html};
 
-use super::facts::{HealthRow, Page, VAULT};
-use super::table::{Column, table};
-use super::text::{counted, none, number, outside, shown_name, when_from};
-use crate::terminal::text::local_minute;
+use super::facts::{Login, Page};
+use super::table::{Column, OPEN_MAX, table};
+use super::text::{counted, none, number, outside, shown_id, when_from};
+use crate::commands::logins::rows::{Severity, verdict};
 
-/// The rows, worst first; among equals, the one that expires first.
-pub(super) fn worst_first(rows: &[HealthRow], now: UnixMs) -> Vec<&HealthRow> {
-    let mut rows: Vec<&HealthRow> = rows.iter().collect();
-    rows.sort_by_cached_key(|row| {
-        let end = row.expires.map_or(i64::MAX, |at| at.0);
-        (
-            severity(row.status),
-            !is_in_cooldown(row, now),
-            end,
-            row.whose.clone(),
-        )
-    });
-    rows
-}
+/// Programs that a fix may tell to run.
+const PROGRAMS: [&str; 3] = ["clawkeep ", "claude ", "codex "];
 
-fn severity(status: Status) -> u8 {
-    match status {
-        Status::Expired => 0,
-        Status::Missing => 1,
-        Status::Expiring => 2,
-        Status::Ok => 3,
-        _ => 4,
+/// The answers: the verdict, what to do, who cannot work, and a few numbers.
+pub(super) fn summary(page: &Page) -> Markup {
+    let rows: Vec<_> = page.logins.iter().map(|login| login.row.clone()).collect();
+    let needing: Vec<&Login> = page
+        .logins
+        .iter()
+        .filter(|login| login.row.needs_person())
+        .collect();
+    html! {
+        p.verdict { (verdict(&rows)) }
+        @if page.is_plain && !rows.is_empty() {
+            p.soft {
+                "Made without the vault key: whether a program refreshes a login is not known. \
+                 With the key, " code { "clawkeep status" } " knows."
+            }
+        }
+        @if !needing.is_empty() { (needs(&needing)) }
+        (stopped(page))
+        @if !page.is_empty() { (tiles(page)) }
     }
 }
 
-fn is_in_cooldown(row: &HealthRow, now: UnixMs) -> bool {
-    row.cooldown_until.is_some_and(|until| until > now)
+/// Each login that needs a person, and the command.
+fn needs(needing: &[&Login]) -> Markup {
+    let (open, more) = needing.split_at(needing.len().min(OPEN_MAX));
+    html! {
+        ul.needs {
+            @for login in open {
+                li class=(class(login.row.severity)) {
+                    div { (shown_id(&login.row.id)) " " span.far { (agents(login)) } " "
+                        (state(&login.row.state, login.row.severity)) }
+                    @if let Some(fix) = &login.row.fix { (advice(fix)) }
+                }
+            }
+            @if !more.is_empty() { li { "and " (counted(more.len() as u64, "other")) " below" } }
+        }
+    }
 }
 
-/// The verdict, in a sentence and in numbers.
-pub(super) fn summary(page: &Page) -> Markup {
-    let of = |status: Status| {
-        page.health
-            .iter()
-            .filter(|row| row.status == status)
-            .count()
-    };
-    let in_cooldown = page
-        .health
+/// A fix, with its command as code.
+fn advice(fix: &str) -> Markup {
+    let begins = PROGRAMS
         .iter()
-        .filter(|row| is_in_cooldown(row, page.generated))
-        .count();
-    let failed_uses: u64 = page.uses.iter().map(|uses| uses.failed).sum();
-    let failed_refreshes: u64 = page
-        .refreshes
-        .iter()
-        .map(|refreshes| refreshes.failed)
-        .sum();
-    let failures = failed_uses.saturating_add(failed_refreshes);
-    // Zero of these is shown only where readers expect the number.
-    let tiles = [
-        (of(Status::Expired), "expired", "expired", true),
-        (of(Status::Missing), "missing", "missing", false),
-        (of(Status::Expiring), "expiring", "expiring", true),
-        (in_cooldown, "in cooldown", "cooldown", true),
-        (of(Status::Ok), "ok", "ok", true),
-        (of(Status::Static), "no end", "static", false),
-    ];
+        .filter_map(|program| fix.find(program))
+        .min();
+    let (words, command) = fix.split_at(begins.unwrap_or(fix.len()));
     html! {
-        p.verdict { (verdict(of(Status::Expired), of(Status::Missing), page.health.len())) }
-        @if !page.is_empty() {
-            ul.tiles {
-                @for (count, word, class, always) in tiles {
-                    @if always || count > 0 {
-                        li class=(class) data-zero[count == 0] { strong { (count) } " " span {
-                            (word) } }
-                    }
-                }
-                li.failures data-zero[failures == 0] {
-                    strong { (number(failures)) } " "
-                    span { (plural(failures, "failure")) " in this time" }
+        div.fix {
+            @if !words.is_empty() { (outside_long(words)) }
+            @if !command.is_empty() { code { (outside_long(command)) } }
+        }
+    }
+}
+
+/// Text from outside that is not cut: a command is of no use in part.
+fn outside_long(text: &str) -> String {
+    crate::terminal::text::one_line(text)
+}
+
+/// Agents without a credential that can be used, of a provider or at all.
+fn stopped(page: &Page) -> Markup {
+    let mut agents: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+    for login in &page.logins {
+        for agent in &login.row.agents {
+            let providers = agents.entry(agent.as_str()).or_default();
+            let works = providers.entry(&login.row.provider).or_default();
+            *works |= login.row.is_usable();
+        }
+    }
+    let stopped: Vec<(&str, String)> = agents
+        .into_iter()
+        .filter_map(|(agent, providers)| {
+            let (good, bad): (Vec<_>, Vec<_>) = providers.iter().partition(|(_, works)| **works);
+            let bad: Vec<String> = bad.iter().map(|(name, _)| outside(name)).collect();
+            let bad = bad.join(", ");
+            match (bad.is_empty(), good.is_empty()) {
+                (true, _) => None,
+                (_, true) => Some((agent, format!("has no credential that works ({bad})"))),
+                (_, false) => Some((agent, format!("cannot use {bad}"))),
+            }
+        })
+        .collect();
+    html! {
+        @if !stopped.is_empty() {
+            p.lead { "Agents that cannot work now:" }
+            ul.stopped {
+                @for (agent, why) in stopped {
+                    li { strong { bdi { (outside(agent)) } } " " (why) }
                 }
             }
         }
     }
 }
 
-fn verdict(expired: usize, missing: usize, all: usize) -> String {
-    let of = |count: usize| match (count, all) {
-        (1, 1) => "The credential".to_owned(),
-        _ => format!("{count} of {all} credentials"),
+fn tiles(page: &Page) -> Markup {
+    let of = |severity: Severity| {
+        let rows = page.logins.iter().map(|login| &login.row);
+        rows.filter(|row| row.severity == severity).count()
     };
-    let have = if expired == 1 { "has" } else { "have" };
-    let are = if missing == 1 { "is" } else { "are" };
-    match (expired, missing) {
-        _ if all == 0 => "No credential is stored.".to_owned(),
-        (0, 0) => "No credential has expired or is missing.".to_owned(),
-        (_, 0) => format!("{} {have} expired.", of(expired)),
-        (0, _) => format!("{} {are} missing.", of(missing)),
-        _ => format!("{} {have} expired, {missing} {are} missing.", of(expired)),
+    let failed_uses: u64 = page.uses.iter().map(|uses| uses.failed).sum();
+    let refreshes = page.refreshes.iter();
+    let failed_refreshes: u64 = refreshes.map(|refreshes| refreshes.failed).sum();
+    let failures = failed_uses.saturating_add(failed_refreshes);
+    let tiles = [
+        (Severity::Unusable, "cannot be used"),
+        (Severity::NeedsAttention, "will stop working"),
+        (Severity::InCooldown, "in cooldown"),
+        (Severity::Good, "ok"),
+    ];
+    html! {
+        ul.tiles {
+            @for (severity, word) in tiles {
+                @let count = of(severity);
+                li class=(class(severity)) data-zero[count == 0] {
+                    strong { (count) } " " span { (word) }
+                }
+            }
+            li.failures data-zero[failures == 0] {
+                strong { (number(failures)) } " "
+                span { (plural(failures, "failure")) " in this time" }
+            }
+        }
     }
 }
 
-pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
+pub(super) fn section(page: &Page) -> Markup {
     let columns = [
-        Column::Words("Profile"),
+        Column::Words("Login"),
         Column::Words("State"),
-        Column::Words("Provider"),
+        Column::Words("Agents"),
         Column::Words("Kind"),
-        Column::Words("Ends"),
+        Column::Words("Expires"),
         Column::Words("Last used"),
     ];
-    let rows: Vec<_> = rows.iter().map(|row| cells(row, page.generated)).collect();
+    let rows: Vec<_> = page
+        .logins
+        .iter()
+        .map(|login| cells(login, page.generated))
+        .collect();
     html! {
         section #health {
-            h2 { "Health now" }
+            h2 { "Every login" }
             @if rows.is_empty() {
                 p.empty {
                     "There is no credential yet. Store one with " code { "clawkeep models auth \
@@ -129,60 +170,66 @@ pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
     }
 }
 
-fn cells(row: &HealthRow, now: UnixMs) -> [Markup; 6] {
-    let ends = match (row.expires, row.status) {
-        (Some(at), _) => when_from(at, now),
-        (None, Status::Static) => html! { span.none { "never" } },
-        (None, _) => html! { span.none { "unknown" } },
-    };
+fn cells(login: &Login, now: UnixMs) -> [Markup; 6] {
+    let row = &login.row;
+    let expires = row
+        .expires
+        .map_or_else(none, |expires| when_from(expires, now));
+    let last_used = row
+        .last_used
+        .map_or_else(|| html! { span.none { "never" } }, |at| when_from(at, now));
     [
-        shown_name(&row.whose),
-        state(row, now),
-        html! { (outside(&row.provider)) },
-        kind(row),
-        ends,
-        row.last_used.map_or_else(none, |at| when_from(at, now)),
+        shown_id(&row.id),
+        state(&row.state, row.severity),
+        html! { bdi { (agents(login)) } },
+        kind(login),
+        expires,
+        last_used,
     ]
 }
 
-/// The credential's kind, and its owner if that is not this vault.
-fn kind(row: &HealthRow) -> Markup {
-    html! {
-        div.kind { (row.kind) @if row.keeper != VAULT { span.soft { ", kept by " (row.keeper) } } }
-    }
+fn agents(login: &Login) -> String {
+    let names: Vec<String> = (login.row.agents.iter())
+        .map(|agent| outside(agent.as_str()))
+        .collect();
+    names.join(", ")
 }
 
-/// The state in a shape, a word and a colour.
-fn state(row: &HealthRow, now: UnixMs) -> Markup {
-    let (sign, word, class) = match row.status {
-        Status::Expired => ("✕", "expired", "expired"),
-        Status::Missing => ("?", "missing", "missing"),
-        Status::Expiring => ("▲", "expiring", "expiring"),
-        Status::Ok => ("●", "ok", "ok"),
-        _ => ("■", "no end", "static"),
+/// The credential's kind, and its owner if that is not this vault.
+fn kind(login: &Login) -> Markup {
+    let kind = match login.row.kind {
+        CredentialType::ApiKey => "API key",
+        CredentialType::Token => "token",
+        CredentialType::OAuth => "OAuth login",
+        _ => "unknown",
     };
     html! {
-        span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
-        @if let Some(until) = row.cooldown_until.filter(|_| is_in_cooldown(row, now)) {
-            span.state.in_cooldown title={ "until " (local_minute(until)) } {
-                span aria-hidden="true" { "‖" } " in cooldown, "
-                    ((until - now).short()) " left"
-            }
+        div.kind {
+            (kind)
+            @if let Some(keeper) = login.keeper { span.soft { ", kept by " (keeper) } }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Unusable => "unusable",
+        Severity::NeedsAttention => "attention",
+        Severity::InCooldown => "cooldown",
+        Severity::Good => "good",
+    }
+}
 
-    #[test]
-    fn the_verdict_is_a_sentence() {
-        assert_eq!(verdict(0, 0, 0), "No credential is stored.");
-        assert_eq!(verdict(0, 0, 3), "No credential has expired or is missing.");
-        assert_eq!(verdict(1, 0, 1), "The credential has expired.");
-        assert_eq!(verdict(0, 2, 3), "2 of 3 credentials are missing.");
-        let found = verdict(2, 1, 9);
-        assert_eq!(found, "2 of 9 credentials have expired, 1 is missing.");
+/// The state in a shape, a word and a colour.
+fn state(words: &str, severity: Severity) -> Markup {
+    let sign = match severity {
+        Severity::Unusable => "✕",
+        Severity::NeedsAttention => "▲",
+        Severity::InCooldown => "‖",
+        Severity::Good => "●",
+    };
+    html! {
+        span class={ "state " (class(severity)) } { span aria-hidden="true" { (sign) } "\u{a0}"
+            (outside(words)) }
     }
 }

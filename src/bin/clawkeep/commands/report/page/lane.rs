@@ -7,7 +7,7 @@ use clawkeep::internal::domain::UnixMs;
 use maud::{Markup, html};
 
 use super::scale::Scale;
-use super::text::{counted, percent, plain_name, shown_name};
+use super::text::{counted, far, percent, plain_name, shown_name};
 use crate::terminal::text::local_minute;
 
 /// A gap is drawn at least so wide, three pixels of a thousand, unless it took more than half of
@@ -56,7 +56,8 @@ impl Sums {
 
 /// Its name, what it comes to, and the drawing; tooltips while there are some left.
 pub(super) fn row(scale: &Scale, lane: &Lane, tooltips: &mut usize) -> Markup {
-    let words = Sums::of(lane).words();
+    let mut words = Sums::of(lane).words();
+    words.extend(ahead(lane, scale.now));
     let gaps = gaps(lane, scale);
     // A gap's is about twice as long as another.
     let wanted = 2 * gaps.len()
@@ -81,6 +82,12 @@ pub(super) fn row(scale: &Scale, lane: &Lane, tooltips: &mut usize) -> Markup {
             }
         }
     }
+}
+
+/// When what is valid now expires.
+fn ahead(lane: &Lane, now: UnixMs) -> Option<String> {
+    let until = lane.valid.last()?.until?;
+    (until > now).then(|| format!("; expires {}", far(until, now)))
 }
 
 /// The text for screen readers that describes the bar of a lane.
@@ -135,7 +142,19 @@ fn picture(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
             height=(STRIP) y="30" {
             path.use d=(use_path(lane)) {}
         }
+        @for span in &lane.cooldowns {
+            @let until = span.until.unwrap_or(scale.until);
+            @let (from, until) = (scale.along(span.from), scale.along(until));
+            rect.rest x=(percent(from)) y="14.5" width=(percent((until - from).max(GAP_MIN)))
+                height="11" {
+                title {
+                    "in cooldown or disabled from " (local_minute(span.from))
+                    @if let Some(until) = span.until { " to " (local_minute(until)) }
+                }
+            }
+        }
         @if let Some(along) = scale.now_along() {
+            rect.future x=(percent(along)) width=(percent(10_000 - along)) height="44" {}
             line.now x1=(percent(along)) x2=(percent(along)) y1="0" y2="44" {}
         }
         @for part in ends { use href="#fail" x=(percent(centre(part, parts))) y="6" {} }
@@ -295,6 +314,7 @@ mod tests {
             },
             provider: None,
             valid: valid.iter().map(span).collect(),
+            cooldowns: Vec::new(),
             refreshes: Vec::new(),
             failures: Vec::new(),
             uses: Vec::new(),

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use clawkeep::internal::audit::{Lane, ProfileRef};
 use maud::{Markup, html};
 
-use super::facts::{HealthRow, Page};
+use super::facts::Page;
 use super::lane;
 use super::scale::{Scale, TICKS_MAX};
 use super::table::OPEN_MAX;
@@ -20,11 +20,9 @@ use super::text::percent;
 /// have their numbers in words only, so that the page stays below 2 MB.
 const TOOLTIPS_MAX: usize = 4_000;
 /// The section with the lanes, sorted by the health of the credentials: problems come first.
-pub(super) fn section(page: &Page, health: &[&HealthRow]) -> Markup {
-    let places: HashMap<&ProfileRef, usize> = health
-        .iter()
-        .enumerate()
-        .map(|(place, row)| (&row.whose, place))
+pub(super) fn section(page: &Page) -> Markup {
+    let places: HashMap<ProfileRef, usize> = (page.logins.iter().enumerate())
+        .flat_map(|(place, login)| login.profiles().map(move |whose| (whose, place)))
         .collect();
     let mut lanes: Vec<&Lane> = page.timeline.lanes.iter().collect();
     lanes.sort_by_key(|lane| places.get(&lane.profile).copied().unwrap_or(usize::MAX));
@@ -84,6 +82,10 @@ fn shapes() -> Markup {
                     rect.gap-ground width="5" height="5" {}
                     rect.gap-line width="2" height="5" {}
                 }
+                pattern #rest width="6" height="6" patternUnits="userSpaceOnUse" {
+                    rect.rest-ground width="6" height="6" {}
+                    rect.rest-line width="3" height="6" {}
+                }
                 g #fail {
                     path.halo d="M-3.5-3.5L3.5 3.5M-3.5 3.5L3.5-3.5" {}
                     path.cross d="M-3.5-3.5L3.5 3.5M-3.5 3.5L3.5-3.5" {}
@@ -99,7 +101,16 @@ fn legend() -> Markup {
             li { svg width="28" height="12" aria-hidden="true" { rect.valid y="1" width="28"
                 height="10" rx="1" {} } " valid" }
             li { svg width="28" height="12" aria-hidden="true" { rect.gap x=".5" y="1.5" width="27"
-                height="9" {} } " ended" }
+                height="9" {} } " not valid" }
+            li { svg width="28" height="12" aria-hidden="true" {
+                rect.valid y="1" width="28" height="10" rx="1" {}
+                rect.rest x=".5" y="1.5" width="27" height="9" {}
+            } " in cooldown or disabled" }
+            li { svg width="28" height="12" aria-hidden="true" {
+                rect.valid y="1" width="28" height="10" rx="1" {}
+                rect.future x="10" width="18" height="12" {}
+                line.now x1="10" x2="10" y1="0" y2="12" {}
+            } " until it expires" }
             li {
                 svg width="12" height="18" aria-hidden="true" {
                     rect.valid y="4" width="12" height="10" {}

@@ -39,7 +39,6 @@ pub(crate) fn timeline_parts(profiles: usize) -> usize {
 }
 
 pub(crate) fn page(page: &Page) -> String {
-    let health = health::worst_first(&page.health, page.generated);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -47,9 +46,9 @@ pub(crate) fn page(page: &Page) -> String {
             body {
                 (header(page))
                 main {
-                    (health::section(page, &health))
+                    (health::section(page))
                     @if !page.is_empty() {
-                        (lanes::section(page, &health))
+                        (lanes::section(page))
                         (uses::section(page))
                         (refreshes::section(page))
                     }
@@ -97,7 +96,7 @@ fn navigation() -> Markup {
     html! {
         nav aria-label="Sections" {
             ul {
-                li { a href="#health" { "Health" } }
+                li { a href="#health" { "Every login" } }
                 li { a href="#timeline" { "Over time" } }
                 li { a href="#use" { "Use" } }
                 li { a href="#refreshes" { "Refreshes" } }

@@ -1,11 +1,13 @@
 use clawkeep::internal::audit::{
     Doer, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses,
 };
-use clawkeep::internal::domain::UnixMs;
-use clawkeep::internal::health::Status;
+use clawkeep::internal::domain::{CredentialType, Owner, UnixMs};
+use clawkeep::internal::health::AsOf;
+use clawkeep::internal::vault::StoredCredential;
 
-use super::facts::{DailyUse, HealthRow, RecordFacts};
+use super::facts::{DailyUse, Login, RecordFacts};
 use super::*;
+use crate::commands::logins::rows::{Row, Severity, sort};
 
 const HOUR: i64 = 3_600_000;
 /// 2026-11-25 14:00 UTC.
@@ -33,7 +35,8 @@ fn empty() -> Page {
         since: at(-720),
         until: at(0),
         host: "build-3".to_owned(),
-        health: Vec::new(),
+        logins: Vec::new(),
+        is_plain: false,
         timeline: Timeline {
             bounds: vec![at(-720), at(0)],
             lanes: Vec::new(),
@@ -45,17 +48,22 @@ fn empty() -> Page {
     }
 }
 
-fn health_row(whose: &ProfileRef, status: Status) -> HealthRow {
-    HealthRow {
-        whose: whose.clone(),
-        provider: whose.id.split(':').next().unwrap_or_default().to_owned(),
-        kind: "OAuth login",
-        keeper: "Claude Code",
-        status,
-        expires: Some(at(3)),
-        cooldown_until: Some(at(1)),
+fn login(agent: &str, id: &str, severity: Severity) -> Login {
+    let held = StoredCredential {
+        agent: agent.to_owned(),
+        profile: id.to_owned(),
+        provider: id.split(':').next().unwrap_or_default().to_owned(),
+        kind: CredentialType::OAuth,
+        owner: Owner::ClaudeCode,
+        expires: Some(at(3).into()),
+        cooldown_until: None,
         last_used: Some(at(-5)),
-    }
+    };
+    let mut row = Row::of_plain(&held, AsOf::at(at(0)));
+    row.severity = severity;
+    row.fix = (severity < Severity::Good).then(|| "Log in again: clawkeep login x".to_owned());
+    let keeper = Some("Claude Code");
+    Login { row, keeper }
 }
 
 /// As much in every part of the time as there can be.
@@ -71,6 +79,10 @@ fn busy_lane(whose: &ProfileRef, parts: i64) -> Lane {
                 until: Some(UnixMs::from_ms(every(part).0 + HOUR)),
             })
             .collect(),
+        cooldowns: vec![Span {
+            from: at(-3),
+            until: Some(at(1)),
+        }],
         refreshes: counts(3),
         failures: counts(1),
         uses: (0..parts.unsigned_abs())
@@ -90,9 +102,12 @@ fn busy(profiles: &[ProfileRef]) -> Page {
     };
     let last = profiles.last().map_or("", |whose| &whose.id);
     let mut page = empty();
-    page.health = profiles
+    page.logins = profiles
         .iter()
-        .map(|whose| health_row(whose, Status::Expiring))
+        .map(|whose| {
+            let agent = whose.agent.as_deref().unwrap_or_default();
+            login(agent, &whose.id, Severity::NeedsAttention)
+        })
         .collect();
     page.timeline = Timeline {
         bounds: (0..=parts)
@@ -187,7 +202,9 @@ fn ids_from_outside_are_text() {
     sample.host = HOSTILE.to_owned();
     sample.vault = HOSTILE.to_owned();
     sample.version = HOSTILE.to_owned();
-    sample.health[0].provider = HOSTILE.to_owned();
+    sample.logins[0].row.provider = HOSTILE.to_owned();
+    sample.logins[0].row.state = HOSTILE.to_owned();
+    sample.logins[0].row.fix = Some(HOSTILE.to_owned());
     sample.days.days[0] = HOSTILE.to_owned();
     sample.record.head = Some(HOSTILE.to_owned());
     let html = page(&sample);
@@ -215,7 +232,7 @@ fn a_page_without_anything_says_what_to_do() {
 #[test]
 fn a_quiet_time_is_not_an_empty_vault() {
     let mut sample = empty();
-    sample.health = vec![health_row(&whose("main", "a:b"), Status::Ok)];
+    sample.logins = vec![login("main", "a:b", Severity::Good)];
     let html = page(&sample);
     for words in [
         "Nothing happened to a credential",
@@ -239,23 +256,38 @@ fn two_hundred_busy_profiles_fit() {
 }
 
 #[test]
-fn the_worst_comes_first() {
-    let row = |profile: &str, status| health_row(&whose("main", profile), status);
+fn the_answers_come_first() {
+    let mut sample = busy(&[whose("main", "a:1")]);
     let mut rows = vec![
-        row("static", Status::Static),
-        row("ok", Status::Ok),
-        row("missing", Status::Missing),
-        row("expired", Status::Expired),
-        row("expiring", Status::Expiring),
-        row("cooling", Status::Ok),
+        login("main", "b:good", Severity::Good).row,
+        login("main", "a:1", Severity::NeedsAttention).row,
+        login("ops", "c:billing", Severity::Unusable).row,
+        login("work", "b:2", Severity::InCooldown).row,
     ];
-    rows[1].cooldown_until = Some(at(-1));
-    let sorted = health::worst_first(&rows, at(0));
-    let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.id).collect();
-    assert_eq!(
-        names,
-        ["expired", "missing", "expiring", "cooling", "ok", "static"]
-    );
+    rows[2].state = "disabled, billing".to_owned();
+    sort(&mut rows);
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids, ["c:billing", "a:1", "b:2", "b:good"]);
+    let keeper = None;
+    sample.logins = rows.into_iter().map(|row| Login { row, keeper }).collect();
+    let html = page(&sample);
+    let mut after = 0;
+    for words in [
+        "2 of 4 credentials need you.",
+        "disabled, billing",
+        "<code>clawkeep login x</code>",
+        "Agents that cannot work now:",
+        "ops</bdi></strong> has no credential that works (c)",
+        "work</bdi></strong> has no credential that works (b)",
+        "Every login",
+        "in cooldown or disabled from",
+        "class=\"future\"",
+    ] {
+        let found = html[after..].find(words);
+        after += found.unwrap_or_else(|| panic!("{words} after {after}: {html}"));
+    }
+    sample.is_plain = true;
+    assert!(page(&sample).contains("Made without the vault key"));
 }
 
 #[test]

@@ -26,9 +26,17 @@ pub(super) fn plain_name(whose: &ProfileRef) -> String {
 /// A profile's name, to be broken after its parts where it must be. Its own direction of writing
 /// ends with it.
 pub(super) fn shown_name(whose: &ProfileRef) -> Markup {
-    let full = name(whose);
-    let shown = cut_middle(&full, SHOWN_MAX, '…');
-    let title = (shown != full).then(|| cut_middle(&full, TITLE_MAX, '…'));
+    breakable(&name(whose))
+}
+
+/// An id without its agent, as [`shown_name`] shows it.
+pub(super) fn shown_id(id: &str) -> Markup {
+    breakable(&one_line(id))
+}
+
+fn breakable(full: &str) -> Markup {
+    let shown = cut_middle(full, SHOWN_MAX, '…');
+    let title = (shown != full).then(|| cut_middle(full, TITLE_MAX, '…'));
     html! { bdi.id title=[title] {
         @for part in shown.split_inclusive(['/', ':', '@', '.', '+', '_']) { (part) wbr; }
     } }

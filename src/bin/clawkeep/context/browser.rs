@@ -1,19 +1,19 @@
-//! The browser of this machine.
+//! The browser on the person's desktop.
 
 use std::process::{Command, Stdio};
 
 use clawkeep::internal::platform::{start_thread, system_program};
 
-use crate::context::Context;
+use super::Context;
 
 /// Whether there is a desktop, on which a browser can open.
-pub(super) fn has_desktop(context: &Context) -> bool {
+pub(crate) fn has_desktop(context: &Context) -> bool {
     let is_set = |name| context.env.path(name).is_some();
     cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
 }
 
-/// Opens a browser, if there is a desktop to open it on.
-pub(super) fn open_browser(context: &Context, url: &str) -> bool {
+/// Opens an address in a browser, if there is a desktop for it. Returns whether one was started.
+pub(crate) fn open_browser(context: &Context, url: &str) -> bool {
     let mut command = if cfg!(target_os = "macos") {
         Command::new("open")
     } else if cfg!(windows) {
@@ -38,6 +38,6 @@ pub(super) fn open_browser(context: &Context, url: &str) -> bool {
             let _ = start_thread("browser", move || child.wait());
             true
         }
-        Err(_) => false, // the address is shown
+        Err(_) => false,
     }
 }
