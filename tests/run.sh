@@ -12,6 +12,7 @@
 #                                                           more beside a gateway
 #   CLAWKEEP_FAULTS=all cargo test --test it faults::       each system call fails, of equal ones in a row some: half an hour
 #   cargo test --test it -- --ignored every_step            killed at each system call; needs strace
+#   cargo test --test it -- --ignored power_cut             power cuts while secrets are handed out; needs strace
 #   CLAWKEEP_FEATURES=all tests/run.sh                      the library with each feature alone, and without any
 #   CLAWKEEP_ADVISORIES=yes tests/run.sh                    known vulnerabilities of dependencies, and how old that knowledge is
 #   tests/bindings.sh                                       builds the bindings for Python and Node, and runs their tests
@@ -62,6 +63,7 @@ has fish                 | fish             | test(fish_completes)
 has groff                | groff-base       | test(the_formatters_have_nothing_to_say)
 has pkill                | procps           | test(one_that_hangs_is_ended) + test(made_to_crash) + test(ctrl_c_ends_it) + test(a_signal_waits) + test(across_process_namespaces)
 has systemd-analyze      | systemd          | test(systemd_finds_no_fault) + test(a_real_systemd)
+has strace               | strace           | test(two_secrets_that_were_printed)
 has zsh                  | zsh              | test(zsh_completes)
 has dbus-daemon          | dbus             | test(/^(keychain|secret_service_vault|alerts::desktop)::/)
 has gnome-keyring-daemon | gnome-keyring    | test(/^(keychain|secret_service_vault)::/)

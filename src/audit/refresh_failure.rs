@@ -6,7 +6,8 @@ use super::event::{Event, EventKind};
 use crate::domain::RefreshFault;
 
 /// Why a refresh failed, in words; `None` of an event that is no failed refresh. Events of earlier
-/// versions have only the class, and the status and error code of an answer.
+/// versions have only the class, and the status and error code of an answer. A cause of a later
+/// version is shown in that version's own words.
 #[must_use]
 pub fn refresh_failure_reason(event: &Event) -> Option<String> {
     if *event.kind == *EventKind::RefreshInterrupted.as_str() {
@@ -20,7 +21,11 @@ pub fn refresh_failure_reason(event: &Event) -> Option<String> {
     let status = detail["status"].as_u64();
     let status = status.and_then(|status| u16::try_from(status).ok());
     let code = detail["error"].as_str();
-    let fault = detail["cause"].as_str().and_then(RefreshFault::from_name);
+    let cause = detail["cause"].as_str();
+    let fault = cause.and_then(RefreshFault::from_name);
+    if let (Some(_), None, Some(why)) = (cause, fault, detail["why"].as_str()) {
+        return Some(why.to_owned());
+    }
     let fault = fault.or_else(|| Some(RefreshFault::of_answer(status?, code)));
     Some(match (fault, detail["class"].as_str()) {
         (Some(fault), _) => fault.describe(status, code),
@@ -51,6 +56,8 @@ mod tests {
         assert_eq!(of(r#"{"class":"uncertain"}"#), "no answer");
         let found = of(r#"{"class":"transient","cause":"of a later version"}"#);
         assert_eq!(found, "no connection to the provider");
+        let found = of(r#"{"class":"transient","cause":"quota","why":"the quota is used up"}"#);
+        assert_eq!(found, "the quota is used up");
         assert_eq!(of("no JSON"), "the request failed");
         assert_eq!(refresh_failure_reason(&sample(1)), None);
     }

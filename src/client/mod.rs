@@ -448,7 +448,9 @@ impl Drop for Client {
         if std::process::id() != self.process {
             // Closing it here would disturb the parent's connection to the same file. Source:
             // SQLite, How To Corrupt An SQLite Database File, section 2.6.
-            std::mem::forget(self.lock().take());
+            // Nor is the lock waited for: a thread that the parent had may have held it at the fork.
+            let vault = self.vault.get_mut();
+            std::mem::forget(vault.unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::connect::{Durability, data_version, set_durability};
-use crate::vault::file::journal::{Log, empty_log_at_once, make_durable};
+use crate::vault::file::journal::{Log, LogFile, empty_log_at_once};
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::frame::{Frame, FrameExtras, frame_of};
@@ -215,7 +215,8 @@ impl Tx<'_> {
     /// any other change it is written back and emptied.
     ///
     /// # Errors
-    /// When the disk refuses, or an agent's frame does not open; nothing is changed then.
+    /// When the disk refuses, or an agent's frame does not open. Nothing is changed then, except
+    /// that the uses of [`UnlockedVault::begin_use`] may be recorded, and not be durable.
     pub fn commit(mut self) -> Result<(), VaultError> {
         for (agent, touched) in std::mem::take(&mut self.touched) {
             self.seal_frame(&agent, &touched)?;
@@ -225,6 +226,10 @@ impl Tx<'_> {
             false => Log::Emptied,
         };
         self.seal_listings()?;
+        let to_sync = match self.durability {
+            Durability::AfterCommit => Some(LogFile::open(&self.tx, self.path)?),
+            Durability::InCommit => None,
+        };
         let committed = self.tx.execute_batch("COMMIT").at(self.path, "write");
         if committed.is_err() {
             // On a full disk, the next command needs the room that the log takes.
@@ -232,8 +237,8 @@ impl Tx<'_> {
             empty_log_at_once(&self.tx);
             return committed;
         }
-        if self.durability == Durability::AfterCommit {
-            make_durable(&self.tx, self.path, log)?;
+        if let Some(file) = to_sync {
+            file.make_durable(&self.tx, log)?;
         } else if log == Log::Emptied {
             empty_log_at_once(&self.tx);
         }

@@ -138,11 +138,11 @@ fn commands_that_read_leave_every_file_as_it_is() {
         &["audit", "verify"],
     ];
     for args in commands {
-        home.run(args);
+        home.run(args).ok();
     }
     let before = files(&home);
     for args in commands {
-        home.run(args);
+        home.run(args).ok();
         let mut after = files(&home);
         // The index of the log: its locks, and its counters, are no content.
         let index = format!("{VAULT}-shm");
@@ -199,6 +199,27 @@ fn a_change_that_had_to_stay_in_the_log_is_written_back_by_the_next_command() {
     assert_eq!(log_length(&home), 0);
     drop(reader);
     assert!(home.at(STORE).exists());
+    home.assert_sound();
+}
+
+/// The use that is recorded last does not hide the removal before it.
+#[test]
+fn a_removal_that_had_to_stay_in_the_log_is_written_back_after_a_use() {
+    let home = with_keys();
+    let reader = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let _: i64 = reader
+        .query_row("SELECT count(*) FROM profiles", [], |row| row.get(0))
+        .unwrap();
+    home.run(&["rm", "openai:one", "--yes"]).ok();
+    home.run(&TOKEN).ok();
+    assert!(ids_in_copy(&home).contains("openai:one"));
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(log_length(&home) > 0);
+    home.run(&["history"]).ok();
+    assert_eq!(log_length(&home), 0);
+    drop(reader);
+    assert!(!ids_in_copy(&home).contains("openai:one"));
     home.assert_sound();
 }
 

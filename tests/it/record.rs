@@ -468,6 +468,18 @@ fn what_is_recorded_is_followed_until_nobody_reads() {
     }
     drop(out);
     assert!(child.wait().unwrap().success());
+    // No limit: the whole record comes first.
+    let mut all = home.command(&["history", "--follow", "--json", "--limit", "0"]);
+    all.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut all = all.spawn().unwrap();
+    let lines = BufReader::new(all.stdout.take().unwrap()).lines();
+    let events = home.events();
+    let found: Vec<Value> = lines
+        .take(events.len())
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    assert!(found.iter().eq(events.iter().rev()));
+    assert!(all.wait().unwrap().success());
     let mut errors = String::new();
     child
         .stderr

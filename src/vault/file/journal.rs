@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -197,23 +197,59 @@ pub(in crate::vault) fn make_durable(
     path: &Path,
     log: Log,
 ) -> Result<(), VaultError> {
-    if conn.path().is_none_or(str::is_empty) {
-        return Ok(()); // a copy in memory
+    LogFile::open(conn, path)?.make_durable(conn, log)
+}
+
+/// The log of a vault, opened to be synced; none where there is no log.
+///
+/// A transaction that is made durable after its commit opens it before: Linux reports a failed
+/// write to the descriptors that are open, and to a later one only if none has got it. Source:
+/// fsync(2), "errseq" in the kernel's documentation of the VFS.
+pub(in crate::vault) struct LogFile(Option<(File, PathBuf)>);
+
+impl LogFile {
+    /// Opens the log of the vault at `path`.
+    ///
+    /// # Errors
+    /// When the log is there and cannot be opened.
+    pub(in crate::vault) fn open(conn: &Connection, path: &Path) -> Result<Self, VaultError> {
+        if conn.path().is_none_or(str::is_empty) {
+            return Ok(Self(None)); // a copy in memory
+        }
+        let name = with_suffix(path, "-wal");
+        let mut options = File::options();
+        options.read(true).write(cfg!(windows));
+        match options.open(&name) {
+            Ok(file) => Ok(Self(Some((file, name)))),
+            // Without a log, SQLite itself makes the commit durable.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self(None)),
+            Err(error) => Err(FileError::io("open", &name)(error).into()),
+        }
     }
-    let name = with_suffix(path, "-wal");
-    let mut options = File::options();
-    options.read(true).write(cfg!(windows));
-    let file = match options.open(&name) {
-        Ok(file) => file,
-        // Without a log, SQLite itself has made the commit durable.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(FileError::io("open", &name)(error).into()),
-    };
-    let is_long = file.metadata().is_ok_and(|meta| meta.len() > LOG_BYTES);
-    if (log == Log::Emptied || is_long) && empty_log_at_once(conn) {
-        return Ok(());
+
+    /// See [`make_durable`]. If the log cannot be synced, it is written back and emptied, if the
+    /// disk allows that: what later commands would add to it could be lost with it.
+    ///
+    /// # Errors
+    /// As [`make_durable`].
+    pub(in crate::vault) fn make_durable(
+        self,
+        conn: &Connection,
+        log: Log,
+    ) -> Result<(), VaultError> {
+        let Some((file, name)) = self.0 else {
+            return Ok(());
+        };
+        let is_long = file.metadata().is_ok_and(|meta| meta.len() > LOG_BYTES);
+        if (log == Log::Emptied || is_long) && empty_log_at_once(conn) {
+            return Ok(());
+        }
+        let synced = sync_file_data(&file);
+        if synced.is_err() {
+            empty_log_at_once(conn);
+        }
+        Ok(synced.map_err(FileError::io("sync", &name))?)
     }
-    Ok(sync_file_data(&file).map_err(FileError::io("sync", &name))?)
 }
 
 /// Writes the log back and empties it; waits only for readers that end soon. Whether it is empty.

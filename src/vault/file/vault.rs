@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::connect::{BUSY_TIMEOUT, check_application, data_version, identity};
 use super::journal::{Log, connect_with_journal, empty_log_at_once, make_durable};
 use super::paths::{lock, parent, trusted_path, with_suffix};
-use super::read_only::{ReadConnection, Writers, connect_to_read, reason_for};
+use super::read_only::{ReadConnection, Writers, connect_by, connect_to_read, reason_for};
 use super::reason::ReadOnlyReason;
 use super::{image, schema};
 use crate::audit::{EventKind, Head};
@@ -124,10 +124,17 @@ impl Vault {
         Self::as_it_is(conn, path, None)
     }
 
-    /// Empties the log if it ends with anything but a use: the process that wrote that was killed,
-    /// or others read the vault when it wanted to empty the log.
+    /// Empties the log if it has anything but uses: the process that wrote that was killed, or
+    /// others read the vault when it wanted to empty the log. Uses may have been recorded since.
     fn empty_left_log(&self) -> Result<(), VaultError> {
-        if !events::is_use_last(&self.conn).at(&self.path, "read")? {
+        let has_change = match events::is_use_last(&self.conn).at(&self.path, "read")? {
+            false => true,
+            true => match last_in_file_alone(&self.path) {
+                Some(seq) => events::has_change_after(&self.conn, seq).at(&self.path, "read")?,
+                None => true,
+            },
+        };
+        if has_change {
             empty_log_at_once(&self.conn);
         }
         Ok(())
@@ -465,6 +472,13 @@ fn prepare_log(vault: &Path) -> Result<FoundLog, VaultError> {
         }
         _ => FoundLog::Empty,
     })
+}
+
+/// The number of the last event in the vault's file without its log; `None` where that cannot be
+/// read, as while another process writes the log back.
+fn last_in_file_alone(path: &Path) -> Option<i64> {
+    let alone = connect_by(path, "immutable=1", Duration::ZERO).ok()?;
+    events::last(&alone).ok()?.map(|last| last.seq)
 }
 
 /// The identity of a vault of this version, in one snapshot; `None` where it is of an earlier one.

@@ -201,6 +201,22 @@ pub(in crate::vault) fn is_use_last(conn: &Connection) -> rusqlite::Result<bool>
     Ok(kind.is_some_and(EventKind::is_use))
 }
 
+/// Whether an event after the one numbered `seq` records anything but a use.
+pub(in crate::vault) fn has_change_after(conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
+    let mut select = conn.prepare_cached(
+        "SELECT t.text FROM events e JOIN actions a ON a.id = e.action \
+         JOIN terms t ON t.id = a.kind WHERE e.seq > ?1 ORDER BY e.seq DESC",
+    )?;
+    let mut rows = select.query([seq])?;
+    while let Some(row) = rows.next()? {
+        let kind: String = row.get(0)?;
+        if !EventKind::from_name(&kind).is_some_and(EventKind::is_use) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 pub(in crate::vault) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<[u8; 32]>> {
     conn.query_row("SELECT mac FROM events WHERE seq = ?1", [seq], |row| {
         row.get(0)

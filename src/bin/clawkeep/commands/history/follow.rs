@@ -24,7 +24,10 @@ pub(super) fn follow(
     limit: Option<u64>,
     mut show: impl FnMut(&[Event]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let first = usize::try_from(limit.unwrap_or(FIRST_ROWS)).unwrap_or(usize::MAX);
+    let first = match limit {
+        Some(0) => usize::MAX,
+        limit => usize::try_from(limit.unwrap_or(FIRST_ROWS)).unwrap_or(usize::MAX),
+    };
     let mut last = None;
     let (mut known, mut is_settled) = (None, false);
     loop {
@@ -33,13 +36,22 @@ pub(super) fn follow(
         if is_changed || !is_settled {
             // A file may change twice within the grain of its time: it is read once more.
             (known, is_settled) = (stamps, !is_changed);
-            let vault = context.locked()?;
-            let head = vault.head()?.map_or(0, |head| head.seq.0);
-            let events = newer(&vault, filter, last, first)?;
-            let newest = events.last().map_or(0, |event| event.seq.0);
-            show(&events)?;
-            // A vault of an earlier time may have been restored.
-            last = Some(Seq::new(head.max(newest)));
+            let read = || {
+                let vault = context.locked()?;
+                let head = vault.head()?.map_or(0, |head| head.seq.0);
+                Ok((head, newer(&vault, filter, last, first)?))
+            };
+            match read() {
+                Ok((head, events)) => {
+                    let newest = events.last().map_or(0, |event| event.seq.0);
+                    show(&events)?;
+                    // A vault of an earlier time may have been restored.
+                    last = Some(Seq::new(head.max(newest)));
+                }
+                // Another process keeps the vault busy: it is read again after the next wait.
+                Err(Failure::Vault(VaultError::Busy { .. })) if last.is_some() => known = None,
+                Err(failure) => return Err(failure),
+            }
         }
         if !wait() {
             return Ok(());

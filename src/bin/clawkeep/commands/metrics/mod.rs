@@ -1,4 +1,4 @@
-//! `metrics`: the state of the credentials for Prometheus. Needs no key, and changes nothing.
+//! `metrics`: the state of the credentials for Prometheus. Needs no key, and records nothing.
 
 mod exposition;
 
@@ -31,7 +31,7 @@ const SYNCED: [EventKind; 4] = [
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep metrics\n  clawkeep metrics --to clawkeep.prom   into the \
-        directory of node_exporter's textfile collector\n\nNeeds no key, and changes nothing. It \
+        directory of node_exporter's textfile collector\n\nNeeds no key, and records nothing. It \
         holds no secret, but it names agents and profiles unless --hash-ids hides them. Every \
         user of the machine may read the file. docs/guide/metrics.md has the names and labels."
 )]
