@@ -31,6 +31,7 @@ impl Layout {
             }
             Base::Config | Base::Application => self.config_home().to_owned(),
             Base::Data => self.data_dir.parent().unwrap_or(&self.home).to_owned(),
+            Base::Gateway => self.state_dir.clone(),
             Base::OpenClaw => {
                 let found = openclaw::find(self, env);
                 found.unwrap_or_else(|| self.home.join(STATE_DIR_NAME))

@@ -1,7 +1,8 @@
 //! Whether the vault has what was found, and what was found twice: secrets are compared, never
 //! shown.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
 
 use secrecy::ExposeSecret as _;
 
@@ -37,7 +38,7 @@ impl InVault {
 pub struct VaultSecrets<'v> {
     vault: &'v UnlockedVault,
     secrets: HashSet<Fingerprint>,
-    profiles: HashSet<String>,
+    profiles: BTreeSet<String>,
     borrowed: Vec<Borrowed>,
 }
 
@@ -50,7 +51,7 @@ impl<'v> VaultSecrets<'v> {
         let mut all = Self {
             vault,
             secrets: HashSet::new(),
-            profiles: HashSet::new(),
+            profiles: BTreeSet::new(),
             borrowed: Vec::new(),
         };
         for agent in vault.agents()? {
@@ -65,6 +66,17 @@ impl<'v> VaultSecrets<'v> {
             all.borrowed.extend(state.borrowed.into_values());
         }
         Ok(all)
+    }
+
+    /// The ids of the credentials of every agent.
+    pub(super) fn profiles(&self) -> &BTreeSet<String> {
+        &self.profiles
+    }
+
+    /// Whether a load reads a file again, for logins and keys that were imported from it.
+    pub(super) fn borrows_from(&self, path: &Path) -> bool {
+        let path = path_text(path);
+        self.borrowed.iter().any(|from| from.path == *path)
     }
 
     /// What the vault has of a credential; `None` if that is not known, since the secret is not.
@@ -93,21 +105,23 @@ impl<'v> VaultSecrets<'v> {
         if credential.is_for_server || credential.refresh.is_none() {
             return false;
         }
-        let path = path_text(&credential.path);
-        let is_borrowed = self.borrowed.iter().any(|from| from.path == *path);
         let mirror = credential.program.mirror.as_ref();
         let is_mirrored = mirror.is_some_and(|mirror| self.profiles.contains(mirror.profile));
-        is_borrowed || is_mirrored
+        self.borrows_from(&credential.path) || is_mirrored
     }
 }
 
 impl Found {
     /// The secrets that are in several files: the credentials that have each, by their indices, one
-    /// a file. A login counts by its refresh token, which one program alone may redeem.
+    /// a file. A login counts by its refresh token, which one program alone may redeem. Gateways'
+    /// stores do not count.
     #[must_use]
     pub fn shared_secrets(&self) -> Vec<Vec<usize>> {
         let mut by_secret: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, credential) in self.credentials.iter().enumerate() {
+            if credential.is_in_store() {
+                continue; // perhaps clawkeep's own copy
+            }
             let login = credential.refresh.as_ref();
             let Some(secret) = login.or(credential.secret.as_ref()) else {
                 continue;

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::entry::{Entry, is_reference};
 use super::lines::variable;
+use crate::config::{provider_of_variable, provider_variables};
 use crate::domain::{
-    AccountField, CredentialType, Entries, Expiry, ExpiryField, ProviderField, SecretJson,
-    jwt_claims, jwt_expiry, recognise_secret,
+    AccountField, CredentialType, Entries, Expiry, ExpiryField, ProviderField, ProviderId,
+    SecretJson, jwt_claims, jwt_expiry, recognise_secret,
 };
 use crate::sources::{FileReading, read_json};
 use crate::sync::read_source;
@@ -54,7 +55,7 @@ fn walk(value: &Value, keys: &[&str], name: &str, visit: &mut dyn FnMut(&str, &V
     };
     match (*key, value) {
         ("*", Value::Object(fields)) => {
-            for (name, value) in fields {
+            for (name, value) in fields.iter().filter(|(name, _)| !is_remark(name)) {
                 walk(value, rest, name, visit);
             }
         }
@@ -85,8 +86,10 @@ fn entry(entries: &Entries, name: &str, value: &Value, origin: &Origin<'_>) -> O
             .filter(|text| !text.is_empty())?,
     };
     let refresh = entries.refresh.and_then(text);
+    let alias = provider_of_alias(name, secret);
     let (provider, is_for_server, name) = match entries.provider {
         ProviderField::Fixed(provider) => (Some(provider), false, name),
+        ProviderField::Alias => (alias.as_deref(), false, name),
         ProviderField::Key => (Some(name), false, name),
         ProviderField::Field(field) => (Some(text(field).unwrap_or(name)), false, name),
         ProviderField::Server(field) => (None, true, text(field).unwrap_or(name)),
@@ -116,6 +119,23 @@ fn entry(entries: &Entries, name: &str, value: &Value, origin: &Origin<'_>) -> O
         secret: SecretString::from(secret),
         refresh: refresh.map(SecretString::from),
     })
+}
+
+/// The provider of a key with a name that a person chose: the one that the key shows, else the one
+/// that the name is known for.
+fn provider_of_alias(name: &str, secret: &str) -> Option<String> {
+    if let Some(provider) = recognise_secret(secret).and_then(|known| known.provider) {
+        return Some(provider.to_owned());
+    }
+    let variable = format!("{}_API_KEY", name.trim().to_ascii_uppercase());
+    let provider = provider_of_variable(&variable)?;
+    let is_known = !provider_variables(&ProviderId::new(&provider)).is_empty();
+    is_known.then_some(provider)
+}
+
+/// Whether a key of a document leads to a remark.
+fn is_remark(name: &str) -> bool {
+    name.trim_start().starts_with("//") || name.trim_start().starts_with('#')
 }
 
 fn after_epoch(expiry: Option<Expiry>) -> Option<Expiry> {

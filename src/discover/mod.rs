@@ -9,6 +9,7 @@
 //! A secret stays in a [`Discovered`], to be compared. Nothing here shows one; a name that looks
 //! like a secret is left out.
 
+mod advice;
 mod compare;
 mod document;
 mod entry;
@@ -20,6 +21,7 @@ use std::time::SystemTime;
 
 use secrecy::SecretString;
 
+pub use self::advice::{AdviceContext, TakeIn};
 pub use self::compare::{InVault, VaultSecrets};
 use self::document::read_entries;
 use self::entry::Entry;
@@ -95,7 +97,11 @@ impl Discovered {
     #[must_use]
     pub fn refreshed_by(&self) -> Option<Owner> {
         let is_refreshed = self.refresh.is_some() || self.kept == Kept::Keyring;
-        is_refreshed.then_some(self.program.owner)
+        let owner = match self.program.owner {
+            Owner::Gateway => Owner::of(&self.name),
+            owner => owner,
+        };
+        is_refreshed.then_some(owner)
     }
 
     /// Whether users other than its owner can read it in plain text.
@@ -105,32 +111,16 @@ impl Discovered {
         self.kept == Kept::Plain && self.permissions.is_some_and(can_read)
     }
 
+    /// Whether it is in a gateway's store, of which clawkeep itself writes copies.
+    #[must_use]
+    pub fn is_in_store(&self) -> bool {
+        self.program.owner == Owner::Gateway
+    }
+
     /// Whether it is a login, with a refresh token that one program alone may redeem.
     #[must_use]
     pub fn is_login(&self) -> bool {
         self.refresh.is_some()
-    }
-
-    /// The command that takes it into the vault, without the name of the program; `path` is the
-    /// file as a shell takes it. `None` if the vault has no use for it.
-    #[must_use]
-    pub fn take_in(&self, path: &str) -> Option<String> {
-        if self.is_for_server {
-            return None;
-        }
-        let provider = self.provider.as_deref();
-        let is_key = self.refresh.is_none() && self.kind == CredentialType::ApiKey;
-        match (self.taken_in, self.kept) {
-            (_, Kept::Keyring) => {
-                let mirror = self.program.mirror.as_ref()?;
-                Some(mirror.own_login.trim_start_matches("clawkeep ").to_owned())
-            }
-            (TakenIn::Mirrored, _) if is_key => Some(format!("import {path}")),
-            (TakenIn::Mirrored | TakenIn::Followed, _) => Some("sync".to_owned()),
-            (TakenIn::Import, _) => Some(format!("import {path}")),
-            (TakenIn::Add, Kept::Plain) => Some(format!("add {}", provider?)),
-            (TakenIn::Add | TakenIn::Nothing, _) => None,
-        }
     }
 }
 
@@ -168,7 +158,13 @@ fn discover_of(program: &'static Program, layout: &Layout, env: &Env, found: &mu
     let before = found.credentials.len();
     for file in program.credentials {
         let dir = layout.program_dir(env, &file.dir);
-        for path in places::expand(&dir, file.name) {
+        let paths = places::expand(&dir, file.name).into_iter();
+        // A gateway's directory may be OpenClaw's.
+        let known = &found.credentials;
+        let is_known = |path: &Path| known.iter().any(|credential| credential.path == path);
+        let is_new = |path: &PathBuf| program.owner != Owner::Gateway || !is_known(path);
+        let paths: Vec<_> = paths.filter(is_new).collect();
+        for path in paths {
             let reader = FileReader {
                 program,
                 file,

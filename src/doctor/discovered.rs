@@ -21,8 +21,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// The files with keys that other users can read. The logins that are mirrored have a finding of
-/// their own.
+/// The files with keys that other users can read. The logins that are mirrored, and gateways'
+/// stores, have a finding of their own.
 fn open_files(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
     let is_mirrored = |path: &Path| layout.logins.iter().any(|files| files.login == path);
@@ -32,7 +32,7 @@ fn open_files(evidence: &Evidence<'_>) -> Vec<Finding> {
         let is_known = findings
             .iter()
             .any(|known| known.path.as_deref() == Some(path));
-        if !credential.is_open() || is_known || is_mirrored(path) {
+        if !credential.is_open() || is_known || is_mirrored(path) || credential.is_in_store() {
             continue;
         }
         let mode = credential

@@ -8,6 +8,7 @@ use super::finding::{Finding, FindingId};
 use super::repair::Repair;
 use super::words::shell_path;
 use crate::config::Layout;
+use crate::discover::{Discovered, InVault, VaultSecrets};
 use crate::domain::is_hidden;
 use crate::export::StorePlace;
 use crate::platform::canonicalize;
@@ -25,7 +26,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         .map(|openclaw| withheld(evidence.layout, &openclaw))
         .collect();
     found.extend(copies(evidence, &places));
-    found.extend(elsewhere(evidence.layout, &places));
+    found.extend(elsewhere(evidence, &places));
     found
 }
 
@@ -130,10 +131,21 @@ fn shown(ids: &[String]) -> String {
 }
 
 /// OpenClaw has a directory of its own, which no agent here uses.
-fn elsewhere(layout: &Layout, places: &[StorePlace]) -> Vec<Finding> {
+fn elsewhere(evidence: &Evidence<'_>, places: &[StorePlace]) -> Vec<Finding> {
+    let layout = evidence.layout;
     let is_in_use = |dir: &Path| {
         let real = canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         places.iter().any(|place| place.site().starts_with(&real))
+    };
+    let secrets = evidence.vault.unlocked();
+    let secrets = secrets.and_then(|vault| VaultSecrets::of(vault).ok());
+    // An earlier token of a login that was imported is no reason to import the file again.
+    let is_lacking = |store: &Path| {
+        let Some(secrets) = &secrets else { return true };
+        let real = canonicalize(store).ok();
+        let is_of_store = |found: &&Discovered| canonicalize(&found.path).ok() == real;
+        let mut all = evidence.discovered.credentials.iter().filter(is_of_store);
+        all.any(|found| secrets.find(found) == Some(InVault::No))
     };
     let describe = |dir: PathBuf| {
         let stores = json_stores(&dir);
@@ -148,14 +160,16 @@ fn elsewhere(layout: &Layout, places: &[StorePlace]) -> Vec<Finding> {
             layout.shorten_home(&dir)
         );
         let finding = Finding::new(FindingId::StoreOpenclaw, message).path(&dir);
-        match stores.first().filter(|_| !database) {
+        if database || stores.is_empty() {
+            return finding
+                .advice("To hand OpenClaw keys of this vault: clawkeep secretref --help");
+        }
+        match stores.iter().find(|store| is_lacking(store)) {
             Some(store) => finding.advice(format!(
                 "To use them here, too: clawkeep import {}",
                 shell_path(layout, store)
             )),
-            None => {
-                finding.advice("To hand OpenClaw keys of this vault: clawkeep secretref --help")
-            }
+            None => finding,
         }
     };
     let dirs = present_dirs().into_iter();

@@ -16,6 +16,8 @@ pub enum Base {
     Application,
     /// OpenClaw's state directory.
     OpenClaw,
+    /// The state directory of the gateway.
+    Gateway,
 }
 
 /// A directory of a program.
@@ -164,6 +166,8 @@ pub enum ProviderField {
     Fixed(&'static str),
     /// The last key that leads to the entry is its name.
     Key,
+    /// The last key is a name that a person chose: the provider's, or another one.
+    Alias,
     /// In a field of the entry; else the last key.
     Field(&'static str),
     /// The entry is a login at a server of the Model Context Protocol, named by a field of it, else

@@ -370,8 +370,17 @@ const HOME: ProgramDir = dir(None, Base::Home, "");
 pub(super) const AIDER: &[CredentialFile] = &[
     settings(HOME, ".aider.conf.yml", FileFormat::Variables),
     settings(HOME, ".aider/oauth-keys.env", FileFormat::Variables),
-    settings(HOME, ".env", FileFormat::Variables),
 ];
+
+/// What several programs read, aider and Gemini CLI among them.
+pub(super) const ANY_PROGRAM: &[CredentialFile] = &[settings(HOME, ".env", FileFormat::Variables)];
+
+pub(super) const GATEWAY: &[CredentialFile] = &[file(
+    dir(None, Base::Gateway, ""),
+    "agents/*/agent/auth-profiles.json",
+    FileFormat::Json(PROFILES),
+    TakenIn::Followed,
+)];
 
 pub(super) const LLM: &[CredentialFile] = &[file(
     dir(
@@ -382,7 +391,7 @@ pub(super) const LLM: &[CredentialFile] = &[file(
     "keys.json",
     FileFormat::Json(&[Entries {
         secret: None,
-        ..Entries::keys(&["*"], "")
+        ..Entries::keys(&["*"], "").from(ProviderField::Alias)
     }]),
     TakenIn::Add,
 )];

@@ -54,6 +54,8 @@ pub enum Owner {
     McpRemote,
     /// The SDKs of Anthropic own it; clawkeep never refreshes it.
     AnthropicSdk,
+    /// A gateway, whose stores are synced: what is in them becomes ours.
+    Gateway,
     /// Another program's, which is not known by name: never refreshed here.
     OtherProgram,
     /// A program that only tests know: a third mirrored source.
@@ -119,7 +121,10 @@ pub struct Mirror {
     pub own_login: &'static str,
 }
 
-/// Every program that is known by name. Mirrored logins are read in this order.
+/// What [`Owner::OtherProgram`] is named in the vault and in the audit record.
+const OTHER_PROGRAM: &str = "other-program";
+
+/// Every program that is known by name, and what several of them share at last. Mirrored logins are read in this order.
 pub static PROGRAMS: &[Program] = &[
     Program {
         owner: Owner::ClaudeCode,
@@ -287,6 +292,24 @@ pub static PROGRAMS: &[Program] = &[
         credentials: files::ANTHROPIC_SDK,
         mirror: None,
     },
+    Program {
+        owner: Owner::Gateway,
+        id: "gateway",
+        name: "gateway",
+        command: "clawdbot",
+        files: &[],
+        credentials: files::GATEWAY,
+        mirror: None,
+    },
+    Program {
+        owner: Owner::OtherProgram,
+        id: OTHER_PROGRAM,
+        name: "any program",
+        command: "",
+        files: &[],
+        credentials: files::ANY_PROGRAM,
+        mirror: None,
+    },
     #[cfg(test)]
     Program {
         owner: Owner::Example,
@@ -348,7 +371,8 @@ impl Owner {
 
     /// Returns what is known of the program; `None` for the vault and for a program without a name.
     fn known(self) -> Option<&'static Program> {
-        PROGRAMS.iter().find(|program| program.owner == self)
+        let mut named = PROGRAMS.iter().filter(|it| it.id != OTHER_PROGRAM);
+        named.find(|program| program.owner == self)
     }
 
     /// Returns how the program's login is mirrored, if it is.
@@ -362,7 +386,7 @@ impl Owner {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vault => "vault",
-            owner => owner.known().map_or("other-program", |program| program.id),
+            owner => owner.known().map_or(OTHER_PROGRAM, |program| program.id),
         }
     }
 

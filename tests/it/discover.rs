@@ -243,7 +243,8 @@ fn each_programs_credentials_are_found_with_account_type_and_expiry() {
     for line in [
         "clawkeep sync",
         "clawkeep import ~/.local/share/opencode/auth.json",
-        "clawkeep add openai",
+        "clawkeep add openai  ",
+        "clawkeep add openai --id openai:llm",
         "The login of Claude Code expires",
     ] {
         assert!(people.contains(line), "{line}: {people}");
@@ -462,4 +463,73 @@ fn a_login_in_the_keyring_is_named_and_an_old_file_beside_it_is_not() {
     let found = &of_program(&answer, "codex-cli")[0];
     let command = "clawkeep models auth login --provider openai-codex";
     assert_eq!(text(found, "takeIn"), command);
+}
+
+/// The commands that `discover` advises, of a program.
+fn advised(answer: &Value, program: &str) -> Vec<String> {
+    let all = of_program(answer, program);
+    all.iter()
+        .map(|found| text(found, "takeIn").to_owned())
+        .collect()
+}
+
+#[test]
+fn following_the_advice_takes_in_every_key_and_replaces_none() {
+    let home = Home::without_gateway();
+    home.write(
+        ".aider.conf.yml",
+        format!("openai-api-key: {}\n", key("aider")),
+    );
+    let keys = json!({"openai": key("llm"), "groq2": key("groq"), "my key": key("mine"),
+        "//": key("remark"), "gemini": key("gemini")});
+    home.write(".config/io.datasette.llm/keys.json", keys.to_string());
+    let answer = discovered(&home);
+    assert_eq!(advised(&answer, "aider"), ["clawkeep add openai"]);
+    let own = "clawkeep add openai --id openai:llm";
+    let of_llm = [own, "-", "-", "clawkeep add google"];
+    assert_eq!(advised(&answer, "llm"), of_llm);
+    let people = home.run(&["discover"]).ok();
+    for words in [
+        "groq2 (llm), my key (llm)",
+        "clawkeep add PROVIDER --id PROVIDER:NAME",
+    ] {
+        assert!(people.contains(words), "{people}");
+    }
+    home.run_with_input(&["add", "openai"], &key("aider")).ok();
+    let answer = discovered(&home);
+    assert_eq!(advised(&answer, "aider"), ["-"]);
+    assert_eq!(advised(&answer, "llm"), of_llm);
+    home.run_with_input(&["add", "openai", "--id", "openai:llm"], &key("llm"))
+        .ok();
+    assert_eq!(
+        advised(&discovered(&home), "llm"),
+        ["-", "-", "-", "clawkeep add google"]
+    );
+    assert_eq!(advised(&discovered(&home), "aider"), ["-"]);
+}
+
+#[test]
+fn a_gateways_store_is_a_source_and_the_home_directorys_env_is_no_programs() {
+    let home = Home::without_gateway();
+    let empty = home.run(&["discover"]).ok();
+    assert!(empty.contains("not the .env of projects"), "{empty}");
+    let store = json!({"version": 1, "profiles": {"groq:x": {"type": "api_key",
+        "provider": "groq", "key": key("store")}}});
+    home.write(
+        ".clawdbot/agents/main/agent/auth-profiles.json",
+        store.to_string(),
+    );
+    home.write(".env", format!("OPENAI_API_KEY={}\n", key("env")));
+    let answer = discovered(&home);
+    assert_eq!(
+        all_shown(&answer, "gateway"),
+        ["groq:x groq - api_key plain - -"]
+    );
+    assert_eq!(advised(&answer, "gateway"), ["clawkeep sync"]);
+    assert_eq!(advised(&answer, "other-program"), ["clawkeep add openai"]);
+    home.run(&["sync"]).ok();
+    let answer = discovered(&home);
+    assert_eq!(text(&of_program(&answer, "gateway")[0], "inVault"), "yes");
+    let run = home.run(&["import", ".env"]);
+    assert!(run.stderr.contains("clawkeep add PROVIDER"), "{run:?}");
 }

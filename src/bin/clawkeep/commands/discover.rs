@@ -4,26 +4,34 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use clawkeep::internal::discover::{Discovered, Found, InVault, VaultSecrets, discover};
+use clawkeep::internal::discover::{
+    AdviceContext, Discovered, Found, InVault, TakeIn, VaultSecrets, discover,
+};
 use clawkeep::internal::doctor::shell_path;
-use clawkeep::internal::domain::{UnixMs, path_text};
+use clawkeep::internal::domain::{UnixMs, path_text, shell_quoted_path};
 use clawkeep::internal::platform::harden;
 use clawkeep::internal::vault::VaultError;
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::ids::typed_provider;
+use crate::options::provider::mistyped;
 use crate::terminal::table::table;
 use crate::terminal::text::one_line;
+
+/// Which files are read, and which are not.
+const FILES: &str = "the gateway's stores, ~/.env, and those of OpenClaw, Claude Code, Codex CLI, \
+    Gemini CLI, Qwen Code, opencode, pi, Crush, Goose, aider, llm, Continue, GitHub Copilot, \
+    mcp-remote and Anthropic's SDKs in their usual directories; not the .env of projects";
 
 /// Find the credentials that AI programs keep on this machine
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep discover\n  clawkeep discover --json | jq \
-        '.credentials[] | select(.inVault == \"no\")'\n\nFiles of OpenClaw, Claude Code, Codex CLI, \
-        Gemini CLI, Qwen Code, opencode, pi, Crush, Goose, aider, llm, Continue, GitHub Copilot, \
-        mcp-remote and Anthropic's SDKs are read and never changed. No secret is printed. The \
-        vault's copy is compared if there is a vault that opens."
+    after_help = format!("Examples:\n  clawkeep discover\n  clawkeep discover --json | jq \
+        '.credentials[] | select(.inVault != \"yes\")'\n\nThese files are read, and never \
+        changed: {FILES}. No secret is printed. The vault's copy is compared if there is a vault \
+        that opens.")
 )]
 pub(crate) struct Discover {
     /// Print JSON
@@ -37,15 +45,15 @@ struct Row<'f> {
     in_vault: Option<InVault>,
     /// The other places of the same secret.
     same: Vec<&'f Discovered>,
-    /// The command that takes it in.
-    take_in: Option<String>,
+    /// How it gets into the vault.
+    take_in: Option<TakeIn>,
 }
 
 impl Discover {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         harden(); // the files hold secrets
         let found = discover(&context.layout, &context.env);
-        let rows = rows(context, &found);
+        let rows = rows(context, &found, self.json);
         if self.json {
             return context.ui.json(&to_json(&rows, &found));
         }
@@ -61,7 +69,8 @@ impl Discover {
     }
 }
 
-fn rows<'f>(context: &Context, found: &'f Found) -> Vec<Row<'f>> {
+/// Where `absolute`, paths in commands are whole.
+fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>> {
     let vault = match context.unlocked_to_read() {
         Ok(vault) => Some(vault),
         Err(Failure::Vault(VaultError::Absent { .. })) => None,
@@ -77,9 +86,15 @@ fn rows<'f>(context: &Context, found: &'f Found) -> Vec<Row<'f>> {
         .as_ref()
         .and_then(|vault| VaultSecrets::of(vault).ok());
     let shared = found.shared_secrets();
-    let row = |(index, credential): (usize, &'f Discovered)| {
-        let path = shell_path(&context.layout, &credential.path);
-        let take_in = credential.take_in(&path);
+    let take_in = found.take_in(&AdviceContext {
+        vault: secrets.as_ref(),
+        accepts: &|name| is_accepted(context, name),
+        shell_path: &|path| match absolute {
+            true => shell_quoted_path(path),
+            false => shell_path(&context.layout, path),
+        },
+    });
+    let row = |((index, credential), take_in): ((usize, &'f Discovered), _)| {
         let same = shared.iter().find(|places| places.contains(&index));
         let same = same.into_iter().flatten().filter(|other| **other != index);
         Row {
@@ -88,15 +103,25 @@ fn rows<'f>(context: &Context, found: &'f Found) -> Vec<Row<'f>> {
                 .as_ref()
                 .and_then(|secrets| secrets.find(credential)),
             same: same.map(|other| &found.credentials[*other]).collect(),
-            take_in: take_in.map(|words| format!("clawkeep {words}")),
+            take_in,
         }
     };
-    found.credentials.iter().enumerate().map(row).collect()
+    let all = found.credentials.iter().enumerate();
+    all.zip(take_in).map(row).collect()
+}
+
+/// Whether `add` takes the name of a provider without a question.
+fn is_accepted(context: &Context, name: &str) -> bool {
+    let is_plain = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    let typed = typed_provider(name).ok().filter(|_| is_plain);
+    typed.is_some_and(|provider| mistyped(context, &provider).is_none())
 }
 
 fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
     if rows.is_empty() {
-        return "No credential of an AI program was found on this machine.\n".to_owned();
+        return format!(
+            "No credential was found on this machine.\n\nThese files are read: {FILES}.\n"
+        );
     }
     let now = context.clock.now();
     let short = |path: &Path| context.layout.shorten_home(path);
@@ -166,20 +191,34 @@ fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
 
 /// The commands that take in what the vault lacks, each once.
 fn take_in_text(rows: &[Row<'_>]) -> String {
-    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
-    for row in rows.iter().filter(|row| row.in_vault != Some(InVault::Yes)) {
-        let Some(command) = row.take_in.as_deref() else {
-            continue;
-        };
+    let mut commands: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut unknown: Vec<String> = Vec::new();
+    for row in rows {
         let program = row.credential.program.name;
+        let command = match &row.take_in {
+            Some(TakeIn::Command(words)) => format!("clawkeep {words}"),
+            Some(TakeIn::UnknownProvider) => {
+                unknown.push(format!("{} ({program})", one_line(&row.credential.name)));
+                continue;
+            }
+            None => continue,
+        };
         match commands.iter_mut().find(|(known, _)| *known == command) {
             Some((_, programs)) if programs.contains(&program) => {}
             Some((_, programs)) => programs.push(program),
             None => commands.push((command, vec![program])),
         }
     }
+    let unknown = match unknown.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nThe name does not say which provider the key is for: {}. Add it with the provider \
+             and an id of its own: clawkeep add PROVIDER --id PROVIDER:NAME\n",
+            unknown.join(", ")
+        ),
+    };
     if commands.is_empty() {
-        return String::new();
+        return unknown;
     }
     let longest = commands
         .iter()
@@ -190,7 +229,7 @@ fn take_in_text(rows: &[Row<'_>]) -> String {
         .iter()
         .map(|(command, programs)| format!("  {command:<width$}  {}\n", programs.join(", ")));
     format!(
-        "\nTo take them into the vault:\n{}",
+        "\nTo take them into the vault:\n{}{unknown}",
         lines.collect::<String>()
     )
 }
@@ -213,6 +252,10 @@ fn to_json(rows: &[Row<'_>], found: &Found) -> Value {
 
 fn row_json(row: &Row<'_>) -> Value {
     let found = row.credential;
+    let take_in = match &row.take_in {
+        Some(TakeIn::Command(words)) => Some(format!("clawkeep {words}")),
+        Some(TakeIn::UnknownProvider) | None => None,
+    };
     let at = |expiry: Option<clawkeep::internal::domain::Expiry>| expiry.map(|at| at.floor_ms());
     let mode = found
         .permissions
@@ -241,7 +284,7 @@ fn row_json(row: &Row<'_>) -> Value {
         ("readableByOthers", json!(found.is_open())),
         ("inVault", json!(row.in_vault.map(InVault::as_str))),
         ("sameSecretIn", json!(same)),
-        ("takeIn", json!(row.take_in)),
+        ("takeIn", json!(take_in)),
     ]);
     json!(fields)
 }

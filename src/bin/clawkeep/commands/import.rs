@@ -271,6 +271,19 @@ impl Import {
                 };
                 context.ui.note(&format!("Note: {note}. {own}"));
             }
+            return;
+        }
+        if !self.own && !file.is_mirrored() && joined_file.taken().next().is_some() {
+            let listed = shown_ids(joined_file.taken());
+            let refreshes = match file.has_refresh_token() {
+                true => " clawkeep refreshes its logins, which logs out a program that keeps them.",
+                false => "",
+            };
+            context.ui.note(&format!(
+                "Note: {listed}: imported as clawkeep's own, a copy, which goes stale when the \
+                 file changes.{refreshes} If a program goes on using the file, pass --borrowed, \
+                 and clawkeep reads it again each time."
+            ));
         } else if self.own && file.has_refresh_token() {
             let is_login = |id: &&str| {
                 let credential = joined_file.doc.credential(id);

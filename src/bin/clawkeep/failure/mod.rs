@@ -20,7 +20,9 @@ use clawkeep::internal::vault::{BackupError, KeyProblem, VaultError};
 
 use self::another::refusal_remedy;
 use self::causes::remedy_of;
-use self::remedies::{backup_remedy, file_remedy, lock_remedy, system_remedy, vault_remedy};
+use self::remedies::{
+    backup_remedy, file_remedy, import_remedy, lock_remedy, system_remedy, vault_remedy,
+};
 
 /// Exit statuses. Source: `spec/cli.md`.
 const FAILED: u8 = 1;
@@ -394,9 +396,7 @@ impl Failure {
             },
             Self::ImportFile(error) if is_about_the_system(error) => file_remedy(error)?,
             Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
-            Self::Import { .. } => "Nothing was changed. Name another file, or fix this \
-                one."
-                .to_owned(),
+            Self::Import { path, .. } => import_remedy(path),
             Self::ExportDiffers { .. } => {
                 "The record itself holds, so the file was modified after it was written, or is \
                  from another time."

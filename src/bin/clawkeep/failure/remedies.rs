@@ -381,3 +381,16 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         _ => None,
     }
 }
+
+/// What to do about a file that `import` does not understand.
+pub(super) fn import_remedy(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ends = [".env", ".yml", ".yaml", ".toml", ".txt", "keys.json"];
+    let is_list_of_keys = ends.iter().any(|end| name.ends_with(end)) || name.starts_with(".env");
+    match is_list_of_keys {
+        true => "Nothing was changed. Add each key of it by itself, with the name of its \
+                 provider; the command asks for the key: clawkeep add PROVIDER"
+            .to_owned(),
+        false => "Nothing was changed. Name another file, or fix this one.".to_owned(),
+    }
+}

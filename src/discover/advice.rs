@@ -1,0 +1,139 @@
+//! Which command takes each credential into the vault, so that none replaces what another gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use secrecy::ExposeSecret as _;
+
+use super::{Discovered, Found, InVault, Kept, VaultSecrets};
+use crate::domain::{CredentialType, TakenIn, recognise_secret};
+
+/// How a credential gets into the vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakeIn {
+    /// By a command, without the name of the program. A shell takes it as it is.
+    Command(String),
+    /// By `add`, with a provider that only a person knows.
+    UnknownProvider,
+}
+
+/// What the advice depends on beside the files.
+pub struct AdviceContext<'a> {
+    /// What the vault has, if it opens.
+    pub vault: Option<&'a VaultSecrets<'a>>,
+    /// Whether `add` accepts the name of a provider as it is.
+    pub accepts: &'a dyn Fn(&str) -> bool,
+    /// A path as a shell takes it.
+    pub shell_path: &'a dyn Fn(&Path) -> String,
+}
+
+impl Found {
+    /// How each credential gets into the vault, in their order; `None` for what the vault has, and
+    /// for what it has no use for. Two different secrets never get the same id.
+    #[must_use]
+    pub fn take_in(&self, context: &AdviceContext<'_>) -> Vec<Option<TakeIn>> {
+        let mut places = Places::default();
+        if let Some(vault) = context.vault {
+            places.taken.clone_from(vault.profiles());
+        }
+        let all = self.credentials.iter();
+        all.map(|credential| {
+            let in_vault = context.vault.and_then(|vault| vault.find(credential));
+            match in_vault {
+                Some(InVault::Yes) => None,
+                _ => take_in(credential, context, &mut places),
+            }
+        })
+        .collect()
+    }
+}
+
+/// The ids that the vault has, and those that the advice has given away.
+#[derive(Default)]
+struct Places<'f> {
+    taken: BTreeSet<String>,
+    imported: BTreeMap<String, &'f str>,
+    added: BTreeMap<&'f str, String>,
+}
+
+fn take_in<'f>(
+    credential: &'f Discovered,
+    context: &AdviceContext<'_>,
+    places: &mut Places<'f>,
+) -> Option<TakeIn> {
+    if credential.is_for_server {
+        return None;
+    }
+    let is_key = credential.refresh.is_none() && credential.kind == CredentialType::ApiKey;
+    let import = || {
+        let path = (context.shell_path)(&credential.path);
+        Some(TakeIn::Command(format!("import {path}")))
+    };
+    match (credential.taken_in, credential.kept) {
+        (_, Kept::Keyring) => {
+            let mirror = credential.program.mirror.as_ref()?;
+            let command = mirror.own_login.trim_start_matches("clawkeep ");
+            Some(TakeIn::Command(command.to_owned()))
+        }
+        (TakenIn::Mirrored, _) if is_key => import(),
+        (TakenIn::Mirrored | TakenIn::Followed, _) => Some(TakeIn::Command("sync".to_owned())),
+        (TakenIn::Import, _) if is_key && would_replace(credential, context, places) => {
+            add(credential, context, places)
+        }
+        (TakenIn::Import, _) => import(),
+        (TakenIn::Add, Kept::Plain) => add(credential, context, places),
+        (TakenIn::Add | TakenIn::Nothing, _) => None,
+    }
+}
+
+/// Whether an import of the file would replace another key, which another file has.
+fn would_replace<'f>(
+    credential: &'f Discovered,
+    context: &AdviceContext<'_>,
+    places: &mut Places<'f>,
+) -> bool {
+    let (Some(secret), Some(provider)) = (&credential.secret, &credential.provider) else {
+        return false;
+    };
+    let id = match credential.name.contains(':') {
+        true => credential.name.clone(),
+        false => format!("{provider}:default"),
+    };
+    let is_read_again = (context.vault).is_some_and(|vault| vault.borrows_from(&credential.path));
+    if places.taken.contains(&id) && !is_read_again {
+        return true;
+    }
+    let secret = secret.expose_secret();
+    *places.imported.entry(id).or_insert(secret) != secret
+}
+
+/// The command that asks for a key: under an id of its own where the usual one is taken.
+fn add<'f>(
+    credential: &'f Discovered,
+    context: &AdviceContext<'_>,
+    places: &mut Places<'f>,
+) -> Option<TakeIn> {
+    let secret = credential.secret.as_ref()?.expose_secret();
+    if recognise_secret(secret).is_some_and(|known| known.kind.is_none()) {
+        return None; // `add` refuses it
+    }
+    let provider = credential.provider.as_deref();
+    let Some(provider) = provider.filter(|name| (context.accepts)(name)) else {
+        return Some(TakeIn::UnknownProvider);
+    };
+    if let Some(command) = places.added.get(secret) {
+        return Some(TakeIn::Command(command.clone()));
+    }
+    let usual = format!("{provider}:manual");
+    let own = format!("{provider}:{}", credential.program.id);
+    let numbered = (2..).map(|number| format!("{own}-{number}"));
+    let ids = [usual.clone(), own.clone()].into_iter().chain(numbered);
+    let id = ids.into_iter().find(|id| !places.taken.contains(id))?;
+    let command = match id == usual {
+        true => format!("add {provider}"),
+        false => format!("add {provider} --id {id}"),
+    };
+    places.taken.insert(id);
+    places.added.insert(secret, command.clone());
+    Some(TakeIn::Command(command))
+}
