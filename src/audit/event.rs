@@ -198,7 +198,8 @@ pub struct EventDraft {
     pub token: (Option<Fingerprint>, Option<Fingerprint>),
     /// The expiries before and after the change.
     pub expires: (Option<Expiry>, Option<Expiry>),
-    /// What else there is to say: values from closed lists, counts, ids. Never anything secret.
+    /// What else there is to say: values from closed lists, counts, ids, names of programs. Never
+    /// anything secret.
     pub detail: Map<String, Value>,
 }
 

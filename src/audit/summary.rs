@@ -47,6 +47,9 @@ pub struct Uses {
     pub span: Option<(UnixMs, UnixMs)>,
     /// The programs that used it and how often, the most frequent first.
     pub by: Vec<(Doer, u64)>,
+    /// The programs that got the secret from `exec` or `run`, by name: those of the newest 10,000
+    /// uses by each of `by`.
+    pub programs: Vec<String>,
 }
 
 /// When a credential was last refused or its refresh last failed, and why.

@@ -49,6 +49,8 @@ impl Chosen {
 pub struct Hooks<'h, E> {
     /// The command that hands out, for the record.
     pub command: &'static str,
+    /// The program that gets the secrets, by its file's name alone, if the command runs one.
+    pub program: Option<&'h str>,
     /// Refuses a credential that the caller cannot use, before anything is recorded. It may be
     /// refreshed after that.
     pub accept: &'h dyn Fn(&Token) -> Result<(), E>,
@@ -134,6 +136,7 @@ impl Workspace {
                         .map(|(id, why)| (id.clone(), why.as_str()))
                         .collect(),
                     command: hooks.command,
+                    program: hooks.program.map(str::to_owned),
                     session: options.session.clone(),
                     due: chosen()
                         .filter(|id| chooser.needs_refresh(id))

@@ -117,6 +117,7 @@ impl Client {
             let mode = self.mode(vault)?;
             let hooks: Hooks<'_, ClientError> = Hooks {
                 command: COMMAND,
+                program: None,
                 accept: &|_| Ok(()),
                 refresh: &|engine, id, when| {
                     let agents = self.workspace.every_agent(engine.vault)?;

@@ -53,7 +53,8 @@ pub use login_files::LoginFiles;
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, SETTINGS_MAX, parse_providers};
 pub use own_edit::{
-    is_own_setting, list_own_settings, own_setting, with_own_setting, without_own_setting,
+    OWN_DEFAULTS, is_own_setting, list_own_settings, own_setting, with_own_setting,
+    without_own_setting,
 };
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 pub use provider_settings::{Encoding, ProviderSettings};

@@ -13,6 +13,25 @@ const OWN_PART: &str = "clawkeep";
 /// The parts of the settings.
 const PARTS: [&str; 4] = [OWN_PART, "agents", "notify", "providers"];
 
+/// The settings that stand for themselves, each with its default as it is written, or with what its
+/// absence means. Agents, providers and targets of alerts have no default.
+pub const OWN_DEFAULTS: [(&str, Result<&str, &str>); 11] = [
+    ("clawkeep.allow_shared_storage", Ok("false")),
+    ("clawkeep.expiring_within", Ok("24h")),
+    (
+        "clawkeep.export",
+        Err("a file for a gateway, none without one"),
+    ),
+    ("clawkeep.fallback", Ok("any")),
+    ("clawkeep.heads", Err("heads go to no system log")),
+    ("clawkeep.retention", Err("events are kept permanently")),
+    ("clawkeep.trusted", Ok("[]")),
+    ("notify.ahead", Ok("14d")),
+    ("notify.desktop", Ok("false")),
+    ("notify.overdue", Ok("72h")),
+    ("notify.repeat", Ok("24h")),
+];
+
 /// The lines of the longest setting or part that is removed.
 const LINES_MAX: usize = 100;
 
@@ -148,6 +167,46 @@ pub fn list_own_settings(
     Ok(found)
 }
 
+/// A value as it is written in TOML.
+fn literal(written: &str) -> Option<Value> {
+    let table: Table = toml::from_str(&format!("x = {written}")).ok()?;
+    (table.len() == 1).then(|| table.get("x").cloned())?
+}
+
+/// The text of a settings file that is no TOML, because of one setting's line, after that setting
+/// was given a value.
+fn repaired(path: &Path, text: &str, place: &Key, typed: &str) -> Result<String, OwnSettingsError> {
+    let quoted = serde_json::Value::from(typed).to_string();
+    let mut refused = None;
+    for written in [typed.trim(), quoted.as_str()] {
+        let Some(value) = literal(written) else {
+            continue;
+        };
+        let after = replaced(text, place, written);
+        let table: Option<Table> = toml::from_str(&after).ok();
+        if table.is_none_or(|table| place.get(&table) != Some(&value)) {
+            continue;
+        }
+        match parse_all(path, &after) {
+            Ok(()) => return Ok(after),
+            Err(error) => refused = Some(error),
+        }
+    }
+    // Another line is at fault where no candidate became TOML.
+    match refused {
+        Some(error) => Err(error),
+        None => Err(parse_all(path, text).err().unwrap_or_else(|| by_hand(path))),
+    }
+}
+
+/// Checks a settings file's text, that of alerts included.
+fn parse_all(path: &Path, text: &str) -> Result<(), OwnSettingsError> {
+    match OwnSettings::parse(path, text)?.notify_fault {
+        Some(fault) => Err(fault.error()),
+        None => Ok(()),
+    }
+}
+
 /// The text of a settings file after one setting was given a value, as it is typed: a word, a
 /// number, `true`, or a value in TOML.
 ///
@@ -159,15 +218,13 @@ pub fn with_own_setting(
     key: &str,
     typed: &str,
 ) -> Result<String, OwnSettingsError> {
-    OwnSettings::parse(path, text)?;
     let place = Key::parse(key).ok_or_else(|| {
         let what =
             "a setting's name is such as clawkeep.retention: letters, digits, _, -, and dots";
         fault(path, what)
     })?;
-    let literal = |written: &str| -> Option<Value> {
-        let table: Table = toml::from_str(&format!("x = {written}")).ok()?;
-        (table.len() == 1).then(|| table.get("x").cloned())?
+    let Ok(before) = toml::from_str::<Table>(text) else {
+        return repaired(path, text, &place, typed);
     };
     let quoted = serde_json::Value::from(typed).to_string();
     let candidates = [typed.trim(), quoted.as_str()];
@@ -176,16 +233,13 @@ pub fn with_own_setting(
         let Some(value) = literal(written) else {
             continue;
         };
-        let mut wanted: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
+        let mut wanted = before.clone();
         let is_list = value.is_array() || value.is_table();
         place.put(&mut wanted, value).ok_or_else(|| by_hand(path))?;
         let ways = std::iter::once(replaced(text, &place, written));
         let after = edited(path, text, (&place, &wanted), ways)?;
-        match OwnSettings::parse(path, &after) {
-            Ok(settings) => match settings.notify_fault {
-                Some(fault) => refused = Some(fault.error()),
-                None => return Ok(after),
-            },
+        match parse_all(path, &after) {
+            Ok(()) => return Ok(after),
             Err(error) => refused = Some(error),
         }
         if is_list {
@@ -205,10 +259,17 @@ pub fn without_own_setting(
     text: &str,
     key: &str,
 ) -> Result<Option<String>, OwnSettingsError> {
-    OwnSettings::parse(path, text)?;
-    let mut wanted: Table = toml::from_str(text).unwrap_or_default(); // it was just parsed
     let Some(place) = Key::parse(key) else {
         return Ok(None);
+    };
+    let Ok(mut wanted) = toml::from_str::<Table>(text) else {
+        // A line that can be given a value is that setting's.
+        let marked = repaired_mark(text, &place);
+        let after = marked.map(|marked| without_own_setting(path, &marked, key));
+        return match after.transpose()?.flatten() {
+            Some(after) => Ok(Some(after)),
+            None => parse_all(path, text).map(|()| None),
+        };
     };
     if place.remove(&mut wanted).is_none() {
         return Ok(None);
@@ -222,7 +283,16 @@ pub fn without_own_setting(
     let ranges = counts.flat_map(|count| starts.iter().map(move |start| (*start, *start + count)));
     let ranges = ranges.filter(|(_, end)| *end <= lines.len());
     let ways = ranges.map(|(start, end)| [&lines[..start], &lines[end..]].concat().concat());
-    edited(path, text, (&place, &wanted), ways).map(Some)
+    let after = edited(path, text, (&place, &wanted), ways)?;
+    OwnSettings::parse(path, &after)?;
+    Ok(Some(after))
+}
+
+/// The text of a settings file that is no TOML, with `true` for a setting whose line is why.
+fn repaired_mark(text: &str, place: &Key) -> Option<String> {
+    let marked = replaced(text, place, "true");
+    let table: Table = toml::from_str(&marked).ok()?;
+    (place.get(&table) == Some(&Value::Boolean(true))).then_some(marked)
 }
 
 fn fault(path: &Path, what: &str) -> OwnSettingsError {
@@ -425,6 +495,50 @@ mod tests {
         let inline = "clawkeep = { retention = \"9d\", fallback = \"none\" }\n";
         let after = unset(inline, "retention").unwrap();
         assert_eq!(after, "clawkeep = { fallback = \"none\" }\n");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_settings_that_say_nothing() {
+        let path = Path::new("/s/clawkeep.toml");
+        let mut text = String::new();
+        for (key, default) in OWN_DEFAULTS {
+            assert!(is_own_setting(key), "{key}");
+            if let Ok(written) = default {
+                text = with_own_setting(path, &text, key, written).unwrap();
+            }
+        }
+        let mut own = OwnSettings::parse(path, &text).unwrap();
+        assert_eq!(
+            own.expiring_within.take().map(|span| span.ms()),
+            Some(24 * 3_600_000)
+        );
+        assert_eq!(own, OwnSettings::default(), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_repaired_by_its_own_setting_alone() {
+        let path = Path::new("/s/clawkeep.toml");
+        let unset = |text: &str, key: &str| without_own_setting(path, text, key).ok();
+        for wrong in ["\"soon\"", "400d", "[", "\"9d", "true"] {
+            let text = format!(
+                "# mine\n[clawkeep]\nretention = {wrong}\nfallback = \"none\"\n[agents.ops]\n\
+                 export = \"off\"\n"
+            );
+            let good = text.replace(&format!("= {wrong}"), "= \"9d\"");
+            assert_eq!(set(&text, "retention", "9d"), Ok(good), "{wrong}");
+            let without = text.replace(&format!("retention = {wrong}\n"), "");
+            assert_eq!(unset(&text, "retention"), Some(Some(without)), "{wrong}");
+            assert!(set(&text, "retention", "soon").is_err(), "{wrong}");
+            // Another one is not at fault.
+            assert!(set(&text, "fallback", "none").is_err(), "{wrong}");
+            assert_eq!(unset(&text, "fallback"), None, "{wrong}");
+            assert_eq!(
+                unset(&text, "agents.ops.retention").flatten(),
+                None,
+                "{wrong}"
+            );
+        }
+        assert!(set("[clawkeep]\nretention = [\n  1,\nx\n", "retention", "9d").is_err());
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct HandOut {
     pub passed_over: Vec<(ProfileId, &'static str)>,
     /// The command that hands them out, for the record.
     pub command: &'static str,
+    /// The program that gets them, by its file's name alone, if the command runs one.
+    pub program: Option<String>,
     /// The session that gets them, if there is one.
     pub session: Option<String>,
     /// The logins that are to be refreshed first. While there are any, nothing is handed out, and
@@ -86,6 +88,7 @@ pub(super) fn record_hand_out(
     let handed = HandedOut {
         agent: &agent.name,
         command: hand_out.command,
+        program: hand_out.program.as_deref(),
         session: hand_out.session.as_deref(),
     };
     for (id, why) in &hand_out.passed_over {

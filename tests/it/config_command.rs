@@ -36,6 +36,55 @@ fn an_editor_that_leaves_nothing_changes_nothing() {
 
 #[cfg(unix)]
 #[test]
+fn what_was_typed_and_is_not_valid_is_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    home.run(&["config", "set", "retention", "400d"]).ok();
+    let before = home.read(SETTINGS);
+    let typed = "[clawkeep]\nretention = \"soon\"\n";
+    let script = "printf '[clawkeep]\\nretention = \"soon\"\\n' >\"$1\"";
+    for (n, more, status) in [(1, "", 65), (2, "; exit 1", 1)] {
+        let run = edit(&home, &format!("{script}{more}")).exits(status);
+        assert!(run.stderr.contains("the settings are unchanged"), "{run:?}");
+        let name = format!("{SETTINGS}.rejected-{n}");
+        assert!(run.stderr.contains(&format!("kept in ~/{name}")), "{run:?}");
+        assert_eq!(home.read(&name), typed);
+        let mode = home.at(&name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(home.read(SETTINGS), before);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_repaired_with_set_and_unset() {
+    let home = Home::new();
+    for wrong in ["\"soon\"", "400d"] {
+        let text = format!("[clawkeep]\nfallback = \"none\"\nretention = {wrong}\n");
+        home.write(SETTINGS, &text);
+        let list = home.run(&["config", "list"]).exits(65);
+        for part in [
+            "line 3",
+            "clawkeep config edit",
+            "clawkeep config unset KEY",
+        ] {
+            assert!(list.stderr.contains(part), "{list:?}");
+        }
+        let status = home.run(&["status"]).exits(65);
+        assert!(status.stderr.contains("line 3"), "{status:?}");
+        assert!(!status.stderr.contains("auth-profiles.json"), "{status:?}");
+        home.run(&["config", "set", "retention", "later"]).exits(65);
+        home.run(&["config", "set", "fallback", "any"]).exits(65);
+        assert_eq!(home.read(SETTINGS), text);
+        home.run(&["config", "set", "retention", "9d"]).ok();
+        assert_eq!(home.run(&["config", "get", "retention"]).ok(), "9d\n");
+        home.write(SETTINGS, &text);
+        home.run(&["config", "unset", "retention"]).ok();
+        assert_eq!(home.read(SETTINGS), "[clawkeep]\nfallback = \"none\"\n");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_killed_edit_changes_nothing_and_what_it_leaves_is_private() {
     use std::os::unix::fs::MetadataExt as _;
     let home = Home::new();
@@ -148,7 +197,26 @@ fn what_is_no_setting_is_not_got() {
     home.run(&["config", "get", "NOSUCH"]).exits(64);
     let run = home.run(&["config", "get", "NOSUCH", "--json"]).exits(64);
     assert!(run.stderr.contains("NOSUCH") && run.stdout.is_empty());
-    home.run(&["config", "get", "retention", "--json"]).exits(0);
+    let run = home.run(&["config", "get", "retention", "--json"]).exits(1);
+    assert!(run.stdout.contains("\"value\": null"), "{run:?}");
+    let run = home.run(&["config", "get", "retention"]).exits(1);
+    assert!(run.stderr.contains("config list --all"), "{run:?}");
+    home.run(&["config", "set", "fallback", "none"]).ok();
+    let all = home.run(&["config", "list", "--all"]).ok();
+    for line in [
+        "clawkeep.fallback = none\n",
+        "clawkeep.expiring_within = 24h (default)\n",
+        "clawkeep.retention is not set: events are kept permanently\n",
+    ] {
+        assert!(all.contains(line), "{all}");
+    }
+    let all = home.run(&["config", "list", "--all", "--json"]).json();
+    assert_eq!(all["settings"]["clawkeep.fallback"], "none");
+    assert_eq!(all["defaults"]["clawkeep.fallback"], "any");
+    assert_eq!(
+        all["defaults"]["clawkeep.retention"],
+        serde_json::Value::Null
+    );
     home.run(&["config", "set", "providers.foo", "{client_id = \"c\"}"])
         .ok();
     home.run(&["config", "set", "providers.foo.scopes", "a b"])

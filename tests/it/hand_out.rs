@@ -308,6 +308,18 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
             .collect::<Vec<_>>(),
         ["exec", "exec"]
     );
+    // The program that got it, and none of its arguments.
+    for event in used {
+        assert_eq!(event["detail"]["program"], "sh");
+        assert!(!event.to_string().contains("echo"), "{event}");
+    }
+    let history = ["history", "--limit", "2"];
+    let columns = home.run(&history).ok();
+    assert_eq!(columns.matches("program sh").count(), 2, "{columns}");
+    let uses = home.run(&["history", "uses"]).ok();
+    assert!(uses.contains(" for sh\n"), "{uses}");
+    let uses = home.run(&["history", "uses", "--json"]).json();
+    assert_eq!(uses["uses"][0]["programs"], json!(["sh"]));
     // The program takes this one's place: a signal is its own.
     let mut command = home.command(&["exec", "--", "sh", "-c", "kill -TERM $$"]);
     assert_eq!(command.output().unwrap().status.signal(), Some(15));

@@ -237,7 +237,7 @@ fn without_a_service_manager_there_is_a_line_for_cron() {
     let dir = on_path(&home, "bin");
     let mut none = monitor(&home, &dir, &["install"]);
     none.env("PATH", &dir);
-    let none = run(none).exits(0);
+    let none = run(none).exits(1);
     assert!(
         none.stderr
             .contains("there is no systemctl, so nothing was installed"),

@@ -1,5 +1,6 @@
 //! What people stumble over in the first minutes: each has an answer that leads on.
 
+use clawkeep::internal::platform::FileLock;
 use serde_json::{Value, json};
 
 use crate::support::damage::refuses;
@@ -106,6 +107,30 @@ fn status_says_when_the_next_alert_is_due() {
     );
     let run = home.run(&["status"]).exits(0);
     assert!(run.stderr.contains(note), "{run:?}");
+    let nobody = "nothing will send it. To start what does: clawkeep monitor install\n";
+    assert!(run.stderr.contains(nobody), "{run:?}");
+    let watcher = FileLock::try_take(&home.at(".clawdbot/vault.db.lease/watch"));
+    let _watcher = watcher.unwrap().unwrap();
+    let run = home.run(&["status"]).exits(0);
+    assert!(
+        run.stderr.contains(note) && !run.stderr.contains("nothing will"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn what_is_refused_leaves_no_vault_behind() {
+    let home = Home::new();
+    home.run_with_input(&["add", "openai"], "").exits(64);
+    home.run_with_input(&["add", "antropic"], KEY);
+    for args in [&["log"][..], &["log", "-f"], &["log", "-f", "--columns"]] {
+        let run = home.run(args).exits(1);
+        assert!(run.stdout.is_empty(), "{run:?}");
+        assert!(!run.stderr.contains("Unverified"), "{run:?}");
+    }
+    assert!(home.files().is_empty(), "{:?}", home.files());
+    home.run_with_input(&["add", "openai"], KEY).exits(0);
+    assert_eq!(home.run(&["token", "openai"]).ok().trim(), KEY);
 }
 
 #[test]

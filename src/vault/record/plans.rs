@@ -22,6 +22,10 @@ fn queries() -> Vec<(String, &'static str)> {
         (history::one_sql(), by_seq),
         (summary::COUNT.to_owned(), by_series),
         (
+            summary::DETAILS.to_owned(),
+            "SEARCH events USING INDEX events_series (subject=? AND action=?",
+        ),
+        (
             summary::EXCHANGES.to_owned(),
             "SEARCH events USING INDEX events_series (subject=? AND action=?",
         ),

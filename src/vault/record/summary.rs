@@ -2,7 +2,7 @@
 //! indexes; rows are read only where their times are needed.
 
 use crate::vault::file::read_only::read_transaction;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +24,10 @@ use crate::vault::log::series::{self, Selection, Series};
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = \
     ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
+/// What the newest uses of a series in a run say of themselves: at most 10,000, whose rows are read
+/// in about 10 ms.
+pub(super) const DETAILS: &str = "SELECT detail FROM events WHERE subject = ?1 AND action = ?2 AND \
+    seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 10000";
 /// What is asked of refreshes, of each of which a row is read.
 pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, \
     expires_after FROM events \
@@ -73,6 +77,9 @@ impl Vault {
                 if let (Some(first), Some(last)) = (first, last) {
                     let tally = by_subject.entry(series.subject).or_default();
                     tally.add(counted.count, &first, &last);
+                    if is_own_use(&last) {
+                        tally.programs.extend(programs(&self.conn, series, run)?);
+                    }
                 }
             }
         }
@@ -342,6 +349,27 @@ fn count(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Optio
     }))
 }
 
+/// Whether the event is a use that this program recorded.
+fn is_own_use(event: &Event) -> bool {
+    *event.kind == *EventKind::CredentialUsed.as_str()
+        && *event.origin == *Origin::Clawkeep.as_str()
+}
+
+/// The programs that got the secret in the newest uses of a series in a run.
+fn programs(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Vec<String>> {
+    let mut select = conn.prepare_cached(DETAILS)?;
+    let within = [series.subject, series.action, *run.start(), *run.end()];
+    let details = select.query_map(within, |row| row.get::<_, Option<String>>(0))?;
+    let distinct = details.collect::<rusqlite::Result<BTreeSet<Option<String>>>>()?;
+    let mut found = Vec::new();
+    for text in distinct.into_iter().flatten() {
+        let detail: Value = serde_json::from_str(&text).unwrap_or_default();
+        let program = detail.get("program").and_then(Value::as_str);
+        found.extend(program.map(str::to_owned));
+    }
+    Ok(found)
+}
+
 /// The uses of a subject, counted so far.
 #[derive(Default)]
 struct Tally {
@@ -351,6 +379,7 @@ struct Tally {
     last_failure: Option<LastFailure>,
     span: Option<(UnixMs, UnixMs)>,
     by: BTreeMap<Doer, u64>,
+    programs: BTreeSet<String>,
 }
 
 impl Tally {
@@ -392,6 +421,7 @@ impl Tally {
             last_failure: self.last_failure,
             span: self.span,
             by,
+            programs: self.programs.into_iter().collect(),
         }
     }
 }

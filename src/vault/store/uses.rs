@@ -34,6 +34,8 @@ pub struct HandedOut<'h> {
     pub agent: &'h AgentName,
     /// The command, for the record.
     pub command: &'static str,
+    /// The program that gets the secrets, if the command runs one.
+    pub program: Option<&'h str>,
     /// The session, if one was named.
     pub session: Option<&'h str>,
 }
@@ -97,6 +99,9 @@ impl Tx<'_> {
         let mut event = EventDraft::new(EventKind::CredentialUsed, Origin::Clawkeep)
             .profile(profile, &provider)
             .detail("command", handed.command);
+        if let Some(program) = handed.program {
+            event = event.detail("program", program);
+        }
         let secret = credential.expose_secret();
         event.token = (None, secret.map(|secret| self.keys.fingerprint(secret)));
         event.expires = (None, credential.expiry());

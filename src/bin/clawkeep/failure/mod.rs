@@ -21,7 +21,8 @@ use clawkeep::internal::vault::{BackupError, KeyProblem, VaultError};
 use self::another::refusal_remedy;
 use self::causes::remedy_of;
 use self::remedies::{
-    backup_remedy, file_remedy, import_remedy, lock_remedy, system_remedy, vault_remedy,
+    SETTINGS_REMEDY, backup_remedy, file_remedy, import_remedy, lock_remedy, system_remedy,
+    vault_remedy,
 };
 
 /// Exit statuses. Source: `spec/cli.md`.
@@ -93,7 +94,8 @@ pub(crate) enum Failure {
     NotWritten(#[source] FileError),
     /// The answer was printed; no store was written or removed.
     #[error(
-        "the vault is up to date. auth-profiles.json was not written: clawkeep.toml cannot be read"
+        "the settings in clawkeep.toml cannot be used, and no store is written until they can; the \
+         vault is up to date"
     )]
     Undecided(#[source] OwnSettingsError),
     /// The answer was printed; a store could not be removed.
@@ -382,10 +384,9 @@ impl Failure {
             }
             Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
-            Self::Undecided(_) => "Fix the file and run the command again.".to_owned(),
-            Self::Config(_) | Self::OwnSettings(_) => {
-                "Fix the file; nothing was changed.".to_owned()
-            }
+            Self::Undecided(_) => SETTINGS_REMEDY.to_owned(),
+            Self::OwnSettings(_) => format!("Nothing was changed. {SETTINGS_REMEDY}"),
+            Self::Config(_) => "Fix the file; nothing was changed.".to_owned(),
             Self::ConfigEdit { source, .. } => match source {
                 ConfigEditError::Unsure { by_hand, .. } => {
                     format!("Change it by hand: {by_hand}")

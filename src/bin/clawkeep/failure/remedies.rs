@@ -101,6 +101,10 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     })
 }
 
+/// What repairs settings that are not valid.
+pub(super) const SETTINGS_REMEDY: &str = "Correct them: clawkeep config edit; or go back to a default: \
+    clawkeep config unset KEY";
+
 /// The two remedies for a vault on storage that another kernel may write.
 pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> String {
     let place = match storage.by {

@@ -33,7 +33,7 @@ pub(crate) const EVENT: [&str; 21] = [
     "mac",
 ];
 
-pub(crate) const USES: [&str; 10] = [
+pub(crate) const USES: [&str; 11] = [
     "agent",
     "profile",
     "provider",
@@ -44,6 +44,7 @@ pub(crate) const USES: [&str; 10] = [
     "last_failure",
     "last_failure_reason",
     "by",
+    "programs",
 ];
 
 pub(crate) const REFRESHES: [&str; 10] = [
@@ -138,7 +139,7 @@ fn time(at: Option<UnixMs>) -> String {
     at.map(UnixMs::rfc3339_millis).unwrap_or_default()
 }
 
-pub(crate) fn uses(uses: &Uses) -> [String; 10] {
+pub(crate) fn uses(uses: &Uses) -> [String; 11] {
     let (first, last) = uses.span.unzip();
     let by = uses
         .by
@@ -158,6 +159,7 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
             .and_then(|failure| failure.reason.clone())
             .unwrap_or_default(),
         by.collect::<Vec<_>>().join("; "),
+        uses.programs.join("; "),
     ]
 }
 

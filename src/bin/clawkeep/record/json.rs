@@ -83,6 +83,10 @@ pub(crate) fn uses(uses: &Uses) -> Value {
                     .map(Value::from),
             ),
             ("by", Some(by.collect())),
+            (
+                "programs",
+                Some(json!(uses.programs)).filter(|_| !uses.programs.is_empty()),
+            ),
         ],
     )
 }

@@ -12,8 +12,10 @@ use crate::terminal::text::{local_minute, one_line};
 /// The event as a sentence without its end, on one line.
 pub(crate) fn sentence(event: &Event) -> String {
     let kind = EventKind::from_name(&event.kind);
+    let program = program(event);
     let clause = match kind.and_then(clause) {
         _ if is_imported_refresh(event) => "WHO refreshed IT",
+        Some("WHO used IT") if program.is_some() => "WHO ran PROGRAM with IT",
         Some(clause) => clause,
         None => "WHO: KIND of IT", // of a later version
     };
@@ -25,12 +27,19 @@ pub(crate) fn sentence(event: &Event) -> String {
         "IT" => subject(event),
         "AGENT" => agent.unwrap_or(AgentName::default().as_str()).to_owned(),
         "ORIGIN" => event.origin.to_string(),
+        "PROGRAM" => program.clone().unwrap_or_default(),
         "SESSION" => session.unwrap_or("-").to_owned(),
         "KIND" => event.kind.to_string(),
         word => word.to_owned(),
     });
     let words = words.collect::<Vec<_>>().join(" ");
     one_line(&format!("{words}{}", more(event, kind)))
+}
+
+/// The program that got the secret of a use, if the record has it.
+fn program(event: &Event) -> Option<String> {
+    let detail: Map<String, Value> = serde_json::from_str(event.detail.as_deref()?).ok()?;
+    Some(detail.get("program")?.as_str()?.to_owned())
 }
 
 /// What happened, as a clause with names in capitals for what the event has.
@@ -207,6 +216,12 @@ mod tests {
                 "clawkeep",
                 "{}",
                 "job.py used anthropic:claude-cli",
+            ),
+            (
+                "credential.used",
+                "clawkeep",
+                r#"{"command":"exec","program":"python3"}"#,
+                "job.py ran python3 with anthropic:claude-cli",
             ),
             (
                 "credential.used",

@@ -1,5 +1,7 @@
 //! `add`: stores an API key or a token that is pasted or given on stdin.
 
+use std::io::{self, IsTerminal as _};
+
 use clap::Args;
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::doctor::shell_word;
@@ -8,7 +10,7 @@ use clawkeep::internal::domain::{
 };
 use clawkeep::internal::platform::exists;
 use clawkeep::internal::vault::{UnlockedVault, Vault};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::commands::auth::checks;
 use crate::commands::auth::paste::{Paste, default_id, profile_id};
@@ -62,20 +64,17 @@ impl Add {
             )));
         }
         let agent = self.agent.resolve(context)?;
-        // before the question: without the vault the secret would be typed in vain
-        let mut vault = context.vault()?;
-        checks::check_known(context, &vault, &agent)?;
         if let Some(provider) = &self.provider {
             check_spelling(context, provider)?;
         }
-        let what = match self.is_token() {
-            true => "token",
-            false => "API key or token",
-        };
-        let secret = prompt::secret(&match &self.provider {
-            Some(provider) => format!("Paste {what} for {provider}"),
-            None => format!("Paste {what}"),
-        })?;
+        // A first vault is not created for a stdin without a secret.
+        let is_first = !exists(&context.layout.vault_file) && !context.layout.is_vault_named;
+        let is_given = !io::stdin().is_terminal() && context.passphrases().named.is_none();
+        let given = (is_first && is_given).then(|| self.secret()).transpose()?;
+        // before the question: without the vault the secret would be typed in vain
+        let mut vault = context.vault()?;
+        checks::check_known(context, &vault, &agent)?;
+        let secret = given.map_or_else(|| self.secret(), Ok)?;
         let found = recognise_secret(secret.expose_secret());
         let provider = match (&self.provider, found.and_then(|found| found.provider)) {
             (Some(provider), _) => provider.clone(),
@@ -116,6 +115,17 @@ impl Add {
         paste.store(context, &mut vault, &secret)?;
         note_place(context, &agent);
         Ok(())
+    }
+
+    fn secret(&self) -> Result<SecretString, Failure> {
+        let what = match self.is_token() {
+            true => "token",
+            false => "API key or token",
+        };
+        prompt::secret(&match &self.provider {
+            Some(provider) => format!("Paste {what} for {provider}"),
+            None => format!("Paste {what}"),
+        })
     }
 
     fn is_token(&self) -> bool {

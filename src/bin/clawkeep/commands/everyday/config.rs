@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clawkeep::internal::config::{
-    OwnSettings, OwnSettingsError, SETTINGS_MAX, is_own_setting, list_own_settings, own_setting,
-    with_own_setting, without_own_setting,
+    OWN_DEFAULTS, OwnSettings, OwnSettingsError, SETTINGS_MAX, is_own_setting, list_own_settings,
+    own_setting, with_own_setting, without_own_setting,
 };
 use clawkeep::internal::domain::path_text;
 use clawkeep::internal::platform::{
-    FileError, create_private_dir, persist, program_command, read_regular, resolve_link, sync_dir,
-    sync_file, temporary_dir_in, temporary_in,
+    FileError, create_private_dir, persist, persist_noclobber, program_command, read_regular,
+    resolve_link, sync_dir, sync_file, temporary_dir_in, temporary_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,6 +24,11 @@ use crate::terminal::{prompt, signals};
 
 /// The editor where no variable names one. Source: POSIX, crontab and others.
 const EDITOR: &str = if cfg!(windows) { "notepad" } else { "vi" };
+
+/// Exit status of `config get` for a setting that is not set, also where JSON reports it.
+const UNSET: u8 = 1;
+/// How many rejected texts of `config edit` are kept.
+const REJECTED_MAX: u32 = 1000;
 
 /// Read and change the settings in clawkeep.toml.
 #[derive(Debug, Subcommand)]
@@ -45,7 +50,10 @@ pub(crate) enum Config {
     #[command(after_help = "Example:\n  clawkeep config unset retention")]
     Unset(Unset),
     /// Print what is set
-    #[command(after_help = "Examples:\n  clawkeep config list\n  clawkeep config list --json")]
+    #[command(
+        after_help = "Examples:\n  clawkeep config list\n  clawkeep config list --all   with \
+        the defaults\n  clawkeep config list --json"
+    )]
     List(List),
     /// Edit the file; what is not valid changes nothing
     #[command(after_help = "Example:\n  clawkeep config edit   with $VISUAL or $EDITOR")]
@@ -88,6 +96,9 @@ pub(crate) struct Unset {
 /// `list`
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// Also print the settings that are not set, with their defaults
+    #[arg(long)]
+    all: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -127,7 +138,12 @@ impl Get {
             .map(|(key, value)| listed_value(&key, &value))
             .transpose()?;
         if self.json {
-            return context.ui.json(&json!({"key": self.key, "value": value}));
+            let is_set = value.is_some();
+            context.ui.json(&json!({"key": self.key, "value": value}))?;
+            return match is_set {
+                true => Ok(()),
+                false => Err(Failure::Check(UNSET)),
+            };
         }
         match value {
             Some(value) => context.ui.answer(&format!("{}\n", shown(&value))),
@@ -137,7 +153,7 @@ impl Get {
                     one_line(&self.key),
                     context.layout.shorten_home(path)
                 ),
-                next: "See what is set: clawkeep config list".to_owned(),
+                next: "See every setting with its default: clawkeep config list --all".to_owned(),
             }),
         }
     }
@@ -146,18 +162,21 @@ impl Get {
 impl Set {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
         let before = OwnSettings::text(path)?;
-        list_own_settings(path, &before)?;
+        let is_valid = list_own_settings(path, &before).is_ok();
         let after = with_own_setting(path, &before, &self.key, &self.value);
         let after = after.map_err(|error| match error {
-            OwnSettingsError::Invalid { what, .. } => {
+            OwnSettingsError::Invalid { what, .. } if is_valid => {
                 Failure::BadArgument(format!("nothing was changed: {what}"))
             }
             other => other.into(),
         })?;
-        let listed = list_own_settings(path, &before)?;
-        let is_new = |setting: &(String, _)| !listed.contains(setting);
+        let set = own_setting(path, &after, &self.key)?.map(|(key, _)| key);
+        let is_set = |(key, _): &(String, _)| {
+            let below = set.as_ref().and_then(|set| key.strip_prefix(set.as_str()));
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        };
         let is_address = |key: &str| key.starts_with("notify.webhook.") && key.ends_with(".url");
-        let mut changed = list_own_settings(path, &after)?.into_iter().filter(is_new);
+        let mut changed = list_own_settings(path, &after)?.into_iter().filter(is_set);
         if let Some((key, _)) = changed.find(|(key, _)| is_address(key)) {
             return Err(Failure::BadArgument(format!(
                 "the address of a webhook is a secret, and arguments are visible to others: set \
@@ -179,9 +198,12 @@ impl Set {
 
 impl Unset {
     fn run(self, context: &Context, path: &Path) -> Result<(), Failure> {
-        check_known(&self.key)?;
         let before = OwnSettings::text(path)?;
-        let after = without_own_setting(path, &before, &self.key)?;
+        let after = without_own_setting(path, &before, &self.key);
+        if !matches!(after, Ok(Some(_))) {
+            check_known(&self.key)?; // one that is set there, though unknown, can be removed
+        }
+        let after = after?;
         if let Some(after) = &after {
             write(path, &before, after)?;
         }
@@ -219,20 +241,37 @@ impl List {
             listed.insert(key.clone(), listed_value(key, value)?);
         }
         if self.json {
-            return context.ui.json(&json!({
+            let mut answer = json!({
                 "path": path_text(path).into_owned(),
                 "settings": listed,
-            }));
+            });
+            if self.all {
+                let defaults = OWN_DEFAULTS.map(|(key, default)| {
+                    let default = default.ok().map(default_value);
+                    (key.to_owned(), json!(default))
+                });
+                answer["defaults"] = Value::Object(Map::from_iter(defaults));
+            }
+            return context.ui.json(&answer);
         }
-        if listed.is_empty() {
+        if listed.is_empty() && !self.all {
             let file = context.layout.shorten_home(path);
             let note = format!("Nothing is set in {file}: the defaults apply.");
             context.ui.note(&note);
         }
-        let lines = listed
+        let mut lines: Vec<String> = listed
             .iter()
-            .map(|(key, value)| format!("{} = {}\n", one_line(key), shown(value)));
-        context.ui.answer(&lines.collect::<String>())
+            .map(|(key, value)| format!("{} = {}\n", one_line(key), shown(value)))
+            .collect();
+        let unset = OWN_DEFAULTS
+            .into_iter()
+            .filter(|(key, _)| self.all && !listed.contains_key(*key));
+        lines.extend(unset.map(|(key, default)| match default {
+            Ok(value) => format!("{key} = {value} (default)\n"),
+            Err(meaning) => format!("{key} is not set: {meaning}\n"),
+        }));
+        lines.sort();
+        context.ui.answer(&lines.concat())
     }
 }
 
@@ -244,6 +283,11 @@ impl ShowPath {
             false => context.ui.answer(&format!("{}\n", one_line(&text))),
         }
     }
+}
+
+/// A default as JSON: a text, unless it is a truth value or a list.
+fn default_value(written: &str) -> Value {
+    serde_json::from_str(written).unwrap_or_else(|_| Value::from(written))
 }
 
 /// Settings of alerts that hold no secret. Addresses and commands may have a password in them.
@@ -346,21 +390,57 @@ fn edit(context: &Context, path: &Path) -> Result<(), Failure> {
                 next: "To go back to the defaults, remove that file.".to_owned(),
             });
         }
+        let keep = || keep_typed(context, (&real, &dir), &after);
         let Err(error) = list_own_settings(path, &after) else {
-            write(path, &before, &after)?;
+            write(path, &before, &after).inspect_err(|_| keep())?;
             return context.ui.done(&format!("Changed {file}\n"), &answer(true));
         };
         let failure = Failure::from(error);
         if !prompt::is_possible() {
+            keep();
             return Err(failure);
         }
         context.ui.error(&failure.lines().join(" "));
-        if !prompt::confirm("Edit it again?", true)? {
-            context.ui.note("Nothing was changed.");
-            return context.ui.done("", &answer(false));
+        if !prompt::confirm("Edit it again?", true).unwrap_or(false) {
+            keep();
+            return Err(failure);
         }
         text = after;
     }
+}
+
+/// Keeps what a person typed and does not become the settings, and says where.
+fn keep_typed(context: &Context, place: (&Path, &Path), text: &str) {
+    let file = context.layout.shorten_home(place.0);
+    context.ui.warn(&match keep(place, text) {
+        Ok(kept) => format!(
+            "Warning: the settings are unchanged. What you typed is kept in {}: correct it there, \
+             and put it in the place of {file}.",
+            context.layout.shorten_home(&kept),
+        ),
+        Err(error) => format!(
+            "Warning: the settings are unchanged, and what you typed could not be kept: {}.",
+            error.lines().join(" ")
+        ),
+    });
+}
+
+/// Keeps what a person typed in a file of its own, which only they can read.
+fn keep((real, dir): (&Path, &Path), text: &str) -> Result<PathBuf, Failure> {
+    let failed = failed(real);
+    let name = real.file_name().unwrap_or_default().to_string_lossy();
+    for n in 1..=REJECTED_MAX {
+        let kept = dir.join(format!("{name}.rejected-{n}"));
+        let mut file = temporary_in(dir).map_err(&failed)?;
+        file.write_all(text.as_bytes()).map_err(&failed)?;
+        sync_file(file.as_file()).map_err(&failed)?;
+        match persist_noclobber(file, &kept) {
+            Ok(()) => return Ok(kept),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(failed(io::ErrorKind::AlreadyExists.into()))
 }
 
 /// Has a person edit the text in a private directory, which is removed before a signal takes
@@ -369,10 +449,20 @@ fn edited(context: &Context, (real, dir): (&Path, &Path), text: &str) -> Result<
     let _held = signals::hold();
     let private = temporary_dir_in(dir).map_err(failed(real))?;
     let copy = private.path().join("clawkeep.toml");
+    let read = || Ok::<_, Failure>(read_regular(&copy, SETTINGS_MAX)?);
     let after = fs::write(&copy, text)
         .map_err(failed(real))
         .and_then(|()| run_editor(context, &copy))
-        .and_then(|()| Ok(read_regular(&copy, SETTINGS_MAX)?));
+        .and_then(|()| read())
+        .inspect_err(|_| {
+            if let Ok(Some(typed)) = read()
+                && typed.bytes.as_slice() != text.as_bytes()
+                && !typed.bytes.is_empty()
+            {
+                let typed = String::from_utf8_lossy(&typed.bytes);
+                keep_typed(context, (real, dir), &typed);
+            }
+        });
     if let Err(error) = private.close() {
         let copy = context.layout.shorten_home(&copy);
         let warning = format!("Warning: the copy {copy} could not be removed: {error}.");

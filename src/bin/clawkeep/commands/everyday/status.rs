@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::first_steps;
 use crate::commands::logins::rows::{LoadedAgents, Row, Severity, rows, verdict};
+use crate::commands::monitor::status::is_running;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
@@ -70,6 +71,12 @@ impl Status {
                 let when = (at - now).from_now();
                 let note = format!("The next alert is due {when}, for {}.", shown_id(id));
                 context.ui.note(&note);
+                if !is_running(context) {
+                    context.ui.note(
+                        "Nothing watches, so nothing will send it. To start what does: clawkeep \
+                         monitor install",
+                    );
+                }
             }
         }
         agents.verdict(context)?;

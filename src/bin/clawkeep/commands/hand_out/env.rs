@@ -90,7 +90,9 @@ impl EnvLines {
             }
         }
         let accept = |token: &Token| takes(token.provider()).and_then(|()| check_secret(token));
-        let picked = self.selection.pick(context, &wanted, "env", accept)?;
+        let picked = self
+            .selection
+            .pick(context, &wanted, ("env", None), accept)?;
         let mut text = Zeroizing::new(String::new());
         for picked in &picked {
             let variables = Variables::of(context, picked, naming)?;

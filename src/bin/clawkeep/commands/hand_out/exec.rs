@@ -1,10 +1,13 @@
 //! `exec`: a program with a credential in its environment.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use clap::Args;
 use clawkeep::internal::client::{Request, Token};
-use clawkeep::internal::domain::{ProviderId, shell_quoted};
+use clawkeep::internal::domain::{
+    ProviderId, begins_as_secret, is_random, known_secret_in, shell_quoted,
+};
 use clawkeep::internal::platform::program_command;
 use secrecy::ExposeSecret as _;
 
@@ -131,7 +134,9 @@ impl Exec {
         };
         let mut command = command.map_err(not_run)?;
         let accept = |token: &Token| takes(token.provider());
-        let picked = self.selection.pick(context, &wanted, "exec", accept)?;
+        let recorded = recorded_name(&program);
+        let handing = ("exec", recorded.as_deref());
+        let picked = self.selection.pick(context, &wanted, handing, accept)?;
         command.args(words);
         if !self.pass_key_variables {
             context.withhold_keys(&mut command);
@@ -192,6 +197,16 @@ fn add(wanted: &mut Vec<Request>, request: Request) {
     if !wanted.contains(&request) {
         wanted.push(request);
     }
+}
+
+/// The name of the program's file, for the record; `None` if it may be a secret.
+fn recorded_name(program: &OsStr) -> Option<String> {
+    let name = Path::new(program).file_name()?.to_string_lossy();
+    let is_secret = begins_as_secret(&name)
+        || begins_as_secret(&name.to_ascii_lowercase())
+        || known_secret_in(&name).is_some()
+        || is_random(&name);
+    (!is_secret).then(|| name.into_owned())
 }
 
 /// Commands that cmd.exe has no program for. Source: Microsoft's documentation, Windows commands.
@@ -260,6 +275,23 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn a_program_is_recorded_by_the_name_of_its_file_unless_that_may_be_a_secret() {
+        for (program, expected) in [
+            ("python3", Some("python3")),
+            ("/usr/bin/python3", Some("python3")),
+            ("./agent", Some("agent")),
+            ("/tmp/sk-proj-0123456789abcdef", None),
+            ("SK-ANT-0123456789abcdef", None),
+            ("./gsk_0123", None),
+            ("/tmp/9f86d081884c7d659a2feaa0c55ad015", None),
+            ("..", None),
+        ] {
+            let name = recorded_name(OsStr::new(program));
+            assert_eq!(name.as_deref(), expected, "{program}");
+        }
+    }
 
     #[test]
     fn what_windows_does_not_run_by_itself_is_named_with_what_runs_it() {

@@ -147,6 +147,7 @@ impl SecretRef {
                     uses,
                     passed_over,
                     command: "secretref",
+                    program: None,
                     session: None,
                     due: Vec::new(),
                 };

@@ -51,7 +51,7 @@ impl Token {
         };
         let picked = self
             .selection
-            .pick(context, &[wanted], "token", |_| Ok(()))?;
+            .pick(context, &[wanted], ("token", None), |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
                 as_json(&picked)?

@@ -252,7 +252,7 @@ fn show_followed(
     style: Style,
 ) -> Result<(), Failure> {
     if shape == Shape::Table {
-        context.note_unverified();
+        context.unverified()?; // a vault that is refused is refused before anything is printed
     }
     let mut layout = None;
     follow::follow(context, filter, limit, |events| {

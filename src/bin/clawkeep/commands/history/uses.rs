@@ -64,13 +64,25 @@ fn cells(uses: &Uses) -> [String; 6] {
     if more > 0 {
         names.push(format!("{more} more"));
     }
+    let ran: Vec<String> = uses.programs.iter().map(|name| one_line(name)).collect();
+    let ran = match ran.len() {
+        0 => String::new(),
+        count if count > DOERS_MAX => {
+            format!(
+                " for {}, {} more",
+                ran[..DOERS_MAX].join(", "),
+                count - DOERS_MAX
+            )
+        }
+        _ => format!(" for {}", ran.join(", ")),
+    };
     [
         name(&uses.profile),
         uses.count.to_string(),
         failures(uses),
         time(first),
         time(last),
-        names.join(", "),
+        names.join(", ") + &ran,
     ]
 }
 

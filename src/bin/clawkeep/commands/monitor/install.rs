@@ -32,6 +32,8 @@ const PROXIES: [&str; 8] = [
     "no_proxy",
 ];
 
+/// Exit status where there is no service manager, so that nothing was installed.
+const NOT_INSTALLED: u8 = 1;
 /// How long the watcher of an earlier task may take to exit: launchd's limit.
 const ENDED_WITHIN: Duration = Duration::from_secs(120);
 /// The interval between two attempts to take its lock.
@@ -106,7 +108,11 @@ impl Install {
                     job.variables
                         .push(("XDG_RUNTIME_DIR".to_owned(), dir.into()));
                 }
-                by_cron(context, &job, why.as_ref())
+                by_cron(context, &job, why.as_ref())?;
+                match why {
+                    Some(_) if !self.dry_run => Err(Failure::Check(NOT_INSTALLED)),
+                    _ => Ok(()),
+                }
             }
         }
     }

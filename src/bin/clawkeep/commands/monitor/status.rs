@@ -70,6 +70,11 @@ impl Status {
     }
 }
 
+/// Whether something watches the vault, or is started to do so.
+pub(crate) fn is_running(context: &Context) -> bool {
+    watcher(context).is_some() || MonitorStatus::read(context).running
+}
+
 impl MonitorStatus {
     fn read(context: &Context) -> Self {
         let found = InstalledFiles::find(context);

@@ -38,12 +38,13 @@ pub(crate) struct SelectionArgs {
 
 impl SelectionArgs {
     /// Chooses a credential for each request, records the uses, and reports which others were
-    /// passed over. Only then may the credentials be handed out.
+    /// passed over. Only then may the credentials be handed out. `program` is the one that gets
+    /// them, if the command runs one.
     pub(crate) fn pick(
         &self,
         context: &Context,
         wanted: &[Request],
-        command: &'static str,
+        (command, program): (&'static str, Option<&str>),
         accept: impl Fn(&Token) -> Result<(), Failure>,
     ) -> Result<Vec<Token>, Failure> {
         context.settings()?; // invalid settings are reported before a vault is created
@@ -53,7 +54,13 @@ impl SelectionArgs {
         let agent = self.agent.resolve(context)?;
         context.places.check_single()?;
         let mut vault = context.vault_to_record_in()?;
-        let chosen = self.hand_out(context, &mut vault, (&agent, wanted), command, &accept)?;
+        let chosen = self.hand_out(
+            context,
+            &mut vault,
+            (&agent, wanted),
+            (command, program),
+            &accept,
+        )?;
         report(context, &chosen);
         let Chosen { loaded, picks, .. } = &chosen;
         let is_missing = picks.iter().any(|pick| pick.choice.chosen.is_none());
@@ -90,7 +97,7 @@ impl SelectionArgs {
         context: &Context,
         vault: &mut UnlockedVault,
         (agent, wanted): (&AgentRef, &[Request]),
-        command: &'static str,
+        (command, program): (&'static str, Option<&str>),
         accept: &dyn Fn(&Token) -> Result<(), Failure>,
     ) -> Result<Chosen, Failure> {
         let mut options = TokenOptions::default().min_lifetime(self.min_valid.unwrap_or_default());
@@ -103,6 +110,7 @@ impl SelectionArgs {
         let mode = context.mode_for(vault, agent)?;
         let hooks = Hooks {
             command,
+            program,
             accept,
             refresh: &|engine, id, when| {
                 let what = format!("Refreshing {}", shown_id(id.as_str()));

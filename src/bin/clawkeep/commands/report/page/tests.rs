@@ -137,6 +137,7 @@ fn busy(profiles: &[ProfileRef]) -> Page {
             by: ["a", "b", "c", "d", last]
                 .map(|program| (doer(program), 5))
                 .to_vec(),
+            programs: Vec::new(),
         })
         .collect();
     page.refreshes = profiles
