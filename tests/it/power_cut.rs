@@ -3,7 +3,8 @@
 //!
 //! strace records what `token` writes, renames and syncs. At each moment after a sync, a rename or
 //! the end, the home is rebuilt as a power cut may leave it: of what came after the last sync of a
-//! file, each write is there or not; of the names that were given, the first ones are.
+//! file, each write is there or not; of the names that were given, the first ones are. A
+//! directory's sync makes its own names durable, and those of no other directory.
 
 use std::collections::BTreeMap;
 use std::fs;
