@@ -116,8 +116,8 @@ fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
         .count();
     let verdict = match needing {
         0 if in_cooldown > 0 => format!("Nothing needs you; {in_cooldown} in cooldown."),
-        0 if rows.len() == 1 => "The credential works.".to_owned(),
-        0 => format!("{} work.", counted(rows.len(), "credential")),
+        0 if rows.len() == 1 => "The credential can be used.".to_owned(),
+        0 => format!("{} can be used.", counted(rows.len(), "credential")),
         1 => format!("1 of {} needs you.", counted(rows.len(), "credential")),
         _ => format!(
             "{needing} of {} need you.",
