@@ -355,9 +355,15 @@ fn is_below(dir: &Path, above: &Path) -> bool {
 /// been written in a wrong place.
 fn without_values(said: &str) -> String {
     let quoted = said.split_once('"').zip(said.rsplit_once('"'));
-    match quoted {
-        Some(((before, _), (_, after))) => from_outside(&format!("{before}\"…\"{after}")),
-        None => from_outside(said),
+    let said = match quoted {
+        Some(((before, _), (_, after))) => &format!("{before}\"…\"{after}"),
+        None => said,
+    };
+    let line = from_outside(said);
+    match line.rsplit_once(", ") {
+        // A list of names is cut between two of them.
+        Some((whole, _)) if line.len() < said.trim().len() => format!("{whole}, …"),
+        _ => line,
     }
 }
 

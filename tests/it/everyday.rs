@@ -336,8 +336,8 @@ fn add_stores_what_is_given() {
         (
             &["add", "openai"][..],
             "sk-ant-api03-x",
-            0,
-            "an API key of Anthropic, not",
+            1,
+            "clawkeep models auth paste-api-key --provider openai",
         ),
         (
             &["add", "anthropic"],

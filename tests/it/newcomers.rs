@@ -69,6 +69,99 @@ fn removing_names_how_to_get_it_back() {
 }
 
 #[test]
+fn what_is_restored_has_its_place_in_the_order_back() {
+    let home = with_key(Home::new());
+    for name in ["a", "b", "c"] {
+        let id = format!("openai:{name}");
+        home.run_with_input(
+            &["add", "openai", "--id", &id],
+            &format!("sk-test-{name}\n"),
+        )
+        .exits(0);
+    }
+    let order = ["openai:a", "openai:b", "openai:c"];
+    let set = ["models", "auth", "order", "set", "--provider", "openai"];
+    home.run(&[&set[..], &order].concat()).ok();
+    home.run(&["use", "openai:b"]).ok();
+    home.run(&["rm", "openai:b", "--yes"]).exits(0);
+    home.run(&["rm", "openai:a", "--yes"]).exits(0);
+    home.run(&["models", "auth", "restore", "a"]).ok();
+    home.run(&["models", "auth", "restore", "openai:b"]).ok();
+    assert_eq!(home.run(&["token", "openai"]).ok(), "sk-test-b\n");
+    let get = [
+        "models",
+        "auth",
+        "order",
+        "get",
+        "--provider",
+        "openai",
+        "--json",
+    ];
+    let got = home.run(&get).json();
+    assert_eq!(
+        got["order"],
+        serde_json::json!(["openai:b", "openai:a", "openai:c"])
+    );
+    // One that was taken out of the order before has no place.
+    home.run(&[&set[..], &order[..1]].concat()).ok();
+    home.run(&["rm", "openai:c", "--yes"]).exits(0);
+    let run = home
+        .run(&["models", "auth", "restore", "openai:c"])
+        .exits(0);
+    let use_it = "To use it first: clawkeep use openai:c";
+    assert!(run.stderr.contains(use_it), "{run:?}");
+    home.run(&["session", "pin", "s", "c"]).ok();
+}
+
+#[test]
+fn without_a_provider_the_only_one_with_credentials_is_used() {
+    let home = with_key(Home::new());
+    assert_eq!(home.run(&["token"]).ok().trim(), KEY);
+    let lines = home.run(&["env", "--shell", "sh"]).ok();
+    assert!(
+        lines.contains(&format!("OPENAI_API_KEY='{KEY}'")),
+        "{lines}"
+    );
+    #[cfg(unix)]
+    {
+        let run = home.run(&["run", "--", "sh", "-c", "echo $OPENAI_API_KEY"]);
+        assert_eq!(run.ok().trim(), KEY);
+        let run = as_gateway(&home, &["token"]).exits(1);
+        assert!(run.stderr.contains("no credential of anthropic"), "{run:?}");
+    }
+    home.run_with_input(&["add", "groq"], "gsk-test").exits(0);
+    let words = ["several have credentials", "Name one of them: groq, openai"];
+    refuses(&home, &["token"], 64, &words);
+    home.run_with_input(&["add", "anthropic"], "sk-test-a")
+        .exits(0);
+    assert_eq!(home.run(&["token"]).ok(), "sk-test-a\n");
+}
+
+#[test]
+fn a_mistyped_name_after_an_option_leads_on_too() {
+    let home = with_key(Home::new());
+    let asked = ["Did you mean openai?"];
+    refuses(&home, &["token", "--provider", "opnai"], 64, &asked);
+    let args = ["run", "--provider", "opnai", "--", "true"];
+    refuses(&home, &args, 64, &asked);
+    let args = ["run", "--profile", "openai:worg", "--", "true"];
+    refuses(&home, &args, 64, &["Did you mean openai:work?"]);
+    let args = ["run", "--profile", "openai:zzz", "--", "true"];
+    refuses(&home, &args, 64, &["The ids: openai:work"]);
+}
+
+#[test]
+fn usage_errors_have_their_whole_text() {
+    let home = Home::new();
+    let run = home.run(&["rm", "--json"]).exits(64);
+    let error: Value = serde_json::from_str(&run.stderr).unwrap();
+    let message = "the following required arguments were not provided: <ID>";
+    assert_eq!(error["error"]["message"], message);
+    let run = home.run(&["rm", "--all"]).exits(64);
+    assert!(!run.stderr.contains("as a value"), "{run:?}");
+}
+
+#[test]
 fn status_names_the_short_commands() {
     let home = Home::new();
     let old = json!({"type": "token", "provider": "groq", "token": "sk-test-old", "expires": 1000});
@@ -491,8 +584,13 @@ fn every_setting_is_listed_and_can_be_unset() {
         &home,
         &["config", "unset", "retentoin"],
         64,
-        &["there is no setting retentoin"],
+        &["there is no setting retentoin; did you mean retention?"],
     );
+    let set = ["config", "set", "retenton", "5d"];
+    let mistyped = ["there is no setting retenton; did you mean retention?"];
+    refuses(&home, &set, 64, &mistyped);
+    let set = ["config", "set", "trusted", "uid:1000"];
+    refuses(&home, &set, 64, &["a list is typed as '[\"uid:1000\"]'"]);
     assert!(home.read(SETTINGS).contains("hidden-word"));
 }
 

@@ -71,7 +71,7 @@ fn a_question_can_be_left_and_the_terminal_is_as_it_was() {
     // Enter, and a paste over two lines: asked again. Ctrl-D: nothing given.
     let mut terminal = start(&home, &paste);
     terminal.answer_hidden("Paste token", "");
-    terminal.wait_for("no secret was given");
+    terminal.wait_for("Nothing was typed");
     terminal.answer_hidden("Paste token", "sk-test-first-half\rsk-test-second-half");
     terminal.wait_for("the input has more than the secret");
     terminal.answer_hidden("Paste token", "\u{4}");

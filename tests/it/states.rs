@@ -62,7 +62,7 @@ fn github_copilots_login_without_an_expiry_is_good_everywhere() {
     assert_eq!(findings(&home, id), []);
     assert_eq!(home.run(&["token", "--profile", id]).ok(), "gho_a\n");
     let page = home.run(&["report", "--to", "-"]).ok();
-    assert!(page.contains("The credential works."));
+    assert!(page.contains("The credential can be used."));
 }
 
 #[test]

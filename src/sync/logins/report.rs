@@ -197,10 +197,12 @@ impl LoginReport {
                     false => "holds no login any more",
                 };
                 // Claude Code 2.1 asks the provider to revoke the tokens when it logs out.
-                format!(
-                    "{program} is logged out: {place} {what}{}, but may have been revoked",
-                    kept()
-                )
+                let revoked = match self.stored_until {
+                    Some(until) if until <= now => "",
+                    None if !self.is_stored => "",
+                    _ => ", but may have been revoked",
+                };
+                format!("{program} is logged out: {place} {what}{}{revoked}", kept())
             }
             LoginState::OddExpiry(fault) => format!(
                 "the login in {place} cannot be relied on: its expiry {}{}",

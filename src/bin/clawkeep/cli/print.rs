@@ -25,9 +25,15 @@ const BECAUSE: &str = "because: ";
 fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     const WORD: &str = "error:";
     let rendered = error.render().to_string();
+    let rendered = match error.kind() {
+        ErrorKind::MissingRequiredArgument => on_one_line(&rendered),
+        _ => rendered,
+    };
+    // That advice is mostly wrong: who types an option wants an option.
+    let is_advice = |line: &str| line.trim_start().starts_with("tip: to pass '");
     let lines: Vec<&str> = rendered
         .lines()
-        .filter(|line| !line.trim().is_empty() && !line.contains("Usage:"))
+        .filter(|line| !line.trim().is_empty() && !line.contains("Usage:") && !is_advice(line))
         .collect();
     let text = match (lines.as_slice(), pointer_to_command(error)) {
         ([what, .., next], Some(pointer)) => format!("{what}\n  {pointer}\n{next}"),
@@ -39,6 +45,13 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
         Some(rest) => shown(&format!("\u{1b}[31m{WORD}\u{1b}[0m{rest}"), true),
         None => shown(&text, false),
     }
+}
+
+/// clap's text with what its first paragraph lists behind the first line, each of it.
+fn on_one_line(rendered: &str) -> String {
+    let (first, rest) = rendered.split_once("\n\n").unwrap_or((rendered, ""));
+    let words: Vec<&str> = first.lines().map(str::trim).collect();
+    format!("{}\n\n{rest}", words.join(" "))
 }
 
 /// The command to type in place of a word that is none. clap suggests what has like letters, which

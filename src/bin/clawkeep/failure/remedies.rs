@@ -231,7 +231,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return RAISE_LIMIT.to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
-        return "Check that group of your written copy, and enter the code again.".to_owned();
+        return "Compare the group that is named above with your written copy, and enter the code again.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::WrongSecret)) {
         return "Give the right one, or any other key that the vault has: clawkeep key status"

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use clawkeep::internal::audit::Origin;
 use clawkeep::internal::config::ConfigEdit;
+use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{
     Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, Span, StoreDoc,
     is_hidden, json_number, jwt_claims,
@@ -354,8 +355,8 @@ fn by_pasting(
     show_url(context, &begin, login.url().as_str());
     context.ui.qr_code(login.url().as_str());
     context.ui.note(
-        "The browser's last page does not open. Copy its address of that page (or code#state, if \
-         it shows that).",
+        "The browser may not be able to open the last page. Copy the address of that page (or \
+         code#state, if it shows that).",
     );
     let question = "Paste it here; it does not show";
     let pasted = prompt::secret_line(question).map_err(NotLoggedIn::Asking)?;
@@ -528,6 +529,19 @@ fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
     let id = refresh_failure::quoted(provider);
     let file = settings(context);
     let set = format!("set {lacking} in [providers.{id}] of {file}.");
+    if lacking == "device_url" {
+        return Failure::Refused {
+            what: format!(
+                "{} has no login for another device",
+                shown_id(provider.as_str())
+            ),
+            next: format!(
+                "Log in in a browser, on any machine: clawkeep login {} --no-browser. If the \
+                 provider has one, {set}",
+                shell_word(provider.as_str())
+            ),
+        };
+    }
     let next = match provider.as_str() {
         "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
         _ => format!("To log in here, {set}"),

@@ -1,6 +1,7 @@
 //! `models auth order get|set|clear`: an agent's explicit order of a provider's credentials.
 
 use clap::{Args, Subcommand};
+use clawkeep::internal::audit::{EventKind, Filter, KindFilter};
 use clawkeep::internal::client::{ClientError, order_cleared, order_set};
 use clawkeep::internal::config::{AgentRef, order_agent};
 use clawkeep::internal::domain::{ProfileId, ProviderId, StoreDoc, path_text};
@@ -14,6 +15,9 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
 use crate::terminal::text::{shown_id, shown_ids};
+
+/// Changes of orders that are searched for a removed credential's place.
+const CHANGES_MAX: u64 = 256;
 
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
@@ -223,6 +227,58 @@ pub(crate) fn put_first(
     })?;
     let (provider, ids) = ordered(&loaded.doc)?;
     Ok((provider, ids, loaded))
+}
+
+/// The order of a provider with `id` at the place that it had when it was removed, as far as the
+/// record has it; `None` where it had none, or the order was cleared since.
+pub(super) fn with_place_back(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    doc: &StoreDoc,
+    (id, provider): (&str, &ProviderId),
+) -> Result<Option<Vec<String>>, Failure> {
+    let of_agent = |kinds: &[EventKind]| {
+        let kinds = kinds.iter().copied().map(KindFilter::only).collect();
+        let filter = Filter::default().agent(agent.name.as_str().to_owned());
+        filter.kinds(kinds).limit(CHANGES_MAX)
+    };
+    let removals = of_agent(&[EventKind::ProfileRemoved]).profile(id.to_owned());
+    let Some(removed) = vault.history(&removals)?.next().transpose()? else {
+        return Ok(None);
+    };
+    let ids_in = |value: &Value| -> Vec<String> {
+        let ids = value.as_array().into_iter().flatten();
+        ids.filter_map(|id| Some(id.as_str()?.to_owned())).collect()
+    };
+    let now = doc.order_for(provider.as_str());
+    let changes = of_agent(&[EventKind::OrderSet, EventKind::OrderCleared]);
+    for event in vault.history(&changes)? {
+        let event = event?;
+        if event.provider.as_deref() != Some(provider.as_str()) {
+            continue;
+        }
+        if event.at != removed.at {
+            if event.at < removed.at || now.is_none() {
+                break;
+            }
+            continue;
+        }
+        let detail = event.detail.as_deref().unwrap_or_default();
+        let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+        let before = ids_in(&detail["before"]);
+        let Some(place) = before.iter().position(|known| known == id) else {
+            break;
+        };
+        let now = now.unwrap_or_default();
+        let mut ids: Vec<String> = now.iter().map(|id| id.as_str().to_owned()).collect();
+        if !ids.iter().any(|known| known == id) {
+            let is_later = |known: &String| before[place..].contains(known);
+            let at = ids.iter().position(is_later).unwrap_or(ids.len());
+            ids.insert(at, id.to_owned());
+        }
+        return Ok(Some(ids));
+    }
+    Ok(None)
 }
 
 fn set_order(

@@ -2,19 +2,21 @@
 
 use clap::Args;
 use clawkeep::internal::audit::Origin;
+use clawkeep::internal::client::order_set;
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::doctor::shell_word;
-use clawkeep::internal::domain::{Credential, Owner, Section};
+use clawkeep::internal::domain::{Credential, Owner, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::internal::sync::{Edited, RESTORE};
 use clawkeep::internal::vault::{KeptVersion, UnlockedVault};
 use serde_json::{Value, json};
 
 use super::checks::agent_option;
-use super::edit;
+use super::{edit, order};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
+use crate::options::named::Names;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
@@ -49,7 +51,7 @@ impl Restore {
             false => context.vault()?,
         };
         let loaded = context.load(&mut vault, &agent)?;
-        let id = ids::id_in(&loaded.doc, &self.id).to_owned();
+        let id = self.whole_id(&vault, &agent, &loaded.doc, context.clock.now())?;
         let kept = vault.versions(&agent.name, &id, context.clock.now())?;
         if self.list {
             return list(context, &vault, &kept, &id);
@@ -78,10 +80,25 @@ impl Restore {
                 next: "Nothing was changed. Log in again instead.".to_owned(),
             });
         }
+        let provider = ProviderId::new(Credential::of(entry.expose_secret()).provider);
+        let place = match loaded.doc.credential(&id) {
+            Some(_) => None,
+            None => order::with_place_back(&vault, &agent, &loaded.doc, (&id, &provider))?,
+        };
         let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let mut after = doc.clone();
             after.set(Section::Profiles, &id, entry.expose_secret().clone());
-            Ok(Edited::to(after, Vec::new()).by(RESTORE, Origin::Clawkeep))
+            let ids = place.iter().flatten().map(String::as_str);
+            let ids: Vec<&str> = ids.collect();
+            let edited = match order_set(&after, &provider, &ids) {
+                Ok(Edited {
+                    doc: Some(ordered),
+                    events,
+                    ..
+                }) if !ids.is_empty() => Edited::to(ordered, events),
+                _ => Edited::to(after, Vec::new()),
+            };
+            Ok(edited.by(RESTORE, Origin::Clawkeep))
         })?;
         if Owner::of(&id) != Owner::Vault {
             context.ui.note(&format!(
@@ -95,7 +112,37 @@ impl Restore {
             &format!("Restored version {number} of {id_text} in agent {name}.\n"),
             &json!({"restored": id, "version": number, "agentId": name}),
         )?;
+        let order = loaded.doc.order_for(provider.as_str());
+        let order = order.or_else(|| context.settings().ok()?.order_for(&provider));
+        if order.is_some_and(|ids| ids.iter().all(|listed| listed.as_str() != id)) {
+            context.ui.note(&format!(
+                "Note: {id_text} is not in the order of {provider}, so it is used only where it is \
+                 named. To use it first: clawkeep use {}{}",
+                shell_word(&id),
+                agent_option(&agent)
+            ));
+        }
         context.verdict(loaded)
+    }
+
+    /// The id that was typed, whole or a part that means one; of removed credentials, too.
+    fn whole_id(
+        &self,
+        vault: &UnlockedVault,
+        agent: &AgentRef,
+        doc: &StoreDoc,
+        now: UnixMs,
+    ) -> Result<String, Failure> {
+        let id = ids::id_in(doc, &self.id).to_owned();
+        let is_known = || doc.credential(&id).is_some();
+        if is_known() || !vault.versions(&agent.name, &id, now)?.is_empty() {
+            return Ok(id);
+        }
+        let names = Names::of_store(doc).with_recorded(&vault.names()?);
+        Ok(match is_called_as_gateway() {
+            true => id,
+            false => names.find_id(&id)?.unwrap_or(id),
+        })
     }
 
     fn missing(&self, id: &str, numbers: &[String]) -> Failure {

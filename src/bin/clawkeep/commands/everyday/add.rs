@@ -155,6 +155,9 @@ impl Add {
             (false, true) => format!("Warning: that looks like {what}, and is stored as a token."),
             (false, false) => return Ok(()),
         };
+        if is_other && !prompt::is_possible() {
+            return Err(self.of_another(found, kind, provider));
+        }
         context.ui.warn(&warning);
         if prompt::is_possible() && !prompt::confirm("Store it anyway?", false)? {
             return Err(Failure::Refused {
@@ -163,6 +166,35 @@ impl Add {
             });
         }
         Ok(())
+    }
+}
+
+impl Add {
+    /// The failure for a secret of another provider, where nobody can be asked.
+    fn of_another(
+        &self,
+        found: Recognised,
+        kind: CredentialType,
+        provider: &ProviderId,
+    ) -> Failure {
+        let paste = match kind {
+            CredentialType::ApiKey if !self.is_token() => "paste-api-key",
+            _ => "paste-token",
+        };
+        let id = self.id.as_ref().map(|id| shell_word(id.as_str()));
+        let id = id.map_or_else(String::new, |id| format!(" --profile-id {id}"));
+        let right = found.provider.unwrap_or_default();
+        Failure::Refused {
+            what: format!(
+                "that looks like {}, not like a secret of {provider}; nothing was stored",
+                found.what
+            ),
+            next: format!(
+                "Store it with: clawkeep add {right}. To store it for {provider} anyway: clawkeep \
+                 models auth {paste} --provider {}{id}",
+                shell_word(provider.as_str())
+            ),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::named::mistypes;
 use crate::terminal::text::one_line;
 use crate::terminal::{prompt, signals};
 
@@ -29,6 +30,15 @@ const EDITOR: &str = if cfg!(windows) { "notepad" } else { "vi" };
 const UNSET: u8 = 1;
 /// How many rejected texts of `config edit` are kept.
 const REJECTED_MAX: u32 = 1000;
+/// Settings that are named without a path.
+const OWN: [&str; 6] = [
+    "retention",
+    "expiring_within",
+    "heads",
+    "fallback",
+    "export",
+    "trusted",
+];
 
 /// Read and change the settings in clawkeep.toml.
 #[derive(Debug, Subcommand)]
@@ -43,7 +53,7 @@ pub(crate) enum Config {
     /// Change one setting; one that is not valid changes nothing
     #[command(
         after_help = "Examples:\n  clawkeep config set retention 400d\n  clawkeep config set \
-            agents.ops.export file"
+            agents.ops.export file\n  clawkeep config set trusted '[\"uid:1000\"]'   a list"
     )]
     Set(Set),
     /// Go back to the default of a setting
@@ -166,7 +176,17 @@ impl Set {
         let after = with_own_setting(path, &before, &self.key, &self.value);
         let after = after.map_err(|error| match error {
             OwnSettingsError::Invalid { what, .. } if is_valid => {
-                Failure::BadArgument(format!("nothing was changed: {what}"))
+                let example = match what.contains("expected a sequence") {
+                    true if self.key.ends_with("trusted") => {
+                        "; a list is typed as '[\"uid:1000\"]'".to_owned()
+                    }
+                    true => "; a list is typed as '[\"FIRST\", \"SECOND\"]'".to_owned(),
+                    false => String::new(),
+                };
+                let fault = format!("nothing was changed: {what}{example}");
+                check_known(&self.key)
+                    .err()
+                    .unwrap_or(Failure::BadArgument(fault))
             }
             other => other.into(),
         })?;
@@ -226,10 +246,17 @@ impl Unset {
 fn check_known(key: &str) -> Result<(), Failure> {
     match is_own_setting(key) {
         true => Ok(()),
-        false => Err(Failure::BadArgument(format!(
-            "there is no setting {}; see docs/settings.md",
-            one_line(key)
-        ))),
+        false => {
+            let near = OWN
+                .iter()
+                .filter_map(|own| Some((mistypes(own, key)?, own)));
+            let next = near.min().map_or_else(
+                || "see docs/settings.md".to_owned(),
+                |(_, near)| format!("did you mean {near}?"),
+            );
+            let what = format!("there is no setting {}; {next}", one_line(key));
+            Err(Failure::BadArgument(what))
+        }
     }
 }
 

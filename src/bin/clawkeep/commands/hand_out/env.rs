@@ -7,7 +7,7 @@ use clawkeep::internal::client::{Request, Token};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
-use super::naming::requests_for;
+use super::naming::{default_request, requests_for};
 use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
@@ -23,7 +23,7 @@ use crate::terminal::text::shown_id;
 )]
 pub(crate) struct EnvLines {
     /// Providers, or credentials by a part of their ids [default: the provider of the configured
-    /// default model]
+    /// default model, or the only one with a credential]
     #[arg(value_name = "PROVIDER|ID")]
     named: Vec<String>,
     /// Set this variable, not those of the provider
@@ -74,8 +74,7 @@ impl EnvLines {
         let names = self.named.iter().map(|name| name.as_str().into());
         let mut wanted = requests_for(context, names, &mut self.selection.agent)?;
         if wanted.is_empty() {
-            let provider = context.settings()?.models.default_ref().provider;
-            wanted.push(Request::Provider(provider));
+            wanted.push(default_request(context, &mut self.selection.agent)?);
         }
         if self.variable.is_some() && wanted.len() > 1 {
             return Err(Failure::BadArgument(

@@ -11,12 +11,12 @@ use clawkeep::internal::domain::{
 use clawkeep::internal::platform::program_command;
 use secrecy::ExposeSecret as _;
 
-use super::naming::{is_name, requests_for};
+use super::naming::{default_request, is_name, requests_for};
 use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::options::ids;
+use crate::options::{ids, provider};
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::signals;
 use crate::terminal::text::one_line;
@@ -39,7 +39,8 @@ const NOT_RUN: u8 = 126;
         it holds nothing else."
 )]
 pub(crate) struct Exec {
-    /// A provider; may be given more than once [default: that of the configured default model]
+    /// A provider; may be given more than once [default: that of the configured default
+    /// model, or the only one with a credential]
     #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: Vec<ProviderId>,
     /// This profile and no other of its provider
@@ -107,10 +108,16 @@ impl Exec {
             add(&mut wanted, request);
         }
         let is_default = wanted.is_empty();
+        let mut words = program.iter();
+        let program = words.next().cloned().unwrap_or_default();
+        let not_run = |error| match is_default {
+            true => not_run_alone(context, &program, error),
+            false => not_run(&program, error),
+        };
+        let command = program_command(&program, |name| context.env.raw(name));
+        let mut command = command.map_err(not_run)?; // before a vault is opened
         if is_default {
-            wanted.push(Request::Provider(
-                context.settings()?.models.default_ref().provider,
-            ));
+            wanted.push(default_request(context, &mut self.selection.agent)?);
         }
         if self.variable.is_some() && wanted.len() > 1 {
             return Err(Failure::BadArgument(
@@ -121,18 +128,15 @@ impl Exec {
         let takes = |provider: &ProviderId| check_variable(context, provider, naming);
         for wanted in &wanted {
             if let Request::Provider(provider) = wanted {
-                takes(provider)?; // before a vault is opened
+                let near = provider::mistyped(context, provider);
+                takes(provider).map_err(|failure| match near {
+                    Some(near) if !is_called_as_gateway() => {
+                        provider::unknown(provider, format!("Did you mean {near}?"))
+                    }
+                    _ => failure,
+                })?; // before a vault is opened
             }
         }
-        let mut words = program.iter();
-        let program = words.next().cloned().unwrap_or_default();
-        let command = program_command(&program, |name| context.env.raw(name));
-        // before a use is recorded
-        let not_run = |error| match is_default {
-            true => not_run_alone(context, &program, error),
-            false => not_run(&program, error),
-        };
-        let mut command = command.map_err(not_run)?;
         let accept = |token: &Token| takes(token.provider());
         let recorded = recorded_name(&program);
         let handing = ("exec", recorded.as_deref());

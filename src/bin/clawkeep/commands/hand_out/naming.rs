@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::named::{Named, Names};
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{shown_id, shown_ids};
 
 /// What a word requests. Selects the agent that has it, if none was named and the default one does
@@ -27,6 +28,53 @@ pub(crate) fn request_for(
     let request = find_request(context, word, agent)?;
     note_other_agent(context, &default, agent)?;
     Ok(request)
+}
+
+/// What is requested where nothing is named: the provider of the configured default model, else
+/// the only one that has credentials; of several, Anthropic, the gateway's default.
+pub(crate) fn default_request(
+    context: &Context,
+    agent: &mut AgentOption,
+) -> Result<Request, Failure> {
+    let models = &context.settings()?.models;
+    let default = models.default_ref().provider;
+    if is_called_as_gateway() || models.text.primary.is_some() {
+        return Ok(Request::Provider(default));
+    }
+    if stored(context).is_empty() {
+        // Stores may have credentials that the vault has not read yet.
+        let mut vault = context.vault()?;
+        LoadedAgents::load(context, &mut vault, None)?;
+    }
+    let name = agent.resolve(context)?.name;
+    let (own, others): (Vec<_>, Vec<_>) = stored(context)
+        .into_iter()
+        .partition(|held| held.agent == name.as_str());
+    let held = match own.is_empty() && !agent.is_named() {
+        true => others,
+        false => own,
+    };
+    let providers: BTreeSet<String> = held.into_iter().map(|held| held.provider).collect();
+    if providers.is_empty() || providers.contains(default.as_str()) {
+        return Ok(Request::Provider(default));
+    }
+    let mut several = providers.iter();
+    if let (Some(only), None) = (several.next(), several.next()) {
+        let provider = ProviderId::new(only);
+        if !agent.is_named() {
+            let before = agent.clone();
+            select_agent_with(context, agent, &provider)?;
+            note_other_agent(context, &before, agent)?;
+        }
+        return Ok(Request::Provider(provider));
+    }
+    Err(Failure::UnknownName {
+        what: "no provider is named, and several have credentials".to_owned(),
+        next: format!(
+            "Name one of them: {}",
+            shown_ids(providers.iter().map(String::as_str))
+        ),
+    })
 }
 
 /// Reports that another agent than the default one was selected.

@@ -1,7 +1,9 @@
 //! Why a login could not be refreshed, and how to fix it, in words.
 
 use clawkeep::internal::doctor::{Advised, describe_loss, remedy_of_loss};
-use clawkeep::internal::domain::{AgentName, CredentialType, Endpoint, ProviderId, StoreDoc};
+use clawkeep::internal::domain::{
+    AgentName, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
+};
 use clawkeep::internal::health::Loss;
 use clawkeep::internal::oauth::{FailureClass, Refusal};
 use clawkeep::internal::sync::NotRefreshed;
@@ -172,7 +174,10 @@ pub(crate) fn fix(
                 .credential(id)
                 .is_some_and(|credential| credential.kind != CredentialType::OAuth) =>
         {
-            "Only OAuth logins are refreshed.".to_owned()
+            match Owner::of(id) {
+                owner if owner.mirror().is_some() => owner.how_to_refresh(),
+                _ => "Only OAuth logins are refreshed.".to_owned(),
+            }
         }
         _ => of_loss(Loss::Dead),
     }

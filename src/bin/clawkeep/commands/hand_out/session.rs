@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
+use crate::options::named::Names;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
@@ -88,7 +90,12 @@ impl PinSession {
         let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
-        let id = ProfileId::new(ids::id_in(&loaded.doc, &self.id));
+        let typed = ids::id_in(&loaded.doc, &self.id);
+        let whole = match loaded.doc.credential(typed) {
+            None if !is_called_as_gateway() => Names::of_store(&loaded.doc).find_id(typed)?,
+            _ => None,
+        };
+        let id = ProfileId::new(whole.as_deref().unwrap_or(typed));
         let credential = checks::existing_of(&loaded, &agent, id.as_str())?;
         let provider = ProviderId::new(credential.provider);
         let pins = vault.pins(&agent.name)?;

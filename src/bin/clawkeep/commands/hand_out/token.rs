@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::naming::request_for;
+use super::naming::{default_request, request_for};
 use super::pick::SelectionArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -26,7 +26,8 @@ pub(crate) struct Token {
     /// A provider, or a credential by a part of its id
     #[arg(value_name = "PROVIDER|ID", conflicts_with_all = ["provider", "profile"])]
     named: Option<String>,
-    /// The provider [default: that of the configured default model]
+    /// The provider [default: that of the configured default model, or the only one
+    /// with a credential]
     #[arg(long, value_name = "NAME", value_parser = ids::provider, conflicts_with = "profile")]
     provider: Option<ProviderId>,
     /// This profile and no other
@@ -45,9 +46,7 @@ impl Token {
             (Some(word), ..) => request_for(context, &word, &mut self.selection.agent)?,
             (None, Some(profile), _) => Request::Profile(profile),
             (None, None, Some(provider)) => Request::Provider(provider),
-            (None, None, None) => {
-                Request::Provider(context.settings()?.models.default_ref().provider)
-            }
+            (None, None, None) => default_request(context, &mut self.selection.agent)?,
         };
         let picked = self
             .selection

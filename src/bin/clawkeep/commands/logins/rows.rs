@@ -105,8 +105,8 @@ pub(crate) fn verdict(rows: &[Row]) -> String {
     match needing {
         0 if rows.is_empty() => "No credential is stored.".to_owned(),
         0 if in_cooldown > 0 => format!("Nothing needs you; {in_cooldown} in cooldown."),
-        0 if rows.len() == 1 => "The credential works.".to_owned(),
-        0 => format!("{} work.", counted(rows.len(), "credential")),
+        0 if rows.len() == 1 => "The credential can be used.".to_owned(),
+        0 => format!("{} can be used.", counted(rows.len(), "credential")),
         1 => format!("1 of {} needs you.", counted(rows.len(), "credential")),
         _ => format!(
             "{needing} of {} need you.",

@@ -118,6 +118,10 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
         let complaint = match hidden_line(&format!("{}: ", one_line(question)))? {
             Typed::Left => return Err(not_answered()),
             Typed::Lines => complaint(SecretFault::LineBreak),
+            Typed::Line(line) if line.trim_ascii().is_empty() => {
+                print_line("Nothing was typed. Paste the secret, or press Ctrl-C to leave.");
+                continue;
+            }
             Typed::Line(line) => match checked(&line) {
                 Ok(secret) => return Ok(secret),
                 Err(complaint) => complaint,

@@ -280,13 +280,26 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
             .did_you_mean(name)
     };
     let mistyped = (!is_stored).then(names).flatten();
-    let next = not_refreshed
+    let known = not_refreshed
         .or(by_state)
         .or(entry)
         .or(in_cooldown)
-        .or(restore)
-        .or(mistyped)
-        .or(add);
+        .or(restore);
+    let is_unknown = |wanted: &Request| match wanted {
+        Request::Profile(_) if is_called_as_gateway() || doc.credentials().next().is_none() => {
+            false
+        }
+        Request::Profile(id) => doc.credential(id).is_none(),
+        _ => mistyped.is_some(),
+    };
+    if known.is_none() && is_unknown(&pick.wanted) {
+        let names = Names::of_store(doc).with_providers(context);
+        let Failure::UnknownName { next, .. } = names.unknown(name) else {
+            return names.unknown(name);
+        };
+        return Failure::UnknownName { what, next };
+    }
+    let next = known.or(add);
     Failure::Refused {
         what,
         next: next.unwrap_or_else(|| checks::list_hint(agent)),
