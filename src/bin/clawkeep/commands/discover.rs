@@ -73,9 +73,15 @@ fn rows<'f>(context: &Context, found: &'f Found) -> Vec<Row<'f>> {
             None
         }
     };
-    let secrets = vault
-        .as_ref()
-        .and_then(|vault| VaultSecrets::of(vault).ok());
+    let secrets = vault.as_ref().map(VaultSecrets::of);
+    let secrets = secrets.and_then(|secrets| {
+        let warn = |error: &VaultError| {
+            let why = one_line(&error.to_string());
+            let text = format!("Warning: the vault cannot be compared: {why}.");
+            context.ui.warn(&text);
+        };
+        secrets.inspect_err(warn).ok()
+    });
     let shared = found.shared_secrets();
     let row = |(index, credential): (usize, &'f Discovered)| {
         let path = shell_path(&context.layout, &credential.path);
@@ -95,6 +101,9 @@ fn rows<'f>(context: &Context, found: &'f Found) -> Vec<Row<'f>> {
 }
 
 fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
+    if rows.is_empty() && !found.skipped.is_empty() {
+        return "No credential was found in the files that can be read.\n".to_owned();
+    }
     if rows.is_empty() {
         return "No credential of an AI program was found on this machine.\n".to_owned();
     }
