@@ -81,6 +81,8 @@ fn take_in<'f>(
             add(credential, context, places)
         }
         (TakenIn::Import, _) => import(),
+        // Its program redeems the refresh token: a copy of the login would die with the next.
+        (TakenIn::Add, _) if credential.is_login() => None,
         (TakenIn::Add, Kept::Plain) => add(credential, context, places),
         (TakenIn::Add | TakenIn::Nothing, _) => None,
     }

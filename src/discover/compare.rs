@@ -113,8 +113,8 @@ impl<'v> VaultSecrets<'v> {
 
 impl Found {
     /// The secrets that are in several files: the credentials that have each, by their indices, one
-    /// a file. A login counts by its refresh token, which one program alone may redeem. Gateways'
-    /// stores do not count.
+    /// a file. A login counts by its refresh token, which one program alone may redeem: the files
+    /// of one program count as one. Gateways' stores do not count.
     #[must_use]
     pub fn shared_secrets(&self) -> Vec<Vec<usize>> {
         let mut by_secret: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -127,7 +127,11 @@ impl Found {
                 continue;
             };
             let places = by_secret.entry(secret.expose_secret()).or_default();
-            let is_known = |known: &usize| self.credentials[*known].path == credential.path;
+            let is_known = |known: &usize| {
+                let known = &self.credentials[*known];
+                let is_of_one = login.is_some() && known.program.owner == credential.program.owner;
+                is_of_one || known.path == credential.path
+            };
             if !places.iter().any(is_known) {
                 places.push(index);
             }

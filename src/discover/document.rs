@@ -19,6 +19,8 @@ use crate::sync::read_source;
 /// The file that a document comes from.
 pub(super) struct Origin<'o> {
     pub(super) path: &'o Path,
+    /// The file that names the account, if the layout knows one.
+    pub(super) account_file: Option<&'o Path>,
     /// Its name, if it is one of several.
     pub(super) name: String,
     pub(super) modified: SystemTime,
@@ -94,10 +96,11 @@ fn entry(entries: &Entries, name: &str, value: &Value, origin: &Origin<'_>) -> O
         ProviderField::Field(field) => (Some(text(field).unwrap_or(name)), false, name),
         ProviderField::Server(field) => (None, true, text(field).unwrap_or(name)),
     };
-    let name = match entries.provider {
-        // What leads to it are fixed words.
-        ProviderField::Fixed(provider) if name.is_empty() => provider,
-        _ => name,
+    let provider = provider.filter(|provider| !provider.is_empty());
+    let name = match name.is_empty() {
+        // What leads to it are fixed words, or an array.
+        true => text("title").or(provider).unwrap_or(name),
+        false => name,
     };
     let is_login = entries.refresh.is_some();
     let kind = match recognise_secret(secret).and_then(|known| known.kind) {
@@ -166,13 +169,12 @@ fn account(field: AccountField, value: &Value, origin: &Origin<'_>) -> Option<St
             claims.get("email")?.as_str()?.to_owned()
         }
         AccountField::Beside(name, keys) => {
-            let dir = origin.path.parent()?;
-            let dirs = [Some(dir), dir.parent()].into_iter().flatten();
-            let mut documents = dirs.filter_map(|dir| match read_source(&dir.join(name)) {
-                FileReading::Content(content) => read_json(&content.bytes).ok(),
-                _ => None,
-            });
-            let document = documents.next()?;
+            let beside = origin.path.with_file_name(name);
+            let path = origin.account_file.unwrap_or(&beside);
+            let document = match read_source(path) {
+                FileReading::Content(content) => read_json(&content.bytes).ok()?,
+                _ => return None,
+            };
             let mut value = document.expose_secret();
             for key in keys {
                 value = value.get(key)?;

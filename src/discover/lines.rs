@@ -15,14 +15,12 @@ pub(super) enum Line {
     File(String),
 }
 
-/// The settings of programs that name a file of variables, in capitals.
-const FILES: [&str; 1] = ["ENV_FILE"];
-
 /// The settings of programs that have a provider and its key as their value, in capitals.
 const PAIRS: [&str; 2] = ["API_KEY", "SET_ENV"];
 
-/// Reads lines of variables. In a list `- name=value` counts as a line.
-pub(super) fn read_lines(text: &str) -> Vec<Line> {
+/// Reads lines of variables. In a list `- name=value` counts as a line. The setting `files`, in
+/// capitals, names another file of variables.
+pub(super) fn read_lines(text: &str, files: Option<&str>) -> Vec<Line> {
     let lines = text.lines().map(|line| {
         let line = line.trim();
         line.strip_prefix("- ").unwrap_or(line)
@@ -31,7 +29,7 @@ pub(super) fn read_lines(text: &str) -> Vec<Line> {
     let mut read = Vec::new();
     for (name, value) in parse_dotenv(&plain) {
         let capitals = in_capitals(&name);
-        if FILES.contains(&&*capitals) {
+        if files == Some(&*capitals) {
             read.push(Line::File(value.to_string()));
             continue;
         }
@@ -161,7 +159,7 @@ mod tests {
             DEEPSEEK_API_KEY=sk-six\nMY_SECRET=hunter2\nXAI_API_KEY=${XAI}\n\
             WHATEVER=sk-ant-oat01-seven\nOPENAI_API_KEY=\n";
         let mut files = Vec::new();
-        let read: Vec<String> = read_lines(text)
+        let read: Vec<String> = read_lines(text, Some("ENV_FILE"))
             .into_iter()
             .filter_map(|line| match line {
                 Line::Entry(entry) => Some(shown(&entry)),

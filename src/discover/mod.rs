@@ -16,6 +16,7 @@ mod entry;
 mod lines;
 mod places;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,7 +32,7 @@ use crate::domain::{
     CredentialFile, CredentialType, Expiry, FileFormat, Owner, PROGRAMS, Program, SecretJson,
     TakenIn, known_secret_in,
 };
-use crate::platform::{Permissions, exists};
+use crate::platform::{Permissions, is_same_file};
 use crate::sources::codex_cli::is_in_keyring;
 use crate::sources::{FileReading, SourceFault, read_json};
 use crate::sync::read_source;
@@ -108,7 +109,9 @@ impl Discovered {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let can_read = |permissions: Permissions| permissions.others & 0o044 != 0;
-        self.kept == Kept::Plain && self.permissions.is_some_and(can_read)
+        self.kept == Kept::Plain
+            && self.permissions.is_some_and(can_read)
+            && is_reachable_by_others(&self.path)
     }
 
     /// Whether it is in a gateway's store, of which clawkeep itself writes copies.
@@ -131,6 +134,17 @@ pub struct Found {
     pub credentials: Vec<Discovered>,
     /// The files that cannot be read.
     pub skipped: Vec<Skipped>,
+}
+
+impl Found {
+    /// Notes what cannot be read, once.
+    fn skip(&mut self, owner: Owner, path: &Path, why: String) {
+        let path = path.to_owned();
+        let skipped = Skipped { owner, path, why };
+        if !self.skipped.contains(&skipped) {
+            self.skipped.push(skipped);
+        }
+    }
 }
 
 /// A file with credentials that cannot be read.
@@ -156,22 +170,42 @@ pub fn discover(layout: &Layout, env: &Env) -> Found {
 
 fn discover_of(program: &'static Program, layout: &Layout, env: &Env, found: &mut Found) {
     let before = found.credentials.len();
+    // The files that settings name: one that is in the table, too, is read once.
+    let mut named: Vec<PathBuf> = Vec::new();
     for file in program.credentials {
         let dir = layout.program_dir(env, &file.dir);
-        let paths = places::expand(&dir, file.name).into_iter();
+        let expanded = places::expand(&dir, file.name);
+        for (path, why) in expanded.skipped {
+            found.skip(program.owner, &path, why);
+        }
         // A gateway's directory may be OpenClaw's.
         let known = &found.credentials;
         let is_known = |path: &Path| known.iter().any(|credential| credential.path == path);
         let is_new = |path: &PathBuf| program.owner != Owner::Gateway || !is_known(path);
-        let paths: Vec<_> = paths.filter(is_new).collect();
+        let paths: Vec<_> = expanded.paths.into_iter().filter(is_new).collect();
         for path in paths {
+            if named.iter().any(|named| is_same_file(named, &path)) {
+                continue;
+            }
             let reader = FileReader {
                 program,
                 file,
                 path: &path,
                 layout,
             };
-            reader.read(found);
+            for other in reader.read(found) {
+                let is_known = named.iter().any(|named| is_same_file(named, &other));
+                if is_known || is_same_file(&path, &other) {
+                    continue;
+                }
+                let reader = FileReader {
+                    path: &other,
+                    ..reader
+                };
+                // What such a file names in turn is no setting of the program.
+                reader.read(found);
+                named.push(other);
+            }
         }
     }
     if program.owner == Owner::CodexCli
@@ -226,11 +260,10 @@ struct FileReader<'f> {
 }
 
 impl FileReader<'_> {
-    fn read(&self, found: &mut Found) {
-        if !exists(self.path) {
-            return;
-        }
-        match self.entries(found) {
+    /// Reads the file, and returns the files that it names.
+    fn read(&self, found: &mut Found) -> Vec<PathBuf> {
+        let mut named = Vec::new();
+        match self.entries(&mut named, found) {
             Ok(entries) => {
                 let permissions = Permissions::of(self.path);
                 let made = entries
@@ -238,17 +271,30 @@ impl FileReader<'_> {
                     .map(|entry| self.made(entry, permissions));
                 found.credentials.extend(made);
             }
-            Err(why) => found.skipped.push(Skipped {
-                owner: self.program.owner,
-                path: self.path.to_owned(),
-                why,
-            }),
+            Err(why) => found.skip(self.program.owner, self.path, why),
         }
+        named
     }
 
-    fn entries(&self, found: &mut Found) -> Result<Vec<Entry>, String> {
+    fn entries(&self, named: &mut Vec<PathBuf>, found: &mut Found) -> Result<Vec<Entry>, String> {
+        match fs::symlink_metadata(self.path) {
+            Err(error) if places::is_absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(format!("it cannot be read: {}", error.kind())),
+            Ok(_) => {}
+        }
         if let FileFormat::Database(texts) = self.file.format {
-            return self.of_database(texts).map_err(|fault| fault.to_string());
+            let read = self.of_database(texts);
+            let (entries, left_out) = read.map_err(|fault| fault.to_string())?;
+            if left_out > 0 {
+                let rows = if left_out == 1 {
+                    "row has"
+                } else {
+                    "rows have"
+                };
+                let why = format!("{left_out} {rows} another form and nothing of it is read");
+                found.skip(self.program.owner, self.path, why);
+            }
+            return Ok(entries);
         }
         let content = match read_source(self.path) {
             FileReading::Content(content) => content,
@@ -267,12 +313,12 @@ impl FileReader<'_> {
                     .collect()
             }
             FileFormat::Models => read_models(&text()),
-            FileFormat::Variables => {
+            FileFormat::Variables { files } => {
                 let mut read = Vec::new();
-                for line in read_lines(&text()) {
+                for line in read_lines(&text(), files) {
                     match line {
                         Line::Entry(entry) => read.push(*entry),
-                        Line::File(named) => self.read_named(&named, found),
+                        Line::File(path) => named.push(self.layout.user_path(Path::new(&path))),
                     }
                 }
                 read
@@ -280,19 +326,6 @@ impl FileReader<'_> {
             FileFormat::Database(_) => Vec::new(),
         };
         Ok(read)
-    }
-
-    /// Reads a file of variables that these settings name.
-    fn read_named(&self, named: &str, found: &mut Found) {
-        let path = self.layout.user_path(Path::new(named));
-        if path == self.path || found.credentials.iter().any(|known| known.path == path) {
-            return;
-        }
-        let reader = FileReader {
-            path: &path,
-            ..*self
-        };
-        reader.read(found);
     }
 
     /// The document, also if it has comments where people write the file.
@@ -310,25 +343,41 @@ impl FileReader<'_> {
         let stem = self.path.file_stem().filter(|_| is_one_of_several);
         let stem = stem.unwrap_or_default().to_string_lossy();
         document::Origin {
+            account_file: self.account_file(),
             path: self.path,
             name: stem.trim_end_matches("_tokens").to_owned(),
             modified,
         }
     }
 
-    fn of_database(&self, texts: &[crate::domain::Texts]) -> Result<Vec<Entry>, ForeignFault> {
+    /// The file that names the account of a login that is mirrored.
+    fn account_file(&self) -> Option<&Path> {
+        let files = self.layout.logins.iter();
+        let own = files.filter(|files| files.owner == self.program.owner);
+        own.filter_map(|files| files.account.as_deref()).next()
+    }
+
+    /// What is in the database, and how many rows have another form.
+    fn of_database(
+        &self,
+        texts: &[crate::domain::Texts],
+    ) -> Result<(Vec<Entry>, usize), ForeignFault> {
+        let (mut read, mut left_out) = (Vec::new(), 0);
         let database = match ForeignDatabase::open(self.path) {
-            Err(ForeignFault::Absent) => return Ok(Vec::new()),
+            Err(ForeignFault::Absent) => return Ok((read, left_out)),
             database => database?,
         };
-        let mut read = Vec::new();
         for wanted in texts {
-            for (name, text) in database.texts(wanted.query)? {
+            let rows = database.texts(wanted.query)?;
+            left_out += rows.without_text;
+            for (name, text) in rows.texts {
                 match wanted.entries {
                     None => read.extend(lines::variable(&name, &text)),
                     Some(entries) => {
-                        let document = read_json(text.as_bytes());
-                        let document = document.map_err(|_| ForeignFault::Form)?;
+                        let Ok(document) = read_json(text.as_bytes()) else {
+                            left_out += 1;
+                            continue;
+                        };
                         let origin = self.origin(SystemTime::UNIX_EPOCH);
                         let entries = entries.iter();
                         read.extend(
@@ -338,7 +387,7 @@ impl FileReader<'_> {
                 }
             }
         }
-        Ok(read)
+        Ok((read, left_out))
     }
 
     fn made(&self, entry: Entry, permissions: Option<Permissions>) -> Discovered {
@@ -370,4 +419,13 @@ fn harmless(name: String) -> Option<String> {
     const LONGEST: usize = 200;
     let is_harmless = known_secret_in(&name).is_none() && name.len() <= LONGEST;
     is_harmless.then_some(name)
+}
+
+/// Whether every directory above a file lets others through.
+fn is_reachable_by_others(path: &Path) -> bool {
+    let real = path.canonicalize();
+    let real = real.as_deref().unwrap_or(path);
+    real.ancestors()
+        .skip(1)
+        .all(|dir| Permissions::of(dir).is_none_or(|permissions| permissions.others & 0o011 != 0))
 }

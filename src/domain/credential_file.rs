@@ -53,7 +53,10 @@ pub enum FileFormat {
     Json(&'static [Entries]),
     /// A line each: `NAME=value`, `export NAME=value`, `name: value`, `- name=value`. Names are
     /// those of variables, also in small letters and with hyphens.
-    Variables,
+    Variables {
+        /// The setting that names another file of variables, in capitals.
+        files: Option<&'static str>,
+    },
     /// YAML, of which the lines `apiKey: value` are read, and `provider:` and `name:` beside them.
     Models,
     /// An SQLite database, of which texts are read.
@@ -155,7 +158,8 @@ pub enum AccountField {
     Field(&'static str),
     /// In the `email` of a JSON Web Token, a field of the entry.
     Token(&'static str),
-    /// In another JSON file of the same directory, or of the home directory: the path of its field.
+    /// In another JSON file: the one that `Mirror::account_file` names, else the one of this name
+    /// in the same directory. The path of its field.
     Beside(&'static str, &'static [&'static str]),
 }
 

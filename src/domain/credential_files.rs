@@ -2,8 +2,9 @@
 //!
 //! Sources: the programs themselves, of November 2026 (Claude Code 2.1, Codex CLI 0.171, OpenClaw
 //! 2026.9.6, opencode 1.18, pi 0.73, Gemini CLI 0.61, Qwen Code 0.24, `llm` 0.36, anthropic 2.14
-//! for Python); the source text of Crush, Continue and mcp-remote; the documentation of Goose,
-//! aider and Copilot.
+//! for Python); the source text of Crush, Continue and mcp-remote. Those of Goose, aider
+//! and Copilot are from memory and from other projects that name the same files: they were not
+//! compared with these programs, but for aider's `env-file`.
 
 use super::credential_file::{
     AccountField, Base, CredentialFile, Entries, ExpiryField, FileFormat, ProgramDir,
@@ -11,6 +12,8 @@ use super::credential_file::{
 };
 
 const PRIVATE: u32 = 0o600;
+
+const VARIABLES: FileFormat = FileFormat::Variables { files: None };
 
 const fn dir(
     variable: Option<(&'static str, &'static str)>,
@@ -222,7 +225,7 @@ pub(super) const GEMINI_CLI: &[CredentialFile] = &[
         FileFormat::Json(MCP_TOKENS),
         TakenIn::Nothing,
     ),
-    settings(GEMINI, ".env", FileFormat::Variables),
+    settings(GEMINI, ".env", VARIABLES),
     settings(
         GEMINI,
         "settings.json",
@@ -245,7 +248,7 @@ pub(super) const QWEN_CODE: &[CredentialFile] = &[
         FileFormat::Json(MCP_TOKENS),
         TakenIn::Nothing,
     ),
-    settings(QWEN, ".env", FileFormat::Variables),
+    settings(QWEN, ".env", VARIABLES),
     settings(
         QWEN,
         "settings.json",
@@ -325,7 +328,7 @@ pub(super) const OPENCLAW: &[CredentialFile] = &[
             variables(&["mcp", "servers", "*", "env"]),
         ]),
     ),
-    settings(OPENCLAW_STATE, ".env", FileFormat::Variables),
+    settings(OPENCLAW_STATE, ".env", VARIABLES),
 ];
 
 const CRUSH_ENTRIES: &[Entries] = &[
@@ -361,19 +364,25 @@ pub(super) const CRUSH: &[CredentialFile] = &[
 pub(super) const GOOSE: &[CredentialFile] = &[file(
     dir(Some(("GOOSE_PATH_ROOT", "config")), Base::Config, "goose"),
     "secrets.yaml",
-    FileFormat::Variables,
+    VARIABLES,
     TakenIn::Add,
 )];
 
 const HOME: ProgramDir = dir(None, Base::Home, "");
 
 pub(super) const AIDER: &[CredentialFile] = &[
-    settings(HOME, ".aider.conf.yml", FileFormat::Variables),
-    settings(HOME, ".aider/oauth-keys.env", FileFormat::Variables),
+    settings(
+        HOME,
+        ".aider.conf.yml",
+        FileFormat::Variables {
+            files: Some("ENV_FILE"), // source: aider's `generate_search_path_list`
+        },
+    ),
+    settings(HOME, ".aider/oauth-keys.env", VARIABLES),
 ];
 
 /// What several programs read, aider and Gemini CLI among them.
-pub(super) const ANY_PROGRAM: &[CredentialFile] = &[settings(HOME, ".env", FileFormat::Variables)];
+pub(super) const ANY_PROGRAM: &[CredentialFile] = &[settings(HOME, ".env", VARIABLES)];
 
 pub(super) const GATEWAY: &[CredentialFile] = &[file(
     dir(None, Base::Gateway, ""),
@@ -421,7 +430,7 @@ pub(super) const CONTINUE: &[CredentialFile] = &[
                 .from(ProviderField::Field("provider")),
         ]),
     ),
-    settings(CONTINUE_HOME, ".env", FileFormat::Variables),
+    settings(CONTINUE_HOME, ".env", VARIABLES),
 ];
 
 const COPILOT: ProviderField = ProviderField::Fixed("github-copilot");

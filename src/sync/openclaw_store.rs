@@ -64,7 +64,11 @@ fn read_at(path: &Path, query: &str) -> Result<Option<OpenClawStore>, ForeignFau
         database => database?,
     };
     let (mut store, mut state) = (None, None);
-    for (name, text) in database.texts(query)? {
+    let rows = database.texts(query)?;
+    if rows.without_text > 0 {
+        return Err(ForeignFault::Form);
+    }
+    for (name, text) in rows.texts {
         let document = read_json(text.as_bytes()).map_err(|_| ForeignFault::Form)?;
         match name.as_str() {
             "store" => store = Some(document),

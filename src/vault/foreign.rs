@@ -16,7 +16,7 @@ use crate::platform::{Access, FileError, check_trusted};
 
 /// How long is waited for a program that writes the database.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// The largest database, with its log, of which a copy in memory is made.
+/// The largest database, with its log and journal, of which a copy in memory is made.
 const COPY_MAX: u64 = 512 << 20;
 
 /// Why a database of another program cannot be read.
@@ -91,8 +91,10 @@ impl ForeignDatabase {
         if meta.len() == 0 {
             return Err(ForeignFault::Damaged);
         }
-        let log = with_suffix(&real, "-wal");
-        let length = meta.len() + std::fs::metadata(log).map_or(0, |meta| meta.len());
+        let mut length = meta.len();
+        for part in image::PARTS.into_iter().filter(|part| !part.is_empty()) {
+            length = length.saturating_add(check_part(&with_suffix(&real, part))?);
+        }
         if length > COPY_MAX {
             return Err(ForeignFault::TooLarge);
         }
@@ -109,20 +111,50 @@ impl ForeignDatabase {
         Ok(Self { conn })
     }
 
-    /// Returns the rows of a query for two columns: a name and a text.
+    /// Returns the rows of a query for two columns, a name and a text, and how many rows have
+    /// something else in one of them.
     ///
     /// # Errors
     /// When the database has no such table or column, or cannot be read.
-    pub fn texts(&self, query: &str) -> Result<Vec<(String, Zeroizing<String>)>, ForeignFault> {
-        let read = || -> rusqlite::Result<Vec<(String, Zeroizing<String>)>> {
+    pub fn texts(&self, query: &str) -> Result<Rows, ForeignFault> {
+        let read = || -> rusqlite::Result<Rows> {
             let mut select = self.conn.prepare(query)?;
-            let rows = select.query_map([], |row| {
-                let text: String = row.get(1)?;
-                Ok((row.get(0)?, Zeroizing::new(text)))
-            })?;
-            rows.collect()
+            let mut rows = select.query([])?;
+            let mut read = Rows::default();
+            while let Some(row) = rows.next()? {
+                let (name, text) = (row.get_ref(0)?.as_str(), row.get_ref(1)?.as_str());
+                match (name, text) {
+                    (Ok(name), Ok(text)) => {
+                        let text = Zeroizing::new(text.to_owned());
+                        read.texts.push((name.to_owned(), text));
+                    }
+                    _ => read.without_text += 1,
+                }
+            }
+            Ok(read)
         };
         read().map_err(|error| ForeignFault::of_query(&error))
+    }
+}
+
+/// The rows of a query.
+#[derive(Default)]
+pub struct Rows {
+    /// The name and the text of each.
+    pub texts: Vec<(String, Zeroizing<String>)>,
+    /// How many rows have no text: a BLOB, a number, NULL.
+    pub without_text: usize,
+}
+
+crate::domain::debug_as!(Rows, "Rows({} texts)", it => it.texts.len());
+
+/// The length of a log or journal, in bytes; what it has becomes part of the database, so nobody
+/// else may be able to change it either. One that is not there has none.
+fn check_part(path: &Path) -> Result<u64, ForeignFault> {
+    let real = check_trusted(path, Access::Read)?;
+    match std::fs::metadata(&real) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        meta => Ok(meta.map_err(FileError::io("examine", &real))?.len()),
     }
 }
 
@@ -148,7 +180,51 @@ mod tests {
     }
 
     fn texts(path: &Path) -> Result<Vec<(String, Zeroizing<String>)>, ForeignFault> {
-        ForeignDatabase::open(path)?.texts("SELECT k, v FROM t")
+        let rows = ForeignDatabase::open(path)?.texts("SELECT k, v FROM t")?;
+        Ok(rows.texts)
+    }
+
+    #[test]
+    fn a_row_without_text_does_not_hide_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("their.sqlite");
+        let theirs = Connection::open(&path).unwrap();
+        theirs
+            .execute_batch(
+                "CREATE TABLE t (k, v); INSERT INTO t VALUES ('a', '1'), ('b', x'ff'), \
+                 ('c', NULL), (NULL, 'x'), ('d', CAST(x'ff' AS TEXT)), ('e', '2')",
+            )
+            .unwrap();
+        let database = ForeignDatabase::open(&path).unwrap();
+        let rows = database.texts("SELECT k, v FROM t").unwrap();
+        let names: Vec<&str> = rows.texts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((names, rows.without_text), (vec!["a", "e"], 4));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_log_or_journal_that_others_can_change_is_not_played_back() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("their.sqlite");
+        let theirs = Connection::open(&path).unwrap();
+        theirs
+            .execute_batch("CREATE TABLE t (k, v); INSERT INTO t VALUES ('a', '1')")
+            .unwrap();
+        drop(theirs);
+        for part in ["-wal", "-journal"] {
+            let beside = with_suffix(&path, part);
+            fs::write(&beside, "").unwrap();
+            assert_eq!(texts(&path).unwrap().len(), 1, "{part}");
+            fs::set_permissions(&beside, fs::Permissions::from_mode(0o666)).unwrap();
+            let refused = texts(&path);
+            assert!(matches!(refused, Err(ForeignFault::File(_))), "{part}");
+            fs::remove_file(&beside).unwrap();
+        }
+        // The journal counts where the size is limited.
+        let journal = fs::File::create(with_suffix(&path, "-journal")).unwrap();
+        journal.set_len(COPY_MAX).unwrap();
+        assert!(matches!(texts(&path), Err(ForeignFault::TooLarge)));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use file::journal::LogState;
 pub use file::paths::free_name;
 pub use file::reason::ReadOnlyReason;
 pub use file::vault::Vault;
-pub use foreign::{ForeignDatabase, ForeignFault};
+pub use foreign::{ForeignDatabase, ForeignFault, Rows};
 pub use keys::keep::NewKey;
 pub use keys::slots::SlotInfo;
 pub use keys::sources::KeptHead;

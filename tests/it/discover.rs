@@ -217,8 +217,8 @@ fn each_programs_credentials_are_found_with_account_type_and_expiry() {
         (
             "aider",
             &[
-                "OPENROUTER_API_KEY openrouter - api_key plain - -",
                 "anthropic-api-key anthropic - api_key plain - -",
+                "OPENROUTER_API_KEY openrouter - api_key plain - -",
             ],
         ),
         ("llm", &["openai openai - api_key plain - -"]),
@@ -292,7 +292,13 @@ fn a_secret_in_several_files_and_a_file_that_others_read_are_named() {
         format!("OPENAI_API_KEY: '{same}'\n"),
     );
     #[cfg(unix)]
-    chmod(&home.at(".qwen/.env"), 0o644);
+    {
+        chmod(&home.at(".qwen/.env"), 0o644);
+        chmod(home.path(), 0o700);
+        let qwen = &of_program(&discovered(&home), "qwen-code")[0];
+        assert_eq!(qwen["readableByOthers"], json!(false), "the home is closed");
+        chmod(home.path(), 0o755);
+    }
     let answer = discovered(&home);
     let qwen = &of_program(&answer, "qwen-code")[0];
     let others = qwen["sameSecretIn"].as_array().unwrap();
@@ -532,4 +538,125 @@ fn a_gateways_store_is_a_source_and_the_home_directorys_env_is_no_programs() {
     assert_eq!(text(&of_program(&answer, "gateway")[0], "inVault"), "yes");
     let run = home.run(&["import", ".env"]);
     assert!(run.stderr.contains("clawkeep add PROVIDER"), "{run:?}");
+}
+
+#[test]
+fn a_file_of_variables_that_names_others_is_followed_once_and_only_for_aider() {
+    let home = Home::without_gateway();
+    let line = |name: &str, file: &str| format!("{name}={}\nENV_FILE={file}\n", key(name));
+    home.write(".env", line("GROQ_API_KEY", "~/b.env"));
+    home.write("b.env", line("XAI_API_KEY", "~/.env"));
+    home.write(".qwen/.env", line("OPENAI_API_KEY", "~/b.env"));
+    let names = |program: &str| -> Vec<String> {
+        let found = of_program(&discovered(&home), program);
+        found
+            .iter()
+            .map(|found| text(found, "name").to_owned())
+            .collect()
+    };
+    assert_eq!(names("other-program"), ["GROQ_API_KEY"]);
+    assert_eq!(names("qwen-code"), ["OPENAI_API_KEY"]);
+    // What the settings name is read once, also if it names itself or is read anyway.
+    home.write(".aider.conf.yml", "env-file: ~/b.env\n");
+    assert_eq!(names("aider"), ["XAI_API_KEY"]);
+    home.write(".aider.conf.yml", "env-file: ~/.env\n");
+    assert_eq!(names("aider"), ["GROQ_API_KEY"]);
+    home.write(".aider.conf.yml", "env-file: ~/.aider.conf.yml\n");
+    assert_eq!(names("aider"), [""; 0]);
+}
+
+#[test]
+fn the_files_of_one_program_are_one_owner_of_a_login_and_rotated_logins_are_not_added() {
+    let home = Home::without_gateway();
+    let login = |provider: &str| {
+        let oauth = json!({"access_token": key("a"), "refresh_token": key("r"),
+            "expires_at": now_ms() / 1000 + 3600});
+        json!({"providers": {provider: {"oauth": oauth}}}).to_string()
+    };
+    home.write(".local/share/crush/crush.json", login("hyper"));
+    home.write(".config/crush/crush.json", login("hyper"));
+    let found = of_program(&discovered(&home), "crush");
+    assert_eq!(found.len(), 2);
+    for found in &found {
+        assert_eq!(found["sameSecretIn"], json!([]));
+        assert_eq!(found["takeIn"], Value::Null, "its program redeems it");
+    }
+    home.write(
+        ".pi/agent/auth.json",
+        json!({"x": {"type": "oauth", "access": key("a"), "refresh": key("r")}}).to_string(),
+    );
+    let found = of_program(&discovered(&home), "pi");
+    assert_eq!(found[0]["sameSecretIn"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_account_is_the_one_of_the_programs_own_directory() {
+    let home = Home::without_gateway();
+    write_homes(&home);
+    let other = |dir: &str| {
+        home.write(
+            &format!("{dir}/.credentials.json"),
+            fs::read(home.at(".claude/.credentials.json")).unwrap(),
+        );
+        let run = home.command(&["discover", "--json"]);
+        let mut run = run;
+        let run = run.env("CLAUDE_CONFIG_DIR", home.at(dir)).output().unwrap();
+        let answer: Value = serde_json::from_slice(&run.stdout).unwrap();
+        of_program(&answer, "claude-code")[0]["account"].clone()
+    };
+    assert_eq!(other("work"), Value::Null, "`~/.claude.json` is another's");
+    home.write(
+        "work/.claude.json",
+        r#"{"oauthAccount": {"emailAddress": "w@x.y"}}"#,
+    );
+    assert_eq!(other("work"), json!("w@x.y"));
+}
+
+#[test]
+fn entries_of_a_list_have_their_title_and_a_provider_or_none() {
+    let home = Home::without_gateway();
+    let models = json!({"models": [
+        {"title": "Mine", "provider": "openai", "apiKey": key("a")},
+        {"provider": "groq", "apiKey": key("b")},
+        {"title": "Bare", "apiKey": key("c")},
+    ]});
+    home.write(".continue/config.json", models.to_string());
+    assert_eq!(
+        all_shown(&discovered(&home), "continue"),
+        [
+            "Mine openai - api_key plain - -",
+            "groq groq - api_key plain - -",
+            "Bare - - api_key plain - -",
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_cannot_be_read_is_named() {
+    use crate::support::users::{ANA, Machine, can_be_others, give};
+    if !can_be_others("a_directory_that_cannot_be_read_is_named") {
+        return;
+    }
+    let home = Home::without_gateway();
+    home.write(".claude/.credentials.json", "{}");
+    fs::create_dir_all(home.at(".mcp-auth/mcp-remote-1")).unwrap();
+    give(home.path(), ANA, ANA);
+    chmod(home.path(), 0o755);
+    chmod(&home.at(".claude"), 0);
+    chmod(&home.at(".mcp-auth"), 0);
+    let run = Machine::default()
+        .user(ANA, ANA, "")
+        .run(&home, &["discover"])
+        .exits(0);
+    for part in [
+        ".claude/.credentials.json of Claude Code",
+        ".mcp-auth of mcp-remote",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+    assert_eq!(
+        run.stdout,
+        "No credential was found in the files that can be read.\n"
+    );
 }

@@ -169,3 +169,28 @@ fn the_home_directory_is_named_where_it_is_the_cause() {
         );
     }
 }
+
+/// Nor does a text of another program's file become part of a command.
+#[test]
+fn what_discover_advises_is_no_text_of_another_programs_file() {
+    let home = Home::without_gateway();
+    let provider = "x; touch ~/PWNED; #";
+    let key = "sk-test-0123456789abcdefghij";
+    let settings = |provider: &str| {
+        serde_json::json!({"provider": {provider: {"options": {"apiKey": key}}}}).to_string()
+    };
+    for refused in [provider, "--yes", "$(id)", "a b", "a\nb"] {
+        home.write(".config/opencode/opencode.json", settings(refused));
+        let found = home.run(&["discover", "--json"]).json();
+        assert_eq!(
+            found["credentials"][0]["takeIn"],
+            serde_json::Value::Null,
+            "{refused}"
+        );
+        let text = home.run(&["discover"]).ok();
+        assert!(!text.contains("clawkeep add"), "{text}");
+    }
+    home.write(".config/opencode/opencode.json", settings("my-hub_2"));
+    let text = home.run(&["discover"]).ok();
+    assert!(text.contains("clawkeep add my-hub_2"), "{text}");
+}

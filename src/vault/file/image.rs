@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, MAIN_DB};
+use zeroize::Zeroizing;
 
 use super::connect::{harden, keep_in_memory};
 use super::paths::with_suffix;
@@ -20,9 +21,11 @@ use crate::platform::{FileError, open_regular};
 use crate::vault::error::{Context, VaultError};
 
 /// What a database consists of: the file, its write-ahead log, its rollback journal.
-const PARTS: [&str; 3] = ["", "-wal", "-journal"];
+pub(in crate::vault) const PARTS: [&str; 3] = ["", "-wal", "-journal"];
 /// How much of a file is compared at a time, in bytes.
 const CHUNK: usize = 1 << 20;
+/// How much room `read_to_end` wants at the end of a file, in bytes.
+const READ_PROBE: usize = 64;
 /// How long to wait before trying again while the files are being written.
 const PAUSE: Duration = Duration::from_millis(5);
 /// The bytes of the header that say in which journal mode the database is, and their value in
@@ -55,11 +58,14 @@ pub(in crate::vault) fn open(path: &Path, patience: Duration) -> Result<Connecti
 }
 
 /// Reads the state of the database at `path` that was committed last, as the bytes of a database
-/// without a log. Nothing but reading is tried.
+/// without a log, which are wiped when dropped. Nothing but reading is tried.
 ///
 /// # Errors
 /// As [`open`].
-pub(in crate::vault) fn committed(path: &Path, patience: Duration) -> Result<Vec<u8>, VaultError> {
+pub(in crate::vault) fn committed(
+    path: &Path,
+    patience: Duration,
+) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let deadline = Instant::now() + patience;
     let files = loop {
         let files = Files::read(path)?;
@@ -78,12 +84,19 @@ pub(in crate::vault) fn committed(path: &Path, patience: Duration) -> Result<Vec
 }
 
 /// The bytes of a database's files; those of one that is not there are none.
-struct Files([Vec<u8>; 3]);
+struct Files([Zeroizing<Vec<u8>>; 3]);
 
 impl Files {
     fn read(path: &Path) -> Result<Self, VaultError> {
         let mut files = Self(Default::default());
         for (bytes, part) in files.0.iter_mut().zip(PARTS) {
+            // Room for all of it at once: a buffer that grows leaves its content behind.
+            let length = std::fs::metadata(with_suffix(path, part)).map_or(0, |meta| meta.len());
+            bytes.reserve_exact(
+                usize::try_from(length)
+                    .unwrap_or(0)
+                    .saturating_add(READ_PROBE),
+            );
             with_part(path, part, |file| file.read_to_end(bytes))?;
         }
         Ok(files)
@@ -100,7 +113,7 @@ impl Files {
     }
 
     /// The database as SQLite would recover it.
-    fn recovered(self) -> Vec<u8> {
+    fn recovered(self) -> Zeroizing<Vec<u8>> {
         let [mut image, log, journal] = self.0;
         roll_back(&mut image, &journal);
         replay(&mut image, &log);
@@ -159,7 +172,7 @@ fn is_at(_: &File, _: &Path) -> bool {
 
 fn is_still(bytes: &[u8], file: &mut dyn Read) -> std::io::Result<bool> {
     let mut rest = bytes;
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = Zeroizing::new(vec![0; CHUNK]);
     loop {
         let count = file.read(&mut chunk)?;
         if count == 0 {
@@ -173,7 +186,7 @@ fn is_still(bytes: &[u8], file: &mut dyn Read) -> std::io::Result<bool> {
 }
 
 /// Puts the pages of each transaction that the log has whole into the database.
-fn replay(image: &mut Vec<u8>, log: &[u8]) {
+fn replay(image: &mut Zeroizing<Vec<u8>>, log: &[u8]) {
     let Some((header, frames)) = log.split_at_checked(WAL_HEADER) else {
         return;
     };
@@ -211,14 +224,14 @@ fn replay(image: &mut Vec<u8>, log: &[u8]) {
     if pages * page_size > image.len() + log.len() {
         return; // no log has that: where the pages come from is not here
     }
-    image.resize(pages * page_size, 0);
+    resize(image, pages * page_size);
     for (number_of_page, page) in known {
         put_page(image, number_of_page, page);
     }
 }
 
 /// Puts back the pages that a transaction which did not end had changed.
-fn roll_back(image: &mut Vec<u8>, journal: &[u8]) {
+fn roll_back(image: &mut Zeroizing<Vec<u8>>, journal: &[u8]) {
     let (mut at, mut geometry) = (0, None);
     while let Some(header) = journal.get(at..at + 28) {
         if header[..8] != JOURNAL_MAGIC {
@@ -233,7 +246,7 @@ fn roll_back(image: &mut Vec<u8>, journal: &[u8]) {
         if !is_page_size(page_size) || sector == 0 || !is_possible {
             break;
         }
-        image.resize(pages * page_size, 0);
+        resize(image, pages * page_size);
         at += sector;
         for _ in 0..count {
             let Some(record) = journal.get(at..at + page_size + 8) else {
@@ -252,6 +265,16 @@ fn roll_back(image: &mut Vec<u8>, journal: &[u8]) {
         }
         at = at.next_multiple_of(sector);
     }
+}
+
+/// Makes the database that long. What a larger buffer replaces is wiped.
+fn resize(image: &mut Zeroizing<Vec<u8>>, length: usize) {
+    if length > image.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(length));
+        larger.extend_from_slice(image);
+        *image = larger;
+    }
+    image.resize(length, 0);
 }
 
 /// Puts a page into the database; one behind its end is of no transaction that counts.

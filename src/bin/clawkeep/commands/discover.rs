@@ -82,9 +82,15 @@ fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>>
             None
         }
     };
-    let secrets = vault
-        .as_ref()
-        .and_then(|vault| VaultSecrets::of(vault).ok());
+    let secrets = vault.as_ref().map(VaultSecrets::of);
+    let secrets = secrets.and_then(|secrets| {
+        let warn = |error: &VaultError| {
+            let why = one_line(&error.to_string());
+            let text = format!("Warning: the vault cannot be compared: {why}.");
+            context.ui.warn(&text);
+        };
+        secrets.inspect_err(warn).ok()
+    });
     let shared = found.shared_secrets();
     let take_in = found.take_in(&AdviceContext {
         vault: secrets.as_ref(),
@@ -118,6 +124,9 @@ fn is_accepted(context: &Context, name: &str) -> bool {
 }
 
 fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
+    if rows.is_empty() && !found.skipped.is_empty() {
+        return "No credential was found in the files that can be read.\n".to_owned();
+    }
     if rows.is_empty() {
         return format!(
             "No credential was found on this machine.\n\nThese files are read: {FILES}.\n"
