@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::kind::ErrorKind;
 use super::request::Request;
 use super::system::{SystemCause, SystemError};
-use crate::domain::{ProfileId, ProviderId, Seq, escaped};
+use crate::domain::{ProfileId, ProviderId, Seq, VaultId, escaped};
 use crate::health::PassedOver;
 use crate::sync::NotRefreshed;
 
@@ -45,6 +45,19 @@ pub enum ClientError {
     BadHead {
         /// The file.
         path: PathBuf,
+    },
+    /// What keeps the head of this vault's record is not a head of it, so that a missing end would
+    /// not show.
+    #[error("{} is not {}: it cannot show whether the end of the record was cut off",
+        path.display(), match other {
+            Some(other) => format!("the head of this vault, but of {other}"),
+            None => "a head".to_owned(),
+        })]
+    DamagedHead {
+        /// The file.
+        path: PathBuf,
+        /// The vault whose head it is, if it is one.
+        other: Option<VaultId>,
     },
     /// There are two vaults in possible places: a login in both would be refreshed twice.
     #[error("there are two vaults, {} and {}: refreshing a login in one would log out the other",
@@ -99,7 +112,9 @@ impl ClientError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::System(error) | Self::Unrecorded(error) => error.kind(),
-            Self::Unopened { .. } | Self::BadHead { .. } => ErrorKind::Damaged,
+            Self::Unopened { .. } | Self::BadHead { .. } | Self::DamagedHead { .. } => {
+                ErrorKind::Damaged
+            }
             Self::OlderVault { .. } | Self::TwoVaults { .. } => ErrorKind::OtherVault,
             Self::UnknownProvider { .. } => ErrorKind::UnknownProvider,
             Self::UnknownProfile { .. } => ErrorKind::UnknownProfile,

@@ -166,9 +166,14 @@ fn a_head_that_a_power_cut_emptied_counts_as_missing() {
     let older = fs::read(&head).unwrap();
     for empty in [Vec::new(), vec![0; 116]] {
         fs::write(&head, empty).unwrap();
-        let verified = home.run(&["audit", "verify"]).ok();
-        assert!(verified.contains("no head was kept"), "{verified}");
-        home.run(&TOKEN).ok();
+        let verified = home.run(&["audit", "verify"]).exits(0);
+        assert!(verified.stdout.contains("no head was kept"), "{verified:?}");
+        assert!(
+            verified.stderr.contains("nothing can prove"),
+            "{verified:?}"
+        );
+        let token = home.run(&TOKEN).exits(0);
+        assert!(token.stderr.contains("nothing can prove"), "{token:?}");
         let verified = home.run(&["audit", "verify"]).ok();
         assert!(verified.contains("is the one kept as head"), "{verified}");
     }
@@ -181,6 +186,7 @@ fn a_head_that_a_power_cut_emptied_counts_as_missing() {
         0,
         "half a head is none of ours"
     );
+    home.run(&TOKEN).exits(65);
 }
 
 /// Another process reads when a change wants to empty the log: the next command does it.

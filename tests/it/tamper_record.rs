@@ -1,10 +1,14 @@
 //! Somebody who can write the vault file, and has no key: whatever they change in the record or the
 //! schema shows.
 
+use std::fs;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use crate::support::damage::{Saved, alter, alter_past_triggers, fingerprints, refuses};
+use crate::support::damage::{
+    Saved, alter, alter_past_triggers, fingerprints, make_irregular, refuses,
+};
 use crate::support::home::{AGENT, Home, VAULT};
 use crate::tamper::{CLAUDE_ID, columns, home};
 
@@ -231,6 +235,48 @@ fn a_cut_off_end_stays_visible_when_commands_write_after_it() {
         assert_eq!(run.stdout, "");
     }
     assert_found(&home, "event", "cut off");
+}
+
+/// What keeps the head is evidence too: nothing is handed out beside one that is damaged, and no
+/// command replaces it.
+#[test]
+fn a_damaged_kept_head_does_not_turn_the_check_off() {
+    let home = home();
+    let dir = home.at(".local/state/clawkeep/heads");
+    let head = fs::read_dir(dir).unwrap().next().unwrap().unwrap().path();
+    let kept = fs::read_to_string(&head).unwrap();
+    let mut words: Vec<&str> = kept.split_whitespace().collect();
+    let id = "0".repeat(32);
+    words[1] = &id;
+    let last = *seqs(&home).last().unwrap();
+    let cut = format!("DELETE FROM events WHERE seq = {last}");
+    alter_past_triggers(&home, |conn| conn.execute_batch(&cut).unwrap());
+    let token = ["token", "--provider", "anthropic"];
+    let refused = |word: &str| {
+        let exec = ["exec", "--provider", "anthropic", "--", "true"];
+        for args in [&token[..], &exec, &["sync"]] {
+            let run = home.run(args).exits(65);
+            assert!(run.stderr.contains(word), "{args:?}: {}", run.stderr);
+            assert!(run.stderr.contains("audit verify --head"), "{}", run.stderr);
+            assert_eq!(run.stdout, "");
+        }
+    };
+    for (text, word) in [
+        ("hello", "is not a head"),
+        (&kept[..kept.len() - 4], "is not a head"),
+        (
+            &words.join(" "),
+            "is not the head of this vault, but of 0000",
+        ),
+    ] {
+        fs::write(&head, text).unwrap();
+        refused(word);
+        assert_eq!(fs::read_to_string(&head).unwrap(), text);
+    }
+    fs::remove_file(&head).unwrap();
+    make_irregular(&head);
+    refused("is not a head");
+    assert!(!fs::symlink_metadata(&head).unwrap().is_file());
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(in crate::client) fn read_head(path: PathBuf) -> Result<Option<Head>, Client
     match read_trusted(&path, Access::Read, HEAD_MAX) {
         // What a power cut leaves of a head that was just written. The one before it, which a power
         // cut may leave too, is an older head.
-        Ok(Some(contents)) if contents.bytes.iter().all(|byte| *byte == 0) => Ok(None),
+        Ok(Some(contents)) if is_blank(&contents.bytes) => Ok(None),
         Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
             .map(Some)
             .ok_or(ClientError::BadHead { path }),
@@ -22,6 +22,18 @@ pub(in crate::client) fn read_head(path: PathBuf) -> Result<Option<Head>, Client
         // An unreadable head is not the same as none: verifying without it would prove less.
         Err(_) => Err(ClientError::BadHead { path }),
     }
+}
+
+/// Whether the file is there, and has in it what a power cut leaves of a head.
+pub(in crate::client) fn is_blank_head(path: &Path) -> bool {
+    let read = read_trusted(path, Access::Read, HEAD_MAX);
+    read.ok()
+        .flatten()
+        .is_some_and(|contents| is_blank(&contents.bytes))
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Written atomically: half a head would prevent verifying. It is not made durable: the event that

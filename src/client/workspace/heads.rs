@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Workspace;
-use super::head_file::{read_head, write_head};
+use super::head_file::{is_blank_head, read_head, write_head};
 use crate::audit::Head;
 use crate::client::error::ClientError;
 use crate::config::OwnSettingsError;
 use crate::domain::{Seq, VaultId};
-use crate::platform::syslog;
+use crate::platform::{exists, syslog};
 use crate::vault::Vault;
 
 /// The name under which heads are sent to the system log.
@@ -37,6 +37,23 @@ pub enum HeadProblem {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What is kept is not a head of this vault. It stays: a new one would hide that the end of the
+    /// record was cut off.
+    #[error("the record's head was not kept: {0}")]
+    Damaged(#[source] ClientError),
+    /// The kept head was empty, as a power cut leaves it. The next event's head replaces it.
+    #[error("the kept head {} was empty, as a power cut leaves it: nothing can prove that the \
+        events after the last head that reached the disk are still there", path.display())]
+    Emptied {
+        /// The file with the kept head.
+        path: PathBuf,
+    },
+    /// A restore replaced what was kept, which was not a head of this vault.
+    #[error("{} was not a head of this vault, and was replaced", path.display())]
+    Replaced {
+        /// The file with the kept head.
+        path: PathBuf,
+    },
     /// The settings, which may ask for it to be sent to the system log, cannot be read.
     #[error("the record's head was not sent to the system log")]
     NotSent(#[source] OwnSettingsError),
@@ -56,15 +73,17 @@ impl Workspace {
     /// end was cut off. A restore that continued from an earlier event is accepted.
     ///
     /// # Errors
-    /// [`ClientError::OlderVault`]; and when the record cannot be read.
+    /// [`ClientError::OlderVault`]; [`ClientError::DamagedHead`] when what is kept is no head of
+    /// this vault; and when the record or an existing head cannot be read.
     pub fn check_end(&self, vault: &Vault) -> Result<(), ClientError> {
         // The head is read first: a process that commits later also keeps its head later.
-        let Ok(Some(kept)) = self.stored_head(vault) else {
-            return Ok(());
+        let kept = match self.own_head(vault) {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(()),
+            Err(error @ ClientError::DamagedHead { .. }) => return Err(error),
+            Err(error) if exists(&self.layout.head_file(vault.id())) => return Err(error),
+            Err(_) => return Ok(()), // keeping the next head reports it
         };
-        if kept.vault != vault.id() {
-            return Ok(());
-        }
         let _snapshot = vault.snapshot()?;
         if vault.has_event_of(&kept)? || vault.has_abandoned(&kept).unwrap_or(false) {
             return Ok(());
@@ -81,9 +100,14 @@ impl Workspace {
     #[must_use]
     pub fn keep_head(&self, vault: &Vault) -> Vec<HeadProblem> {
         // The kept one first: a process that commits later also keeps its head later.
-        let kept = self.stored_head(vault).ok().flatten();
-        let kept = kept.filter(|kept| kept.vault == vault.id());
         let path = self.layout.head_file(vault.id());
+        let kept = match self.own_head(vault) {
+            Ok(kept) => kept,
+            Err(error) if matches!(error, ClientError::DamagedHead { .. }) || exists(&path) => {
+                return vec![HeadProblem::Damaged(error)];
+            }
+            Err(_) => None,
+        };
         let snapshot = vault.snapshot();
         let is_in_record = |kept: &Head| vault.has_event_of(kept).unwrap_or(false);
         let known = kept.filter(is_in_record).map(|kept| kept.seq);
@@ -115,12 +139,15 @@ impl Workspace {
                 return vec![HeadProblem::NotKept { path, source }];
             }
         };
-        let not_kept = write_head(&path, &head).err();
-        let not_kept = not_kept.map(|error| HeadProblem::NotKept {
-            path,
-            source: error.into(),
-        });
-        not_kept.into_iter().chain(self.send(&head).err()).collect()
+        let is_blank = is_blank_head(&path);
+        let kept = match write_head(&path, &head) {
+            Ok(()) => is_blank.then_some(HeadProblem::Emptied { path }),
+            Err(error) => Some(HeadProblem::NotKept {
+                path,
+                source: error.into(),
+            }),
+        };
+        kept.into_iter().chain(self.send(&head).err()).collect()
     }
 
     /// Sends a head to the system log, if the settings ask for that.
@@ -137,15 +164,40 @@ impl Workspace {
     /// itself says that it continued from an earlier event.
     ///
     /// # Errors
-    /// When the record cannot be read, or the head cannot be written.
+    /// When the record cannot be read, or the head cannot be written;
+    /// [`HeadProblem::Replaced`] when it was, over what was no head of this vault.
     pub fn replace_head(&self, vault: &Vault) -> Result<(), HeadProblem> {
         let path = self.layout.head_file(vault.id());
+        let is_damaged = matches!(self.own_head(vault), Err(ClientError::DamagedHead { .. }));
         let kept = vault.head().map_err(|error| error.into());
         let kept = kept.and_then(|head| match head {
             Some(head) => write_head(&path, &head).map_err(|error| error.into()),
             None => Ok(()),
         });
-        kept.map_err(|source| HeadProblem::NotKept { path, source })
+        match kept {
+            Ok(()) if is_damaged => Err(HeadProblem::Replaced { path }),
+            Ok(()) => Ok(()),
+            Err(source) => Err(HeadProblem::NotKept { path, source }),
+        }
+    }
+
+    /// Returns whether the kept head is empty, as a power cut can leave it.
+    #[must_use]
+    pub fn is_head_blank(&self, vault: &Vault) -> bool {
+        is_blank_head(&self.layout.head_file(vault.id()))
+    }
+
+    /// Returns the head that was kept last, if it is one of this vault.
+    fn own_head(&self, vault: &Vault) -> Result<Option<Head>, ClientError> {
+        let other = match self.stored_head(vault) {
+            Ok(Some(head)) if head.vault != vault.id() => Some(head.vault),
+            Err(ClientError::BadHead { .. }) => None,
+            other => return other,
+        };
+        Err(ClientError::DamagedHead {
+            path: self.layout.head_file(vault.id()),
+            other,
+        })
     }
 
     /// Returns the head that was kept last. `None` if the record says that it continued from an

@@ -118,7 +118,11 @@ fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>>
 
 /// Whether `add` takes the name of a provider without a question.
 fn is_accepted(context: &Context, name: &str) -> bool {
-    let is_plain = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    // What a shell takes as it is.
+    let is_plain = name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
     let typed = typed_provider(name).ok().filter(|_| is_plain);
     typed.is_some_and(|provider| mistyped(context, &provider).is_none())
 }
@@ -133,7 +137,7 @@ fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
         );
     }
     let now = context.clock.now();
-    let short = |path: &Path| context.layout.shorten_home(path);
+    let short = |path: &Path| one_line(&context.layout.shorten_home(path));
     let cells: Vec<[String; 8]> = rows
         .iter()
         .map(|row| {

@@ -23,7 +23,7 @@ impl Context {
     pub(crate) fn keep_head(&self, vault: &Vault) {
         for problem in self.workspace.keep_head(vault) {
             match problem {
-                HeadProblem::Gone { .. } => self
+                HeadProblem::Gone { .. } | HeadProblem::Damaged(_) => self
                     .ui
                     .note(&format!("Warning: {problem}. See: clawkeep audit verify")),
                 HeadProblem::NotKept { .. } => self.ui.note(&format!("Note: {problem}")),

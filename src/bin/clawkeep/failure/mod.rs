@@ -233,6 +233,7 @@ impl Failure {
             Self::Vault(error) | Self::Unrecorded(error) => of_vault(error),
             Self::Client(
                 ClientError::BadHead { .. }
+                | ClientError::DamagedHead { .. }
                 | ClientError::OlderVault { .. }
                 | ClientError::TwoVaults { .. },
             ) => DAMAGED,
@@ -427,10 +428,9 @@ impl Failure {
                 status"
                 .to_owned(),
             Self::Client(ClientError::BadHead { .. }) => {
-                "Give a file that `clawkeep audit head` printed, with --head \
-                FILE."
-                    .to_owned()
+                "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned()
             }
+            Self::Client(ClientError::DamagedHead { path, .. }) => remedies::damaged_head(path),
             Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
             _ => return None,
         };

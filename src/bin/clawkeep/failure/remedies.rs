@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use clawkeep::internal::domain::{REMOVE_COMMAND, shell_shown_path};
+use clawkeep::internal::domain::{REMOVE_COMMAND, move_aside_command, shell_shown_path};
 use clawkeep::internal::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
     removal_command,
@@ -104,6 +104,16 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
 /// What repairs settings that are not valid.
 pub(super) const SETTINGS_REMEDY: &str = "Correct them: clawkeep config edit; or go back to a default: \
     clawkeep config unset KEY";
+
+/// The remedy for a file that keeps no head of its vault. It is moved, not removed: it may show
+/// what happened.
+pub(super) fn damaged_head(path: &Path) -> String {
+    format!(
+        "Verify the record against a head that you kept elsewhere: clawkeep audit verify --head \
+         FILE. To accept the record as it is: {}",
+        move_aside_command(path, "damaged")
+    )
+}
 
 /// The two remedies for a vault on storage that another kernel may write.
 pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> String {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use clawkeep::internal::audit::{ChainFault, Head, HeadCheck, Verified};
+use clawkeep::internal::client::HeadProblem;
 use clawkeep::internal::domain::counted;
 use serde_json::json;
 
@@ -92,6 +93,11 @@ impl Verify {
         let is_compared =
             !matches!(&checked, Ok(verified) if matches!(verified.head, HeadCheck::Pruned(_)));
         drop(progress);
+        if saved.is_none() && context.is_head_blank(&vault) {
+            let path = context.layout.head_file(vault.id());
+            let problem = HeadProblem::Emptied { path };
+            context.ui.warn(&format!("Warning: {problem}"));
+        }
         self.print_result(context, kept, checked, compared)?;
         if let Some(saved) = saved.filter(|_| !is_compared) {
             return Err(Failure::Refused {
