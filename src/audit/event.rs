@@ -172,7 +172,7 @@ impl Origin {
 impl EventKind {
     /// Whether it records only that a credential was handed out, or was not chosen for that.
     #[must_use]
-    pub fn is_use(self) -> bool {
+    pub(crate) fn is_use(self) -> bool {
         matches!(self, Self::CredentialUsed | Self::CredentialPassedOver)
     }
 }

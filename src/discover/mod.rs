@@ -20,7 +20,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
 
 pub use self::advice::{AdviceContext, TakeIn};
 pub use self::compare::{InVault, VaultSecrets};
@@ -391,13 +392,15 @@ impl FileReader<'_> {
     }
 
     fn made(&self, entry: Entry, permissions: Option<Permissions>) -> Discovered {
+        let secrets = [Some(&entry.secret), entry.refresh.as_ref()];
+        let shown = |name: String| harmless(name, secrets);
         Discovered {
             program: self.program,
             path: self.path.to_owned(),
-            name: harmless(entry.name).unwrap_or_else(|| "(hidden)".to_owned()),
-            provider: entry.provider.and_then(harmless),
+            name: shown(entry.name).unwrap_or_else(|| "(hidden)".to_owned()),
+            provider: entry.provider.and_then(shown),
             is_for_server: entry.is_for_server,
-            account: entry.account.and_then(harmless),
+            account: entry.account.and_then(shown),
             kind: entry.kind,
             expires: entry.expires,
             login_expires: entry.login_expires,
@@ -414,10 +417,19 @@ impl FileReader<'_> {
     }
 }
 
-/// A name from a file, unless a secret is in it.
-fn harmless(name: String) -> Option<String> {
+/// A name from a file, unless a secret is in it, or it is a large part of its own secret.
+fn harmless(name: String, secrets: [Option<&SecretString>; 2]) -> Option<String> {
     const LONGEST: usize = 200;
-    let is_harmless = known_secret_in(&name).is_none() && name.len() <= LONGEST;
+    const PART: usize = 16;
+    let folded = Zeroizing::new(name.to_ascii_lowercase());
+    let is_like = |secret: &SecretString| {
+        let secret = Zeroizing::new(secret.expose_secret().to_ascii_lowercase());
+        let is_in_name = secret.len() >= 8 && folded.contains(&**secret);
+        is_in_name || folded.len() >= PART && secret.contains(&**folded)
+    };
+    let is_harmless = known_secret_in(&name).is_none()
+        && name.len() <= LONGEST
+        && !secrets.into_iter().flatten().any(is_like);
     is_harmless.then_some(name)
 }
 

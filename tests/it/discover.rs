@@ -660,3 +660,29 @@ fn a_directory_that_cannot_be_read_is_named() {
         "No credential was found in the files that can be read.\n"
     );
 }
+
+#[test]
+fn a_secret_that_is_also_a_name_is_not_shown_and_no_name_makes_a_line_or_a_command() {
+    let home = Home::without_gateway();
+    let secret = "Zx9Qw7Er5Ty3Ui1Op8As6Df4Gh2Jk0Lz";
+    home.write(
+        ".local/share/opencode/auth.json",
+        json!({secret: {"type": "api", "key": secret}}).to_string(),
+    );
+    home.write(".env", format!("PROJ_{secret}_API_KEY={secret}\n"));
+    let keys = json!({"x;touch $HOME/PWNED #": key("a"), "$(touch y)": key("b"),
+        "> .bashrc": key("c"), "a\nrm -rf x": key("d"), "--id": key("e"), "": key("f")});
+    home.write(".config/io.datasette.llm/keys.json", keys.to_string());
+    for args in [&["discover"][..], &["discover", "--json"]] {
+        let shown = home.run(args).ok();
+        assert!(!shown.to_lowercase().contains("zx9qw7er5"), "{shown}");
+        for line in shown.lines() {
+            assert!(!line.starts_with("rm -rf"), "{shown}");
+            let advised = line.trim_start().strip_prefix("clawkeep add ");
+            let is_word = |text: &str| !text.contains(['$', ';', '>', '(']);
+            assert!(advised.is_none_or(is_word), "{line}");
+        }
+    }
+    let answer = discovered(&home);
+    assert!(advised(&answer, "llm").iter().all(|command| command == "-"));
+}

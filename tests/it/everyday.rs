@@ -128,8 +128,8 @@ fn a_word_names_a_credential_of_whichever_agent_has_it() {
         &["anthropic:old", "anthropic:shared"],
     );
     for (args, status, name) in [
-        (&["token", "--provider", "antropic"][..], 1, "anthropic"),
-        (&["token", "--profile", "openai:sam"], 1, "openai:same"),
+        (&["token", "--provider", "antropic"][..], 64, "anthropic"),
+        (&["token", "--profile", "openai:sam"], 64, "openai:same"),
         (
             &["models", "auth", "remove", "openai:sam", "--yes"],
             1,

@@ -338,5 +338,5 @@ fn cut_power_during(uses: u64) {
             assert!(fs::read(path).unwrap() == *bytes, "{}", path.display());
         }
     }
-    eprintln!("{cuts} power cuts");
+    assert!(cuts > 0, "no moment was tried");
 }

@@ -188,7 +188,7 @@ fn what_discover_advises_is_no_text_of_another_programs_file() {
             "{refused}"
         );
         let text = home.run(&["discover"]).ok();
-        assert!(!text.contains("clawkeep add"), "{text}");
+        assert!(!text.contains(&format!("clawkeep add {refused}")), "{text}");
     }
     home.write(".config/opencode/opencode.json", settings("my-hub_2"));
     let text = home.run(&["discover"]).ok();
