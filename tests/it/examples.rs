@@ -294,7 +294,10 @@ fn run(example: &str) -> Option<String> {
         }
         None => ended(&home, command),
     };
-    (status != 0).then(|| format!("$ {example}\nexit status {status}\n{shown}"))
+    // Most machines that run these tests have no service manager to install into.
+    let is_left_to_people = status == 1 && shown.contains("so nothing was installed");
+    let has_failed = status != 0 && !is_left_to_people;
+    has_failed.then(|| format!("$ {example}\nexit status {status}\n{shown}"))
 }
 
 /// Runs a program to its end. What tells its service manager that it is ready goes on until it is

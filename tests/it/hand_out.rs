@@ -205,7 +205,7 @@ fn what_cannot_be_used_is_reported_with_the_way_to_refresh_it() {
     assert_eq!((gone.stdout.as_str(), gone.stderr.lines().count()), ("", 2));
     let none = home
         .run(&["token", "--profile", "anthropic:nobody"])
-        .exits(1);
+        .exits(64);
     assert!(
         none.stderr.contains("there is no anthropic:nobody"),
         "{}",

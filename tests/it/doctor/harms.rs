@@ -218,7 +218,9 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::PermissionsKeys, |home| {
         let keys = ".config/io.datasette.llm/keys.json";
         home.write(keys, r#"{"openai": "sk-test-of-llm-0123456789abcdef"}"#);
-        chmod(home.path(), 0o755);
+        for dir in [".", ".config", ".config/io.datasette.llm"] {
+            chmod(&home.at(dir), 0o755);
+        }
         chmod(&home.at(keys), 0o644);
         by_hand(run_fix)
     }),

@@ -216,7 +216,7 @@ impl Import {
                 one_line(why)
             ));
         }
-        self.report_ownership(context, file, &joined_file);
+        self.report_ownership(context, path, file, &joined_file);
         note_unlisted(context, &joined_file)?;
         let text = format!(
             "{}: {} ({}): {}\n",
@@ -239,7 +239,13 @@ impl Import {
         context.verdict(loaded)
     }
 
-    fn report_ownership(&self, context: &Context, file: &ImportFile, joined_file: &Imported) {
+    fn report_ownership(
+        &self,
+        context: &Context,
+        path: &Path,
+        file: &ImportFile,
+        joined_file: &Imported,
+    ) {
         let (logins, others): (Vec<&str>, Vec<&str>) = joined_file.taken().partition(|id| {
             let credential = joined_file.doc.credential(id);
             let expires =
@@ -273,7 +279,9 @@ impl Import {
             }
             return;
         }
-        if !self.own && !file.is_mirrored() && joined_file.taken().next().is_some() {
+        let is_legacy = is_own_legacy_file(path, &context.layout.state_dir);
+        let is_copy = !self.own && !is_legacy && !file.is_mirrored();
+        if is_copy && joined_file.taken().next().is_some() {
             let listed = shown_ids(joined_file.taken());
             let refreshes = match file.has_refresh_token() {
                 true => " clawkeep refreshes its logins, which logs out a program that keeps them.",
