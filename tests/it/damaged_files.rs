@@ -190,7 +190,7 @@ fn for_each(whole: &str, numbers: impl Iterator<Item = u64>, mut check: impl FnM
 }
 
 fn damages() -> u64 {
-    number("CLAWKEEP_DAMAGES", 100)
+    number("CLAWKEEP_DAMAGES", 60)
 }
 
 fn a_store() -> Value {

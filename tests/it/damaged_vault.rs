@@ -171,7 +171,7 @@ fn is_well_ended(run: &Run) -> Result<(), String> {
 }
 
 fn damages() -> u64 {
-    number("CLAWKEEP_DAMAGES", 100)
+    number("CLAWKEEP_DAMAGES", 60)
 }
 
 /// The first page of a table or an index, counted from 0. In a vault as small as these it is the
