@@ -44,7 +44,7 @@
 //!     .open_or_create()?;
 //!
 //! let id = ProfileId::new("openai:default");
-//! let key = NewCredential::api_key("openai", "sk-…".to_owned().into());
+//! let key = NewCredential::api_key("openai", "sk-proj-0123456789".to_owned().into());
 //! client.change(|change| change.put(&id, &key))?;
 //!
 //! // Asking needs no key; proving does.

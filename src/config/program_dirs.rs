@@ -40,7 +40,7 @@ impl Layout {
     }
 }
 
-/// As [`PathBuf::join`], without a separator at the end if there is nothing to add.
+/// As `PathBuf::join`, without a separator at the end if there is nothing to add.
 fn join(base: PathBuf, path: &str) -> PathBuf {
     match path {
         "" => base,

@@ -216,7 +216,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open. Nothing is changed then, except
-    /// that the uses of [`UnlockedVault::begin_use`] may be recorded, and not be durable.
+    /// that the uses of `UnlockedVault::begin_use` may be recorded, and not be durable.
     pub fn commit(mut self) -> Result<(), VaultError> {
         for (agent, touched) in std::mem::take(&mut self.touched) {
             self.seal_frame(&agent, &touched)?;
