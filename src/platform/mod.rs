@@ -13,7 +13,6 @@ mod file;
 mod file_error;
 #[cfg(feature = "watch")]
 mod follow;
-#[cfg(unix)]
 mod kernel_file;
 mod key_variables;
 pub mod keychain;
