@@ -77,7 +77,7 @@ pub struct Tokens {
 pub struct Refusal {
     /// The class of the failure, which decides what follows.
     pub class: FailureClass,
-    /// The cause of the failure, which people are told.
+    /// The cause of the failure, for people to read.
     pub fault: RefreshFault,
     /// The `error` code, if it is a known one; `other` for one that is not.
     pub code: Option<&'static str>,

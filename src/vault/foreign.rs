@@ -1,5 +1,5 @@
 //! A database of another program, read and never written: a copy in memory of what was committed
-//! last. Nothing beside it is made, changed, truncated or locked, whoever writes it meanwhile, and
+//! last. Nothing beside it is made, changed, truncated or locked, even beside a writer, and
 //! where that fails nothing else is tried in its directory.
 
 use std::path::Path;

@@ -128,7 +128,7 @@ pub(super) fn connect_to_read(
         Writers::Nobody if is_alone => {
             connect_by(path, "immutable=1", patience).map(ReadConnection::from)
         }
-        // SQLite would make a log that is not there, and wait for whoever writes one that is none.
+        // SQLite would make a log that is not there, and wait for the writer of one that is none.
         _ if has("-shm") && (length("-wal").is_ok_and(|log| log == 0) || has_log(path)) => {
             connect_beside_writers(path, patience)
         }
