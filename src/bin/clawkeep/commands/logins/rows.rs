@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use crate::advice::{remedy_of, remedy_of_problem};
 use clawkeep::internal::alerts::{Scene, State, SurveyedCredential, survey};
 use clawkeep::internal::config::{AgentRef, NotifySettings};
-use clawkeep::internal::doctor::remedy_of;
 use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Expiry, Fingerprint, Section, Span, StoreDoc,
     UnavailableReason, UnixMs, counted, normalize_provider, unavailability,
@@ -211,7 +211,7 @@ pub(crate) fn rows(
         providers: context.providers().ok(),
         refreshing: &[],
         trouble: &[],
-        commands: commands(),
+        remedy: |states, id, problem| remedy_of_problem(states, id, problem, commands()),
     };
     let standard = NotifySettings::default();
     let settings = context.own().map_or(&standard, |own| &own.notify);
