@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::builder::ClientBuilder;
 pub use self::change::{Change, NewCredential, entry_of, without};
-pub use self::chooser::{Changing, Chooser, Scope};
+pub use self::chooser::{Changing, Chooser, Scope, preferences_of};
 pub use self::error::ClientError;
 pub use self::hand_out::{Chosen, Hooks, Pick};
 use self::keys::Keys;

@@ -18,10 +18,11 @@ use self::layout::{Layout, Style};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::named::{Named, Names};
+use crate::options::time_arg;
 use crate::record::ask::{KindArgs, SubjectArgs, TimeArgs, direction};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
-use crate::record::shape::{Shape, ShapeArgs};
+use crate::record::shape::{PagingArgs, Shape, ShapeArgs};
 use crate::record::{csv, json};
 use crate::terminal::pager::Paging;
 use crate::terminal::program_name::is_called_as_gateway;
@@ -78,7 +79,7 @@ struct List {
     #[command(flatten)]
     when: TimeArgs,
     /// At most this many [default: 50 in the table, all in JSON and CSV; 0 means all]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = time_arg::limit, allow_negative_numbers = true)]
     limit: Option<u64>,
     /// The oldest first
     #[arg(long)]
@@ -97,9 +98,8 @@ struct List {
     /// Print columns, as where stdout is no terminal, and not sentences
     #[arg(long, conflicts_with_all = ["json", "jsonl", "csv", "chart"])]
     columns: bool,
-    /// Print everything at once, not through a pager (CLAWKEEP_PAGER, PAGER)
-    #[arg(long)]
-    no_pager: bool,
+    #[command(flatten)]
+    paging: PagingArgs,
 }
 
 impl History {
@@ -133,10 +133,7 @@ impl List {
             let filter = self.when.narrow(filter, context.clock.now())?;
             return show_followed(context, &filter, self.limit, shape, style);
         }
-        let paging = match self.no_pager || is_called_as_gateway() {
-            true => Paging::Never,
-            false => Paging::AsNeeded,
-        };
+        let paging = self.paging.paging();
         let limit = match (self.limit, shape) {
             (Some(0), _) => None,
             (Some(limit), _) => Some(limit),
