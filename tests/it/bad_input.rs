@@ -216,7 +216,8 @@ fn a_vault_that_is_a_link_to_a_real_one() {
         .ok();
 }
 
-/// What SQLite has beside a vault is a file. A link there is never followed, by a repair least of all.
+/// What SQLite has beside a vault is a file. A link there is never followed, by a repair least of
+/// all.
 #[cfg(unix)]
 #[test]
 fn a_log_that_is_no_file() {
