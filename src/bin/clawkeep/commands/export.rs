@@ -109,7 +109,7 @@ impl Export {
         }
         target::check(context, to)?;
         target::check_not_openclaws(context, to)?;
-        let mut vault = context.vault_to_record_in()?;
+        let mut vault = context.vault_to_record_in(None)?;
         let loaded = context.load(&mut vault, agent)?;
         if !loaded.unopened.is_empty() {
             return Err(Failure::Unopened {
