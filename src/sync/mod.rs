@@ -30,7 +30,7 @@ mod tasks;
 pub mod watch;
 mod writers;
 
-pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode};
+pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode, SyncedAgent};
 pub use edited::{Edited, EditedBy, LOGIN, RESTORE};
 pub use engine::Engine;
 pub use error::SyncError;

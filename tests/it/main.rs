@@ -52,6 +52,7 @@ mod first_run;
 mod gateway;
 mod hand_out;
 mod homes;
+mod json_everywhere;
 mod keychain;
 mod keys;
 mod keys_killed;

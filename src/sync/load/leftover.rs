@@ -21,7 +21,7 @@ use crate::config::AgentRef;
 use crate::domain::{StoreDoc, file_stamp};
 use crate::export::{FormatFault, StorePlace, StoreReading, render};
 use crate::platform::{FileError, rename_durably};
-use crate::sync::context::{LoadContext, SyncMode};
+use crate::sync::context::{LoadContext, SyncedAgent};
 use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
 use crate::vault::{ExportState, Exported, UnlockedVault};
@@ -32,7 +32,7 @@ pub(crate) fn adopt_leftovers(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
-    (agent, mode): (&AgentRef, SyncMode),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
     place: &StorePlace,
     mut survey: Survey,
 ) -> Result<Survey, SyncError> {
@@ -41,8 +41,9 @@ pub(crate) fn adopt_leftovers(
             vault,
             context,
             findings,
-            (agent, mode),
-            (place, &left),
+            SyncedAgent { agent, mode },
+            place,
+            &left,
             survey,
         )?;
     }
@@ -53,8 +54,9 @@ fn adopt_leftover(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
-    (agent, mode): (&AgentRef, SyncMode),
-    (place, left): (&StorePlace, &Path),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
+    place: &StorePlace,
+    left: &Path,
     survey: Survey,
 ) -> Result<Survey, SyncError> {
     let mut reading = match StorePlace::read_leftover(left) {

@@ -48,10 +48,16 @@ pub(in crate::vault) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
 pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = trusted_dir(path)?;
     let real = dir.join(path.file_name().unwrap_or_default());
-    for beside in ["-wal", "-shm", "-journal"] {
-        let mut name = real.as_os_str().to_owned();
-        name.push(beside);
-        check_trusted(Path::new(&name), Access::Read)?;
+    for beside in ["-wal", "-shm", "-journal"].map(|suffix| with_suffix(&real, suffix)) {
+        match std::fs::symlink_metadata(&beside) {
+            Ok(found) if found.is_symlink() => {
+                return Err(FileError::Symlink { path: beside }.into());
+            }
+            Ok(found) if !found.is_file() => {
+                return Err(FileError::NotRegular { path: beside }.into());
+            }
+            _ => check_trusted(&beside, Access::Read)?,
+        };
     }
     if check_trusted(&real, Access::Read)? != real {
         // SQLite's files beside it have the link's name, and not that of what it leads to.

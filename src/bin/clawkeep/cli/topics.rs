@@ -32,6 +32,7 @@ const GROUPS: [Group; 5] = [
             ("use", "use one before the others"),
             ("login", "log in at a provider"),
             ("rm", "remove one"),
+            ("restore", "get it back, or an older one"),
             ("refresh", "refresh logins now"),
             ("discover", "find other programs' keys"),
             ("import", "import from a file"),

@@ -173,7 +173,9 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
     // SQLite creates these with the vault's mode: a wrong mode shows in them, and is reported once.
     let is_closed = |found: Permissions| found.mode == found.closed();
     if Permissions::of(&layout.vault_file).is_none_or(is_closed) {
-        paths.extend(["-wal", "-shm", "-journal"].map(|suffix| (beside(suffix), Kept::Private)));
+        let files = ["-wal", "-shm", "-journal"].map(beside);
+        let files = files.into_iter().filter(|file| !file.is_symlink()); // no vault opens with one
+        paths.extend(files.map(|file| (file, Kept::Private)));
     }
     if let Some(dir) = layout
         .vault_file
@@ -244,16 +246,17 @@ fn open(
     if permissions.is_shared_dir() {
         return finding.advice("That directory is shared by all users; use one of your own.");
     }
+    // Checks follow a link, repairs do not: the finding names the target, and that is judged.
+    let is_link = path.is_symlink();
+    let path = canonicalize(&path).unwrap_or(path);
     // `--state-dir` and `--vault` may name the system's. A file is ours where the vault opens.
     let trust = Trust::current();
     let is_own = trust.may_suggest_moving(&path)
-        || (!permissions.is_dir && evidence.vault.locked().is_some());
+        || (!permissions.is_dir && !is_link && evidence.vault.locked().is_some());
     let is_changed = id == FindingId::PermissionsWritable && trust.may_suggest_changing(&path);
     if !is_own && !is_changed {
         return finding.advice("Use another one, in a directory that only you can enter.");
     }
-    // Checks follow a link, repairs do not: the finding names the target.
-    let path = canonicalize(&path).unwrap_or(path);
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
         _ if !is_own => permissions.unwritable(),

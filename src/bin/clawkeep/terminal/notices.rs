@@ -7,7 +7,7 @@ use clawkeep::internal::platform::Clock;
 use clawkeep::internal::sources::SourceFault;
 use clawkeep::internal::sync::{LoginState, Notice, Undoes, Writer};
 
-use super::program_name;
+use super::program_name::{self, restore_command};
 use super::text::{shown_id, shown_ids};
 
 /// The line for a notice; `None` if nothing is to report. It begins with the severity.
@@ -228,7 +228,7 @@ fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     let id = profiles.first().map_or("ID", String::as_str);
     let profile = shell_word(id);
     let agent_option = of_agent(agent);
-    format!("clawkeep models auth restore {profile}{agent_option}")
+    format!("{} {profile}{agent_option}", restore_command())
 }
 
 /// Capitalises a sentence, unless it begins with a profile's id.

@@ -22,5 +22,18 @@ pub(crate) fn commands() -> Commands {
     }
 }
 
+/// The words of a command: the everyday ones, or those of the tree under the gateway's name.
+pub(crate) fn everyday_or(everyday: &'static str, tree: &'static str) -> &'static str {
+    match commands() {
+        Commands::Everyday => everyday,
+        Commands::Tree => tree,
+    }
+}
+
+/// The words of the command that puts an earlier version of a credential back.
+pub(crate) fn restore_command() -> &'static str {
+    everyday_or("clawkeep restore", "clawkeep models auth restore")
+}
+
 /// This program's name in the record.
 pub(crate) const PROGRAM: &str = "clawkeep";
