@@ -1,10 +1,8 @@
 """The binding against a vault of its own. `CLAWKEEP` names the program, which stores the credentials."""
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
 from pathlib import Path
 
 import clawkeep
@@ -65,15 +63,21 @@ def test_marks_and_order_are_obeyed(client):
     assert client.sync() in (True, False)
 
 
+HOLD = """import sqlite3, sys
+vault = sqlite3.connect(sys.argv[1], isolation_level=None)
+vault.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()"""
 VAULTS = Path(__file__).parents[3] / "tests/fixtures/vectors/vaults"
 
 
 def test_each_bad_vault_has_a_kind(client, home):
     vault = home / ".local/share/clawkeep/vault.db"
-    with closing(sqlite3.connect(vault, isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
+    # Another process: the locks of this one do not stand in its own way.
+    with subprocess.Popen([sys.executable, "-c", HOLD, vault], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"held\n"
         assert kind_of(client.token, "openai") == "busy"
-        writer.execute("ROLLBACK")
+        writer.stdin.close()
     assert client.token("openai").secret == KEY
     newer = home / "newer.db"
     newer.write_bytes((VAULTS / "newer-schema.db").read_bytes())
