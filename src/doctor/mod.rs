@@ -26,6 +26,7 @@ mod synced;
 mod unused;
 mod vanished;
 mod vault;
+mod warnings;
 mod words;
 
 pub use carry_out::Premises;
@@ -40,4 +41,5 @@ pub use remedies::{
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;
 pub use vanished::{Removed, removed_elsewhere};
+pub use warnings::{Warning, disabled_profiles, expiring_logins};
 pub use words::{shell_path, shell_word};
