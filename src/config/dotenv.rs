@@ -28,7 +28,8 @@ pub(super) fn load(
 
 /// `NAME=value` a line, as the reference's reader has it: `export` in front, quotes around, a
 /// comment behind.
-pub(crate) fn parse(text: &str) -> impl Iterator<Item = (String, Zeroizing<String>)> {
+#[must_use = "the lines are read as they are taken"]
+pub fn parse(text: &str) -> impl Iterator<Item = (String, Zeroizing<String>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().filter_map(|line| {
         let line = line.trim();

@@ -38,10 +38,12 @@ pub use self::notify::{
 pub use agents::{AgentRef, existing_agents, openclaw_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
 #[cfg(feature = "cli")]
-pub use connection::{CONNECTIONS, Connection, Edited, SettingsFault};
+pub use connection::{
+    CONNECTIONS, Connection, Edited, KeyCommand, SettingsFault, openclaw as openclaw_keys,
+};
 pub use disk::DRAFT;
 pub use disk::KEPT;
-pub(crate) use dotenv::parse as parse_dotenv;
+pub use dotenv::parse as dotenv_lines;
 #[cfg(any(test, fuzzing))]
 pub(crate) use edit::edited;
 pub use edit::{ConfigChange, ConfigEdit, edit_config, edit_config_keeping};

@@ -63,6 +63,8 @@ struct Places<'f> {
     taken: BTreeSet<String>,
     imported: BTreeMap<String, &'f str>,
     added: BTreeMap<&'f str, TakeIn>,
+    /// The next number of the ids that end in one.
+    next: BTreeMap<String, usize>,
 }
 
 fn take_in<'f>(
@@ -136,9 +138,12 @@ fn add<'f>(
     }
     let usual = format!("{provider}:manual");
     let own = format!("{provider}:{}", credential.program.id);
-    let numbered = (2..).map(|number| format!("{own}-{number}"));
-    let ids = [usual.clone(), own.clone()].into_iter().chain(numbered);
-    let id = ids.into_iter().find(|id| !places.taken.contains(id))?;
+    let first = places.next.get(&own).copied().unwrap_or(2);
+    let numbered = (first..).map(|number| (format!("{own}-{number}"), number + 1));
+    let ids = [(usual.clone(), first), (own.clone(), first)];
+    let mut ids = ids.into_iter().chain(numbered);
+    let (id, next) = ids.find(|(id, _)| !places.taken.contains(id))?;
+    places.next.insert(own, next);
     let add = TakeIn::Add {
         provider: provider.to_owned(),
         id: (id != usual).then(|| id.clone()),

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::entry::{Entry, is_reference};
-use crate::config::{parse_dotenv, provider_of_variable};
+use crate::config::{dotenv_lines, provider_of_variable};
 use crate::domain::{CredentialType, normalize_provider, recognise_secret};
 
 /// What a line of variables has.
@@ -27,7 +27,7 @@ pub(super) fn read_lines(text: &str, files: Option<&str>) -> Vec<Line> {
     });
     let plain = Zeroizing::new(lines.collect::<Vec<_>>().join("\n"));
     let mut read = Vec::new();
-    for (name, value) in parse_dotenv(&plain) {
+    for (name, value) in dotenv_lines(&plain) {
         let capitals = in_capitals(&name);
         if files == Some(&*capitals) {
             read.push(Line::File(value.to_string()));
@@ -122,7 +122,7 @@ pub(super) fn read_models(text: &str) -> Vec<Entry> {
             item.indent = indent;
         }
         let plain = line.trim_start().trim_start_matches("- ");
-        for (name, value) in parse_dotenv(plain) {
+        for (name, value) in dotenv_lines(plain) {
             let slot = match name.as_str() {
                 "name" | "title" => &mut item.name,
                 "provider" => &mut item.provider,

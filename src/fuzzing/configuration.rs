@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::config::{
-    Address, Channel, ConfigEdit, ConfigError, OwnSettings, Settings, edited, expected_in,
-    parse_dotenv, parse_value,
+    Address, Channel, ConfigEdit, ConfigError, OwnSettings, Settings, dotenv_lines, edited,
+    expected_in, parse_value,
 };
 use crate::domain::{CredentialType, ProfileId, ProviderId, UnixMs, normalize_provider};
 
@@ -34,7 +34,7 @@ pub fn config(data: &[u8]) {
     if let Ok(settings) = Settings::parse(&text, Path::new(PATH)) {
         check_settings(&settings);
     }
-    for (name, value) in parse_dotenv(&text) {
+    for (name, value) in dotenv_lines(&text) {
         assert!(!name.is_empty() && !name.contains(['=', '\n']) && !value.contains('\n'));
         assert!(text.contains(name.as_str()) && text.contains(value.as_str()));
     }

@@ -136,6 +136,19 @@ pub fn database_dir() -> Option<PathBuf> {
     present_dirs().into_iter().find(has_database)
 }
 
+/// The database of a state directory that its agents share.
+#[must_use]
+pub fn shared_database(state_dir: &Path) -> PathBuf {
+    state_dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1])
+}
+
+/// Whether a database, by its name, is the state directory's own, which its agents share.
+#[must_use]
+pub fn is_shared_database(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name == STATE_DATABASE[1])
+}
+
 /// Lists the directories of the agents that have a database below a state directory, sorted, each
 /// with the agent's id. The database of `main` is the state directory's own.
 #[must_use]

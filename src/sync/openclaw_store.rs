@@ -22,15 +22,15 @@ use crate::sources::read_json;
 use crate::vault::{ForeignDatabase, ForeignFault};
 
 /// What `main` has, in the state directory's database. Source: OpenClaw 2026.9.6.
-const OF_MAIN: &str = "SELECT CASE state_key WHEN 'authProfiles.store' THEN 'store' ELSE 'state' \
-    END, value_json FROM config_machine_state WHERE state_key IN ('authProfiles.store', \
-    'authProfiles.state')";
+pub(super) const OF_MAIN: &str = "SELECT CASE state_key WHEN 'authProfiles.store' THEN 'store' \
+    ELSE 'state' END, value_json FROM config_machine_state WHERE state_key IN \
+    ('authProfiles.store', 'authProfiles.state')";
 /// What an agent has, in a database of its own. Source: as above.
-const OF_AGENT: &str = "SELECT 'store', store_json FROM auth_profile_store WHERE store_key = \
-    'primary' UNION ALL SELECT 'state', state_json FROM auth_profile_state WHERE state_key = \
-    'primary'";
+pub(super) const OF_AGENT: &str = "SELECT 'store', store_json FROM auth_profile_store WHERE \
+    store_key = 'primary' UNION ALL SELECT 'state', state_json FROM auth_profile_state WHERE \
+    state_key = 'primary'";
 /// The version of the store that is read.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 
 /// What OpenClaw has of an agent.
 pub(super) struct OpenClawStore {

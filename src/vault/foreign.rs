@@ -51,7 +51,7 @@ impl ForeignFault {
         }
     }
 
-    fn of_query(error: &rusqlite::Error) -> Self {
+    pub(super) fn of_query(error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged,
             _ => Self::Form,

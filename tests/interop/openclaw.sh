@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Has the real OpenClaw resolve secrets through `clawkeep secretref`. Not part of tests/run.sh: it needs npm and 1 GB.
 #
+#   tests/interop/openclaw.sh [connect]   with `connect`: `clawkeep connect openclaw` beside a running gateway
+#
 #   CLAWKEEP=path/to/binary    the program to check, instead of building it
 #   CLAWKEEP_INTEROP_CACHE     where the client is installed, by default ~/.cache/clawkeep-interop
 set -euo pipefail
@@ -41,6 +43,9 @@ if [ ! -d "$client" ]; then
     trap - EXIT
 fi
 
+if [ "${1:-}" = connect ]; then
+    exec python3 -B "$here/openclaw/connect.py" "$client" "$(realpath "$clawkeep")"
+fi
 work=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 env -i HOME="$work" PATH=/usr/bin:/bin NODE_OPTIONS="--require $here/offline.cjs" "$client/node_modules/node-$platform/bin/node" "$here/openclaw/check.mjs" "$client" "$(realpath "$clawkeep")"

@@ -138,7 +138,7 @@ fn nothing_is_changed_without_consent_a_key_or_sound_settings() {
         &home,
         &["connect", "vi"],
         64,
-        &["vi cannot be connected", "codex, claude"],
+        &["vi cannot be connected", "codex, claude, pi"],
     );
     refuses(
         &home,
@@ -199,4 +199,37 @@ fn a_link_stays_a_link_and_the_mode_stays() {
     let run = home.run(&["connect", "codex", "--yes"]);
     assert_ne!(run.status, 0, "{run:?}");
     assert_eq!(home.read(CODEX), SETTINGS);
+}
+
+#[test]
+fn pi_gets_any_key_by_a_command_and_programs_that_take_none_are_told() {
+    let home = home();
+    let auth = ".pi/agent/auth.json";
+    let text = "{\n  \"openai\": {\"type\": \"api_key\", \"key\": \"sk-other-secret\"}\n}\n";
+    home.write(auth, text);
+    refuses(
+        &home,
+        &["connect", "pi", "--yes"],
+        1,
+        &["--id", "openai:manual"],
+    );
+    let args = ["connect", "pi", "--yes", "--id", "openai:manual"];
+    let run = home.run(&args).exits(0);
+    assert!(!format!("{run:?}").contains("sk-"), "{run:?}");
+    let key = home.json(auth)["openai"]["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        key.ends_with("token -q --profile openai:manual --strict"),
+        "{key}"
+    );
+    home.run(&["disconnect", "pi", "--yes"]).ok();
+    assert_eq!(home.read(auth), text);
+    refuses(
+        &home,
+        &["connect", "opencode"],
+        1,
+        &["clawkeep run openai -- opencode"],
+    );
 }

@@ -803,6 +803,18 @@ fn help_begins_with_an_overview_and_has_topics() {
             "{topic}"
         );
     }
+    let version = home.run(&["--version"]).ok();
+    assert_eq!(
+        version,
+        concat!("clawkeep ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    for args in [&["-V"][..], &["version"], &["-q", "--version"]] {
+        assert_eq!(home.run(args).ok(), version, "{args:?}");
+    }
+    assert_eq!(
+        home.run(&["token", "--version"]).ok(),
+        version.replace(' ', "-token ")
+    );
     let short = home.run(&["token", "-h"]).ok();
     assert!(!short.contains("--state-dir"), "{short}");
     assert!(home.run(&["token", "--help"]).ok().contains("--state-dir"));

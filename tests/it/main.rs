@@ -35,6 +35,7 @@ mod client;
 mod completions;
 mod config_command;
 mod connect;
+mod connect_openclaw;
 #[cfg(windows)]
 mod console_events;
 mod cycles;

@@ -6,13 +6,15 @@ use jsonc_parser::cst::{CstInputValue, CstRootNode};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::edited::{Connection, Edited, SettingsFault, shown_value, without_mark};
+use super::edited::{
+    Connection, Edited, KeyCommand, SettingsFault, is_token_command, shown_value, without_mark,
+};
 use crate::domain::Owner;
 
 pub(super) const CONNECTION: Connection = Connection {
     owner: Owner::ClaudeCode,
     file: "settings.json",
-    provider: "anthropic",
+    provider: Some("anthropic"),
     takes_words: false,
     connect,
     disconnect,
@@ -22,7 +24,7 @@ pub(super) const CONNECTION: Connection = Connection {
 /// The setting with the command line.
 const HELPER: &str = "apiKeyHelper";
 
-fn parse(text: &str) -> Result<Map<String, Value>, SettingsFault> {
+pub(super) fn parse(text: &str) -> Result<Map<String, Value>, SettingsFault> {
     let text = without_mark(text);
     if text.trim().is_empty() {
         return Ok(Map::new());
@@ -34,8 +36,8 @@ fn parse(text: &str) -> Result<Map<String, Value>, SettingsFault> {
     serde_json::from_str(text).map_err(fault)
 }
 
-fn connect(text: &str, words: &[String]) -> Result<Edited, SettingsFault> {
-    let line = words.join(" ");
+fn connect(text: &str, key: &KeyCommand<'_>) -> Result<Edited, SettingsFault> {
+    let line = key.words.join(" ");
     let before = parse(text)?;
     let previous = before
         .get(HELPER)
@@ -117,12 +119,7 @@ fn command(text: &str) -> Result<Option<String>, SettingsFault> {
         .get(HELPER)
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let program = line
-        .split_once(" token ")
-        .map(|(program, _)| program.trim_matches('\''));
-    let names = ["clawkeep", "clawkeep.exe"];
-    let is_ours = program.is_some_and(|program| names.iter().any(|name| program.ends_with(name)));
-    Ok(is_ours.then(|| line.to_owned()))
+    Ok(is_token_command(line).then(|| line.to_owned()))
 }
 
 #[cfg(test)]
@@ -135,6 +132,11 @@ mod tests {
             .into()
     }
 
+    fn key(words: &[String]) -> KeyCommand<'_> {
+        let provider = "anthropic";
+        KeyCommand { provider, words }
+    }
+
     #[test]
     fn the_layout_stays_and_comes_back() {
         for text in [
@@ -142,7 +144,7 @@ mod tests {
             "{\n  \"model\": \"opus\",\n  \"env\": {\"A\": \"sk-secret\"}\n}\n",
             "{\"model\":\"opus\"}",
         ] {
-            let edited = connect(text, &words()).unwrap();
+            let edited = connect(text, &key(&words())).unwrap();
             assert_eq!(
                 command(&edited.text).unwrap(),
                 Some(words().join(" ")),
@@ -153,7 +155,7 @@ mod tests {
             assert_eq!(parse(&back.text), parse(text), "{text}");
         }
         let text = "{\n  \"apiKeyHelper\": \"echo sk-ant-api03-abcdefghijklmnopqrstuvw\"\n}\n";
-        let edited = connect(text, &words()).unwrap();
+        let edited = connect(text, &key(&words())).unwrap();
         assert!(edited.lines[0].contains("hidden"), "{:?}", edited.lines);
         let back = disconnect(&edited.text, edited.previous.as_deref()).unwrap();
         assert_eq!(*back.text, text);
@@ -162,10 +164,10 @@ mod tests {
 
     #[test]
     fn no_settings_become_settings_and_damaged_ones_stay() {
-        let edited = connect("", &words()).unwrap();
+        let edited = connect("", &key(&words())).unwrap();
         assert_eq!(command(&edited.text).unwrap(), Some(words().join(" ")));
         for text in ["{\"a\": \"sk-secret\"", "[]", "{// comment\n}"] {
-            let fault = connect(text, &words()).unwrap_err().to_string();
+            let fault = connect(text, &key(&words())).unwrap_err().to_string();
             assert!(
                 fault.contains("cannot be read") && !fault.contains("sk-secret"),
                 "{fault}"

@@ -5,13 +5,13 @@ use toml::Table as Parsed;
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 use zeroize::Zeroizing;
 
-use super::edited::{Connection, Edited, SettingsFault, shown_value, without_mark};
+use super::edited::{Connection, Edited, KeyCommand, SettingsFault, shown_value, without_mark};
 use crate::domain::Owner;
 
 pub(super) const CONNECTION: Connection = Connection {
     owner: Owner::CodexCli,
     file: "config.toml",
-    provider: "openai",
+    provider: Some("openai"),
     takes_words: true,
     connect,
     disconnect,
@@ -37,7 +37,8 @@ fn parsed(text: &str) -> Result<Parsed, SettingsFault> {
     without_mark(text).parse().map_err(fault)
 }
 
-fn connect(text: &str, words: &[String]) -> Result<Edited, SettingsFault> {
+fn connect(text: &str, key: &KeyCommand<'_>) -> Result<Edited, SettingsFault> {
+    let words = key.words;
     let mut doc = parse(text)?;
     let base_url = doc.get("openai_base_url").and_then(Item::as_str);
     let base_url = base_url.unwrap_or(BASE_URL).to_owned();
@@ -186,12 +187,17 @@ mod tests {
             .into()
     }
 
+    fn key(words: &[String]) -> KeyCommand<'_> {
+        let provider = "openai";
+        KeyCommand { provider, words }
+    }
+
     #[test]
     fn comments_and_layout_stay() {
         let text = "# mine\nmodel = \"gpt-5\"  # the best\nmodel_provider = \"proxy\" # for now\n\n\
                     [model_providers.proxy] # ours\nname = \"Proxy\"\nbase_url = \"http://[::1]/v1\"\n\
                     experimental_bearer_token = \"sk-secret\"\n\n[tui]\nnotifications = true\n";
-        let edited = connect(text, &words()).unwrap();
+        let edited = connect(text, &key(&words())).unwrap();
         assert_eq!(edited.previous.as_deref(), Some("proxy"));
         assert_eq!(command(&edited.text).unwrap(), Some(words().join(" ")));
         for kept in [
@@ -208,7 +214,7 @@ mod tests {
         let back = disconnect(&edited.text, Some("proxy")).unwrap();
         assert_eq!(*back.text, text);
         // Again, with another command: no second provider, and the first value is not forgotten.
-        let again = connect(&edited.text, &words()).unwrap();
+        let again = connect(&edited.text, &key(&words())).unwrap();
         assert_eq!((&again.text, again.previous), (&edited.text, None));
     }
 
@@ -223,13 +229,17 @@ mod tests {
             "openai_base_url = \"http://127.0.0.1:9/v1\"\n",
             "[model_providers.x]\nname = \"x\"\n[projects.\"/a\"]\ntrust_level = \"trusted\"\n",
         ] {
-            let edited = connect(text, &words()).unwrap();
+            let edited = connect(text, &key(&words())).unwrap();
             assert!(edited.text.contains("openai-by-clawkeep"), "{text}");
             let back = disconnect(&edited.text, None).unwrap();
             assert_eq!(back.text.trim(), without_mark(text).trim(), "{text}");
             assert_eq!(command(text).unwrap(), None);
         }
-        let moved = connect("openai_base_url = \"http://127.0.0.1:9/v1\"\n", &words()).unwrap();
+        let moved = connect(
+            "openai_base_url = \"http://127.0.0.1:9/v1\"\n",
+            &key(&words()),
+        )
+        .unwrap();
         assert!(
             moved.text.contains("base_url = \"http://127.0.0.1:9/v1\""),
             "{}",
@@ -244,7 +254,7 @@ mod tests {
             "token = \"sk-secret",
             "model_providers = {x = {name = \"x\"}}\n",
         ] {
-            let fault = connect(text, &words()).unwrap_err().to_string();
+            let fault = connect(text, &key(&words())).unwrap_err().to_string();
             assert!(!fault.contains("sk-secret"), "{fault}");
         }
     }

@@ -11,16 +11,25 @@ pub struct Connection {
     pub owner: Owner,
     /// The name of the settings file, in the directory of the program's login.
     pub file: &'static str,
-    /// The provider that the program gets a key of.
-    pub provider: &'static str,
+    /// The provider that the program gets a key of; `None` if it takes keys of any.
+    pub provider: Option<&'static str>,
     /// Whether the program takes the words of a command, and not a line for a shell.
     pub takes_words: bool,
     /// Makes the settings ask for the key by a command.
-    pub connect: fn(&str, &[String]) -> Result<Edited, SettingsFault>,
+    pub connect: fn(&str, &KeyCommand<'_>) -> Result<Edited, SettingsFault>,
     /// Takes out what `connect` put there, and puts the value that it replaced back.
     pub disconnect: fn(&str, Option<&str>) -> Result<Edited, SettingsFault>,
     /// The command line by which the settings ask clawkeep for the key, if they do.
     pub command: fn(&str) -> Result<Option<String>, SettingsFault>,
+}
+
+/// The command that prints a key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyCommand<'a> {
+    /// The provider of the key.
+    pub provider: &'a str,
+    /// The words of the command, quoted if the program takes a line.
+    pub words: &'a [String],
 }
 
 /// Settings after a change.
@@ -58,4 +67,13 @@ pub(super) fn shown_value(value: &str) -> String {
         true => "(hidden: it may hold a secret)".to_owned(),
         false => format!("{value:?}"),
     }
+}
+
+/// Whether a command line is one that asks clawkeep for a key.
+pub(super) fn is_token_command(line: &str) -> bool {
+    let program = line
+        .split_once(" token ")
+        .map(|(program, _)| program.trim_matches('\''));
+    let names = ["clawkeep", "clawkeep.exe"];
+    program.is_some_and(|program| names.iter().any(|name| program.ends_with(name)))
 }

@@ -4,8 +4,11 @@
 mod claude_code;
 mod codex;
 mod edited;
+pub mod openclaw;
+mod pi;
 
-pub use edited::{Connection, Edited, SettingsFault};
+pub use edited::{Connection, Edited, KeyCommand, SettingsFault};
 
 /// The programs that can be connected.
-pub static CONNECTIONS: &[Connection] = &[codex::CONNECTION, claude_code::CONNECTION];
+pub static CONNECTIONS: &[Connection] =
+    &[codex::CONNECTION, claude_code::CONNECTION, pi::CONNECTION];

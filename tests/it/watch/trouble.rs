@@ -471,3 +471,36 @@ fn a_pass_for_cron_names_the_targets_that_failed() {
     let warned = "command.file was not notified: exit status: 3";
     assert!(run.stderr.contains(warned), "{run:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_only_a_person_can_extend_or_pay_for_is_an_alert() {
+    let home = Home::new();
+    let usage = json!({"version": 1, "profiles": {"openai:a": {"type": "api_key",
+        "provider": "openai", "key": "sk-test-0123456789abcdef"}}, "usageStats": {"openai:a":
+        {"disabledUntil": now_ms() + HOUR, "disabledReason": "billing"}}});
+    home.write(STORE, usage.to_string());
+    let login = json!({"access_token": "sk-test-mcp", "expires_in": 7200});
+    home.write(".mcp-auth/mcp-remote-v1/0f_tokens.json", login.to_string());
+    home.write(
+        "note",
+        "#!/bin/sh\necho \"$CLAWKEEP_ALERT_TITLE\" >> \"$HOME/alerts\"\n",
+    );
+    crate::support::damage::chmod(&home.at("note"), 0o700);
+    let run = home.at("note").to_str().unwrap().to_owned();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    home.write(
+        SETTINGS,
+        format!("[notify.command.note]\nrun = [\"{run}\"]\n"),
+    );
+    home.run(&["watch", "--once"]);
+    let alerts = home.read("alerts");
+    assert!(
+        alerts.contains("The login of mcp-remote at 0f expires in"),
+        "{alerts}"
+    );
+    assert!(
+        alerts.contains("openai:a of agent main is disabled"),
+        "{alerts}"
+    );
+}

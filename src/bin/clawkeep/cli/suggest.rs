@@ -63,6 +63,10 @@ const WORDS: &[(&str, &str)] = &[
          clawkeep backup restore FILE",
     ),
     (
+        "version-history versions version-list revisions",
+        "For the versions of a credential that are kept: clawkeep restore ID --list",
+    ),
+    (
         "mv rename move cp copy",
         "To store it under another id: clawkeep add PROVIDER --id ID. Then remove the old one: \
          clawkeep rm ID",

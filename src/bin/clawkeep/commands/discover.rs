@@ -1,6 +1,6 @@
 //! `discover`: the credentials of AI programs on this machine, whichever program keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::advice::{own_login, shell_path};
@@ -94,6 +94,9 @@ fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>>
         secrets.inspect_err(warn).ok()
     });
     let shared = found.shared_secrets();
+    let places = shared.iter();
+    let places = places.flat_map(|places| places.iter().map(move |index| (*index, places)));
+    let places: HashMap<usize, &Vec<usize>> = places.collect();
     let take_in = found.take_in(&AdviceContext {
         vault: secrets.as_ref(),
         accepts: &|name| is_accepted(context, name),
@@ -103,8 +106,12 @@ fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>>
         false => shell_path(&context.layout, path),
     };
     let row = |((index, credential), take_in): ((usize, &'f Discovered), Option<TakeIn>)| {
-        let same = shared.iter().find(|places| places.contains(&index));
-        let same = same.into_iter().flatten().filter(|other| **other != index);
+        let same = places.get(&index);
+        let same = same
+            .into_iter()
+            .copied()
+            .flatten()
+            .filter(|other| **other != index);
         Row {
             credential,
             in_vault: secrets

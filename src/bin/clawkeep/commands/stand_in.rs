@@ -39,7 +39,7 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
     if !is_not_ours || !is_called_as_gateway() {
         return failure;
     }
-    match next_on_path() {
+    match next_on_path(GATEWAY) {
         Some(program) => run_instead(&program, std::env::args_os().skip(1).collect()),
         None if error.kind() == ErrorKind::InvalidSubcommand => Failure::BadArgument(format!(
             "clawkeep, called as {GATEWAY}, does not have that command, and no other {GATEWAY} on \
@@ -51,10 +51,10 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
 
 /// The next program of that name on the PATH after this one. Only after: two copies of this program
 /// must not pass a command back and forth.
-fn next_on_path() -> Option<PathBuf> {
+pub(crate) fn next_on_path(name: &str) -> Option<PathBuf> {
     let this = std::env::current_exe().and_then(canonicalize).ok()?;
     let path = std::env::var_os("PATH")?;
-    let names = program_names(OsStr::new(GATEWAY), std::env::var_os("PATHEXT").as_deref());
+    let names = program_names(OsStr::new(name), std::env::var_os("PATHEXT").as_deref());
     let programs: Vec<PathBuf> = std::env::split_paths(&path)
         .filter(|dir| dir.is_absolute())
         .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
@@ -93,7 +93,7 @@ pub(crate) fn run_behind(
     announce: impl FnOnce(&Path) -> Result<(), Failure>,
     mask: FileMask,
 ) -> Result<Option<u8>, Failure> {
-    let Some(program) = next_on_path() else {
+    let Some(program) = next_on_path(GATEWAY) else {
         return Ok(None);
     };
     announce(&program)?;

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::finding_id::FindingId;
 use crate::advice::shell_path;
 use clawkeep::internal::discover::{Discovered, Found};
-use clawkeep::internal::domain::{Span, UnixMs, is_hidden};
+use clawkeep::internal::domain::{Expiry, Span, UnixMs, is_hidden};
 
 /// How long before a login expires it is reported: a few days, since a person has to act.
 const EXPIRES_SOON: Span = Span::days(3);
@@ -54,13 +54,8 @@ fn open_files(evidence: &Evidence<'_>) -> Vec<Finding> {
 /// A login that only a person can extend, and that expires soon. Those that are mirrored have a
 /// finding of their own.
 fn server_login(evidence: &Evidence<'_>, credential: &Discovered) -> Option<Finding> {
-    let ends = match credential.is_for_server && !credential.is_login() {
-        true => credential.expires,
-        false if credential.program.mirror.is_some() => None,
-        false => credential.login_expires,
-    };
-    let left = UnixMs::from_ms(ends?.floor_ms()) - evidence.now;
-    if left > EXPIRES_SOON {
+    let left = UnixMs::from_ms(ends(credential)?.floor_ms()) - evidence.now;
+    if !is_soon(left) {
         return None;
     }
     let (program, name) = (credential.program.name, &credential.name);
@@ -71,6 +66,20 @@ fn server_login(evidence: &Evidence<'_>, credential: &Discovered) -> Option<Find
     );
     let finding = Finding::new(FindingId::SourceServerLogin, message).path(&credential.path);
     Some(finding.advice(format!("Log in again with {program}")))
+}
+
+/// When a login expires that only a person can extend.
+pub(super) fn ends(credential: &Discovered) -> Option<Expiry> {
+    match credential.is_for_server && !credential.is_login() {
+        true => credential.expires,
+        false if credential.program.mirror.is_some() => None,
+        false => credential.login_expires,
+    }
+}
+
+/// Whether a person has to act now.
+pub(super) fn is_soon(left: Span) -> bool {
+    left <= EXPIRES_SOON
 }
 
 fn shared_secret(evidence: &Evidence<'_>, places: &[usize]) -> Finding {

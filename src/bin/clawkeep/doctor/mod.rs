@@ -26,6 +26,7 @@ mod synced;
 mod unused;
 mod vanished;
 mod vault;
+mod warnings;
 
 pub(crate) use carry_out::Premises;
 pub(crate) use credentials::misnamed;
@@ -36,3 +37,4 @@ pub(crate) use finding_id::{FindingId, Level};
 pub(crate) use repair::{Repair, Repaired};
 pub(crate) use stores::merged_since;
 pub(crate) use vanished::{Removed, removed_elsewhere};
+pub(crate) use warnings::{Warning, disabled_profiles, expiring_logins};

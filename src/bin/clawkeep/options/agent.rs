@@ -11,7 +11,7 @@ use crate::options::named::mistypes;
 use crate::terminal::text::{shown_id, shown_ids};
 
 /// Which agent's credentials.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct AgentOption {
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
     #[arg(long, value_name = "ID")]

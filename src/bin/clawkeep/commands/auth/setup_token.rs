@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 
+use crate::advice::Commands;
 use clap::Args;
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
-use crate::advice::Commands;
 use clawkeep::internal::domain::{
     CLAUDE_CLI, CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Section, StoreDoc,
 };

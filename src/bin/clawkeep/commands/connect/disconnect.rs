@@ -5,9 +5,10 @@ use clawkeep::internal::config::{Connection, Edited, SettingsFault};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::consent::confirm;
 use super::kept::{self, Kept};
-use super::settings::{Settings, damaged, find, name};
-use super::{confirm, show};
+use super::settings::{Connectable, Settings, damaged, find, name};
+use super::{openclaw, show};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -29,10 +30,13 @@ pub(crate) struct Disconnect {
 
 impl Disconnect {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let connection = find(&self.program)?;
+        let connection = match find(&self.program)? {
+            Connectable::OpenClaw => return openclaw::undo::disconnect(context, self.yes),
+            Connectable::Settings(connection) => connection,
+        };
         let owner = connection.owner;
         let vault = context.unlocked_to_read()?;
-        let kept = kept::read(context, &vault, owner)?;
+        let kept = kept::read(context, &vault, owner)?.and_then(|copy| Kept::from_json(&copy));
         let settings = Settings::read(Settings::path(context, connection))?;
         let is_unchanged = kept.as_ref().is_some_and(|kept| {
             settings

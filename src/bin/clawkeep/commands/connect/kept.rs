@@ -32,7 +32,37 @@ pub(super) struct Kept {
     pub(super) previous: Option<String>,
 }
 
-fn file(context: &Context, owner: Owner) -> PathBuf {
+impl Kept {
+    pub(super) fn to_json(&self) -> SecretJson {
+        let before = self.before.as_ref().map(|bytes| BASE64.encode(bytes));
+        SecretJson::new(json!({
+            "before": before,
+            "after": BASE64.encode(&self.after),
+            "previous": self.previous,
+        }))
+    }
+
+    pub(super) fn from_json(copy: &SecretJson) -> Option<Self> {
+        let copy = copy.expose_secret();
+        Some(Self {
+            before: copy.get("before").and_then(bytes_of),
+            after: copy.get("after").and_then(bytes_of)?,
+            previous: copy
+                .get("previous")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        })
+    }
+}
+
+/// Bytes that a copy has as base64.
+pub(super) fn bytes_of(value: &Value) -> Option<Zeroizing<Vec<u8>>> {
+    let text = value.as_str()?.as_bytes();
+    BASE64.decode(text).ok().map(Zeroizing::new)
+}
+
+/// Where the copy of a program's settings is.
+pub(super) fn file(context: &Context, owner: Owner) -> PathBuf {
     context.layout.connected_dir().join(owner.as_str())
 }
 
@@ -41,16 +71,10 @@ pub(super) fn keep(
     context: &Context,
     vault: &UnlockedVault,
     owner: Owner,
-    kept: &Kept,
+    copy: &SecretJson,
 ) -> Result<(), Failure> {
-    let before = kept.before.as_ref().map(|bytes| BASE64.encode(bytes));
-    let copy = SecretJson::new(json!({
-        "before": before,
-        "after": BASE64.encode(&kept.after),
-        "previous": kept.previous,
-    }));
     let mut bytes = MAGIC.to_vec();
-    bytes.extend(vault.seal_copy(owner.as_str(), &copy)?);
+    bytes.extend(vault.seal_copy(owner.as_str(), copy)?);
     let path = file(context, owner);
     let dir = context.layout.connected_dir();
     create_private_dir(&dir)?;
@@ -73,26 +97,12 @@ pub(super) fn read(
     context: &Context,
     vault: &UnlockedVault,
     owner: Owner,
-) -> Result<Option<Kept>, Failure> {
+) -> Result<Option<SecretJson>, Failure> {
     let contents = read_own(&file(context, owner), Access::Secret, COPY_MAX)?;
-    let opened = contents.and_then(|contents| {
+    Ok(contents.and_then(|contents| {
         let sealed = contents.bytes.strip_prefix(MAGIC)?;
-        let copy = vault.open_copy(owner.as_str(), sealed)?;
-        let copy = copy.expose_secret();
-        let bytes = |name: &str| -> Option<Zeroizing<Vec<u8>>> {
-            let text = copy.get(name)?.as_str()?;
-            BASE64.decode(text.as_bytes()).ok().map(Zeroizing::new)
-        };
-        Some(Kept {
-            before: bytes("before"),
-            after: bytes("after")?,
-            previous: copy
-                .get("previous")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-        })
-    });
-    Ok(opened)
+        vault.open_copy(owner.as_str(), sealed)
+    }))
 }
 
 pub(super) fn forget(context: &Context, owner: Owner) -> Result<(), Failure> {

@@ -1,8 +1,10 @@
 //! `connect`: sets a program up to get its key from clawkeep, shows the change first, keeps a copy,
 //! and checks that it works.
 
+mod consent;
 pub(crate) mod disconnect;
 mod kept;
+pub(crate) mod openclaw;
 mod settings;
 
 use std::process::Command;
@@ -10,19 +12,19 @@ use std::time::Duration;
 
 use crate::advice::shell_word;
 use clap::Args;
-use clawkeep::internal::config::{CONNECTIONS, Connection, Edited};
-use clawkeep::internal::domain::{CredentialType, ProfileId, ProviderId, counted};
+use clawkeep::internal::config::{CONNECTIONS, Connection, Edited, KeyCommand};
+use clawkeep::internal::domain::{Credential, CredentialType, ProfileId, ProviderId, counted};
 use clawkeep::internal::platform::{output_within, program_command};
 use serde_json::{Value, json};
 
+use self::consent::confirm;
 use self::kept::Kept;
-use self::settings::{Settings, damaged, find, name};
+use self::settings::{Connectable, Settings, damaged, find, name};
 use crate::commands::auth::paste::profile_id;
 use crate::commands::monitor::unattended::program::this_program;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
-use crate::terminal::prompt;
 use crate::terminal::table::table;
 use crate::terminal::text::{one_line, shown_ids};
 
@@ -38,7 +40,8 @@ const ANSWER_MAX: usize = 64 << 10;
         stands\n  clawkeep connect codex --yes   Codex gets the key by a command in \
         config.toml\n\nIt shows the change and asks first. A copy of the settings is kept, sealed \
         with the vault's key; clawkeep disconnect restores it. Logins are not handed out this way: \
-        clawkeep run anthropic -- claude"
+        clawkeep run anthropic -- claude\n\nOpenClaw: all its plain keys move into the vault; \
+        clawkeep disconnect openclaw writes them back."
 )]
 pub(crate) struct Connect {
     /// The program; if left out, all that can be connected are listed
@@ -61,14 +64,21 @@ impl Connect {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match &self.program {
             None => list(context, self.json),
-            Some(word) => self.connect(context, find(word)?),
+            Some(word) => match find(word)? {
+                Connectable::OpenClaw if self.id.is_some() => Err(Failure::BadArgument(
+                    "OpenClaw gets every key that it has now; --id is for programs with one key"
+                        .to_owned(),
+                )),
+                Connectable::OpenClaw => openclaw::connect(context, &self.agent, self.yes),
+                Connectable::Settings(connection) => self.connect(context, connection),
+            },
         }
     }
 
     fn connect(&self, context: &Context, connection: &'static Connection) -> Result<(), Failure> {
         let owner = connection.owner;
         let mut vault = context.unlocked()?;
-        let words = self.words(context, &mut vault, connection)?;
+        let (provider, words) = self.words(context, &mut vault, connection)?;
         let settings = Settings::read(Settings::path(context, connection))?;
         let line: Vec<String> = match connection.takes_words {
             true => words.clone(),
@@ -77,7 +87,11 @@ impl Connect {
         let fault = |fault: clawkeep::internal::config::SettingsFault| {
             damaged(&settings.path, &fault.to_string())
         };
-        let edited = (connection.connect)(settings.text()?, &line).map_err(fault)?;
+        let key = KeyCommand {
+            provider: provider.as_str(),
+            words: &line,
+        };
+        let edited = (connection.connect)(settings.text()?, &key).map_err(fault)?;
         let is_same = settings.text()? == edited.text.as_str();
         if is_same {
             check(&words)?;
@@ -86,7 +100,7 @@ impl Connect {
         show(context, &settings, &edited);
         confirm(self.yes, &format!("Connect {}?", owner.program()))?;
         // What an earlier change keeps is older, and what a person wants back.
-        let earlier = kept::read(context, &vault, owner)?;
+        let earlier = kept::read(context, &vault, owner)?.and_then(|copy| Kept::from_json(&copy));
         let is_ours = |kept: &Kept| Some(&kept.after) == settings.bytes.as_ref();
         let earlier = earlier.filter(is_ours);
         let (before, previous) = match earlier {
@@ -99,7 +113,7 @@ impl Connect {
             after,
             previous,
         };
-        kept::keep(context, &vault, owner, &copy)?;
+        kept::keep(context, &vault, owner, &copy.to_json())?;
         drop(vault);
         settings.replace(Some(edited.text.as_bytes()))?;
         if let Err(failure) = check(&words) {
@@ -119,14 +133,39 @@ impl Connect {
         context: &Context,
         vault: &mut clawkeep::internal::vault::UnlockedVault,
         connection: &Connection,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<(ProviderId, Vec<String>), Failure> {
         let agent = self.agent.resolve(context)?;
         let loaded = context.load_silently(vault, &agent)?;
-        let provider = ProviderId::new(connection.provider);
+        let is_key = |credential: &Credential<'_>| credential.kind == CredentialType::ApiKey;
+        let named = |id: &str| {
+            let credential = loaded.doc.credential(id).filter(is_key)?;
+            Some(ProviderId::new(credential.provider))
+        };
+        let provider = connection.provider.map(ProviderId::new);
+        let of_any = || {
+            let mut keys = loaded.doc.credentials().filter(|(_, it)| is_key(it));
+            let only = keys.next().filter(|_| keys.next().is_none())?;
+            Some(ProviderId::new(only.1.provider))
+        };
+        let provider = match (provider, &self.id) {
+            (Some(provider), _) => provider,
+            (None, Some(id)) => {
+                named(id.as_str()).unwrap_or_else(|| ProviderId::new("any provider"))
+            }
+            (None, None) => of_any().ok_or_else(|| {
+                let keys = loaded.doc.credentials().filter(|(_, it)| is_key(it));
+                let keys: Vec<&str> = keys.map(|(id, _)| id).collect();
+                Failure::Refused {
+                    what: format!("the vault has {}", counted(keys.len(), "API key")),
+                    next: match keys.is_empty() {
+                        true => "Add one: clawkeep add".to_owned(),
+                        false => format!("Name one with --id: {}", shown_ids(keys)),
+                    },
+                }
+            })?,
+        };
         let keys: Vec<&str> = (loaded.doc.credentials())
-            .filter(|(_, credential)| {
-                credential.is_for(provider.as_str()) && credential.kind == CredentialType::ApiKey
-            })
+            .filter(|(_, credential)| credential.is_for(provider.as_str()) && is_key(credential))
             .map(|(id, _)| id)
             .collect();
         let refused = |what: String, next: String| Failure::Refused { what, next };
@@ -177,7 +216,7 @@ impl Connect {
         if self.agent.is_named() {
             words.extend(["--agent", agent.name.as_str()].map(str::to_owned));
         }
-        Ok(words)
+        Ok((provider, words))
     }
 
     fn answer(
@@ -221,26 +260,6 @@ fn quoted(word: &str) -> String {
     match word.chars().all(is_plain) {
         true => word.to_owned(),
         false => shell_word(word),
-    }
-}
-
-/// Asks before a change is made; refuses without a terminal.
-fn confirm(is_confirmed: bool, question: &str) -> Result<(), Failure> {
-    if is_confirmed {
-        return Ok(());
-    }
-    if !prompt::is_possible() {
-        return Err(Failure::BadArgument(
-            "there is no terminal to ask on; to make the change without a question, add --yes"
-                .to_owned(),
-        ));
-    }
-    match prompt::confirm(question, true)? {
-        true => Ok(()),
-        false => Err(Failure::Refused {
-            what: "nothing was changed".to_owned(),
-            next: "To make the change, run the command again.".to_owned(),
-        }),
     }
 }
 
@@ -317,17 +336,20 @@ fn list(context: &Context, is_json: bool) -> Result<(), Failure> {
         .iter()
         .map(|known| row(context, known))
         .collect();
+    let openclaw = openclaw::standing(context);
     if is_json {
-        let programs: Vec<Value> = rows.iter().map(Row::json).collect();
+        let programs = rows.iter().map(Row::json).chain([openclaw.json()]);
+        let programs: Vec<Value> = programs.collect();
         return context.ui.json(&json!({"programs": programs}));
     }
-    let cells: Vec<[String; 3]> = rows
+    let mut cells: Vec<[String; 3]> = rows
         .iter()
         .map(|row| {
             let word = name(row.connection.owner).to_owned();
             [word, row.state().to_owned(), one_line(&row.path)]
         })
         .collect();
+    cells.push(openclaw.cells());
     for why in rows.iter().filter_map(|row| row.command.as_ref().err()) {
         context.ui.warn(&format!("Warning: {why}"));
     }

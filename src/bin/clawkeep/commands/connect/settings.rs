@@ -5,13 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clawkeep::internal::config::Connection;
-use clawkeep::internal::domain::Owner;
+use clawkeep::internal::domain::{Owner, PROGRAMS};
 use clawkeep::internal::platform::{
     Access, FileError, check_trusted, create_private_dir, persist, read_trusted, remove_if_present,
     resolve_link, sync_dir, sync_file, temporary_in,
 };
 use zeroize::Zeroizing;
 
+use super::openclaw::program::COMMAND;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -34,8 +35,17 @@ impl Settings {
     pub(super) fn path(context: &Context, connection: &Connection) -> PathBuf {
         let logins = &context.layout.logins;
         let login = logins.iter().find(|files| files.owner == connection.owner);
-        let dir = login.and_then(|files| files.login.parent());
-        dir.unwrap_or(&context.layout.home).join(connection.file)
+        if let Some(dir) = login.and_then(|files| files.login.parent()) {
+            return dir.join(connection.file);
+        }
+        let layout = &context.layout;
+        let known = PROGRAMS
+            .iter()
+            .find(|program| program.owner == connection.owner);
+        let file = known.and_then(|program| program.credentials.first());
+        let dir = file.map(|file| layout.program_dir(&context.env, &file.dir));
+        dir.unwrap_or_else(|| layout.home.clone())
+            .join(connection.file)
     }
 
     /// Reads them. Nobody else may write them, or a directory on the way.
@@ -139,15 +149,34 @@ pub(super) fn damaged(path: &Path, why: &str) -> Failure {
     }
 }
 
+/// What can be connected.
+pub(super) enum Connectable {
+    /// OpenClaw, which changes its own settings.
+    OpenClaw,
+    /// A program whose settings file is changed.
+    Settings(&'static Connection),
+}
+
 /// Finds what can be connected by the name of a program or of its command.
-pub(super) fn find(word: &str) -> Result<&'static Connection, Failure> {
+pub(super) fn find(word: &str) -> Result<Connectable, Failure> {
     use clawkeep::internal::config::CONNECTIONS;
+    if word == COMMAND {
+        return Ok(Connectable::OpenClaw);
+    }
     let is_meant = |connection: &&Connection| {
         let owner = connection.owner;
         owner.as_str() == word || owner.command() == Some(word)
     };
-    CONNECTIONS.iter().find(is_meant).ok_or_else(|| {
-        let names: Vec<&str> = CONNECTIONS.iter().map(|known| name(known.owner)).collect();
+    let found = CONNECTIONS.iter().find(is_meant).map(Connectable::Settings);
+    found.ok_or_else(|| {
+        if let Some(way) = other_way(word) {
+            return Failure::Refused {
+                what: format!("{word} cannot take a key from a command"),
+                next: way.to_owned(),
+            };
+        }
+        let names = CONNECTIONS.iter().map(|known| name(known.owner));
+        let names: Vec<&str> = [COMMAND].into_iter().chain(names).collect();
         Failure::UnknownName {
             what: format!(
                 "{} cannot be connected",
@@ -164,4 +193,19 @@ pub(super) fn find(word: &str) -> Result<&'static Connection, Failure> {
 /// The word by which a program is connected.
 pub(super) fn name(owner: Owner) -> &'static str {
     owner.command().unwrap_or_else(|| owner.as_str())
+}
+
+/// How a program gets a key that takes none from a command. Source: opencode 1.18, Gemini CLI 0.61,
+/// Qwen Code 0.24, `llm` 0.36; their documentation.
+fn other_way(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "opencode" => "It reads variables: clawkeep run openai -- opencode",
+        "gemini" | "gemini-cli" => "It reads GEMINI_API_KEY: clawkeep run google -- gemini",
+        "qwen" | "qwen-code" => "It reads OPENAI_API_KEY: clawkeep run openai -- qwen",
+        "llm" => "It reads variables: clawkeep run openai -- llm PROMPT",
+        "aider" => "It reads variables: clawkeep run anthropic -- aider",
+        "goose" => "It reads variables: clawkeep run openai -- goose",
+        "crush" => "It reads variables: clawkeep run openai -- crush",
+        _ => return None,
+    })
 }

@@ -14,7 +14,7 @@ mod text;
 use std::collections::BTreeSet;
 
 use clawkeep::internal::config::{ModelRef, Settings, provider_variable, providers_with_variables};
-use clawkeep::internal::domain::{CredentialType, Span, normalize_provider, path_text};
+use clawkeep::internal::domain::{CredentialType, EntryFault, Span, normalize_provider, path_text};
 use clawkeep::internal::health::Status;
 use serde_json::{Map, Value};
 
@@ -194,7 +194,12 @@ fn without_usable(inputs: &Inputs<'_>, providers: &[ProviderAuth]) -> Vec<String
     let (mut faulty, mut served) = (BTreeSet::new(), BTreeSet::new());
     for (_, credential) in inputs.doc.credentials() {
         let provider = normalize_provider(credential.provider);
-        match credential.entry_fault() {
+        let fault = credential.entry_fault().filter(|fault| {
+            // OpenClaw looks its references up itself.
+            let is_openclaws = inputs.agent.name.openclaw_id().is_some();
+            !(is_openclaws && matches!(fault, EntryFault::Reference(_)))
+        });
+        match fault {
             Some(_) => faulty.insert(provider),
             None => served.insert(provider),
         };

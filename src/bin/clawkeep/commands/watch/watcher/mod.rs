@@ -5,6 +5,7 @@ mod files;
 mod inbox;
 pub(crate) mod lock;
 pub(crate) mod log;
+mod openclaw;
 mod pass;
 mod refresh;
 pub(crate) mod retry;
@@ -20,6 +21,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::doctor::Warning;
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::domain::{AgentName, Fingerprint, Span};
 use clawkeep::internal::platform::{FileLock, Follower, Stamp, Touch};
@@ -30,7 +32,7 @@ use self::inbox::Inbox;
 use self::log::{Log, LogFormat, in_a_line};
 use self::retry::{RETRIES, no_thread, retry};
 use self::service::Service;
-use self::state::{Due, Ending, FileSnapshot, Job, Outcome, PassReport, Wake};
+use self::state::{Due, Ending, Feed, FileSnapshot, Job, Outcome, PassReport, Wake};
 use super::alerting::{Alerting, NotifyArg};
 use super::unopened;
 use crate::context::Context;
@@ -41,6 +43,8 @@ use crate::terminal::text::shown_id;
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// The same while the system reports no file changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often the vault is looked at while OpenClaw waits for its changes: nothing reports them.
+const VAULT_INTERVAL: Duration = Duration::from_millis(250);
 /// The shortest time between two passes without a request.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Watcher<'c> {
@@ -70,6 +74,10 @@ pub(crate) struct Watcher<'c> {
     borrowed: BTreeSet<PathBuf>,
     /// Agents whose stores other processes lock, and since when.
     busy: BTreeMap<AgentName, Instant>,
+    feed: Feed,
+    /// When other programs' logins were looked at, and those that expire soon.
+    discovered: Option<Instant>,
+    expiring: Vec<Warning>,
     /// The thread that refreshes logins.
     refreshing: Option<JoinHandle<()>>,
     /// The grants being refreshed.
@@ -113,6 +121,9 @@ impl<'c> Watcher<'c> {
             agents: Vec::new(),
             borrowed: BTreeSet::new(),
             busy: BTreeMap::new(),
+            feed: Feed::default(),
+            discovered: None,
+            expiring: Vec::new(),
             refreshing: None,
             under_way: Vec::new(),
             is_stale: false,
@@ -164,6 +175,7 @@ impl<'c> Watcher<'c> {
         }
         self.arm();
         let mut before = self.before();
+        let mut checked = Instant::now();
         let mut due = match self.first_pass(wakes) {
             Ok(Some(due)) => due,
             Ok(None) => return self.end(wakes),
@@ -178,17 +190,22 @@ impl<'c> Watcher<'c> {
             if due.is_dirty && hold.is_none() {
                 before = self.before();
                 due = self.attempt(due.failures);
+                checked = Instant::now();
                 due.is_dirty |= self.arm();
                 self.settling.read(Instant::now());
             }
             let interval = self.check_interval();
+            let longest = match self.feed.is_on() {
+                true => interval.min(VAULT_INTERVAL),
+                false => interval,
+            };
             let wait = match (due.is_dirty, hold, due.at) {
                 (true, Some(hold), _) => hold,
                 (true, None, _) => PASS_PAUSE,
                 (false, _, Some(at)) => at.saturating_duration_since(Instant::now()),
                 (false, _, None) => interval,
             };
-            match wakes.recv_timeout(wait.min(interval)) {
+            match wakes.recv_timeout(wait.min(longest)) {
                 Ok(wake) => {
                     let all = std::iter::once(wake).chain(wakes.try_iter());
                     for wake in all {
@@ -196,6 +213,7 @@ impl<'c> Watcher<'c> {
                             Wake::End => return self.end(wakes),
                             Wake::Touched => {} // handled immediately
                             Wake::Delivered => due.is_dirty = true,
+                            Wake::Told(told) => self.note_told(told),
                             Wake::Refreshed(what) => {
                                 due.is_dirty |= what.is_none();
                                 self.note_refreshed(what);
@@ -213,7 +231,9 @@ impl<'c> Watcher<'c> {
                 Err(RecvTimeoutError::Timeout) => {
                     self.service.alive();
                     due.is_dirty |= due.at.is_some_and(|at| at <= Instant::now());
-                    if wait >= interval {
+                    due.is_dirty |= self.feed.is_on() && self.has_vault_changed(&before);
+                    if checked.elapsed() >= interval {
+                        checked = Instant::now();
                         due.is_dirty |= self.check_unannounced(&before);
                     }
                 }

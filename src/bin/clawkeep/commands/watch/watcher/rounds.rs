@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::doctor::{disabled_profiles, expiring_logins};
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::domain::{AgentName, Fingerprint};
 use clawkeep::internal::platform::{Stamp, Touch};
@@ -24,6 +25,8 @@ const EMPTY_SETTINGS_DEBOUNCE: Duration = Duration::from_secs(2);
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 /// How often pruning is checked.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How often the logins of programs that are not followed are looked at: they last for weeks.
+const DISCOVER_EVERY: Duration = Duration::from_secs(3600);
 /// How many failures of the vault in a row are notified: a replaced one is absent for a moment.
 const FAILURES_TO_ALERT: usize = 3;
 /// How long another process must hold a store before it is notified.
@@ -92,6 +95,7 @@ impl Watcher<'_> {
             },
         };
         let mut report = pass.run(&agents)?;
+        self.feed_openclaw(&report);
         let next = self.alert(&report);
         report.wait = report.wait.into_iter().chain(next).min();
         self.tidy();
@@ -213,6 +217,7 @@ impl Watcher<'_> {
             title: format!("Another program keeps undoing changes of agent {agent}"),
             body: words.trim_start_matches("Warning: ").to_owned(),
         }));
+        trouble.extend(self.warnings(report));
         if let Some(fault) = &self.settings_fault {
             let over = Some("settings: loaded".to_owned());
             self.log
@@ -247,6 +252,26 @@ impl Watcher<'_> {
                 None
             }
         }
+    }
+
+    /// What other programs' files and statistics say that a person has to act on.
+    fn warnings(&mut self, report: &PassReport) -> Vec<Trouble> {
+        let now = self.context.clock.now();
+        let is_due = self
+            .discovered
+            .is_none_or(|at| at.elapsed() >= DISCOVER_EVERY);
+        if is_due {
+            self.discovered = Some(Instant::now());
+            self.expiring = expiring_logins(&self.context.layout, &self.context.env, now);
+        }
+        let disabled = disabled_profiles(&report.agents, now);
+        let all = self.expiring.iter().cloned().chain(disabled);
+        all.map(|warning| Trouble {
+            key: warning.key,
+            title: warning.title,
+            body: warning.body,
+        })
+        .collect()
     }
 
     fn warn_unreached(&mut self) {

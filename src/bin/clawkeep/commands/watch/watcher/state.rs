@@ -80,6 +80,27 @@ impl FileSnapshot {
     }
 }
 
+/// The keys of one agent, by profile.
+pub(super) type Keys = BTreeMap<String, Fingerprint>;
+
+/// What OpenClaw was told last.
+#[derive(Default)]
+pub(super) struct Feed {
+    /// The keys of the last pass; `None` before the first.
+    pub(super) known: Option<BTreeMap<AgentName, Keys>>,
+    /// Whether it is being told.
+    pub(super) is_under_way: bool,
+    /// Whether keys have changed since that began.
+    pub(super) is_due: bool,
+}
+
+impl Feed {
+    /// Whether a change of the vault has to be noticed at once.
+    pub(super) fn is_on(&self) -> bool {
+        self.known.is_some()
+    }
+}
+
 /// The event that ends a wait.
 #[derive(Debug)]
 #[cfg_attr(not(unix), allow(dead_code, reason = "a signal asks for a reload"))]
@@ -88,6 +109,8 @@ pub(crate) enum Wake {
     Touched,
     /// An alert was delivered, or could not be.
     Delivered,
+    /// OpenClaw was told that a key has changed.
+    Told(Result<(), Box<Failure>>),
     /// The outcome of a refresh; `None` once all are done.
     Refreshed(Option<Box<(Job, Outcome)>>),
     /// Asks to read the settings again.
