@@ -29,5 +29,5 @@ pub use history::{Entry, Failed, SubjectHistory, TargetHistory};
 pub use message::{Message, Severity};
 pub use reason::MessageReason;
 pub use subject::{Subject, Trouble};
-pub use survey::{Scene, Survey, survey};
+pub use survey::{Problem, Remedy, Scene, Survey, survey};
 pub use surveyed::{SourceTrouble, State, SurveyedCredential};

@@ -6,6 +6,7 @@
 
 mod agents;
 mod completed_env;
+#[cfg(feature = "cli")]
 mod connection;
 mod disk;
 mod dotenv;
@@ -36,8 +37,9 @@ pub use self::notify::{
 };
 pub use agents::{AgentRef, existing_agents, openclaw_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
+#[cfg(feature = "cli")]
 pub use connection::{CONNECTIONS, Connection, Edited, SettingsFault};
-pub(crate) use disk::DRAFT;
+pub use disk::DRAFT;
 pub use disk::KEPT;
 pub(crate) use dotenv::parse as parse_dotenv;
 #[cfg(any(test, fuzzing))]

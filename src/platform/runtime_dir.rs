@@ -103,7 +103,7 @@ impl RuntimeDir {
 
     /// Whether it is in memory; `None` if the system does not report it.
     #[must_use]
-    pub(crate) fn is_in_memory(&self) -> Option<bool> {
+    pub fn is_in_memory(&self) -> Option<bool> {
         #[cfg(target_os = "linux")]
         {
             // tmpfs and ramfs. Source: Linux's include/uapi/linux/magic.h.

@@ -40,7 +40,7 @@ pub use load::old_copy::Undoes;
 pub use loaded::Loaded;
 pub use logins::decide::Rules;
 pub use logins::planned::Planned;
-pub use logins::report::{LoginReport, LoginState, fault_remedy};
+pub use logins::report::{LoginReport, LoginState};
 pub use logins::sources::LoginSources;
 pub(crate) use logins::whole_file::read_source;
 pub use notice::{LendingFault, Notice, Writer};

@@ -19,6 +19,13 @@
     )
 )]
 
+#[path = "../../src/bin/clawkeep/advice/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the program's words, of which tests use some"
+)]
+mod advice;
 mod alerts;
 mod auth_commands;
 mod backup;

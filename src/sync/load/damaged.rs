@@ -6,6 +6,7 @@ use super::aside::{GIVE_UP, SETTLE, contended, corrupt_event, is_same, wait_for_
 use super::findings::Findings;
 use super::leftover::adopt_leftovers;
 use super::survey::{Survey, survey as survey_agent};
+use crate::domain::file_stamp;
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::rename_durably;
 use crate::sync::context::{LoadContext, SyncedAgent};
@@ -48,7 +49,7 @@ pub(crate) fn set_damaged_aside(
     if survey.state.doc.is_blank() {
         return Err(SyncError::DamagedStore { path, fault });
     }
-    let aside = place.aside(&context.clock.now().stamp());
+    let aside = place.aside(&file_stamp(context.clock.now()));
     let mut tx = vault.begin(context.actor, context.clock)?;
     tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
     // What was in the file is no base any more: a store that another program makes in its place

@@ -18,7 +18,7 @@ use super::merge::{exchanged, merge_file};
 use super::shared::{share, sharing};
 use super::survey::{Survey, survey as survey_agent};
 use crate::config::AgentRef;
-use crate::domain::StoreDoc;
+use crate::domain::{StoreDoc, file_stamp};
 use crate::export::{FormatFault, StorePlace, StoreReading, render};
 use crate::platform::{FileError, rename_durably};
 use crate::sync::context::{LoadContext, SyncedAgent};
@@ -77,7 +77,7 @@ fn adopt_leftover(
             // Half a draft after all.
             Some(_) if is_unchanged => {}
             Some((fault, seen)) if seen.0 > 0 => {
-                let aside = place.aside_of_leftover(left, &context.clock.now().stamp());
+                let aside = place.aside_of_leftover(left, &file_stamp(context.clock.now()));
                 let mut tx = vault.begin(context.actor, context.clock)?;
                 tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
                 tx.commit()?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::domain::UnixMs;
+use crate::domain::{UnixMs, file_stamp};
 use crate::platform::{
     Access, FileError, QueueLock, SharedStorage, Storage, Trust, absent, check_replaceable,
     check_trusted, create_private_dir, exists, remove_if_present, rename_durably,
@@ -111,7 +111,7 @@ pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
 /// A name beside a file that nothing has, with `suffix` and the time (UTC).
 #[must_use]
 pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
-    let stamp = now.stamp();
+    let stamp = file_stamp(now);
     let first = with_suffix(vault, &format!("{suffix}{stamp}"));
     let others = (2..).map(|n| with_suffix(vault, &format!("{suffix}{stamp}-{n}")));
     std::iter::once(first)

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::advice::shell_path;
 use clawkeep::internal::crypto::SlotKind;
-use clawkeep::internal::doctor::shell_path;
 use clawkeep::internal::platform::harden;
 use clawkeep::internal::vault::{
     Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Vault, VaultError,

@@ -1,7 +1,7 @@
 //! The notices of a load, in words.
 
+use crate::advice::{how_to_lend_again, login_remedy, of_agent, shell_word};
 use clawkeep::internal::config::Layout;
-use clawkeep::internal::doctor::{of_agent, shell_word};
 use clawkeep::internal::domain::{AgentName, counted, escaped};
 use clawkeep::internal::platform::Clock;
 use clawkeep::internal::sources::SourceFault;
@@ -25,7 +25,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::Login(report) => {
             let message = report.message(&report.place, Clock::System.now());
             let problem = capitalised(&message);
-            let remedy = report.remedy();
+            let remedy = login_remedy(report);
             let remedy = remedy.trim_end_matches('.');
             format!("Warning: {problem}. {remedy}.")
         }
@@ -35,7 +35,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             from.lender(),
             escaped(&from.path),
             escaped(&why.to_string()),
-            clawkeep::internal::doctor::how_to_lend_again(profile, from, why)
+            how_to_lend_again(profile, from, why)
         ),
         Notice::AccountChanged {
             profile,

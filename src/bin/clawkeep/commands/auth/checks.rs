@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::advice::shell_word;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{AgentName, Borrowed, Credential, Owner, ProfileId, StoreDoc};
 use clawkeep::internal::sync::Loaded;
 use clawkeep::internal::vault::UnlockedVault;

@@ -1,10 +1,10 @@
 //! `models auth restore`: an earlier version of a credential, put back.
 
+use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::audit::Origin;
 use clawkeep::internal::client::order_set;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{Credential, Owner, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::internal::sync::{Edited, RESTORE};
 use clawkeep::internal::vault::{KeptVersion, UnlockedVault};

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use clap::Args;
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
-use clawkeep::internal::doctor::Commands;
+use crate::advice::Commands;
 use clawkeep::internal::domain::{
     CLAUDE_CLI, CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Section, StoreDoc,
 };

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal as _};
 
+use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{
     CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret,
 };

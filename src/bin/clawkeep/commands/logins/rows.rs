@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use crate::advice::{remedy_of, remedy_of_problem};
 use clawkeep::internal::alerts::{Scene, State, SurveyedCredential, survey};
 use clawkeep::internal::client::preferences_of;
 use clawkeep::internal::config::{AgentRef, NotifySettings};
-use clawkeep::internal::doctor::remedy_of;
 use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Expiry, Fingerprint, ProfileId, ProviderId, Section,
     Span, StoreDoc, UnavailableReason, UnixMs, counted, normalize_provider, unavailability,
@@ -292,7 +292,7 @@ pub(crate) fn rows(
         providers: context.providers().ok(),
         refreshing: &[],
         trouble: &[],
-        commands: commands(),
+        remedy: |states, id, problem| remedy_of_problem(states, id, problem, commands()),
     };
     let standard = NotifySettings::default();
     let settings = context.own().map_or(&standard, |own| &own.notify);

@@ -1,8 +1,9 @@
 //! Why a credential was passed over, or none can be handed out, and how to fix it.
 
+use crate::advice::{paste, remedy_of, shell_word};
+use crate::doctor::{Removed, misnamed};
 use clawkeep::internal::client::{Chosen, Pick, Request, Token};
 use clawkeep::internal::config::{AgentRef, Fallback, openclaw};
-use clawkeep::internal::doctor::{Removed, misnamed, paste, remedy_of, shell_word};
 use clawkeep::internal::domain::{
     Credential, EntryFault, ProfileId, ProviderId, StoreDoc, normalize_provider, unavailability,
 };

@@ -3,10 +3,10 @@
 mod explain;
 mod report;
 
+use crate::doctor::removed_elsewhere;
 use clap::Args;
 use clawkeep::internal::client::{Chosen, Hooks, Request, Token, TokenOptions};
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::removed_elsewhere;
 use clawkeep::internal::domain::Span;
 use clawkeep::internal::vault::UnlockedVault;
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::footprint::copies;
-use super::words::shell_path;
-use crate::config::Layout;
-use crate::export::StorePlace;
-use crate::platform::{canonicalize, exists, read_regular};
+use crate::advice::shell_path;
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::{canonicalize, exists, read_regular};
 
 /// The largest list of ignored files that is read, in bytes.
 const IGNORE_LIMIT: u64 = 1 << 20;
@@ -157,7 +158,7 @@ fn in_git(layout: &Layout, path: &Path, tree: &Path) -> Finding {
     let work_tree = layout.shorten_home(tree);
     let message = format!("{shown} lies in the Git work tree {work_tree} and is not ignored there");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let word = super::words::shell_word(&name);
+    let word = crate::advice::shell_word(&name);
     let file = shell_path(layout, &tree.join(".gitignore"));
     let fix = match cfg!(windows) {
         // cmd.exe would write the comment into the file, and PowerShell writes UTF-16.

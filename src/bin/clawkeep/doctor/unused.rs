@@ -2,10 +2,11 @@
 //! statistics say.
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
-use super::words::shell_word;
-use crate::audit::{Filter, ProfileRef};
-use crate::domain::{AgentName, Expiry, Owner, Section, Span, UnixMs, is_hidden};
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use crate::advice::shell_word;
+use clawkeep::internal::audit::{Filter, ProfileRef};
+use clawkeep::internal::domain::{AgentName, Expiry, Owner, Section, Span, UnixMs, is_hidden};
 
 /// After how long without a use a credential is reported: a quarter of a year.
 const UNUSED_AFTER: Span = Span::days(90);
@@ -33,7 +34,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             let recorded = recorded.and_then(|one| one.span).map(|(_, last)| last);
             let usage = examined.doc.get(Section::Usage, id);
             let noted = Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed")));
-            let last = recorded.max(noted.map(|at| UnixMs(at.floor_ms())));
+            let last = recorded.max(noted.map(|at| UnixMs::from_ms(at.floor_ms())));
             if last.is_none_or(|last| last < since) {
                 findings.push(unused(evidence, agent, id, last));
             }

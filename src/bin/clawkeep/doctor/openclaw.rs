@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::repair::Repair;
-use super::words::shell_path;
-use crate::config::Layout;
-use crate::discover::{Discovered, InVault, VaultSecrets};
-use crate::domain::is_hidden;
-use crate::export::StorePlace;
-use crate::platform::canonicalize;
-use crate::platform::openclaw::{OpenClawDir, json_stores, present_dirs};
-use crate::sync::{OpenClawCopy, examine_copy};
+use crate::advice::shell_path;
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::discover::{Discovered, InVault, VaultSecrets};
+use clawkeep::internal::domain::is_hidden;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::canonicalize;
+use clawkeep::internal::platform::openclaw::{OpenClawDir, json_stores, present_dirs};
+use clawkeep::internal::sync::{OpenClawCopy, examine_copy};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let places = evidence.agents.iter();
@@ -149,7 +150,7 @@ fn elsewhere(evidence: &Evidence<'_>, places: &[StorePlace]) -> Vec<Finding> {
     };
     let describe = |dir: PathBuf| {
         let stores = json_stores(&dir);
-        let database = crate::platform::openclaw::is_openclaw_dir(&dir)
+        let database = clawkeep::internal::platform::openclaw::is_openclaw_dir(&dir)
             .is_some_and(|evidence| evidence.is_database());
         let what = match database {
             true => "reads them (clawkeep status) and writes nothing there",

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
-use crate::audit::Filter;
-use crate::config::Layout;
-use crate::domain::{Owner, Span, UnixMs};
-use crate::export::StorePlace;
-use crate::platform::{Access, read_trusted};
-use crate::sources::claude_code;
-use crate::vault::Vault;
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use clawkeep::internal::audit::Filter;
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::domain::{Owner, Span, UnixMs};
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::{Access, read_trusted};
+use clawkeep::internal::sources::claude_code;
+use clawkeep::internal::vault::Vault;
 
 /// How far ahead a time may be, in milliseconds: machines that share a disk differ a little.
 const AHEAD_MAX: Span = Span::minutes(1);
@@ -41,11 +42,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 }
 
 fn record(vault: &Vault, now: UnixMs) -> Option<Finding> {
-    let newest = Filter {
-        limit: Some(1),
-        ..Filter::default()
-    };
-    let event = vault.history(&newest).ok()?.next()?.ok()?;
+    let event = vault
+        .history(&Filter::default().limit(1))
+        .ok()?
+        .next()?
+        .ok()?;
     let ahead = event.at - now;
     let message = format!(
         "the record's newest event, {}, is {} in the future: a clock was set back",
@@ -69,7 +70,7 @@ fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
             .path(path)
             .advice(format!(
                 "{SET_CLOCK} If it is right: touch {}",
-                super::words::shell_path(layout, path)
+                crate::advice::shell_path(layout, path)
             ))
     })
 }
@@ -80,7 +81,7 @@ fn login(layout: &Layout) -> Option<Finding> {
     let path = layout.login(Owner::ClaudeCode)?;
     let contents = read_trusted(path, Access::Read, LOGIN_LIMIT).ok()??;
     let reading = claude_code::parse(&contents.bytes);
-    let late = modified(path)? - UnixMs(reading.found()?.expires.floor_ms());
+    let late = modified(path)? - UnixMs::from_ms(reading.found()?.expires.floor_ms());
     let message = format!(
         "{} was written {} after the login in it had expired: it was not refreshed, or the clock \
          runs fast",
@@ -99,5 +100,5 @@ fn login(layout: &Layout) -> Option<Finding> {
 fn modified(path: &Path) -> Option<UnixMs> {
     let at = std::fs::metadata(path).ok()?.modified().ok()?;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok().map(UnixMs)
+    i64::try_from(since.as_millis()).ok().map(UnixMs::from_ms)
 }

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
-use super::words::{shell_path, shell_word};
-use crate::audit::Head;
-use crate::config::Layout;
-use crate::crypto::SlotKind;
-use crate::domain::{AgentName, MOVE_COMMAND};
-use crate::platform::{Storage, canonicalize, exists};
-use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use crate::advice::{shell_path, shell_word};
+use clawkeep::internal::audit::Head;
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::domain::{AgentName, MOVE_COMMAND};
+use clawkeep::internal::platform::{Storage, canonicalize, exists};
+use clawkeep::internal::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
 const ROWS_MAX: usize = 20;
@@ -90,7 +91,7 @@ fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
     rows.truncate(ROWS_MAX);
     if more > 0 {
         rows.push(AlteredRow {
-            name: crate::domain::counted(more, "more row"),
+            name: clawkeep::internal::domain::counted(more, "more row"),
             kind: AlteredKind::Other,
         });
     }

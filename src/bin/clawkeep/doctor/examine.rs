@@ -11,7 +11,7 @@ use super::{
 
 /// Runs every check and returns the findings, each once, in the order of the report.
 #[must_use]
-pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
+pub(crate) fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
     const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 15] = [
         vault::check,
         permissions::check,
@@ -34,7 +34,7 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
 
 /// Sorts findings in the order of the report. Agents can share a file: each path's finding once.
 #[must_use]
-pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
+pub(crate) fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));
     let mut known = HashSet::new();
     findings.retain(|finding| {

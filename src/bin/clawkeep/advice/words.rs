@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use crate::config::Layout;
-use crate::domain::{shell_quoted, shell_short_path};
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::domain::{shell_quoted, shell_short_path};
 
 /// A path as a shell takes it: with `~` where nothing in it needs quotes.
 #[must_use]
-pub fn shell_path(layout: &Layout, path: &Path) -> String {
+pub(crate) fn shell_path(layout: &Layout, path: &Path) -> String {
     shell_short_path(&layout.shorten_home(path), path)
 }
 
 /// A word as a shell takes it.
 #[must_use]
-pub fn shell_word(word: &str) -> String {
+pub(crate) fn shell_word(word: &str) -> String {
     shell_quoted(word)
 }
 

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
-use super::words::shell_path;
-use crate::discover::{Discovered, Found};
-use crate::domain::{Span, UnixMs, is_hidden};
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use crate::advice::shell_path;
+use clawkeep::internal::discover::{Discovered, Found};
+use clawkeep::internal::domain::{Span, UnixMs, is_hidden};
 
 /// How long before a login expires it is reported: a few days, since a person has to act.
 const EXPIRES_SOON: Span = Span::days(3);
@@ -58,7 +59,7 @@ fn server_login(evidence: &Evidence<'_>, credential: &Discovered) -> Option<Find
         false if credential.program.mirror.is_some() => None,
         false => credential.login_expires,
     };
-    let left = UnixMs(ends?.floor_ms()) - evidence.now;
+    let left = UnixMs::from_ms(ends?.floor_ms()) - evidence.now;
     if left > EXPIRES_SOON {
         return None;
     }

@@ -3,33 +3,34 @@
 use std::collections::BTreeMap;
 
 use super::evidence::{Evidence, ExaminedAgent};
-use super::finding::{Finding, FindingId};
-use super::remedies::of_agent;
-use super::words::shell_word;
-use crate::audit::{EventKind, Filter, KindFilter, Origin};
-use crate::domain::{AgentName, Credential, ProviderId, Section, StoreDoc, UnixMs};
-use crate::vault::UnlockedVault;
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use crate::advice::of_agent;
+use crate::advice::shell_word;
+use clawkeep::internal::audit::{EventKind, Filter, KindFilter, Origin};
+use clawkeep::internal::domain::{AgentName, Credential, ProviderId, Section, StoreDoc, UnixMs};
+use clawkeep::internal::vault::UnlockedVault;
 
 /// How many removals of an agent are gone through, the newest first.
 const REMOVALS_MAX: u64 = 200;
 
 /// A profile that another program took out of a store, of which the vault keeps the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
+pub(crate) struct Removed {
     /// The id of the vanished profile.
-    pub id: String,
+    pub(crate) id: String,
     /// The provider of the vanished profile.
-    pub provider: ProviderId,
+    pub(crate) provider: ProviderId,
     /// When it was found to be gone.
-    pub at: UnixMs,
+    pub(crate) at: UnixMs,
     /// Whether several went at once, or the store was left without any.
-    pub is_wholesale: bool,
+    pub(crate) is_wholesale: bool,
 }
 
 impl Removed {
     /// The command that puts it back.
     #[must_use]
-    pub fn restore_command(&self, agent: &AgentName) -> String {
+    pub(crate) fn restore_command(&self, agent: &AgentName) -> String {
         let profile = shell_word(&self.id);
         let agent_option = of_agent(agent);
         format!("clawkeep models auth restore {profile}{agent_option}")
@@ -39,18 +40,16 @@ impl Removed {
 /// Returns the profiles that other programs removed from an agent's store, that `doc` does not have
 /// and that can be restored, the newest removal first. Empty if the vault does not know.
 #[must_use]
-pub fn removed_elsewhere(
+pub(crate) fn removed_elsewhere(
     vault: &UnlockedVault,
     agent: &AgentName,
     doc: &StoreDoc,
     now: UnixMs,
 ) -> Vec<Removed> {
-    let filter = Filter {
-        agent: Some(agent.as_str().to_owned()),
-        kinds: vec![KindFilter::only(EventKind::ProfileRemoved)],
-        limit: Some(REMOVALS_MAX),
-        ..Filter::default()
-    };
+    let filter = Filter::default()
+        .agent(agent.as_str().to_owned())
+        .kinds(vec![KindFilter::only(EventKind::ProfileRemoved)])
+        .limit(REMOVALS_MAX);
     let Ok(events) = vault.history(&filter) else {
         return Vec::new();
     };

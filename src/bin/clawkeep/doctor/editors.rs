@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Layout;
-use crate::platform::read_regular;
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::platform::read_regular;
 
 /// Directories in a home in which copies keep a recognisable name: swap, backup and undo files of
 /// Vim, Neovim and Emacs, and the trash.

@@ -1,18 +1,21 @@
 //! Words for what a person does about a credential: replace, refresh, or log in again.
 
-pub use crate::domain::of_agent;
-use crate::domain::{
-    AgentName, Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId,
+use super::logins::login_remedy;
+use clawkeep::internal::alerts::Problem;
+pub(crate) use clawkeep::internal::domain::of_agent;
+use clawkeep::internal::domain::{
+    AgentName, Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, escaped,
 };
-use crate::health::{CredentialState, Loss, RefreshedBy};
-use crate::oauth::Providers;
-use crate::sync::{LendingFault, StateReader};
+use clawkeep::internal::health::{CredentialState, Loss, RefreshedBy};
+use clawkeep::internal::oauth::Providers;
+use clawkeep::internal::sync::{LendingFault, StateReader};
+use clawkeep::internal::vault::VaultError;
 
 use super::words::shell_word;
 
 /// The commands that advice names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commands {
+pub(crate) enum Commands {
     /// The tree that both names of the program have: `clawkeep models auth …`.
     Tree,
     /// The everyday commands: `clawkeep add`, `clawkeep login`.
@@ -21,25 +24,25 @@ pub enum Commands {
 
 /// A credential to give advice about.
 #[derive(Clone, Copy, Debug)]
-pub struct Advised<'a> {
+pub(crate) struct Advised<'a> {
     /// The commands that advice names.
-    pub commands: Commands,
+    pub(crate) commands: Commands,
     /// The agent that has it.
-    pub agent: &'a AgentName,
+    pub(crate) agent: &'a AgentName,
     /// The id of its profile.
-    pub id: &'a str,
+    pub(crate) id: &'a str,
     /// The stored credential.
-    pub credential: &'a Credential<'a>,
+    pub(crate) credential: &'a Credential<'a>,
     /// The program that it was imported from, if it stays that program's.
-    pub borrowed: Option<&'a Borrowed>,
+    pub(crate) borrowed: Option<&'a Borrowed>,
     /// The providers that can be used here; `None` where the settings cannot be read.
-    pub providers: Option<&'a Providers>,
+    pub(crate) providers: Option<&'a Providers>,
 }
 
 /// Returns what a person does about a credential; `None` if there is none, or its state cannot be
 /// read.
 #[must_use]
-pub fn remedy_of(states: &StateReader<'_>, id: &str, commands: Commands) -> Option<String> {
+pub(crate) fn remedy_of(states: &StateReader<'_>, id: &str, commands: Commands) -> Option<String> {
     let credential = states.doc.credential(id)?;
     let state = states.read(id, &credential).ok()?;
     let advised = Advised {
@@ -53,9 +56,43 @@ pub fn remedy_of(states: &StateReader<'_>, id: &str, commands: Commands) -> Opti
     Some(remedy(&state, advised))
 }
 
+/// Returns what a person does about a problem that an alert reports.
+///
+/// # Errors
+/// When the vault cannot be read.
+pub(crate) fn remedy_of_problem(
+    states: &StateReader<'_>,
+    id: &str,
+    problem: Problem<'_>,
+    commands: Commands,
+) -> Result<String, VaultError> {
+    let agent = states.agent;
+    let mut what = match problem {
+        Problem::Source(report) => login_remedy(report),
+        Problem::LoginExpires => format!("Log in again: {}", Owner::of(id).log_in()),
+        Problem::State(credential, state) => {
+            let advised = Advised {
+                commands,
+                agent,
+                id,
+                credential,
+                borrowed: states.borrowed(id)?,
+                providers: states.providers,
+            };
+            remedy(state, advised)
+        }
+    };
+    // No `--agent` selects an agent that is known by its directory alone.
+    if agent.is_path() && what.contains("clawkeep ") {
+        let dir = escaped(agent.as_str());
+        what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
+    }
+    Ok(what)
+}
+
 /// Returns what a person does about the state of a credential.
 #[must_use]
-pub fn remedy(state: &CredentialState<'_>, of: Advised<'_>) -> String {
+pub(crate) fn remedy(state: &CredentialState<'_>, of: Advised<'_>) -> String {
     if state.entry_fault.is_some() {
         return replacement(of);
     }
@@ -79,7 +116,7 @@ pub fn remedy(state: &CredentialState<'_>, of: Advised<'_>) -> String {
 
 /// Returns what a person does about a login that cannot be refreshed any more.
 #[must_use]
-pub fn remedy_of_loss(loss: Loss, of: Advised<'_>) -> String {
+pub(crate) fn remedy_of_loss(loss: Loss, of: Advised<'_>) -> String {
     match loss {
         Loss::Moved => format!(
             "If the change is intended: clawkeep models auth trust {}",
@@ -92,7 +129,7 @@ pub fn remedy_of_loss(loss: Loss, of: Advised<'_>) -> String {
 
 /// Says why a login cannot be refreshed any more.
 #[must_use]
-pub fn describe_loss(loss: Loss, id: &str) -> String {
+pub(crate) fn describe_loss(loss: Loss, id: &str) -> String {
     match loss {
         Loss::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
         Loss::Unopened => format!(
@@ -109,7 +146,11 @@ pub fn describe_loss(loss: Loss, id: &str) -> String {
 
 /// Returns what to do about a wrong file of a borrowed credential, as a sentence.
 #[must_use]
-pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &LendingFault) -> String {
+pub(crate) fn how_to_lend_again(
+    profile: &ProfileId,
+    from: &Borrowed,
+    why: &LendingFault,
+) -> String {
     let program = from.owner.program();
     if from.is_copy() {
         return from.how_to_refresh();
@@ -132,7 +173,7 @@ pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &LendingFaul
 
 /// Returns the command that replaces a lost login.
 #[must_use]
-pub fn how_to_log_in(of: Advised<'_>) -> String {
+fn how_to_log_in(of: Advised<'_>) -> String {
     if Owner::of(of.id) != Owner::Vault {
         return Owner::of(of.id).how_to_log_in();
     }
@@ -196,7 +237,12 @@ impl Advised<'_> {
 
 /// Returns the command that stores a credential of that kind under that id.
 #[must_use]
-pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType, commands: Commands) -> String {
+pub(crate) fn paste(
+    id: &str,
+    provider: &ProviderId,
+    kind: CredentialType,
+    commands: Commands,
+) -> String {
     let provider = shell_word(provider.as_str());
     let id = shell_word(id);
     match (commands, kind) {

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{ConfigEditError, ConfigError};
-use crate::domain::ProfileId;
-use crate::platform::{FileError, LockError};
+use clawkeep::internal::config::{ConfigEditError, ConfigError};
+use clawkeep::internal::domain::ProfileId;
+use clawkeep::internal::platform::{FileError, LockError};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Repair {
+pub(crate) enum Repair {
     /// Removes the permissions of other users.
     Chmod {
         /// Of what.
@@ -81,7 +81,7 @@ pub enum Repair {
 
 /// What came of a repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Repaired {
+pub(crate) enum Repaired {
     /// The repair was carried out.
     Done {
         /// What is different now, a line each; nothing where the repair says it all. Quotes no
@@ -97,7 +97,7 @@ pub enum Repaired {
 impl Repaired {
     /// It was done, and what it is called says what is different.
     #[must_use]
-    pub fn done() -> Self {
+    pub(crate) fn done() -> Self {
         Self::Done {
             difference: Vec::new(),
             kept: None,
@@ -108,7 +108,7 @@ impl Repaired {
 /// Why a repair was not made. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RepairError {
+pub(crate) enum RepairError {
     /// A file cannot be read or changed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -129,7 +129,7 @@ pub enum RepairError {
 impl Repair {
     /// The file or directory that it changes.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Chmod { path, .. }
             | Self::RemoveLeftover { path, .. }
@@ -144,7 +144,7 @@ impl Repair {
 
     /// The name in the record.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Chmod { .. } => "chmod",
             Self::RemoveStaleLock { .. } => "remove-stale-lock",

@@ -1,20 +1,25 @@
-//! What a finding is.
+//! The kinds of findings, each with its name and level.
 
-use std::path::PathBuf;
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Worth knowing; no action is needed.
+    Note,
+    /// Something may go wrong, or already went a little wrong.
+    Warning,
+    /// Something does not work, or a secret is open to others.
+    Error,
+}
 
-use super::repair::Repair;
-use crate::domain::{AgentName, ProfileId, named};
-
-named! {
-    /// How much a finding matters.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Level {
-        /// Worth knowing; no action is needed.
-        Note = "note",
-        /// Something may go wrong, or already went a little wrong.
-        Warning = "warning",
-        /// Something does not work, or a secret is open to others.
-        Error = "error",
+impl Level {
+    /// Returns the name in JSON.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
     }
 }
 
@@ -23,21 +28,22 @@ macro_rules! findings {
         /// The kinds of findings, in the order of the report.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
-        pub enum FindingId { $($(#[$doc])* $variant),* }
+        pub(crate) enum FindingId { $($(#[$doc])* $variant),* }
 
         impl FindingId {
             /// All kinds, in the order of the report.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
+            #[allow(dead_code, reason = "the tests try each")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name in what is printed: the group, a dot, and what it is.
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            pub(crate) fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
 
             /// Returns how serious the finding is.
             #[must_use]
-            pub fn level(self) -> Level {
+            pub(crate) fn level(self) -> Level {
                 match self { $(Self::$variant => Level::$level),* }
             }
         }
@@ -216,111 +222,7 @@ findings! {
 impl FindingId {
     /// Returns the group's name, the part before the dot.
     #[must_use]
-    pub fn group(self) -> &'static str {
+    pub(crate) fn group(self) -> &'static str {
         self.as_str().split('.').next().unwrap_or_default()
-    }
-}
-
-/// The action that fixes a finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fix {
-    /// A repair that clawkeep carries out when asked to.
-    Repair(Repair),
-    /// What a person can do, a command or a sentence.
-    Advice(String),
-}
-
-/// A problem, or something worth knowing, that a check found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// The kind of the finding.
-    pub id: FindingId,
-    /// The agent that it concerns, if any.
-    pub agent: Option<AgentName>,
-    /// The profile that it concerns, if any.
-    pub profile: Option<ProfileId>,
-    /// Of which file or directory.
-    pub path: Option<PathBuf>,
-    /// In words, one line, without the fix. Quotes no secret.
-    pub message: String,
-    /// What fixes it; `None` if no action is needed.
-    pub fix: Option<Fix>,
-}
-
-impl Finding {
-    /// A finding about nothing in particular yet.
-    pub fn new(id: FindingId, message: impl Into<String>) -> Self {
-        Self {
-            id,
-            agent: None,
-            profile: None,
-            path: None,
-            message: message.into(),
-            fix: None,
-        }
-    }
-
-    /// Sets the agent that the finding concerns.
-    #[must_use]
-    pub fn agent(mut self, agent: &AgentName) -> Self {
-        self.agent = Some(agent.clone());
-        self
-    }
-
-    /// Sets the profile that the finding concerns.
-    #[must_use]
-    pub fn profile(mut self, profile: impl Into<String>) -> Self {
-        self.profile = Some(ProfileId::new(profile));
-        self
-    }
-
-    /// Sets the path that the finding concerns.
-    #[must_use]
-    pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.path = Some(path.into());
-        self
-    }
-
-    /// Adds advice: an action for a person.
-    #[must_use]
-    pub fn advice(mut self, advice: impl Into<String>) -> Self {
-        self.fix = Some(Fix::Advice(advice.into()));
-        self
-    }
-
-    /// Adds a repair that clawkeep can carry out.
-    #[must_use]
-    pub fn repair(mut self, repair: Repair) -> Self {
-        self.fix = Some(Fix::Repair(repair));
-        self
-    }
-
-    /// The repair, if it has one.
-    #[must_use]
-    pub fn offered(&self) -> Option<&Repair> {
-        match &self.fix {
-            Some(Fix::Repair(repair)) => Some(repair),
-            Some(Fix::Advice(_)) | None => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_a_group_is_contiguous() {
-        let mut groups: Vec<&str> = FindingId::ALL.iter().map(|id| id.group()).collect();
-        groups.dedup();
-        let mut unique = groups.clone();
-        unique.sort_unstable();
-        unique.dedup();
-        assert_eq!(unique.len(), groups.len(), "{groups:?}");
-        let mut names: Vec<&str> = FindingId::ALL.iter().map(|id| id.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), FindingId::ALL.len());
     }
 }

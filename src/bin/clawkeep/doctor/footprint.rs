@@ -10,17 +10,18 @@ use std::time::{Duration, SystemTime};
 
 use super::editors;
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::repair::Repair;
-use super::words::shell_path;
-use crate::config::{DRAFT, Layout, Settings};
-use crate::domain::{REMOVE_COMMAND, Section, StoreDoc};
-use crate::export::{StorePlace, parse};
-use crate::oauth::RecoveryFile;
-use crate::platform::openclaw::openclaw_dir_of;
-use crate::platform::{Permissions, canonicalize, read_regular};
-use crate::sources::legacy::{parse_auth, parse_oauth};
-use crate::vault::Vault;
+use crate::advice::shell_path;
+use clawkeep::internal::config::{DRAFT, Layout, Settings};
+use clawkeep::internal::domain::{REMOVE_COMMAND, Section, StoreDoc};
+use clawkeep::internal::export::{StorePlace, parse};
+use clawkeep::internal::oauth::RecoveryFile;
+use clawkeep::internal::platform::openclaw::openclaw_dir_of;
+use clawkeep::internal::platform::{Permissions, canonicalize, read_regular};
+use clawkeep::internal::sources::legacy::{parse_auth, parse_oauth};
+use clawkeep::internal::vault::Vault;
 
 /// How many entries of a directory are examined.
 const ENTRIES_MAX: usize = 10_000;

@@ -1,11 +1,12 @@
 //! Stores that lie where the settings say that they should not.
 
 use super::evidence::{Evidence, ExaminedAgent};
-use super::finding::{Finding, FindingId};
-use crate::config::{ExportMode, OwnSettings};
-use crate::domain::Section;
-use crate::export::StorePlace;
-use crate::platform::RuntimeDir;
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use clawkeep::internal::config::{ExportMode, OwnSettings};
+use clawkeep::internal::domain::Section;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::RuntimeDir;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = evidence

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::evidence::{Evidence, ExaminedAgent};
-use super::finding::{Finding, FindingId};
-use super::remedies::{Commands, of_agent, paste};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::repair::Repair;
-use super::words::{shell_path, shell_word};
-use crate::config::{KEPT, ProfileSetting, Settings};
-use crate::domain::{
+use crate::advice::{Commands, of_agent, paste};
+use crate::advice::{shell_path, shell_word};
+use clawkeep::internal::config::{KEPT, ProfileSetting, Settings};
+use clawkeep::internal::domain::{
     AgentName, CredentialType, Owner, ProfileId, ProviderId, REMOVE_COMMAND, Section, StoreDoc,
     normalize_provider,
 };
-use crate::platform::canonicalize;
+use clawkeep::internal::platform::canonicalize;
 
 /// The provider whose logins once had one id for all. Source: the reference's doctor.
 const ANTHROPIC: &str = "anthropic";

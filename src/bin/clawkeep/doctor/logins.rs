@@ -1,11 +1,14 @@
-//! What became of other programs' logins: see [`crate::sync::LoginReport`], whose words these are.
+//! The logins of other programs, as the load found them (`sync::LoginReport`).
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
-use super::words::shell_path;
-use crate::config::Layout;
-use crate::domain::{CLAUDE_CLI, CLAUDE_SETUP, Owner, Span, UnixMs, of_agent, path_of_text};
-use crate::sync::{LoginReport, LoginState};
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use crate::advice::{login_remedy, shell_path};
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::domain::{
+    CLAUDE_CLI, CLAUDE_SETUP, Owner, Span, UnixMs, of_agent, path_of_text,
+};
+use clawkeep::internal::sync::{LoginReport, LoginState};
 
 /// A login that expires within this time is a finding.
 const LOGIN_EXPIRES_SOON: Span = Span::days(7);
@@ -34,7 +37,7 @@ fn state(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> 
         }
         _ => return None,
     };
-    let mut remedy = report.remedy();
+    let mut remedy = login_remedy(report);
     if id == FindingId::SourceOtherAccount {
         remedy.push_str(&format!(". {}", keep_both(layout, report)));
     }

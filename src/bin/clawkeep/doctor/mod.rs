@@ -14,30 +14,25 @@ mod evidence;
 mod examine;
 mod exported;
 mod finding;
+mod finding_id;
 mod footprint;
 mod logins;
 mod moved_agent;
 mod openclaw;
 mod permissions;
-mod remedies;
 mod repair;
 mod stores;
 mod synced;
 mod unused;
 mod vanished;
 mod vault;
-mod words;
 
-pub use carry_out::Premises;
-pub use credentials::misnamed;
-pub use evidence::{Evidence, ExaminedAgent, OpenVault};
-pub use examine::{examine, in_order};
-pub use finding::{Finding, FindingId, Fix, Level};
-pub use remedies::{
-    Advised, Commands, describe_loss, how_to_lend_again, how_to_log_in, of_agent, paste, remedy,
-    remedy_of, remedy_of_loss,
-};
-pub use repair::{Repair, RepairError, Repaired};
-pub use stores::merged_since;
-pub use vanished::{Removed, removed_elsewhere};
-pub use words::{shell_path, shell_word};
+pub(crate) use carry_out::Premises;
+pub(crate) use credentials::misnamed;
+pub(crate) use evidence::{Evidence, ExaminedAgent, OpenVault};
+pub(crate) use examine::{examine, in_order};
+pub(crate) use finding::{Finding, Fix};
+pub(crate) use finding_id::{FindingId, Level};
+pub(crate) use repair::{Repair, Repaired};
+pub(crate) use stores::merged_since;
+pub(crate) use vanished::{Removed, removed_elsewhere};

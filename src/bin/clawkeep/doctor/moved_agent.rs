@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::repair::{Repair, RepairError};
-use super::words::shell_path;
-use crate::domain::from_outside;
-use crate::export::StorePlace;
-use crate::platform::{
+use crate::advice::shell_path;
+use clawkeep::internal::domain::from_outside;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::{
     Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
     rename_to_free_name, sync_dir,
 };

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::audit::Head;
-use crate::config::{AgentRef, Layout, OwnSettings, Settings};
-use crate::discover::Found;
-use crate::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
-use crate::health::AsOf;
-use crate::oauth::Providers;
-use crate::sync::{LoginReport, Notice};
-use crate::vault::{UnlockedVault, Vault};
+use clawkeep::internal::audit::Head;
+use clawkeep::internal::config::{AgentRef, Layout, OwnSettings, Settings};
+use clawkeep::internal::discover::Found;
+use clawkeep::internal::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
+use clawkeep::internal::health::AsOf;
+use clawkeep::internal::oauth::Providers;
+use clawkeep::internal::sync::{LoginReport, Notice};
+use clawkeep::internal::vault::{UnlockedVault, Vault};
 
 /// The vault as far as it could be opened.
 #[derive(Debug)]
-pub enum OpenVault {
+pub(crate) enum OpenVault {
     /// The vault cannot be opened at all.
     Unusable,
     /// The vault without its key: the record can be read, and nothing can be decrypted.
@@ -26,7 +26,7 @@ pub enum OpenVault {
 impl OpenVault {
     /// Returns the part of the vault that needs no key.
     #[must_use]
-    pub fn locked(&self) -> Option<&Vault> {
+    pub(crate) fn locked(&self) -> Option<&Vault> {
         match self {
             Self::Unusable => None,
             Self::Locked(vault) => Some(vault),
@@ -36,7 +36,7 @@ impl OpenVault {
 
     /// Returns the vault if it is unlocked.
     #[must_use]
-    pub fn unlocked(&self) -> Option<&UnlockedVault> {
+    pub(crate) fn unlocked(&self) -> Option<&UnlockedVault> {
         match self {
             Self::Unusable | Self::Locked(_) => None,
             Self::Unlocked(vault) => Some(vault),
@@ -46,56 +46,56 @@ impl OpenVault {
 
 /// An agent as it was found.
 #[derive(Debug)]
-pub struct ExaminedAgent {
+pub(crate) struct ExaminedAgent {
     /// The agent that was examined.
-    pub agent: AgentRef,
+    pub(crate) agent: AgentRef,
     /// The agent's store document: after a load, or read from its file if there was no load.
-    pub doc: StoreDoc,
+    pub(crate) doc: StoreDoc,
     /// Rows of it that do not open.
-    pub unopened: Vec<String>,
+    pub(crate) unopened: Vec<String>,
     /// The logins of it that were imported as another program's.
-    pub borrowed: BTreeMap<String, Borrowed>,
+    pub(crate) borrowed: BTreeMap<String, Borrowed>,
     /// The notices of the load.
-    pub notices: Vec<Notice>,
+    pub(crate) notices: Vec<Notice>,
     /// What became of other programs' logins.
-    pub logins: Vec<LoginReport>,
+    pub(crate) logins: Vec<LoginReport>,
     /// The load merged what another program wrote.
-    pub merged: bool,
+    pub(crate) merged: bool,
     /// The queue of our own processes for its store.
-    pub queue: PathBuf,
+    pub(crate) queue: PathBuf,
 }
 
 /// The state that the checks examine.
 #[derive(Debug)]
-pub struct Evidence<'e> {
+pub(crate) struct Evidence<'e> {
     /// The paths of files and directories.
-    pub layout: &'e Layout,
+    pub(crate) layout: &'e Layout,
     /// The configuration; `None` if it cannot be read.
-    pub settings: Option<&'e Settings>,
+    pub(crate) settings: Option<&'e Settings>,
     /// The settings in `clawkeep.toml`; `None` if they cannot be read.
-    pub own: Option<&'e OwnSettings>,
+    pub(crate) own: Option<&'e OwnSettings>,
     /// The vault, as far as it opens.
-    pub vault: &'e OpenVault,
+    pub(crate) vault: &'e OpenVault,
     /// The kept head of the record, if there is one.
-    pub kept_head: Option<Head>,
+    pub(crate) kept_head: Option<Head>,
     /// All agents, each of them once.
-    pub agents: &'e [ExaminedAgent],
+    pub(crate) agents: &'e [ExaminedAgent],
     /// The agent whose store the reference's own doctor examines.
-    pub main: &'e AgentName,
+    pub(crate) main: &'e AgentName,
     /// The providers whose logins can be refreshed here; none where the settings cannot be read.
-    pub providers: Option<&'e Providers>,
+    pub(crate) providers: Option<&'e Providers>,
     /// The credentials that other programs keep.
-    pub discovered: &'e Found,
+    pub(crate) discovered: &'e Found,
     /// The current time of the examination.
-    pub now: UnixMs,
+    pub(crate) now: UnixMs,
     /// The rules for verdicts on credentials.
-    pub as_of: AsOf,
+    pub(crate) as_of: AsOf,
 }
 
 impl Evidence<'_> {
     /// Whether an agent has a profile of that id, or the vault keeps one that was removed.
     #[must_use]
-    pub fn knows_profile(&self, id: &ProfileId) -> bool {
+    pub(crate) fn knows_profile(&self, id: &ProfileId) -> bool {
         let has =
             |examined: &ExaminedAgent| examined.doc.get(Section::Profiles, id.as_str()).is_some();
         self.agents.iter().any(has) || self.keeper_of(id).is_some()
@@ -114,7 +114,7 @@ impl Evidence<'_> {
 
     /// Returns the store that the reference's own doctor examines.
     #[must_use]
-    pub fn main_doc(&self) -> Option<&StoreDoc> {
+    pub(crate) fn main_doc(&self) -> Option<&StoreDoc> {
         let main = self
             .agents
             .iter()

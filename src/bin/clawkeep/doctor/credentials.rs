@@ -4,15 +4,16 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use super::evidence::{Evidence, ExaminedAgent};
-use super::finding::{Finding, FindingId};
-use super::remedies::{Advised, Commands, describe_loss, of_agent, paste, remedy};
-use super::words::shell_path;
-use crate::domain::{
+use super::finding::Finding;
+use super::finding_id::FindingId;
+use crate::advice::shell_path;
+use crate::advice::{Advised, Commands, describe_loss, of_agent, paste, remedy};
+use clawkeep::internal::domain::{
     Borrowed, Credential, CredentialType, EntryFault, Misnamed, Owner, ProviderId, Section, Span,
     UnavailableReason, UnixMs, from_outside, unavailability,
 };
-use crate::health::{CredentialState, Loss, RefreshedBy, Status};
-use crate::sync::StateReader;
+use clawkeep::internal::health::{CredentialState, Loss, RefreshedBy, Status};
+use clawkeep::internal::sync::StateReader;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -125,7 +126,7 @@ impl Subject<'_> {
                 format!(
                     "{id} holds no secret but a reference ({}): it is kept, and the program that \
                      wrote it looks it up",
-                    crate::domain::escaped(&reference.describe())
+                    clawkeep::internal::domain::escaped(&reference.describe())
                 ),
                 "No action is needed. clawkeep does not hand out or replace references.".to_owned(),
             ),
@@ -251,7 +252,7 @@ impl Subject<'_> {
                 FindingId::CredentialExpiring,
                 format!("{id} expires in {left}"),
             ),
-            (Status::Ok | Status::Static, _) => return None,
+            _ => return None,
         };
         Some((kind, message, self.remedy(state)))
     }
@@ -310,8 +311,8 @@ impl Subject<'_> {
 
 /// Describes an entry with a wrong field or type name, as half a sentence.
 #[must_use]
-pub fn misnamed(found: Misnamed<'_>) -> String {
-    let written = crate::domain::escaped(found.written);
+pub(crate) fn misnamed(found: Misnamed<'_>) -> String {
+    let written = clawkeep::internal::domain::escaped(found.written);
     match found.what {
         "type" => format!(
             "has the type \"{written}\"; the type is called \"{}\"",
@@ -331,7 +332,7 @@ pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
     format!(
         "In {store}, rename the {} \"{}\" to \"{}\".",
         found.what,
-        crate::domain::escaped(found.written),
+        clawkeep::internal::domain::escaped(found.written),
         found.right
     )
 }

@@ -5,17 +5,19 @@ use std::path::Path;
 
 use super::credentials::{misnamed, rename};
 use super::evidence::{Evidence, ExaminedAgent};
-use super::finding::{Finding, FindingId};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::footprint::is_plain_copy;
 use super::repair::Repair;
-use super::words::shell_path;
-use crate::audit::{EventKind, Filter, KindFilter};
-use crate::config::Layout;
-use crate::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
-use crate::export::StorePlace;
-use crate::platform::{LockDir, LockState, exists, removal_command};
-use crate::sync::{Notice, Writer, fault_remedy};
-use crate::vault::Vault;
+use crate::advice::fault_remedy;
+use crate::advice::shell_path;
+use clawkeep::internal::audit::{EventKind, Filter, KindFilter};
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::{LockDir, LockState, exists, removal_command};
+use clawkeep::internal::sync::{Notice, Writer};
+use clawkeep::internal::vault::Vault;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
@@ -33,13 +35,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 
 /// Whether what another program wrote into an agent's store was merged after the event `before`.
 #[must_use]
-pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bool {
-    let filter = Filter {
-        agent: Some(agent.as_str().to_owned()),
-        kinds: vec![KindFilter::only(EventKind::StoreMerged)],
-        limit: Some(1),
-        ..Filter::default()
-    };
+pub(crate) fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bool {
+    let filter = Filter::default()
+        .agent(agent.as_str().to_owned())
+        .kinds(vec![KindFilter::only(EventKind::StoreMerged)])
+        .limit(1);
     let newest = vault
         .history(&filter)
         .ok()
@@ -67,7 +67,7 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                 Finding::new(FindingId::SourceDamaged, message)
                     .path(&from.path)
                     .profile(profile.as_str())
-                    .advice(super::remedies::how_to_lend_again(profile, from, why))
+                    .advice(crate::advice::how_to_lend_again(profile, from, why))
             }
             Notice::SetAside {
                 path,
@@ -127,11 +127,11 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     .path(path)
                     .advice(format!(
                         "Restart that program, then: clawkeep export{}",
-                        super::remedies::of_agent(agent)
+                        crate::advice::of_agent(agent)
                     ))
             }
             Notice::Imported { profiles, .. } => {
-                let profiles = crate::domain::counted(*profiles, "profile");
+                let profiles = clawkeep::internal::domain::counted(*profiles, "profile");
                 Finding::new(
                     FindingId::LegacyImported,
                     format!("imported {profiles} from the older store"),

@@ -7,9 +7,9 @@ use super::configuration::renamed_default;
 use super::footprint::{is_leftover, is_replaceable};
 use super::moved_agent::move_agent_dir;
 use super::repair::{Repair, RepairError, Repaired};
-use crate::config::{ConfigChange, ConfigEdit, Settings, edit_config_keeping};
-use crate::domain::{ProfileId, StoreDoc, UnixMs};
-use crate::platform::{
+use clawkeep::internal::config::{ConfigChange, ConfigEdit, Settings, edit_config_keeping};
+use clawkeep::internal::domain::{ProfileId, StoreDoc, UnixMs, file_stamp};
+use clawkeep::internal::platform::{
     Access, DirectoryLock, LockDir, LockState, QueueLock, RemoveOutcome, check_trusted,
     close_to_others, remove_if_present,
 };
@@ -18,13 +18,13 @@ use crate::platform::{
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state that a repair checks again before it acts.
-pub struct Premises<'p> {
+pub(crate) struct Premises<'p> {
     /// The store that must have the configuration's profiles.
-    pub main: &'p StoreDoc,
+    pub(crate) main: &'p StoreDoc,
     /// Whether an agent has a profile, or the vault keeps one that was removed.
-    pub knows_profile: &'p dyn Fn(&ProfileId) -> bool,
+    pub(crate) knows_profile: &'p dyn Fn(&ProfileId) -> bool,
     /// The current time of the run.
-    pub now: UnixMs,
+    pub(crate) now: UnixMs,
 }
 
 impl Repair {
@@ -32,7 +32,7 @@ impl Repair {
     ///
     /// # Errors
     /// Why it was not made.
-    pub fn carry_out(&self, premises: &Premises<'_>) -> Result<Repaired, RepairError> {
+    pub(crate) fn carry_out(&self, premises: &Premises<'_>) -> Result<Repaired, RepairError> {
         let done = |is_done: bool| match is_done {
             true => Repaired::done(),
             false => Repaired::NotNeeded,
@@ -62,7 +62,7 @@ impl Repair {
                     to: to.clone(),
                     email: email.clone(),
                 };
-                match edit_config_keeping(path, &edit, &premises.now.stamp())? {
+                match edit_config_keeping(path, &edit, &file_stamp(premises.now))? {
                     (ConfigChange::Written, kept) => Repaired::Done {
                         difference: renamed_in(&settings, from, to),
                         kept,
@@ -71,7 +71,7 @@ impl Repair {
                 }
             }
             Self::MoveAgentDir { from, to } => {
-                let difference = move_agent_dir(from, to, &premises.now.stamp())?;
+                let difference = move_agent_dir(from, to, &file_stamp(premises.now))?;
                 if difference.is_empty() {
                     return Ok(Repaired::NotNeeded);
                 }

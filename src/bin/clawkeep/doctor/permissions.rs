@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::finding::{Finding, FindingId};
+use super::finding::Finding;
+use super::finding_id::FindingId;
 use super::repair::Repair;
-use super::words::shell_path;
-use crate::config::Layout;
-use crate::export::StorePlace;
-use crate::platform::{
+use crate::advice::shell_path;
+use clawkeep::internal::config::Layout;
+use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::platform::{
     Access, Fault, FileError, Permissions, Refusal, Trust, canonicalize, check_trusted,
 };
 
