@@ -467,9 +467,15 @@ fn lists_show_which_credential_is_used_first() {
     assert_eq!(order("anthropic:old"), Value::Null);
     for list in ["ls", "status"] {
         let text = home.run(&[list]).ok();
-        assert!(text.contains("work (openai, used first)  "), "{text}");
-        assert!(text.contains("anthropic:shared (used first)  "), "{text}");
-        assert!(text.contains("groq:only  "), "the only one: {text}");
+        let agents = |id: &str| {
+            let line = text.lines().find(|line| line.contains(id)).unwrap();
+            line.rsplit("  ").next().unwrap().to_owned()
+        };
+        assert_eq!(agents("work (openai)"), "main*", "{text}");
+        // Of the only one that can be used, among two.
+        assert_eq!(agents("anthropic:shared"), "main*, ops", "{text}");
+        assert_eq!(agents("groq:only"), "ops", "{text}");
+        assert!(text.contains("* used first"), "{text}");
     }
     // Another agent prefers another one.
     let mut store = home.json(OPS);
@@ -477,11 +483,8 @@ fn lists_show_which_credential_is_used_first() {
     store["order"] = json!({"anthropic": ["anthropic:a", "anthropic:shared"]});
     home.write(OPS, store.to_string());
     let text = home.run(&["ls"]).ok();
-    assert!(
-        text.contains("anthropic:shared (used first by main)  "),
-        "{text}"
-    );
-    assert!(text.contains("anthropic:a (used first)  "), "{text}");
+    assert!(text.contains("  main*, ops\n"), "{text}");
+    assert!(text.contains("  ops*\n"), "{text}");
     assert_eq!(order("anthropic:shared"), json!({"main": 1, "ops": 2}));
 }
 

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::status::{agents_of, last_used, time_left, to_json, tone};
-use crate::commands::logins::rows::{LoadedAgents, Row, rows};
+use super::status::{last_used, time_left, to_json, tone};
+use crate::commands::logins::rows::{LoadedAgents, Row, legend, rows};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
@@ -60,14 +60,14 @@ impl Ls {
                         row.state.clone(),
                         time_left(row, now),
                         last_used(row, now),
-                        agents_of(row),
+                        row.agents_shown(),
                     ]
                 })
                 .collect();
             let header = ["PROFILE", "TYPE", "STATE", "EXPIRES", "LAST USED", "AGENTS"];
             let tones = |row: usize| [None, None, tone(context, &rows[row]), None, None, None];
             let text = painted_table(header, &cells, context.ui.width(), tones);
-            context.ui.answer(&text)?;
+            context.ui.answer(&format!("{text}{}", legend(&rows)))?;
         }
         agents.verdict(context)
     }

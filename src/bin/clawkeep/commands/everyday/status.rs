@@ -6,7 +6,7 @@ use clawkeep::internal::platform::exists;
 use serde_json::{Value, json};
 
 use super::first_steps;
-use crate::commands::logins::rows::{LoadedAgents, Row, Severity, rows, verdict};
+use crate::commands::logins::rows::{LoadedAgents, Row, Severity, legend, rows, verdict};
 use crate::commands::monitor::status::is_running;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -90,16 +90,6 @@ impl Status {
     }
 }
 
-/// The agents of a row, as people read them.
-pub(super) fn agents_of(row: &Row) -> String {
-    let names: Vec<String> = row
-        .agents
-        .iter()
-        .map(|agent| shown_id(agent.as_str()))
-        .collect();
-    names.join(", ")
-}
-
 /// How long a row's credential is still valid, or since when it is not.
 pub(super) fn time_left(row: &Row, now: UnixMs) -> String {
     row.expires
@@ -126,14 +116,14 @@ fn to_text(context: &Context, rows: &[Row], now: UnixMs) -> String {
                 row.name(),
                 time_left(row, now),
                 last_used(row, now),
-                agents_of(row),
+                row.agents_shown(),
             ]
         })
         .collect();
     let header = ["STATE", "PROFILE", "EXPIRES", "LAST USED", "AGENTS"];
     let tones = |row: usize| [tone(context, &rows[row]), None, None, None, None];
     let table = painted_table(header, &cells, context.ui.width(), tones);
-    let mut text = format!("{}\n\n{table}", verdict(rows));
+    let mut text = format!("{}\n\n{table}{}", verdict(rows), legend(rows));
     let fixes: Vec<(&str, &str)> = rows
         .iter()
         .filter_map(|row| Some((row.id.as_str(), row.fix.as_deref()?)))

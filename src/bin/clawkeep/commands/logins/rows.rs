@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::options::agent::check_exists;
 use crate::terminal::palette::Tone;
 use crate::terminal::program_name::commands;
-use crate::terminal::text::{one_line, shown_id, shown_ids};
+use crate::terminal::text::{one_line, shown_id};
 
 /// How urgent a row is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,17 @@ impl Severity {
             Self::NeedsAttention | Self::InCooldown => Tone::Warn,
             Self::Good => Tone::Good,
         }
+    }
+}
+
+/// Marks an agent that uses a credential before others of its provider.
+const USED_FIRST: &str = "*";
+
+/// The line below a list that explains [`USED_FIRST`]; empty if no row has it.
+pub(crate) fn legend(rows: &[Row]) -> String {
+    match rows.iter().any(|row| row.first_for().next().is_some()) {
+        true => format!("{USED_FIRST} used first, before others of its provider\n"),
+        false => String::new(),
     }
 }
 
@@ -117,36 +128,41 @@ impl Row {
         }
     }
 
-    /// The id as people read it: with the provider if the id does not begin with it, and a mark if
-    /// it is used before others of its provider.
+    /// The id as lists show it: with the provider if the id does not begin with it.
     pub(crate) fn name(&self) -> String {
-        let marks = self.marks();
-        match marks.is_empty() {
-            true => shown_id(&self.id),
-            false => format!("{} ({marks})", shown_id(&self.id)),
-        }
+        let provider = self.unnamed_provider();
+        let provider = provider.map_or_else(String::new, |name| format!(" ({name})"));
+        format!("{}{provider}", shown_id(&self.id))
     }
 
-    /// What [`Row::name`] has beside the id; empty if nothing.
-    pub(crate) fn marks(&self) -> String {
+    /// The provider, if the id does not begin with it.
+    pub(crate) fn unnamed_provider(&self) -> Option<String> {
         let id = ProfileId::new(self.id.as_str());
         let is_named = normalize_provider(id.provider_part()) == self.provider;
-        let provider = (!is_named).then(|| one_line(&self.provider));
-        let marks: Vec<String> = provider.into_iter().chain(self.first()).collect();
-        marks.join(", ")
+        (!is_named).then(|| one_line(&self.provider))
     }
 
-    /// For which agents it is used before others.
-    fn first(&self) -> Option<String> {
-        let mut choosing = self.places.iter().filter(|(_, place)| place.of > 1);
-        let is_first = |(_, place): &&(AgentName, Place)| place.at == 1;
-        let first = choosing.clone().filter(is_first);
-        let first: Vec<&str> = first.map(|(agent, _)| agent.as_str()).collect();
-        match (first.is_empty(), choosing.all(|place| is_first(&place))) {
-            (true, _) => None,
-            (false, true) => Some("used first".to_owned()),
-            (false, false) => Some(format!("used first by {}", shown_ids(first))),
-        }
+    /// The agents as lists show them, those with [`USED_FIRST`] that use it before others.
+    pub(crate) fn agents_shown(&self) -> String {
+        let first: Vec<&AgentName> = self.first_for().collect();
+        let shown = self.agents.iter().map(|agent| {
+            let mark = if first.contains(&agent) {
+                USED_FIRST
+            } else {
+                ""
+            };
+            format!("{}{mark}", shown_id(agent.as_str()))
+        });
+        shown.collect::<Vec<String>>().join(", ")
+    }
+
+    /// The agents that use it before other credentials of its provider, of which they have some.
+    pub(crate) fn first_for(&self) -> impl Iterator<Item = &AgentName> {
+        let first = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.of > 1 && place.at == 1);
+        first.map(|(agent, _)| agent)
     }
 
     /// Whether a person has to act.

@@ -178,11 +178,7 @@ fn cells(login: &Login, now: UnixMs) -> [Markup; 6] {
     let last_used = row
         .last_used
         .map_or_else(|| html! { span.none { "never" } }, |at| when_from(at, now));
-    let marks = row.marks();
-    let name = html! {
-        (shown_id(&row.id))
-        @if !marks.is_empty() { span.sums { (outside(&marks)) } }
-    };
+    let name = html! { (shown_id(&row.id)) span.sums { (marks(login)) } };
     [
         name,
         state(&row.state, row.severity),
@@ -198,6 +194,24 @@ fn agents(login: &Login) -> String {
         .map(|agent| outside(agent.as_str()))
         .collect();
     names.join(", ")
+}
+
+/// The provider where the id does not name it, and who uses the login before others.
+fn marks(login: &Login) -> String {
+    let row = &login.row;
+    let choosing = row.places.iter().filter(|(_, place)| place.of > 1).count();
+    let first: Vec<String> = row
+        .first_for()
+        .map(|agent| outside(agent.as_str()))
+        .collect();
+    let used = match first.len() {
+        0 => None,
+        all if all == choosing => Some("used first".to_owned()),
+        _ => Some(format!("used first by {}", first.join(", "))),
+    };
+    let provider = row.unnamed_provider();
+    let marks: Vec<String> = provider.into_iter().chain(used).collect();
+    marks.join(", ")
 }
 
 /// The credential's kind, and its owner if that is not this vault.
