@@ -26,10 +26,6 @@ pub mod discover {
     //! See `src/discover`.
     pub use crate::discover::*;
 }
-pub mod doctor {
-    //! See `src/doctor`.
-    pub use crate::doctor::*;
-}
 pub mod domain {
     //! See `src/domain`.
     pub use crate::domain::*;

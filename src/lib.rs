@@ -97,7 +97,7 @@
 //! - The umask, limits, signals and the memory of the process are its owner's:
 //!   [`harden_process`] is there to be called.
 //!
-//! `docs/security.md` has the promises, each with its test.
+//! `docs/embedding.md` goes on from here. `docs/security.md` has the promises, each with its test.
 
 #![cfg_attr(
     test,
@@ -114,7 +114,6 @@ mod client;
 mod config;
 mod crypto;
 mod discover;
-mod doctor;
 mod domain;
 mod export;
 #[cfg(any(test, fuzzing))]
@@ -129,6 +128,10 @@ mod selection;
 mod sources;
 mod sync;
 mod vault;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;
 
 pub use audit::{
     Checkpoint, Direction, Event, EventActor, EventKind, Filter, HeadCheck, KindFilter, Outcome,

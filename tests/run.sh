@@ -198,6 +198,9 @@ fi
 if step lints "lints"; then
     cargo clippy --locked --all-targets -- -D warnings
     cargo clippy --locked --no-default-features --lib -- -D warnings
+    # A program that embeds the library gets nothing that only the program needs.
+    linked=$(cargo tree --locked -e normal --no-default-features --prefix none)
+    ! grep -E '^(clap|csv|maud|notify|reqwest|tokio|toml_edit|zbus) ' <<< "$linked" || exit 1
     # On demand: each set compiles its own dependencies.
     [ "${CLAWKEEP_FEATURES:-}" != all ] || for features in oauth keychain watch alerts; do
         cargo clippy --locked --lib --no-default-features --features "$features" -- -D warnings

@@ -3,43 +3,64 @@
 
     docs/images/session.py target/release/clawkeep
 """
+import fcntl
 import html
 import os
 import pathlib
+import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 # Measures of a character and of a line, in pixels, for a font of 14 px.
 WIDTH, HEIGHT, MARGIN = 8.43, 20, 18
-COLUMNS = 118
+COLUMNS = 100
 COLOURS = {30: "#6c7086", 31: "#f38ba8", 32: "#a6e3a1", 33: "#f9e2af", 34: "#89b4fa", 35: "#cba6f7", 36: "#94e2d5", 90: "#7f849c"}
 TEXT, DIM, BACKGROUND, PROMPT = "#cdd6f4", "#9399b2", "#1e1e2e", "#a6e3a1"
 SETUP = """
 mkdir -m 700 .claude; umask 077
+printf '#!/bin/sh\necho planning with a key of ${#OPENAI_API_KEY} characters\n' > planner; chmod 700 planner
 echo '{"claudeAiOauth":{"accessToken":"sk-ant-oat01-0123456789abcdefghijklmnop","refreshToken":"r","expiresAt":%d}}' > .claude/.credentials.json
 clawkeep -q sync
 """
 KEY = "sk-proj-4eC39HqLyjWDarjtT1zdp7dc\n"
-# What is typed, and what is run for it: the agents are stand-ins.
+# What is typed, and what is run for it, without the notes.
 SESSION = [
     ("clawkeep add openai", "clawkeep -q add openai"),
     ("clawkeep ls", "clawkeep -q ls"),
-    ("clawkeep run openai -- ./planner", "clawkeep run openai -- bash -c 'echo the planner runs with OPENAI_API_KEY'"),
-    ("clawkeep log openai --limit 2", "clawkeep -q log openai --limit 2 2> /dev/null"),
+    ("clawkeep run openai -- ./planner", "clawkeep run openai -- ./planner"),
+    ("clawkeep log openai", "clawkeep -q log openai 2> /dev/null"),
     ("clawkeep audit verify", "clawkeep audit verify"),
 ]
 
 
 def run(home, command, text=""):
-    """What a person at a prompt would see. The commands come through a pipe, so that the record names bash."""
-    env = {"HOME": home, "PATH": f"{home}/bin:/usr/bin:/bin", "CLICOLOR_FORCE": "1", "USER": "ana", "TZ": "UTC",
+    """What a person at a terminal would see. The commands come through a pipe, so that the record names bash."""
+    env = {"HOME": home, "PATH": f"{home}/bin:/usr/bin:/bin", "TERM": "xterm", "USER": "ana", "TZ": "UTC",
            "SCRIPT": f"exec 2>&1 3<&-\n{command}\nexit"}
-    done = subprocess.run(["bash", "-c", "exec bash /dev/fd/3 3< <(printf '%s' \"$SCRIPT\")"], env=env, cwd=home, input=text,
-                          capture_output=True, text=True, check=True)
-    return done.stdout.replace(home, "/home/ana")
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
+    shell = ["bash", "-c", "exec bash /dev/fd/3 3< <(printf '%s' \"$SCRIPT\")"]
+    program = subprocess.Popen(shell, env=env, cwd=home, stdin=subprocess.PIPE, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    program.stdin.write(text.encode())
+    program.stdin.close()
+    shown = b""
+    while True:
+        try:
+            part = os.read(screen, 65536)
+        except OSError:
+            part = b""  # as a terminal ends
+        if not part:
+            break
+        shown += part
+    os.close(screen)
+    assert program.wait() == 0, shown
+    return shown.decode().replace("\r\n", "\n").replace(home, "/home/ana")
 
 
 def pieces(line):

@@ -38,6 +38,8 @@ pub struct Facts<'f> {
     pub trouble: &'f [Trouble],
     /// Whether `trouble` is complete: every other problem is over then.
     pub is_all_trouble: bool,
+    /// The command that shows what to do about each credential.
+    pub remedies_command: &'f str,
 }
 
 /// One due report, before reports that belong together become one message.
@@ -103,7 +105,7 @@ pub fn decide(
         }
     }
     Decision {
-        messages: together(ask.due, now),
+        messages: together(ask.due, (now, facts.remedies_command)),
         next: ask.next,
     }
 }
@@ -179,7 +181,7 @@ impl<'a> Asking<'a> {
 }
 
 /// Combines reports: a login that several agents or names share is one message.
-fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
+fn together(due: Vec<Due<'_>>, (now, command): (UnixMs, &str)) -> Vec<Message> {
     /// Equal for what belongs together.
     type Key = (MessageReason, String, Option<[u8; 10]>, Option<Subject>);
     let mut groups: BTreeMap<Key, Vec<Due<'_>>> = BTreeMap::new();
@@ -199,10 +201,10 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
             let attempt = group.iter().map(|due| due.attempt).max().unwrap_or(1);
             let subjects = group.iter().map(|due| due.subject.clone()).collect();
             let what: Vec<What<'_>> = group.into_iter().map(|due| due.what).collect();
-            Message::of(subjects, (reason, state), &what, now).attempt(attempt)
+            Message::of(subjects, (reason, state), &what, (now, command)).attempt(attempt)
         })
         .collect();
-    let mut messages = in_few(messages);
+    let mut messages = in_few(messages, command);
     // Failed messages come last: they may fail again, and would delay the rest.
     let order = |message: &Message| {
         let urgency = std::cmp::Reverse(message.severity);
@@ -213,7 +215,7 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
 }
 
 /// Combines messages: many that report the same state become one.
-fn in_few(messages: Vec<Message>) -> Vec<Message> {
+fn in_few(messages: Vec<Message>, command: &str) -> Vec<Message> {
     let mut alike: BTreeMap<(MessageReason, String), Vec<Message>> = BTreeMap::new();
     let (mut few, of_logins): (Vec<Message>, Vec<Message>) =
         messages.into_iter().partition(|message| {
@@ -225,7 +227,7 @@ fn in_few(messages: Vec<Message>) -> Vec<Message> {
     }
     for messages in alike.into_values() {
         if messages.len() > ALIKE_MAX {
-            few.extend(Message::digest(messages));
+            few.extend(Message::digest(messages, command));
         } else {
             few.extend(messages);
         }

@@ -44,6 +44,8 @@ pub struct Means {
     pub actor: Actor,
     /// The clock that decides what is due.
     pub clock: Clock,
+    /// The command that shows what to do about each credential.
+    pub remedies_command: &'static str,
 }
 
 /// Sends alerts to the targets of the settings.
@@ -54,6 +56,7 @@ pub struct Alerts {
     lock: PathBuf,
     actor: Actor,
     clock: Clock,
+    remedies_command: &'static str,
     /// The earlier messages to each target, by its name.
     history: BTreeMap<String, TargetHistory>,
     /// The newest event that is in `history`.
@@ -104,6 +107,7 @@ impl Alerts {
             lock: means.lock,
             actor: means.actor,
             clock: means.clock,
+            remedies_command: means.remedies_command,
             history: BTreeMap::new(),
             last_seq: None,
             read: None,
@@ -190,7 +194,7 @@ impl Alerts {
         let now = self.clock.now();
         let at = (&self.settings, now);
         let survey = survey(vault, scene, at)?;
-        let facts = facts(&survey, scene.trouble, true);
+        let facts = facts(&survey, scene.trouble, (true, self.remedies_command));
         let beats = self.send_beats(facts, now);
         let mut decisions = self.decide(facts, now);
         if decisions
@@ -218,7 +222,7 @@ impl Alerts {
         self.take_ended();
         let now = self.clock.now();
         let nothing = Survey::default();
-        let facts = facts(&nothing, trouble, false);
+        let facts = facts(&nothing, trouble, (false, self.remedies_command));
         let decisions = self.decide(facts, now);
         let beats = self.send_beats(facts, now);
         self.start(decisions, now).into_iter().chain(beats).min()
@@ -568,13 +572,18 @@ fn without_failures(
     Cow::Owned(history)
 }
 
-fn facts<'f>(survey: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
+fn facts<'f>(
+    survey: &'f Survey,
+    trouble: &'f [Trouble],
+    (is_all_trouble, remedies_command): (bool, &'f str),
+) -> Facts<'f> {
     Facts {
         statuses: &survey.statuses,
         unclear: &survey.unclear,
         agents: &survey.agents,
         trouble,
         is_all_trouble,
+        remedies_command,
     }
 }
 

@@ -14,8 +14,6 @@ use crate::health::{Loss, Outlook, RefreshedBy};
 const PROFILES_MAX: usize = 50;
 /// The longest remedy, in characters. A command that is cut would be another command.
 const REMEDY_MAX: usize = 600;
-/// The text in place of a longer remedy.
-const REMEDY_ELSEWHERE: &str = "The remedy is too long for a message. Run: clawkeep doctor";
 
 /// The prefix of the title of a repeated message.
 const REMINDER: &str = "Reminder: ";
@@ -92,11 +90,12 @@ impl Message {
         }
     }
 
+    /// `command` shows what to do about each credential.
     pub(super) fn of(
         subjects: Vec<Subject>,
         (reason, state): (MessageReason, String),
         what: &[What<'_>],
-        now: UnixMs,
+        (now, command): (UnixMs, &str),
     ) -> Self {
         let statuses: Vec<&SurveyedCredential> = what
             .iter()
@@ -117,7 +116,9 @@ impl Message {
         message.reason = reason;
         message.state = state;
         match what.first() {
-            Some(What::Credential(first, Some(state))) => message.wrong(first, *state, &statuses),
+            Some(What::Credential(first, Some(state))) => {
+                message.wrong(first, (*state, command), &statuses);
+            }
             Some(What::Credential(first, None)) => message.describe_recovery(first, &statuses),
             Some(What::Host(title, body)) => {
                 message.severity = Severity::Critical;
@@ -138,8 +139,9 @@ impl Message {
         Self { attempt, ..self }
     }
 
-    /// Combines messages that report the same state, each of one login.
-    pub(super) fn digest(mut all: Vec<Self>) -> Option<Self> {
+    /// Combines messages that report the same state, each of one login. `command` shows what to do
+    /// about each.
+    pub(super) fn digest(mut all: Vec<Self>, command: &str) -> Option<Self> {
         let count = all.len();
         all.sort_by_key(|message| (std::cmp::Reverse(message.severity), message.expires));
         let names = first_of(&all);
@@ -184,11 +186,16 @@ impl Message {
             message.title = format!("{REMINDER}{}", message.title);
         }
         let is_wrong = message.state != GOOD;
-        message.remedy = is_wrong.then(|| "What to do for each: clawkeep doctor".to_owned());
+        message.remedy = is_wrong.then(|| format!("What to do for each: {command}"));
         Some(message)
     }
 
-    fn wrong(&mut self, first: &SurveyedCredential, state: State, all: &[&SurveyedCredential]) {
+    fn wrong(
+        &mut self,
+        first: &SurveyedCredential,
+        (state, command): (State, &str),
+        all: &[&SurveyedCredential],
+    ) {
         let has_others = all.iter().all(|status| status.has_others);
         let expires = first.outlook.expires();
         let has_a_day = expires.is_none_or(|ends| ends - self.at >= Span::days(1));
@@ -278,7 +285,9 @@ impl Message {
         self.title = title;
         self.body = format!("{body}{rest}");
         let remedy = match line(&first.remedy) {
-            long if long.chars().count() > REMEDY_MAX => REMEDY_ELSEWHERE.to_owned(),
+            long if long.chars().count() > REMEDY_MAX => {
+                format!("The remedy is too long for a message. Run: {command}")
+            }
             remedy => remedy,
         };
         self.remedy = (!remedy.is_empty()).then_some(remedy);
@@ -453,16 +462,15 @@ mod tests {
         let what = [What::Credential(&status, Some(State::Expired))];
         let subject = Subject::Credential(AgentName::default(), status.profile.clone());
         let new = (MessageReason::New, "expired".to_owned());
-        let message = Message::of(vec![subject], new, &what, UnixMs(0));
-        assert_eq!(message.remedy.as_deref(), Some(REMEDY_ELSEWHERE));
+        let message = Message::of(vec![subject], new, &what, (UnixMs(0), "show-all"));
+        let elsewhere = "The remedy is too long for a message. Run: show-all";
+        assert_eq!(message.remedy.as_deref(), Some(elsewhere));
         assert!(message.json("h").to_string().len() < 8_000);
         assert!(!message.text("h").contains('\u{202e}'));
         let short = message.text_within("h", 400);
         assert!(short.len() <= 400, "{}", short.len());
         assert!(
-            short.ends_with(
-                "…\nThe remedy is too long for a message. Run: clawkeep doctor\nclawkeep on h"
-            ),
+            short.ends_with(&format!("…\n{elsewhere}\nclawkeep on h")),
             "{short}"
         );
     }
@@ -471,7 +479,12 @@ mod tests {
     fn what_is_wrong_with_the_host_is_plain_text() {
         let what = [What::Host("a\u{1b}[31m", " one\ntwo\u{7} ")];
         let state = (MessageReason::New, "trouble".to_owned());
-        let message = Message::of(vec![Subject::Host("k".to_owned())], state, &what, UnixMs(0));
+        let message = Message::of(
+            vec![Subject::Host("k".to_owned())],
+            state,
+            &what,
+            (UnixMs(0), ""),
+        );
         assert_eq!(message.title, r"a\u001b[31m");
         assert_eq!(message.body, "one\ntwo\\u0007");
         assert_eq!(message.json("h")["trouble"], "k");

@@ -79,6 +79,7 @@ impl Listener {
             agents: &["main", "ops"].map(str::to_owned).into(),
             trouble: &stage.trouble,
             is_all_trouble: true,
+            remedies_command: "clawkeep doctor",
         };
         let nothing = TargetHistory::new();
         decide(
@@ -371,6 +372,7 @@ fn an_agent_that_was_not_surveyed_is_not_over() {
         agents: &BTreeSet::from(["main".to_owned()]),
         trouble: &[trouble("vault")],
         is_all_trouble: false,
+        remedies_command: "clawkeep doctor",
     };
     let decision = decide(
         facts,

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::subject::{Subject, Trouble};
 use super::surveyed::{SourceTrouble, State, SurveyedCredential};
-use super::text::named;
 use crate::config::{AgentRef, NotifySettings};
-use crate::doctor::{Advised, Commands, remedy};
 use crate::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs};
 use crate::health::{AsOf, CredentialState, Outlook, RefreshedBy};
 use crate::oauth::Providers;
@@ -34,7 +32,7 @@ pub fn survey(
         providers,
         refreshing,
         logins,
-        commands,
+        remedy,
         ..
     }: Scene<'_>,
     (settings, now): (&NotifySettings, UnixMs),
@@ -43,7 +41,7 @@ pub fn survey(
     for (agent, doc) in agents {
         let agent_survey = AgentSurvey {
             vault,
-            commands,
+            remedy,
             states: StateReader {
                 vault: Some(vault),
                 agent: &agent.name,
@@ -82,7 +80,7 @@ pub fn survey(
                     let failure = agent_survey.states.last_failure(id, &credential)?;
                     status.failed = failure.and_then(|failure| failure.reason);
                 }
-                status.remedy = agent_survey.remedy(&status, state, (&credential, &stands))?;
+                status.remedy = agent_survey.remedy(id, state, (&credential, &stands))?;
             }
             found.statuses.push(status);
         }
@@ -90,20 +88,28 @@ pub fn survey(
     Ok(found)
 }
 
-/// Returns the problem of the login that a profile mirrors. A login that cannot be read may be in
-/// the middle of a write.
-fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
-    let is_lasting = !matches!(report.state, LoginState::NotReadable(_));
-    (report.needs_attention() && is_lasting).then(|| SourceTrouble {
-        code: report.state.as_str(),
-        message: report.message(&report.place, now),
-        remedy: report.remedy(),
-    })
+/// A problem of a credential, which a person solves.
+#[derive(Clone, Copy, Debug)]
+pub enum Problem<'p> {
+    /// The login that the profile mirrors is not what is stored of it.
+    Source(&'p LoginReport),
+    /// The login that the profile mirrors expires: a person has to log in again.
+    LoginExpires,
+    /// The state of the credential itself.
+    State(&'p Credential<'p>, &'p CredentialState<'p>),
+}
+
+/// Says what a person does about a problem of the profile of that id.
+pub type Remedy = fn(&StateReader<'_>, &str, Problem<'_>) -> Result<String, VaultError>;
+
+/// Whether a person has to act. A login that cannot be read may be in the middle of a write.
+fn is_problem(report: &LoginReport) -> bool {
+    report.needs_attention() && !matches!(report.state, LoginState::NotReadable(_))
 }
 
 struct AgentSurvey<'l> {
     vault: &'l UnlockedVault,
-    commands: Commands,
+    remedy: Remedy,
     states: StateReader<'l>,
 }
 
@@ -144,7 +150,7 @@ impl<'l> AgentSurvey<'l> {
         credential: &Credential<'_>,
         stands: &CredentialState<'_>,
     ) -> SurveyedCredential {
-        let report = self.states.report(id);
+        let report = self.problem_of_source(id);
         SurveyedCredential {
             agent: self.states.agent.clone(),
             profile: ProfileId::new(id),
@@ -152,44 +158,34 @@ impl<'l> AgentSurvey<'l> {
             login,
             outlook: stands.outlook(),
             failed: None,
-            source: report.and_then(|report| trouble_of(report, self.states.as_of.now)),
+            source: report.map(|report| SourceTrouble {
+                code: report.state.as_str(),
+                message: report.message(&report.place, self.states.as_of.now),
+            }),
             login_expires: stands.login_expires,
             has_others: false,
             remedy: String::new(),
         }
     }
 
+    /// Returns what became of the login that a profile mirrors, if that is a problem.
+    fn problem_of_source(&self, id: &str) -> Option<&'l LoginReport> {
+        self.states.report(id).filter(|report| is_problem(report))
+    }
+
     /// Returns the action that fixes the problem.
     fn remedy(
         &self,
-        status: &SurveyedCredential,
+        id: &str,
         state: State,
         (credential, stands): (&Credential<'_>, &CredentialState<'_>),
     ) -> Result<String, VaultError> {
-        let (agent, id) = (self.states.agent, status.profile.as_str());
-        let mut what = match (&status.source, state) {
-            (Some(source), _) => source.remedy.clone(),
-            (None, State::LoginExpires(_) | State::LoginExpired) => {
-                format!("Log in again: {}", Owner::of(id).log_in())
-            }
-            (None, _) => {
-                let advised = Advised {
-                    commands: self.commands,
-                    agent,
-                    id,
-                    credential,
-                    borrowed: self.states.borrowed(id)?,
-                    providers: self.states.providers,
-                };
-                remedy(stands, advised)
-            }
+        let problem = match (self.problem_of_source(id), state) {
+            (Some(report), _) => Problem::Source(report),
+            (None, State::LoginExpires(_) | State::LoginExpired) => Problem::LoginExpires,
+            (None, _) => Problem::State(credential, stands),
         };
-        // No `--agent` selects an agent that is known by its directory alone.
-        if agent.is_path() && what.contains("clawkeep ") {
-            let dir = named(agent.as_str());
-            what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
-        }
-        Ok(what)
+        (self.remedy)(&self.states, id, problem)
     }
 }
 
@@ -208,6 +204,6 @@ pub struct Scene<'s> {
     pub refreshing: &'s [Fingerprint],
     /// What is wrong with the host.
     pub trouble: &'s [Trouble],
-    /// The commands that remedies name.
-    pub commands: Commands,
+    /// Says what a person does about a problem.
+    pub remedy: Remedy,
 }

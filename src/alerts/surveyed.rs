@@ -44,8 +44,6 @@ pub struct SourceTrouble {
     pub code: &'static str,
     /// The problem, in words for a person.
     pub message: String,
-    /// The action that fixes it.
-    pub remedy: String,
 }
 
 /// A state that an alert reports.
@@ -282,7 +280,6 @@ mod tests {
             let source = SourceTrouble {
                 code: "logged-out",
                 message: String::new(),
-                remedy: String::new(),
             };
             let status = SurveyedCredential {
                 source: Some(source),

@@ -14,6 +14,15 @@ use crate::selection::{Choice, Preferences, candidates, candidates_ignoring_cool
 use crate::sync::{DUE_BELOW_MS, Loaded, NotRefreshed, Refreshes};
 use crate::vault::Pin;
 
+/// Returns what the configuration says of a provider's profiles.
+#[must_use]
+pub fn preferences_of(settings: &Settings, provider: &ProviderId) -> Preferences {
+    Preferences {
+        order: settings.order_for(provider),
+        configured: settings.profiles_of(provider),
+    }
+}
+
 /// Which credentials a caller can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -113,10 +122,7 @@ impl Chooser<'_> {
             }
             Request::Provider(provider) => provider,
         };
-        let preferences = Preferences {
-            order: self.settings.order_for(provider),
-            configured: self.settings.profiles_of(provider),
-        };
+        let preferences = preferences_of(self.settings, provider);
         let pinned = self.options.session.as_deref().and_then(|session| {
             let mut pins = self.pins.iter();
             pins.find(|pin| pin.session == session && pin.provider == *provider)

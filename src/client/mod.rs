@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::builder::ClientBuilder;
 pub use self::change::{Change, NewCredential, entry_of, without};
-pub use self::chooser::{Changing, Chooser, Scope};
+pub use self::chooser::{Changing, Chooser, Scope, preferences_of};
 pub use self::error::ClientError;
 pub use self::hand_out::{Chosen, Hooks, Pick};
 use self::keys::Keys;
@@ -449,7 +449,8 @@ impl Drop for Client {
         if std::process::id() != self.process {
             // Closing it here would disturb the parent's connection to the same file. Source:
             // SQLite, How To Corrupt An SQLite Database File, section 2.6.
-            // Nor is the lock waited for: a thread that the parent had may have held it at the fork.
+            // Nor is the lock waited for: a thread that the parent had may have held it at the
+            // fork.
             let vault = self.vault.get_mut();
             std::mem::forget(vault.unwrap_or_else(PoisonError::into_inner).take());
         }

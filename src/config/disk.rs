@@ -33,7 +33,7 @@ pub(super) fn config_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Co
 
 /// What the name of a configuration being written ends in. It is a draft and nothing else: it is
 /// never exchanged, as a store's is.
-pub(crate) const DRAFT: &str = ".clawkeep-draft";
+pub const DRAFT: &str = ".clawkeep-draft";
 
 /// How long to wait for another process of ours that changes the configuration.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);

@@ -6,6 +6,7 @@
 
 mod agents;
 mod completed_env;
+#[cfg(feature = "cli")]
 mod connection;
 mod disk;
 mod dotenv;
@@ -36,10 +37,11 @@ pub use self::notify::{
 };
 pub use agents::{AgentRef, existing_agents, openclaw_agents, order_agent, status_agent};
 pub use completed_env::EnvFault;
+#[cfg(feature = "cli")]
 pub use connection::{
     CONNECTIONS, Connection, Edited, KeyCommand, SettingsFault, openclaw as openclaw_keys,
 };
-pub(crate) use disk::DRAFT;
+pub use disk::DRAFT;
 pub use disk::KEPT;
 pub use dotenv::parse as dotenv_lines;
 #[cfg(any(test, fuzzing))]

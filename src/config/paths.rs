@@ -315,8 +315,8 @@ impl Layout {
         self.state_home.join(PROGRAM).join("told")
     }
 
-    /// Returns the directory of the copies of other programs' settings, each from before the program
-    /// was connected.
+    /// Returns the directory of the copies of other programs' settings, each from before the
+    /// program was connected.
     #[must_use]
     pub fn connected_dir(&self) -> PathBuf {
         self.state_home.join(PROGRAM).join("connected")

@@ -1,19 +1,30 @@
-//! Which command takes each credential into the vault, so that none replaces what another gave.
+//! What takes each credential into the vault, so that none replaces what another gave.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
 use super::{Discovered, Found, InVault, Kept, VaultSecrets};
-use crate::domain::{CredentialType, TakenIn, recognise_secret};
+use crate::domain::{CredentialType, Owner, TakenIn, recognise_secret};
 
 /// How a credential gets into the vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TakeIn {
-    /// By a command, without the name of the program. A shell takes it as it is.
-    Command(String),
-    /// By `add`, with a provider that only a person knows.
+    /// By importing that file.
+    Import(PathBuf),
+    /// By a sync, which reads the file again each time.
+    Sync,
+    /// By a login of the vault's own beside that program's.
+    OwnLogin(Owner),
+    /// By adding the secret.
+    Add {
+        /// The provider that it is for.
+        provider: String,
+        /// The id of its profile; `None` for the usual one.
+        id: Option<String>,
+    },
+    /// By adding the secret, with a provider that only a person knows.
     UnknownProvider,
 }
 
@@ -23,8 +34,6 @@ pub struct AdviceContext<'a> {
     pub vault: Option<&'a VaultSecrets<'a>>,
     /// Whether `add` accepts the name of a provider as it is.
     pub accepts: &'a dyn Fn(&str) -> bool,
-    /// A path as a shell takes it.
-    pub shell_path: &'a dyn Fn(&Path) -> String,
 }
 
 impl Found {
@@ -53,7 +62,7 @@ impl Found {
 struct Places<'f> {
     taken: BTreeSet<String>,
     imported: BTreeMap<String, &'f str>,
-    added: BTreeMap<&'f str, String>,
+    added: BTreeMap<&'f str, TakeIn>,
     /// The next number of the ids that end in one.
     next: BTreeMap<String, usize>,
 }
@@ -67,18 +76,17 @@ fn take_in<'f>(
         return None;
     }
     let is_key = credential.refresh.is_none() && credential.kind == CredentialType::ApiKey;
-    let import = || {
-        let path = (context.shell_path)(&credential.path);
-        Some(TakeIn::Command(format!("import {path}")))
-    };
+    let import = || Some(TakeIn::Import(credential.path.clone()));
     match (credential.taken_in, credential.kept) {
         (_, Kept::Keyring) => {
-            let mirror = credential.program.mirror.as_ref()?;
-            let command = mirror.own_login.trim_start_matches("clawkeep ");
-            Some(TakeIn::Command(command.to_owned()))
+            let program = credential.program;
+            program
+                .mirror
+                .is_some()
+                .then_some(TakeIn::OwnLogin(program.owner))
         }
         (TakenIn::Mirrored, _) if is_key => import(),
-        (TakenIn::Mirrored | TakenIn::Followed, _) => Some(TakeIn::Command("sync".to_owned())),
+        (TakenIn::Mirrored | TakenIn::Followed, _) => Some(TakeIn::Sync),
         (TakenIn::Import, _) if is_key && would_replace(credential, context, places) => {
             add(credential, context, places)
         }
@@ -111,7 +119,7 @@ fn would_replace<'f>(
     *places.imported.entry(id).or_insert(secret) != secret
 }
 
-/// The command that asks for a key: under an id of its own where the usual one is taken.
+/// How a key is added: under an id of its own where the usual one is taken.
 fn add<'f>(
     credential: &'f Discovered,
     context: &AdviceContext<'_>,
@@ -125,8 +133,8 @@ fn add<'f>(
     let Some(provider) = provider.filter(|name| (context.accepts)(name)) else {
         return Some(TakeIn::UnknownProvider);
     };
-    if let Some(command) = places.added.get(secret) {
-        return Some(TakeIn::Command(command.clone()));
+    if let Some(added) = places.added.get(secret) {
+        return Some(added.clone());
     }
     let usual = format!("{provider}:manual");
     let own = format!("{provider}:{}", credential.program.id);
@@ -136,11 +144,11 @@ fn add<'f>(
     let mut ids = ids.into_iter().chain(numbered);
     let (id, next) = ids.find(|(id, _)| !places.taken.contains(id))?;
     places.next.insert(own, next);
-    let command = match id == usual {
-        true => format!("add {provider}"),
-        false => format!("add {provider} --id {id}"),
+    let add = TakeIn::Add {
+        provider: provider.to_owned(),
+        id: (id != usual).then(|| id.clone()),
     };
     places.taken.insert(id);
-    places.added.insert(secret, command.clone());
-    Some(TakeIn::Command(command))
+    places.added.insert(secret, add.clone());
+    Some(add)
 }

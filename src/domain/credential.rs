@@ -115,7 +115,7 @@ impl<'a> Credential<'a> {
 
     /// The value of `expires` as it is stored, whatever it is.
     #[must_use]
-    pub(crate) fn stored_expiry(&self) -> Option<&'a Value> {
+    pub fn stored_expiry(&self) -> Option<&'a Value> {
         self.entry.get("expires")
     }
 

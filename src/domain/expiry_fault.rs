@@ -67,7 +67,7 @@ impl ExpiryFault {
 
     /// Whether there is no expiry, rather than one that cannot be relied on.
     #[must_use]
-    pub(crate) fn is_absent(self) -> bool {
+    pub fn is_absent(self) -> bool {
         matches!(self, Self::Missing | Self::Zero)
     }
 

@@ -49,7 +49,7 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
-pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, Owner, PROGRAMS, Program};
+pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, OwnLogin, Owner, PROGRAMS, Program};
 pub use recognised::{Recognised, recognise_secret};
 pub use refresh_fault::RefreshFault;
 pub use secret::SecretJson;
@@ -67,4 +67,4 @@ pub use text::{
     counted, escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text,
     plural, shown_path, utf8_of_utf16, without_bom,
 };
-pub use time::{Expiry, UnixMs, WARN_AFTER_MS, calendar, json_number};
+pub use time::{Expiry, UnixMs, WARN_AFTER_MS, calendar, file_stamp, json_number};

@@ -117,14 +117,24 @@ pub struct Mirror {
     pub log_out: &'static str,
     /// The command that the reference's doctor names for logging in again, and where to run it.
     pub hint: (&'static str, &'static str),
-    /// The command that makes a login of clawkeep's own at the same provider.
-    pub own_login: &'static str,
+    /// How the vault gets a login of its own at the same provider.
+    pub own_login: OwnLogin,
+}
+
+/// How the vault gets a login of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnLogin {
+    /// The program's own command makes a long-lived token.
+    SetupToken,
+    /// A person logs in in the browser.
+    Browser,
 }
 
 /// What [`Owner::OtherProgram`] is named in the vault and in the audit record.
 const OTHER_PROGRAM: &str = "other-program";
 
-/// Every program that is known by name, and what several of them share at last. Mirrored logins are read in this order.
+/// Every program that is known by name, and what several of them share at last. Mirrored logins are
+/// read in this order.
 pub static PROGRAMS: &[Program] = &[
     Program {
         owner: Owner::ClaudeCode,
@@ -148,7 +158,7 @@ pub static PROGRAMS: &[Program] = &[
             log_in: "claude auth login",
             log_out: "claude /logout",
             hint: (CLAUDE_SETUP, " on the gateway host"),
-            own_login: "clawkeep models auth setup-token",
+            own_login: OwnLogin::SetupToken,
         }),
     },
     Program {
@@ -172,7 +182,7 @@ pub static PROGRAMS: &[Program] = &[
             log_in: CODEX_LOGIN,
             log_out: "codex logout",
             hint: (CODEX_LOGIN, ""),
-            own_login: "clawkeep models auth login --provider openai-codex",
+            own_login: OwnLogin::Browser,
         }),
     },
     Program {
@@ -332,7 +342,7 @@ pub static PROGRAMS: &[Program] = &[
             log_in: "example login",
             log_out: "example logout",
             hint: ("example login", ""),
-            own_login: "clawkeep models auth login --provider example",
+            own_login: OwnLogin::Browser,
         }),
     },
 ];

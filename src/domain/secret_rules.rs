@@ -80,16 +80,15 @@ pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     if is_variable_name(secret) {
         return Err(SecretFault::VariableName);
     }
-    let has = |is: fn(char) -> bool| secret.contains(is);
+    let is_word = secret.bytes().all(|byte| byte.is_ascii_graphic());
+    let has = |is: fn(char) -> bool| !is_word && secret.contains(is);
     match () {
         () if has(is_line_break) => Err(SecretFault::LineBreak),
         () if has(char::is_whitespace) => Err(SecretFault::Blank),
         () if has(super::text::is_hidden) => Err(SecretFault::Invisible),
-        () if !has(|c| !c.is_ascii_graphic()) && is_assignment(secret) => {
-            Err(SecretFault::Assignment)
-        }
+        () if is_word && is_assignment(secret) => Err(SecretFault::Assignment),
         () if secret.starts_with(['"', '\'', '`']) => Err(SecretFault::Quoted),
-        () if has(|c| !c.is_ascii_graphic()) => Err(SecretFault::OddCharacter),
+        () if !is_word => Err(SecretFault::OddCharacter),
         () => Ok(secret),
     }
 }
@@ -231,7 +230,6 @@ fn is_placeholder(secret: &str) -> bool {
         "[object object]",
         "insert-key-here",
     ];
-    let lower = secret.to_lowercase().replace(['_', ' '], "-");
     let between = |open: &str, close: &str| {
         let inner = secret
             .strip_prefix(open)
@@ -250,6 +248,14 @@ fn is_placeholder(secret: &str) -> bool {
         || secret
             .split_once("${")
             .is_some_and(|(_, rest)| rest.contains('}'));
+    if is_variable || secret == "!" || between("<", ">") || between("{{", "}}") {
+        return true; // "!" is a command that is missing
+    }
+    // Nearly every secret has a digit, which nothing below has, but for what is in `__` and `__`.
+    if secret.contains(|c: char| c.is_ascii_digit()) && !secret.starts_with(['_', '-']) {
+        return false;
+    }
+    let lower = secret.to_lowercase().replace(['_', ' '], "-");
     // "your-api-key-here", "sk-your-key"; no secret is made of letters and hyphens alone and speaks
     // of a key of yours.
     let is_yours = lower
@@ -266,14 +272,7 @@ fn is_placeholder(secret: &str) -> bool {
             .any(|c| filler.chars().all(|other| other == *c));
     let is_redacted = lower.trim_matches(['-', '<', '>', '[', ']']) == "redacted"
         || (lower.starts_with("--") && lower.ends_with("redacted--"));
-    is_variable
-        || secret == "!" // a command that is missing
-        || is_yours
-        || is_filler
-        || is_redacted
-        || between("<", ">")
-        || between("{{", "}}")
-        || WORDS.contains(&lower.as_str())
+    is_yours || is_filler || is_redacted || WORDS.contains(&lower.as_str())
 }
 
 #[cfg(test)]

@@ -112,8 +112,9 @@ impl Span {
     }
 
     /// The time since then in words: `5 days ago`, `just now` for half a minute.
+    #[cfg(any(feature = "alerts", test))]
     #[must_use]
-    pub fn long_ago(self) -> String {
+    pub(crate) fn long_ago(self) -> String {
         self.ago(&self.long())
     }
 

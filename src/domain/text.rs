@@ -46,6 +46,11 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
 
 fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     let is_written_out = |c: char| is_hidden(c) && !stays(c);
+    // Nearly every text is ASCII that is seen: no character of it need be decoded.
+    let is_seen = |byte: u8| matches!(byte, b' '..=b'~') || byte.is_ascii() && stays(byte.into());
+    if text.bytes().all(is_seen) {
+        return Cow::Borrowed(text);
+    }
     if !text.contains(is_written_out) {
         return Cow::Borrowed(text);
     }

@@ -50,13 +50,13 @@ impl UnixMs {
             .unwrap_or_default()
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
+}
 
-    /// The instant as a part of a file's name, UTC: `20260109T003248Z`.
-    #[must_use]
-    pub(crate) fn stamp(self) -> String {
-        let at = calendar(self).unwrap_or_default();
-        at.format("%Y%m%dT%H%M%SZ").to_string()
-    }
+/// Returns an instant as a part of a file's name, UTC: `20260109T003248Z`.
+#[must_use]
+pub fn file_stamp(at: UnixMs) -> String {
+    let at = calendar(at).unwrap_or_default();
+    at.format("%Y%m%dT%H%M%SZ").to_string()
 }
 
 /// Returns an instant in the calendar, UTC; `None` for one beyond the calendar.

@@ -1,5 +1,5 @@
-//! A probe: one cheap request with a credential to its provider, to see whether it is accepted. Only
-//! on demand: it tells the provider that the credential is in use here.
+//! A probe: one cheap request with a credential to its provider, to see whether it is accepted.
+//! Only on demand: it tells the provider that the credential is in use here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

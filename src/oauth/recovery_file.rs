@@ -14,7 +14,8 @@ use serde_json::json;
 use super::answer::Tokens;
 use super::lease::grant_name;
 use crate::domain::{
-    AgentName, Endpoint, Expiry, Fingerprint, ProfileId, SecretJson, UnixMs, json_number,
+    AgentName, Endpoint, Expiry, Fingerprint, ProfileId, SecretJson, UnixMs, file_stamp,
+    json_number,
 };
 use crate::platform::{
     Access, FileError, create_private_dir, create_private_file, exists, read_own,
@@ -181,7 +182,7 @@ impl RecoveryFile {
     /// Where a file that does not open is to be kept: a name beside it that nothing has.
     #[must_use]
     pub(crate) fn name_aside(dir: &Path, grant: Fingerprint, now: UnixMs) -> PathBuf {
-        let name = format!("{}.rescue{UNOPENED}{}", grant_name(grant), now.stamp());
+        let name = format!("{}.rescue{UNOPENED}{}", grant_name(grant), file_stamp(now));
         let others = (2..).map(|n| dir.join(format!("{name}-{n}")));
         std::iter::once(dir.join(&name))
             .chain(others)

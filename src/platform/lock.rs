@@ -92,11 +92,7 @@ impl LockDir {
     /// # Errors
     /// [`LockError::Busy`] or [`LockError::Held`] at the deadline; [`LockError::Unusable`] for what
     /// is no lock, without waiting so long; [`LockError::File`] when the directory cannot be made.
-    pub(crate) fn acquire(
-        file: &Path,
-        queue: &QueueLock,
-        deadline: Instant,
-    ) -> Result<Self, LockError> {
+    pub fn acquire(file: &Path, queue: &QueueLock, deadline: Instant) -> Result<Self, LockError> {
         let path = Self::path_for(file);
         let abandoned = queue.noted();
         let mut pause = PAUSE_MIN;

@@ -62,14 +62,14 @@ pub use paths::{
 };
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others, open_to_readers};
-#[cfg(feature = "cli")]
-pub use process::keep_from_children;
 #[cfg(windows)]
 pub use process::leave_console;
 pub use process::{
     Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, open_files_max,
     restrict_new_files, running_programs, user_sid, with_stack,
 };
+#[cfg(feature = "cli")]
+pub use process::{keep_all_from_children, keep_from_children};
 pub use programs::{is_program_path, program_command, program_names, system_program};
 pub use read::{Contents, open_regular, read_regular};
 pub use replace::{

@@ -80,6 +80,10 @@ impl OpenClawDir {
 /// agents. A link to such a directory counts as one.
 #[must_use]
 pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
+    // Nothing lies in a directory that does not exist.
+    if fs::metadata(dir).is_err_and(|error| error.kind() == NotFound) {
+        return None;
+    }
     evidence_in(dir, || in_agents(dir, AGENT_DATABASE).into_iter().next())
 }
 

@@ -52,25 +52,25 @@ impl Permissions {
 
     /// Whether others may change it.
     #[must_use]
-    pub(crate) fn is_writable_by_others(self) -> bool {
+    pub fn is_writable_by_others(self) -> bool {
         self.others & 0o022 != 0
     }
 
     /// Whether others may read it (list it, or pass through it, where it is a directory).
     #[must_use]
-    pub(crate) fn is_readable_by_others(self) -> bool {
+    pub fn is_readable_by_others(self) -> bool {
         self.others & 0o055 != 0
     }
 
     /// Whether it is a directory shared by all users, as `/tmp` is.
     #[must_use]
-    pub(crate) fn is_shared_dir(self) -> bool {
+    pub fn is_shared_dir(self) -> bool {
         self.is_dir && self.mode & 0o1000 != 0
     }
 
     /// The bits without the right of anybody else to change it.
     #[must_use]
-    pub(crate) fn unwritable(self) -> u32 {
+    pub fn unwritable(self) -> u32 {
         self.mode & 0o755
     }
 

@@ -256,19 +256,45 @@ pub fn open_files_max() -> Option<usize> {
     None
 }
 
-/// Keeps a descriptor that this process was started with from the programs that it starts.
+/// Keeps what a descriptor leads to from the programs that this process starts: the descriptor
+/// itself, and others of the same file or pipe.
 #[cfg(all(unix, feature = "cli"))]
 pub fn keep_from_children(descriptor: u32) {
+    use std::os::unix::fs::MetadataExt;
     let Ok(descriptor) = i32::try_from(descriptor) else {
         return; // no number of a descriptor
     };
-    let others: Vec<i32> = close_fds::iter_open_fds(descriptor.saturating_add(1)).collect();
-    close_fds::set_fds_cloexec(descriptor, &others);
+    let file_of = |number: i32| {
+        let found = std::fs::metadata(format!("/dev/fd/{number}")).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let kept = file_of(descriptor);
+    let is_other =
+        |number: &i32| *number != descriptor && (kept.is_none() || file_of(*number) != kept);
+    let others: Vec<i32> = close_fds::iter_open_fds(FIRST_OWN)
+        .filter(is_other)
+        .collect();
+    close_fds::set_fds_cloexec(FIRST_OWN, &others);
 }
+
+/// Keeps every descriptor but the standard streams from the programs that this process starts from
+/// now on.
+#[cfg(all(unix, feature = "cli"))]
+pub fn keep_all_from_children() {
+    close_fds::set_fds_cloexec(FIRST_OWN, &[]);
+}
+
+/// The first descriptor after the standard streams.
+#[cfg(all(unix, feature = "cli"))]
+const FIRST_OWN: i32 = 3;
 
 /// Elsewhere descriptors are not handed down by number.
 #[cfg(all(not(unix), feature = "cli"))]
 pub fn keep_from_children(_descriptor: u32) {}
+
+/// As [`keep_from_children`].
+#[cfg(all(not(unix), feature = "cli"))]
+pub fn keep_all_from_children() {}
 
 /// Makes files that this process creates its user's alone, unless they are made otherwise; what was
 /// asked for before.

@@ -69,15 +69,15 @@ impl RuntimeDir {
     /// # Errors
     /// When it may not.
     pub fn check(&self, dir: &Path) -> Result<(), FileError> {
-        if !super::paths::exists(dir) {
+        let Ok(meta) = std::fs::symlink_metadata(dir) else {
             return Ok(());
-        }
-        if dir.is_symlink() {
+        };
+        if meta.is_symlink() {
             let path = dir.to_owned();
             return Err(FileError::Symlink { path });
         }
         check_trusted(dir, Access::CreateIn)?;
-        if !dir.is_dir() {
+        if !meta.is_dir() {
             let path = dir.to_owned();
             return Err(FileError::NotRegular { path });
         }
@@ -103,7 +103,7 @@ impl RuntimeDir {
 
     /// Whether it is in memory; `None` if the system does not report it.
     #[must_use]
-    pub(crate) fn is_in_memory(&self) -> Option<bool> {
+    pub fn is_in_memory(&self) -> Option<bool> {
         #[cfg(target_os = "linux")]
         {
             // tmpfs and ramfs. Source: Linux's include/uapi/linux/magic.h.

@@ -442,7 +442,7 @@ impl Trust {
     /// Returns `None`, as [`Trust::open_to_others`] does.
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
-    pub(crate) fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {
+    pub fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {
         None
     }
 }

@@ -1,5 +1,7 @@
 //! Which profiles are tried for a provider, and in what order.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::domain::{
@@ -85,11 +87,12 @@ fn in_turn<'d>(
 /// belongs to nobody, so its id stays, like one without an entry.
 fn eligible(doc: &StoreDoc, provider: &ProviderId, ids: Vec<ProfileId>) -> Vec<ProfileId> {
     let mut kept = Vec::with_capacity(ids.len());
+    let mut known = BTreeSet::new();
     for id in ids {
         let is_anothers = doc.credential(id.as_str()).is_some_and(|credential| {
             credential.is_readable() && !credential.is_for(provider.as_str())
         });
-        if !is_anothers && !kept.contains(&id) {
+        if !is_anothers && known.insert(id.clone()) {
             kept.push(id);
         }
     }

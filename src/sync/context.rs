@@ -18,6 +18,15 @@ pub enum SyncMode {
     Off,
 }
 
+/// An agent that is loaded, and whether other programs' logins are read for it.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncedAgent<'a> {
+    /// The agent.
+    pub agent: &'a AgentRef,
+    /// Whether other programs' logins are read.
+    pub mode: SyncMode,
+}
+
 /// When a load writes the store file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rewrite {

@@ -19,7 +19,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::context::{LoadContext, Rewrite, SyncMode};
+use super::context::{LoadContext, Rewrite, SyncMode, SyncedAgent};
 use super::edited::Edited;
 use super::error::SyncError;
 use super::hand_out::{HandOut, Refreshes, record_hand_out};
@@ -62,6 +62,25 @@ enum Locking {
     /// Only before a store is written: a reader of a store that is whole need not wait for a
     /// gateway.
     WhenWritten,
+}
+
+/// What a load does, and when.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    mode: SyncMode,
+    rewrite: Rewrite,
+    locking: Locking,
+}
+
+impl Terms {
+    /// Those of a load that writes the store only if that says something else than the vault.
+    fn of(mode: SyncMode, locking: Locking) -> Self {
+        Self {
+            mode,
+            rewrite: Rewrite::IfChanged,
+            locking,
+        }
+    }
 }
 
 /// Loads agents of one vault.
@@ -140,7 +159,7 @@ impl<'e> Engine<'e> {
         let is_writable = self.vault.read_only().is_none() && loaded.unopened.is_empty();
         match theirs {
             Ok(Some(theirs)) if is_writable && theirs.change(&loaded).is_some() => {
-                let how = (SyncMode::Off, Rewrite::IfChanged, Locking::Always);
+                let how = Terms::of(SyncMode::Off, Locking::Always);
                 let edit = |_: &StoreDoc| -> Result<Edited, SyncError> {
                     Ok(theirs.change(&loaded).unwrap_or_else(Edited::nothing))
                 };
@@ -167,7 +186,7 @@ impl<'e> Engine<'e> {
         if !is_writable || survey.needs_nothing() {
             return self.loaded_as_it_is(agent, survey);
         }
-        let how = (mode, Rewrite::IfChanged, Locking::WhenWritten);
+        let how = Terms::of(mode, Locking::WhenWritten);
         self.load_locked(agent, how, Some(survey), unchanged)
     }
 
@@ -186,7 +205,7 @@ impl<'e> Engine<'e> {
             let agent = agent.name.clone();
             return Err(SyncError::OpenClaws { agent }.into());
         }
-        let how = (mode, Rewrite::IfChanged, Locking::Always);
+        let how = Terms::of(mode, Locking::Always);
         self.load_locked(agent, how, None, edit)
     }
 
@@ -199,7 +218,11 @@ impl<'e> Engine<'e> {
         if agent.name.openclaw_id().is_some() {
             return self.load(agent, mode); // no store of it is written
         }
-        let how = (mode, Rewrite::Always, Locking::Always);
+        let rewrite = Rewrite::Always;
+        let how = Terms {
+            rewrite,
+            ..Terms::of(mode, Locking::Always)
+        };
         self.load_locked(agent, how, None, unchanged)
     }
 
@@ -266,19 +289,18 @@ impl<'e> Engine<'e> {
     fn load_locked<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
-        how: (SyncMode, Rewrite, Locking),
+        how: Terms,
         last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
-        let site = place.site();
         let Some(mut lock) = self.held.take(&place) else {
             check_vault_in_place(self.vault)?; // the lock's directory lies beside it
             let patience = self.lock_patience()?;
             let mut lock = StoreLock::acquire(&self.context.lock_dir, &place, patience)?;
-            return self.load_in_rounds(agent, site, &mut lock, how, last, edit);
+            return self.load_in_rounds(agent, &mut lock, how, last, edit);
         };
-        let loaded = self.load_in_rounds(agent, site, &mut lock, how, last, edit);
+        let loaded = self.load_in_rounds(agent, &mut lock, how, last, edit);
         self.held.put(&place, lock);
         loaded
     }
@@ -301,35 +323,38 @@ impl<'e> Engine<'e> {
     fn load_in_rounds<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
-        site: &Path,
         store_lock: &mut StoreLock,
-        how: (SyncMode, Rewrite, Locking),
+        how: Terms,
         last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let mut notices = Vec::new();
-        let of = (agent, site, &mut notices);
-        let loaded = self.repeat_rounds(of, store_lock, how, last, edit);
+        let loaded = self.repeat_rounds(agent, store_lock, how, last, &mut notices, edit);
         self.notices.append(&mut notices); // of rounds that committed, if a later one failed
         loaded
     }
 
     fn repeat_rounds<E: From<SyncError>>(
         &mut self,
-        (agent, site, notices): (&AgentRef, &Path, &mut Vec<Notice>),
+        agent: &AgentRef,
         store_lock: &mut StoreLock,
-        (mode, rewrite, mut locking): (SyncMode, Rewrite, Locking),
+        terms: Terms,
         mut last: Option<Survey>,
+        notices: &mut Vec<Notice>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
+        let Terms {
+            mode,
+            rewrite,
+            mut locking,
+        } = terms;
         let (context, findings) = (&self.context, &mut self.findings);
         let vault = &mut *self.vault;
         let mut before = None;
         for _ in 0..ROUNDS_MAX {
             findings.forget();
             let place = &StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
-            if place.site() != site {
-                // The user's link leads elsewhere by now, and the locks are not for that.
+            if !store_lock.is_for(place) {
                 let path = place.path().to_owned();
                 return Err(SyncError::Contended { path }.into());
             }
@@ -357,9 +382,9 @@ impl<'e> Engine<'e> {
             // What the vault lacks must not be mistaken for removed, nor what only the file has for
             // new: the file waits.
             let is_whole = survey.state.unopened.is_empty();
+            let of = SyncedAgent { agent, mode };
             let mut survey = match is_whole {
                 true => {
-                    let of = (agent, mode);
                     let survey = adopt_leftovers(vault, context, findings, of, place, survey)?;
                     set_damaged_aside(vault, context, findings, of, place, survey)?
                 }
@@ -370,7 +395,7 @@ impl<'e> Engine<'e> {
                 continue;
             }
             let merge = merge_store(vault, &survey)?;
-            let plan = plan_logins(vault, context, findings, (agent, mode), &survey, &merge);
+            let plan = plan_logins(vault, context, findings, of, &survey, &merge);
             let steps = edit_document(vault, &mut survey, merge, plan, &edit)?;
             let target = steps.target(&survey.state.doc);
             if is_waiting && is_whole && survey.write_needed(target, rewrite) != Write::No {

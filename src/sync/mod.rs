@@ -31,7 +31,7 @@ mod tasks;
 pub mod watch;
 mod writers;
 
-pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode};
+pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode, SyncedAgent};
 pub use edited::{Edited, EditedBy, LOGIN, RESTORE};
 pub use engine::Engine;
 pub use error::SyncError;
@@ -41,7 +41,7 @@ pub use load::old_copy::Undoes;
 pub use loaded::Loaded;
 pub use logins::decide::Rules;
 pub use logins::planned::Planned;
-pub use logins::report::{LoginReport, LoginState, fault_remedy};
+pub use logins::report::{LoginReport, LoginState};
 pub use logins::sources::LoginSources;
 pub(crate) use logins::whole_file::read_source;
 pub use notice::{LendingFault, Notice, Writer};

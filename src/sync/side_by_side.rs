@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::context::{Rewrite, SyncMode};
+use super::context::{Rewrite, SyncedAgent};
 use super::engine::Engine;
 use super::error::SyncError;
 use super::load::commit::{Prepared, record};
@@ -118,8 +118,7 @@ struct Ended<'a> {
 struct Surveyed<'a> {
     /// Its place in the answer.
     at: usize,
-    agent: &'a AgentRef,
-    mode: SyncMode,
+    of: SyncedAgent<'a>,
     survey: Survey,
 }
 
@@ -158,7 +157,7 @@ impl Engine<'_> {
     /// it decided and committed.
     pub fn load_all(
         &mut self,
-        agents: &[(&AgentRef, SyncMode)],
+        agents: &[SyncedAgent<'_>],
         goes_on: &dyn Fn() -> bool,
     ) -> Vec<Result<Loaded, SyncError>> {
         let mut all = Vec::with_capacity(agents.len());
@@ -195,11 +194,11 @@ impl Engine<'_> {
             }
             self.findings.end_shared_step();
             let of = agents[all.len()..].iter();
-            for (&(agent, mode), outcome) in of.zip(outcomes.drain(..)) {
+            for (of, outcome) in of.zip(outcomes.drain(..)) {
                 if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
                     return all;
                 }
-                let loaded = self.load_left_out(agent, mode, outcome);
+                let loaded = self.load_left_out(*of, outcome);
                 let is_over = matches!(loaded, Err(SyncError::Vault(_)));
                 all.push(loaded);
                 if is_over {
@@ -215,8 +214,7 @@ impl Engine<'_> {
     /// Returns the outcome of an agent, which is loaded by itself now if that is still to be done.
     fn load_left_out(
         &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
+        SyncedAgent { agent, mode }: SyncedAgent<'_>,
         outcome: Outcome,
     ) -> Result<Loaded, SyncError> {
         let so_far = match outcome {
@@ -243,7 +241,7 @@ impl Engine<'_> {
 
     /// Decides about a group of agents, as far as they can be loaded side by side. The step over
     /// all of them stays begun.
-    fn decide_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Group<'a> {
+    fn decide_group<'a>(&mut self, agents: &[SyncedAgent<'a>]) -> Group<'a> {
         let mut group = Group::of(agents.len());
         if self.vault.read_only().is_some() {
             return group;
@@ -262,12 +260,12 @@ impl Engine<'_> {
         }
         let mut surveyed = self.survey_group(agents);
         // Those of OpenClaw are loaded by themselves, from its database.
-        surveyed.retain(|surveyed| surveyed.agent.name.openclaw_id().is_none());
+        surveyed.retain(|surveyed| surveyed.of.agent.name.openclaw_id().is_none());
         let is_settled = |surveyed: &mut Surveyed<'_>| surveyed.survey.needs_nothing();
         let settled = surveyed.extract_if(.., is_settled);
         group
             .settled
-            .extend(settled.map(|surveyed| (surveyed.at, surveyed.agent, surveyed.survey)));
+            .extend(settled.map(|surveyed| (surveyed.at, surveyed.of.agent, surveyed.survey)));
         surveyed.retain(|surveyed| surveyed.survey.is_plain());
         if surveyed.len() > 1 && check_vault_in_place(self.vault).is_ok() {
             self.findings.begin_shared_step(); // any load surveys again under the locks
@@ -278,30 +276,22 @@ impl Engine<'_> {
 
     /// Surveys agents, in their order, as far as that can be done. Other threads examine their
     /// stores meanwhile.
-    fn survey_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Vec<Surveyed<'a>> {
+    fn survey_group<'a>(&mut self, agents: &[SyncedAgent<'a>]) -> Vec<Surveyed<'a>> {
         let (lock_dir, examined) = (
             self.context.lock_dir.clone(),
             Arc::clone(&self.findings.openclaw),
         );
         let mut surveyed = Vec::new();
-        let tasks = agents
-            .iter()
-            .map(|(agent, _)| Task::Examine(agent.dir.clone()));
+        let tasks = agents.iter().map(|of| Task::Examine(of.agent.dir.clone()));
         run_tasks(tasks, (&lock_dir, &examined), |at, done| {
-            let (agent, mode) = agents[at];
+            let of = agents[at];
             let Done::Examined(store) = done else {
                 return None;
             };
             let (context, findings) = (&self.context, &mut self.findings);
-            let of = (agent, mode);
             let survey = survey_examined(self.vault, context, findings, of, None, *store).ok()?;
-            let survey = self.surveyed_to_load(agent, survey);
-            surveyed.push(Surveyed {
-                at,
-                agent,
-                mode,
-                survey,
-            });
+            let survey = self.surveyed_to_load(of.agent, survey);
+            surveyed.push(Surveyed { at, of, survey });
             None
         });
         surveyed.sort_by_key(|surveyed| surveyed.at);
@@ -309,7 +299,7 @@ impl Engine<'_> {
     }
 
     /// Decides about a group of agents, and commits that.
-    fn commit_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Group<'a> {
+    fn commit_group<'a>(&mut self, agents: &[SyncedAgent<'a>]) -> Group<'a> {
         let mut group = self.decide_group(agents);
         match self.commit_all(std::mem::take(&mut group.decided)) {
             Ok(all) => group.decided = all,
@@ -366,7 +356,7 @@ impl Engine<'_> {
         );
         let dirs: Vec<PathBuf> = surveyed
             .iter()
-            .map(|surveyed| surveyed.agent.dir.clone())
+            .map(|surveyed| surveyed.of.agent.dir.clone())
             .collect();
         let stages = surveyed
             .into_iter()
@@ -405,9 +395,8 @@ impl Engine<'_> {
         store: ExaminedStore,
         lock: StoreLock,
     ) -> Option<Planned<'a>> {
-        let (agent, mode) = (surveyed.agent, surveyed.mode);
         let (context, findings) = (&self.context, &mut self.findings);
-        let (of, last) = ((agent, mode), Some(surveyed.survey));
+        let (of, last) = (surveyed.of, Some(surveyed.survey));
         let survey = survey_examined(self.vault, context, findings, of, last, store);
         let mut survey = survey.ok().filter(Survey::is_plain)?;
         let merge = merge_store(self.vault, &survey).ok()?;
@@ -425,7 +414,7 @@ impl Engine<'_> {
             Write::No | Write::Remove => Zeroizing::default(),
         };
         Some(Planned {
-            place: (surveyed.at, agent),
+            place: (surveyed.at, of.agent),
             lock,
             survey,
             steps,

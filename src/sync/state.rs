@@ -178,7 +178,7 @@ impl<'r> StateReader<'r> {
     ///
     /// # Errors
     /// When the vault cannot be read.
-    pub(crate) fn changed_endpoint(
+    pub fn changed_endpoint(
         &self,
         id: &str,
         credential: &Credential<'_>,

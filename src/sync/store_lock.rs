@@ -26,6 +26,8 @@ pub(super) struct StoreLock {
     /// in the queue would find a live lock and mistake it for a killed process's.
     dir: Option<(PathBuf, LockDir)>,
     queue: QueueLock,
+    /// The store's place, without its own links: [`StorePlace::site`].
+    site: PathBuf,
     patience: Duration,
 }
 
@@ -39,6 +41,7 @@ impl StoreLock {
         let path = queue_path(lock_dir, place.site());
         let queue = QueueLock::acquire(&path, Instant::now() + patience)?;
         Ok(Self {
+            site: place.site().to_owned(),
             queue,
             dir: None,
             patience,
@@ -48,6 +51,11 @@ impl StoreLock {
     /// Takes the first of them if it is free; neither is waited for then.
     pub(super) fn acquire_free(lock_dir: &Path, place: &StorePlace) -> Result<Self, SyncError> {
         Self::acquire(lock_dir, place, Duration::ZERO)
+    }
+
+    /// Whether they are the locks of that store: a link may lead elsewhere by now.
+    pub(super) fn is_for(&self, place: &StorePlace) -> bool {
+        self.site == place.site()
     }
 
     /// The second, if it is held on that store.

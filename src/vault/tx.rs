@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::connect::{Durability, data_version, set_durability};
-use crate::vault::file::journal::{Log, LogFile, empty_log_at_once};
+use crate::vault::file::journal::{Log, LogFile, empty_log_at_once, note_log_begins};
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::frame::{Frame, FrameExtras, frame_of};
@@ -35,6 +35,8 @@ pub struct Tx<'v> {
     actor: EventActor,
     actor_id: i64,
     pub(super) last: Option<events::Last>,
+    /// The number of the last event before it.
+    last_before: i64,
     touched: BTreeMap<AgentName, Touched>,
     pub(super) rows: ChangedRows,
     /// See [`crate::vault::file::vault::Vault::durable`].
@@ -140,6 +142,7 @@ impl UnlockedVault {
             actor,
             actor_id,
             last,
+            last_before: last.map_or(0, |last| last.seq),
             touched: BTreeMap::new(),
             rows,
             durable: &self.vault.durable,
@@ -226,6 +229,9 @@ impl Tx<'_> {
             false => Log::Emptied,
         };
         self.seal_listings()?;
+        if log == Log::Kept {
+            note_log_begins(&self.tx, self.path, self.last_before).at(self.path, "write")?;
+        }
         let to_sync = match self.durability {
             Durability::AfterCommit => Some(LogFile::open(&self.tx, self.path)?),
             Durability::InCommit => None,

@@ -6,19 +6,20 @@ use std::fs;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use clawkeep::internal::alerts::{Alerts, Means, Scene, Trouble, survey};
+use clawkeep::internal::alerts::{Alerts, Means, Problem, Scene, Trouble, survey};
 use clawkeep::internal::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
 use clawkeep::internal::config::{AgentRef, NotifySettings, OwnSettings};
-use clawkeep::internal::doctor::Commands;
 use clawkeep::internal::domain::{
     AgentName, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc, UnixMs,
 };
 use clawkeep::internal::oauth::Providers;
 use clawkeep::internal::platform::Clock;
 use clawkeep::internal::platform::keychain::SessionBus;
-use clawkeep::internal::vault::{ChangeNote, Grant, GrantState};
+use clawkeep::internal::sync::StateReader;
+use clawkeep::internal::vault::{ChangeNote, Grant, GrantState, VaultError};
 use serde_json::{Value, json};
 
+use crate::advice::{Commands, remedy_of_problem};
 use crate::support::bench::{Bench, DAY, START};
 use crate::support::hook::{Hook, Sent};
 
@@ -32,6 +33,11 @@ const MINUTE: i64 = HOUR / 60;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In every token of these tests, and in every address and path that must not be told.
 const SECRET: &str = "sk-test-secret";
+
+/// The program's words, as `watch` gives them.
+fn advice(states: &StateReader<'_>, id: &str, problem: Problem<'_>) -> Result<String, VaultError> {
+    remedy_of_problem(states, id, problem, Commands::Tree)
+}
 
 /// A vault, and who is told of it.
 struct Watch {
@@ -92,6 +98,7 @@ impl Watch {
             lock: self.bench.dir.path().join("alerts.lock"),
             actor: self.bench.actor.clone(),
             clock: Clock::Fixed(UnixMs::from_ms(START + at)),
+            remedies_command: "clawkeep doctor",
         });
         (alerts, woken)
     }
@@ -108,7 +115,7 @@ impl Watch {
             providers: Some(&Providers::new(&BTreeMap::new())),
             refreshing: &self.refreshing,
             trouble: &self.trouble,
-            commands: Commands::Tree,
+            remedy: advice,
         };
         let next = alerts.pass(&mut self.bench.vault, scene).unwrap();
         next.map(|at| at.0 - START)
@@ -444,7 +451,7 @@ fn what_to_do_for_an_agent_that_only_its_directory_names() {
         providers: None,
         refreshing: &[],
         trouble: &[],
-        commands: Commands::Tree,
+        remedy: advice,
     };
     let settings = NotifySettings::default();
     let seen = survey(

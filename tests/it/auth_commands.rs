@@ -276,7 +276,7 @@ fn a_removed_profile_is_gone_everywhere_and_the_record_says_so() {
         &home,
         &["models", "auth", "remove", "openai:manual", "--yes"],
         1,
-        &["\"openai:manual\" not found", "models auth list"],
+        &["\"openai:manual\" not found", "clawkeep ls"],
     );
     home.assert_sound();
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 #[cfg(unix)]
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -214,6 +214,30 @@ fn a_vault_that_is_a_link_to_a_real_one() {
     let through = home.at("linked/vault.db");
     home.run(&["--vault", through.to_str().unwrap(), "models", "status"])
         .ok();
+}
+
+/// What SQLite has beside a vault is a file. A link there is never followed, by a repair least of
+/// all.
+#[cfg(unix)]
+#[test]
+fn a_log_that_is_no_file() {
+    let home = home_with_vault();
+    home.write("other", "a file of the user's that everyone may read");
+    chmod(&home.at("other"), 0o644);
+    for suffix in ["-wal", "-shm"] {
+        let log = home.at(&format!("{VAULT}{suffix}"));
+        let _ = fs::remove_file(&log);
+        symlink(home.at("other"), &log).unwrap();
+        refuses(&home, STATUS, 65, &["is a symbolic link", "mv "]);
+        let repair = home.run(&["doctor", "--repair"]).exits(1);
+        assert!(repair.stdout.contains("is a symbolic link"), "{repair:?}");
+        assert_eq!(home.at("other").metadata().unwrap().mode() & 0o777, 0o644);
+        fs::remove_file(&log).unwrap();
+        make_irregular(&log);
+        refuses(&home, STATUS, 65, &["is not a regular file", "mv "]);
+        fs::remove_file(&log).unwrap();
+    }
+    home.run(STATUS).ok();
 }
 
 #[test]

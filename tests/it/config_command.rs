@@ -113,10 +113,10 @@ fn an_editor_does_not_get_the_descriptor_of_the_passphrase() {
     home.write("phrase", "correct horse battery staple");
     home.write(
         "editor",
-        "[ -e /proc/self/fd/5 ] && echo open >&2\nexit 0\n",
+        "for n in 5 6 7; do [ -e /proc/self/fd/$n ] && echo open $n >&2; done\nexit 0\n",
     );
-    for (option, is_open) in [("--passphrase-fd 5", false), ("", true)] {
-        let script = format!("\"$0\" config edit {option} 5<phrase");
+    let run = |arguments: &str| {
+        let script = format!("exec 5<phrase 6<&5 7</dev/null; \"$0\" {arguments}");
         let mut command = std::process::Command::new("sh");
         command
             .args(["-c", &script, env!("CARGO_BIN_EXE_clawkeep")])
@@ -125,9 +125,13 @@ fn an_editor_does_not_get_the_descriptor_of_the_passphrase() {
             .env("EDITOR", "sh editor")
             .env("PATH", "/usr/bin:/bin")
             .current_dir(home.path());
-        let run = Run::from(command.output().unwrap()).exits(0);
-        assert_eq!(run.stderr.contains("open"), is_open, "{run:?}");
+        Run::from(command.output().unwrap()).exits(0).stderr
+    };
+    for option in ["--passphrase-fd 5", ""] {
+        let open = run(&format!("config edit {option}"));
+        assert!(!open.contains("open"), "{open}");
     }
+    assert!(run("--version; sh editor").contains("open 7"));
 }
 
 #[cfg(unix)]

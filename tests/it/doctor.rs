@@ -1,5 +1,8 @@
 //! `doctor`: everything it can find, and what becomes of it.
 
+#[path = "../../src/bin/clawkeep/doctor/finding_id.rs"]
+#[allow(dead_code, reason = "the program's findings, by name")]
+mod finding_id;
 mod harms;
 
 use std::collections::BTreeSet;
@@ -8,7 +11,6 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::time::{Duration, SystemTime};
 
-use clawkeep::internal::doctor::FindingId;
 use serde_json::{Value, json};
 
 use crate::support::damage::{
@@ -19,6 +21,7 @@ use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
 use crate::support::skip::is_root_or_skip;
 #[cfg(unix)]
 use crate::support::terminal::Terminal;
+use finding_id::FindingId;
 use harms::{CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token};
 
 const LOOK: &[&str] = &["doctor", "--non-interactive", "--json"];

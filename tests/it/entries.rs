@@ -209,9 +209,7 @@ fn references_are_shown_kept_and_not_replaced() {
             .exits(1);
         assert!(
             run.stderr.contains("not replaced by a secret")
-                && run
-                    .stderr
-                    .contains(&format!("models auth remove {profile}"))
+                && run.stderr.contains(&format!("clawkeep rm {profile}"))
                 && run.stderr.contains("--profile-id"),
             "{run:?}"
         );

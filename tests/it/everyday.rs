@@ -234,6 +234,35 @@ fn what_is_in_cooldown_is_handed_out_with_a_warning() {
     assert_eq!(row["usable"], json!(false), "{report:#}");
 }
 
+#[test]
+fn a_cooldown_that_came_with_a_store_is_in_the_report() {
+    let home = home();
+    let mut store = home.json(STORE);
+    let now = now_ms();
+    store["usageStats"] = json!({"openai:same": {
+        "lastFailureAt": now - HOUR, "cooldownUntil": now + HOUR, "errorCount": 3,
+    }});
+    home.write(STORE, store.to_string());
+    home.run(&["sync"]).ok();
+    let page = home.run(&["report", "--to", "-"]).ok();
+    let drawn = page.matches("in cooldown or disabled from").count();
+    assert_eq!(drawn, 1, "{page}");
+}
+
+#[test]
+fn a_number_of_rows_is_explained() {
+    let home = Home::new();
+    for command in [&["log"][..], &["history", "uses"], &["history", "-f"]] {
+        let args = [command, &["-n", "x"]].concat();
+        refuses(
+            &home,
+            &args,
+            64,
+            &["how many to show at most", "such as 20"],
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn programs_of_many_providers_get_their_variable() {
@@ -337,7 +366,7 @@ fn add_stores_what_is_given() {
             &["add", "openai"][..],
             "sk-ant-api03-x",
             1,
-            "clawkeep models auth paste-api-key --provider openai",
+            "clawkeep add openai --yes",
         ),
         (
             &["add", "anthropic"],
@@ -399,11 +428,61 @@ fn add_replaces_no_credential_of_another_kind_unasked() {
     }
     let same = ["add", "openai", "--id", "openai:same"];
     let run = given(&home, &same, "sk-test-new");
-    let undo = "To undo: clawkeep models auth restore openai:same\n";
+    let undo = "To undo: clawkeep restore openai:same\n";
     assert!(run.stderr.contains(undo), "{run:?}");
     run.ok();
-    home.run(&["models", "auth", "restore", "openai:same"]).ok();
+    home.run(&["restore", "openai:same"]).ok();
     assert_eq!(home.run(&["token", "openai"]).ok(), "sk-test-openai-main\n");
+    // It is stored where that is asked for.
+    for (args, secret, provider) in [
+        (&["add", "openai", "--yes"][..], "sk-ant-api03-x", "openai"),
+        (&["add", "antropic", "--yes"], "sk-test", "antropic"),
+        (
+            &["add", "groq", "--id", "openai:same", "--yes"],
+            "gsk_x",
+            "groq",
+        ),
+    ] {
+        let added = given(&home, &[args, &["-j"]].concat(), secret).json();
+        assert_eq!(added["provider"], provider, "{added}");
+    }
+}
+
+#[test]
+fn lists_show_which_credential_is_used_first() {
+    let home = home();
+    let mut store = home.json(STORE);
+    store["profiles"]["work"] = key("openai", "sk-test-work");
+    home.write(STORE, store.to_string());
+    home.run(&["use", "work"]).ok();
+    let order = |id: &str| {
+        let listed = home.run(&["ls", "-j"]).json();
+        let rows = listed["logins"].as_array().unwrap().clone();
+        let row = rows.into_iter().find(|row| row["profileId"] == id).unwrap();
+        row["order"].clone()
+    };
+    assert_eq!(order("work"), json!({"main": 1}));
+    assert_eq!(order("anthropic:shared"), json!({"main": 1, "ops": 1}));
+    // Expired, and refreshed by nobody.
+    assert_eq!(order("anthropic:old"), Value::Null);
+    for list in ["ls", "status"] {
+        let text = home.run(&[list]).ok();
+        assert!(text.contains("work (openai, used first)  "), "{text}");
+        assert!(text.contains("anthropic:shared (used first)  "), "{text}");
+        assert!(text.contains("groq:only  "), "the only one: {text}");
+    }
+    // Another agent prefers another one.
+    let mut store = home.json(OPS);
+    store["profiles"]["anthropic:a"] = key("anthropic", "sk-test-a");
+    store["order"] = json!({"anthropic": ["anthropic:a", "anthropic:shared"]});
+    home.write(OPS, store.to_string());
+    let text = home.run(&["ls"]).ok();
+    assert!(
+        text.contains("anthropic:shared (used first by main)  "),
+        "{text}"
+    );
+    assert!(text.contains("anthropic:a (used first)  "), "{text}");
+    assert_eq!(order("anthropic:shared"), json!({"main": 1, "ops": 2}));
 }
 
 #[cfg(unix)]
@@ -724,6 +803,18 @@ fn help_begins_with_an_overview_and_has_topics() {
             "{topic}"
         );
     }
+    let version = home.run(&["--version"]).ok();
+    assert_eq!(
+        version,
+        concat!("clawkeep ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    for args in [&["-V"][..], &["version"], &["-q", "--version"]] {
+        assert_eq!(home.run(args).ok(), version, "{args:?}");
+    }
+    assert_eq!(
+        home.run(&["token", "--version"]).ok(),
+        version.replace(' ', "-token ")
+    );
     let short = home.run(&["token", "-h"]).ok();
     assert!(!short.contains("--state-dir"), "{short}");
     assert!(home.run(&["token", "--help"]).ok().contains("--state-dir"));

@@ -574,7 +574,7 @@ fn a_program_does_not_get_the_descriptor_of_the_passphrase() {
     let list = "sh -c 'for n in 3 4 5 6 7; do [ -e /proc/self/fd/$n ] && echo $n; done; cat <&6'";
     let run = "\"$0\" exec --provider anthropic";
     let said = shell(&format!(
-        "exec 5<\"$1\" 6<\"$2\"; {run} --passphrase-fd 5 -- {list}"
+        "exec 5<\"$1\" 6<\"$2\" 7<&5; {run} --passphrase-fd 5 -- {list}"
     ));
     assert_eq!(said, "6\nsomething else");
     for stdin in ["--passphrase-file -", "--passphrase-fd 0"] {

@@ -33,16 +33,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["domain", "platform", "config", "sources", "vault", "sync"],
     ),
     (
-        "doctor",
-        &[
-            "domain", "platform", "crypto", "audit", "health", "config", "sources", "export",
-            "vault", "oauth", "sync", "discover",
-        ],
-    ),
-    (
         "alerts",
         &[
-            "domain", "platform", "audit", "health", "config", "vault", "oauth", "sync", "doctor",
+            "domain", "platform", "audit", "health", "config", "vault", "oauth", "sync",
         ],
     ),
     (
@@ -254,6 +247,67 @@ fn some_crates_have_one_home() {
                 path.display()
             );
         }
+    }
+}
+
+/// The code of a file as one line: without comments and tests, with its strings put together.
+fn code_of(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    let lines = code.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.starts_with("//"));
+    let joined = lines.map(|line| {
+        line.strip_suffix('\\')
+            .map_or(format!("{line} "), str::to_owned)
+    });
+    joined.collect()
+}
+
+/// Text of the library that only looks like a command: the first line of every key file.
+const NO_COMMAND: &str = "# clawkeep key file of vault";
+
+/// What a person does is data there, and the program has the words: an embedding program may have
+/// no `clawkeep` beside it.
+#[test]
+fn no_string_of_the_library_names_a_command() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
+    let page = fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| [`"));
+    let commands: BTreeSet<&str> = rows
+        .filter_map(|row| row.split('`').next())
+        .map(|command| {
+            command
+                .split_at(
+                    command
+                        .match_indices(' ')
+                        .nth(1)
+                        .map_or(command.len(), |(at, _)| at),
+                )
+                .0
+        })
+        .chain(["models auth"])
+        .collect();
+    assert!(
+        commands.contains("clawkeep sync") && commands.len() > 20,
+        "{commands:?}"
+    );
+    let is_named = |code: &str, command: &str| {
+        let mut rest = code.split(command).skip(1);
+        rest.any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()))
+    };
+    for (module, path, text) in sources() {
+        if module == "bin" || path.to_string_lossy().ends_with("_tests.rs") {
+            continue;
+        }
+        let code = code_of(&text).replace(NO_COMMAND, "");
+        let named: Vec<_> = commands
+            .iter()
+            .filter(|command| is_named(&code, command))
+            .collect();
+        assert!(
+            named.is_empty(),
+            "{} of {module} names {named:?}",
+            path.display()
+        );
     }
 }
 

@@ -19,6 +19,13 @@
     )
 )]
 
+#[path = "../../src/bin/clawkeep/advice/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the program's words, of which tests use some"
+)]
+mod advice;
 mod alerts;
 mod auth_commands;
 mod backup;
@@ -46,6 +53,7 @@ mod first_run;
 mod gateway;
 mod hand_out;
 mod homes;
+mod json_everywhere;
 mod keychain;
 mod keys;
 mod keys_killed;

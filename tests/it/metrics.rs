@@ -7,7 +7,8 @@ use crate::support::damage::chmod;
 use crate::support::damage::{TOKEN_MARK, home_with_vault, key_file, refuses};
 use crate::support::home::{Home, now_ms};
 
-/// The samples of a page by what is before their values. Panics where the page is not in the format.
+/// The samples of a page by what is before their values. Panics where the page is not in the
+/// format.
 fn samples(page: &str) -> BTreeMap<String, f64> {
     let mut families = BTreeSet::new();
     let mut found = BTreeMap::new();

@@ -57,7 +57,7 @@ fn a_provider_in_place_of_the_program_is_said_first() {
 fn removing_names_how_to_get_it_back() {
     let home = with_key(Home::new());
     let run = home.run(&["rm", "openai:work", "--yes"]).exits(0);
-    let undo = "To undo: clawkeep models auth restore openai:work";
+    let undo = "To undo: clawkeep restore openai:work";
     assert!(run.stderr.contains(&format!("{undo}\n")), "{run:?}");
     home.run(&["models", "auth", "restore", "openai:work"]).ok();
     assert_eq!(home.run(&["token", "openai"]).ok().trim(), KEY);

@@ -1,5 +1,6 @@
-//! The credentials of OpenClaw's agents are followed from its databases: they are in `status`, `ls`,
-//! the record and `models status`, without a refresh token, and nothing below its directory changes.
+//! The credentials of OpenClaw's agents are followed from its databases: they are in `status`,
+//! `ls`, the record and `models status`, without a refresh token, and nothing below its directory
+//! changes.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,12 +4,12 @@ use std::cell::OnceCell;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use clawkeep::internal::doctor::{Commands, remedy_of};
 use clawkeep::internal::domain::{AgentName, Owner, Span, UnixMs};
 use clawkeep::internal::health::{AsOf, RefreshedBy};
 use clawkeep::internal::sync::StateReader;
 use serde_json::{Value, json};
 
+use crate::advice::{Commands, remedy_of};
 use crate::support::bench::{Bench, START};
 
 use crate::support::home::{HOUR, Home, STORE, now_ms};

@@ -1,5 +1,8 @@
 //! The public surface of the library, as rustdoc finds it, is the one of
-//! `tests/fixtures/surface.txt`. `CLAWKEEP_SURFACE=write` writes that file.
+//! `tests/fixtures/surface.txt`: each item with its signature, each type with the traits that it
+//! derives. `CLAWKEEP_SURFACE=write` writes that file.
+
+mod signature;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -81,40 +84,64 @@ impl Documented {
             }
             _ => {}
         }
+        let mut derived = BTreeSet::new();
         for id in each(&inner["impls"]) {
-            self.list_impl(&id, &path);
+            derived.extend(self.list_impl(&id, &path));
         }
+        let signature = match kind.as_str() {
+            "function" => signature::of_function(inner),
+            "struct_field" => format!(": {}", signature::of_type(inner)),
+            "assoc_const" | "constant" => format!(": {}", signature::of_type(&inner["type"])),
+            _ => signature::parameters(&inner["generics"]),
+        };
         let attributes = item["attrs"].to_string();
         let mark = match attributes.contains("non_exhaustive") {
             true => " (non-exhaustive)",
             false => "",
         };
+        let derived: String = derived.iter().map(|name| format!(" + {name}")).collect();
         self.listed.insert(format!(
-            "{} {path}{mark}",
+            "{} {path}{signature}{mark}{derived}",
             kind.replace("struct_field", "field")
         ));
     }
 
-    /// Lists the methods of a type, and the traits that it implements by hand.
-    fn list_impl(&mut self, id: &Value, path: &str) {
-        let Some(item) = self.item(id).cloned() else {
-            return;
-        };
+    /// Lists the methods of a type, and the traits that it implements by hand. Returns the trait of
+    /// the block if it is derived, or says that threads may share the type.
+    fn list_impl(&mut self, id: &Value, path: &str) -> Option<String> {
+        let item = self.item(id).cloned()?;
         let block = &item["inner"]["impl"];
-        let is_automatic = block["is_synthetic"] == true
-            || !block["blanket_impl"].is_null()
-            || item["attrs"].to_string().contains("automatically_derived");
-        if is_automatic {
-            return;
+        let of_trait = signature::path(&block["trait"]);
+        let name = path.rsplit("::").next();
+        if name != signature::of_type(&block["for"]).split('<').next() {
+            return None; // it is another type's: `impl From<Public> for Private`
         }
-        match block["trait"]["path"].as_str() {
-            Some(name) => drop(self.listed.insert(format!("impl {name} for {path}"))),
-            None => {
+        if block["is_synthetic"] == true {
+            let is_kept = block["is_negative"] == false && ["Send", "Sync"].contains(&&*of_trait);
+            return is_kept.then_some(of_trait);
+        }
+        if !block["blanket_impl"].is_null() {
+            return None;
+        }
+        if item["attrs"].to_string().contains("automatically_derived") {
+            return Some(of_trait).filter(|name| name != "StructuralPartialEq");
+        }
+        match block["trait"].is_null() {
+            false => {
+                let generics = &block["generics"];
+                self.listed.insert(format!(
+                    "impl{} {of_trait} for {path}{}",
+                    signature::parameters(generics),
+                    signature::conditions(generics)
+                ));
+            }
+            true => {
                 for id in block["items"].as_array().unwrap() {
                     self.list(id, path);
                 }
             }
         }
+        None
     }
 }
 

@@ -364,10 +364,7 @@ fn an_emptied_store_is_taken_and_its_credentials_are_offered() {
     let run = home.run(&["sync"]);
     says(
         &run,
-        &[
-            "groq:a, groq:b, openai:c",
-            "clawkeep models auth restore groq:a",
-        ],
+        &["groq:a, groq:b, openai:c", "clawkeep restore groq:a"],
     );
     assert!(
         run.stdout.contains("removed groq:a, groq:b, openai:c"),

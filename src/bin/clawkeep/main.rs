@@ -1,8 +1,10 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
+mod advice;
 mod cli;
 mod commands;
 mod context;
+mod doctor;
 mod failure;
 mod options;
 mod record;

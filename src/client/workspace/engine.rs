@@ -28,7 +28,7 @@ impl Workspace {
         mode: &dyn Fn(&AgentRef) -> Option<ExportMode>,
         work: impl FnOnce(&mut Engine<'_>) -> T,
     ) -> Worked<T> {
-        let before = vault.head().ok().flatten();
+        let before = vault.changes_so_far();
         #[cfg(target_os = "macos")]
         let keychain = SecurityTool::default();
         let sources = LoginSources {
@@ -65,7 +65,7 @@ impl Workspace {
         Worked {
             done,
             notices,
-            has_new_events: vault.head().ok().flatten() != before,
+            has_new_events: vault.changes_so_far() != before,
         }
     }
 

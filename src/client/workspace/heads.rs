@@ -139,7 +139,7 @@ impl Workspace {
                 return vec![HeadProblem::NotKept { path, source }];
             }
         };
-        let is_blank = is_blank_head(&path);
+        let is_blank = kept.is_none() && is_blank_head(&path);
         let kept = match write_head(&path, &head) {
             Ok(()) => is_blank.then_some(HeadProblem::Emptied { path }),
             Err(error) => Some(HeadProblem::NotKept {

@@ -41,7 +41,7 @@ impl QueueLock {
     ///
     /// # Errors
     /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the system refuses.
-    pub(crate) fn acquire(path: &Path, deadline: Instant) -> Result<Self, LockError> {
+    pub fn acquire(path: &Path, deadline: Instant) -> Result<Self, LockError> {
         if let Some(dir) = path.parent() {
             create_private_dir(dir)?;
         }
@@ -128,7 +128,7 @@ impl DirectoryLock {
     ///
     /// # Errors
     /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the system refuses.
-    pub(crate) fn acquire(dir: &Path, deadline: Instant) -> Result<Self, LockError> {
+    pub fn acquire(dir: &Path, deadline: Instant) -> Result<Self, LockError> {
         #[cfg(windows)]
         let held = windows::open_alone(dir, deadline)?;
         #[cfg(not(windows))]

@@ -22,7 +22,7 @@ impl Trust {
     /// Whether a remedy may change the mode or owner of what is at `path`: also of the home
     /// directory, the vault's directory, and a gateway's state directory wherever that is.
     #[must_use]
-    pub(crate) fn may_suggest_changing(&self, path: &Path) -> bool {
+    pub fn may_suggest_changing(&self, path: &Path) -> bool {
         let is = |dir: &Path| {
             let [dir, path] = [dir, path].map(canonicalize);
             dir.is_ok_and(|dir| dir.parent().is_some() && path.is_ok_and(|path| dir == path))
@@ -37,7 +37,7 @@ impl Trust {
 
     /// Whether a path is a gateway's state directory, or in one.
     #[must_use]
-    pub(crate) fn is_in_state_dir(&self, path: &Path) -> bool {
+    pub fn is_in_state_dir(&self, path: &Path) -> bool {
         path.ancestors().any(is_state_dir)
     }
 
@@ -45,7 +45,7 @@ impl Trust {
     /// this user's alone: `/etc` is not, whatever `--vault` names there. Neither directory is in
     /// itself, nor is what the home directory lies in.
     #[must_use]
-    pub(crate) fn is_in_own_place(&self, path: &Path) -> bool {
+    pub fn is_in_own_place(&self, path: &Path) -> bool {
         let path = std::path::absolute(path).unwrap_or_default();
         let (Some(Ok(above)), Some(name)) = (path.parent().map(canonicalize), path.file_name())
         else {

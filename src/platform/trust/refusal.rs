@@ -129,7 +129,7 @@ impl Refusal {
 
     /// Whether taking rights away with `chmod` fixes it, and this user may.
     #[must_use]
-    pub(crate) fn is_fixed_by_chmod(&self) -> bool {
+    pub fn is_fixed_by_chmod(&self) -> bool {
         let is_of_mode = !matches!(self.fault, Fault::Owner | Fault::Links(_));
         is_of_mode
             && self.accounts.is_none()
@@ -188,7 +188,7 @@ impl Refusal {
 
     /// Returns its owner: the user id, on Windows the account.
     #[must_use]
-    pub(crate) fn owner_name(&self) -> String {
+    pub fn owner_name(&self) -> String {
         match &self.accounts {
             Some(accounts) => accounts.names(),
             None => self.owner.to_string(),

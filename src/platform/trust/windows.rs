@@ -154,7 +154,7 @@ impl Trust {
     /// change; `None` as for [`Trust::open_to_others`]. Others may create files in such a
     /// directory.
     #[must_use]
-    pub(crate) fn readable_by_others(&self, path: &Path) -> Option<Refusal> {
+    pub fn readable_by_others(&self, path: &Path) -> Option<Refusal> {
         self.refusal_of(path, rights::READ_ALONE)
     }
 

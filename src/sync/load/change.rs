@@ -187,9 +187,9 @@ fn changed_on(
     event.detail(side, Value::Object(sections))
 }
 
-/// The events of what the gateway's statistics say of its credentials: a later `lastUsed` is a use, a
-/// later `cooldownUntil` is a failure and a cooldown, and one that is gone was cleared. At most one
-/// of each for a profile and load. Source: `spec/compat.md`.
+/// The events of what the gateway's statistics say of its credentials: a later `lastUsed` is a use,
+/// a later `cooldownUntil` is a failure and a cooldown, and one that is gone was cleared. At most
+/// one of each for a profile and load. Source: `spec/compat.md`.
 pub(crate) fn observed_use(before: &StoreDoc, after: &StoreDoc, origin: Origin) -> Vec<EventDraft> {
     let mut events = Vec::new();
     for (id, usage) in after.entries(Section::Usage) {

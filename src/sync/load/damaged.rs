@@ -6,10 +6,10 @@ use super::aside::{GIVE_UP, SETTLE, contended, corrupt_event, is_same, wait_for_
 use super::findings::Findings;
 use super::leftover::adopt_leftovers;
 use super::survey::{Survey, survey as survey_agent};
-use crate::config::AgentRef;
+use crate::domain::file_stamp;
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::rename_durably;
-use crate::sync::context::{LoadContext, SyncMode};
+use crate::sync::context::{LoadContext, SyncedAgent};
 use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
 use crate::vault::UnlockedVault;
@@ -27,7 +27,7 @@ pub(crate) fn set_damaged_aside(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
-    (agent, mode): (&AgentRef, SyncMode),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
     place: &StorePlace,
     survey: Survey,
 ) -> Result<Survey, SyncError> {
@@ -49,7 +49,7 @@ pub(crate) fn set_damaged_aside(
     if survey.state.doc.is_blank() {
         return Err(SyncError::DamagedStore { path, fault });
     }
-    let aside = place.aside(&context.clock.now().stamp());
+    let aside = place.aside(&file_stamp(context.clock.now()));
     let mut tx = vault.begin(context.actor, context.clock)?;
     tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
     // What was in the file is no base any more: a store that another program makes in its place
@@ -74,7 +74,14 @@ pub(crate) fn set_damaged_aside(
         // Repaired after the last reading: it is merged like a file that a write of ours replaced.
         place.make_leftover(&aside)?;
         let survey = survey_agent(vault, context, findings, agent, mode, None)?;
-        return adopt_leftovers(vault, context, findings, (agent, mode), place, survey);
+        return adopt_leftovers(
+            vault,
+            context,
+            findings,
+            SyncedAgent { agent, mode },
+            place,
+            survey,
+        );
     }
     let mut survey = survey_agent(vault, context, findings, agent, mode, None)?;
     survey.was_set_aside = true;

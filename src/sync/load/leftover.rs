@@ -18,10 +18,10 @@ use super::merge::{exchanged, merge_file};
 use super::shared::{share, sharing};
 use super::survey::{Survey, survey as survey_agent};
 use crate::config::AgentRef;
-use crate::domain::StoreDoc;
+use crate::domain::{StoreDoc, file_stamp};
 use crate::export::{FormatFault, StorePlace, StoreReading, render};
 use crate::platform::{FileError, rename_durably};
-use crate::sync::context::{LoadContext, SyncMode};
+use crate::sync::context::{LoadContext, SyncedAgent};
 use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
 use crate::vault::{ExportState, Exported, UnlockedVault};
@@ -32,7 +32,7 @@ pub(crate) fn adopt_leftovers(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
-    (agent, mode): (&AgentRef, SyncMode),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
     place: &StorePlace,
     mut survey: Survey,
 ) -> Result<Survey, SyncError> {
@@ -41,8 +41,9 @@ pub(crate) fn adopt_leftovers(
             vault,
             context,
             findings,
-            (agent, mode),
-            (place, &left),
+            SyncedAgent { agent, mode },
+            place,
+            &left,
             survey,
         )?;
     }
@@ -53,8 +54,9 @@ fn adopt_leftover(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
-    (agent, mode): (&AgentRef, SyncMode),
-    (place, left): (&StorePlace, &Path),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
+    place: &StorePlace,
+    left: &Path,
     survey: Survey,
 ) -> Result<Survey, SyncError> {
     let mut reading = match StorePlace::read_leftover(left) {
@@ -75,7 +77,7 @@ fn adopt_leftover(
             // Half a draft after all.
             Some(_) if is_unchanged => {}
             Some((fault, seen)) if seen.0 > 0 => {
-                let aside = place.aside_of_leftover(left, &context.clock.now().stamp());
+                let aside = place.aside_of_leftover(left, &file_stamp(context.clock.now()));
                 let mut tx = vault.begin(context.actor, context.clock)?;
                 tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
                 tx.commit()?;

@@ -5,9 +5,8 @@ use super::findings::Findings;
 use super::logins::{SourcePlan, plan_sources};
 use super::merge::StoreMerge;
 use super::survey::Survey;
-use crate::config::AgentRef;
 use crate::domain::{Section, StoreDoc};
-use crate::sync::context::{LoadContext, SyncMode};
+use crate::sync::context::{LoadContext, SyncedAgent};
 use crate::sync::logins::planned::Planned;
 use crate::vault::UnlockedVault;
 
@@ -27,7 +26,7 @@ pub(crate) fn plan_logins(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
     findings: &Findings,
-    (agent, mode): (&AgentRef, SyncMode),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
     survey: &Survey,
     merge: &StoreMerge,
 ) -> LoginPlan {

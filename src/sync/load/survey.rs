@@ -14,7 +14,7 @@ use crate::domain::{Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse};
 use crate::platform::FileError;
 use crate::platform::openclaw::OpenClawDir;
-use crate::sync::context::{LoadContext, SyncMode};
+use crate::sync::context::{LoadContext, SyncMode, SyncedAgent};
 use crate::sync::error::SyncError;
 use crate::sync::logins::note::{Notes, SourceNote};
 use crate::sync::logins::planned::Planned;
@@ -103,7 +103,14 @@ pub(crate) fn survey(
     let stored = read_stored_again(vault, agent, &place, mode, last)?;
     // After the vault: a file older than what the vault knows would undo what is newer.
     let store = ExaminedStore::find(place, &findings.openclaw)?;
-    compare(vault, context, findings, (agent, mode), stored, store)
+    compare(
+        vault,
+        context,
+        findings,
+        SyncedAgent { agent, mode },
+        stored,
+        store,
+    )
 }
 
 /// Surveys an agent whose store was examined: under its locks, or to see if they are needed.
@@ -111,12 +118,19 @@ pub(crate) fn survey_examined(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
-    (agent, mode): (&AgentRef, SyncMode),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
     last: Option<Survey>,
     store: ExaminedStore,
 ) -> Result<Survey, SyncError> {
     let stored = read_stored_again(vault, agent, &store.place, mode, last)?;
-    compare(vault, context, findings, (agent, mode), stored, store)
+    compare(
+        vault,
+        context,
+        findings,
+        SyncedAgent { agent, mode },
+        stored,
+        store,
+    )
 }
 
 /// Reads what the vault has of an agent, or takes it from `last` if that is what it still has.
@@ -155,7 +169,7 @@ fn compare(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
     findings: &Findings,
-    (agent, mode): (&AgentRef, SyncMode),
+    SyncedAgent { agent, mode }: SyncedAgent<'_>,
     stored: Stored,
     store: ExaminedStore,
 ) -> Result<Survey, SyncError> {

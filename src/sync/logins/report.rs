@@ -3,12 +3,11 @@
 //! [`LoginReport`] is made in one place, when a load decides about a source
 //! ([`crate::sync::logins::decide`]). Commands, `doctor`, `watch` and alerts only show it.
 
-use crate::domain::{AgentName, ExpiryFault, Owner, Span, UnixMs, of_agent, shell_quoted};
-use crate::sources::{KeychainFault, SourceFault};
+use crate::domain::{AgentName, ExpiryFault, Owner, Span, UnixMs};
+use crate::sources::SourceFault;
 
 /// What became of a login of another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum LoginState {
     /// It is stored, or is about to be.
     Usable,
@@ -248,103 +247,5 @@ impl LoginReport {
                 kept()
             ),
         }
-    }
-
-    /// What a person does about it; one command where there is one.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        let log_in = Owner::of(self.profile).log_in();
-        let agent = of_agent(&self.agent);
-        let profile = self.profile;
-        let place = &self.place;
-        let two = || {
-            format!(
-                "Use it instead: clawkeep models auth adopt {profile}{agent}. Keep the stored \
-                 one: clawkeep models auth keep {profile}{agent}"
-            )
-        };
-        match &self.state {
-            LoginState::Usable => String::new(),
-            LoginState::LoggedOut { .. } => format!(
-                "Log in again: {log_in}. Keep the stored login on purpose: clawkeep models auth \
-                 keep {profile}{agent}"
-            ),
-            LoginState::OddExpiry(_) => format!("Log in again: {log_in}"),
-            LoginState::OtherAccount | LoginState::OtherPlace if self.is_elsewhere => {
-                let mirror = Owner::of(profile).mirror();
-                let variable = mirror.map_or("its variable", |mirror| mirror.variable);
-                format!(
-                    "Keep the stored one: clawkeep models auth keep {profile}{agent}. To use the \
-                     other one, set {variable} to its directory and run: clawkeep models auth \
-                     adopt {profile}{agent}"
-                )
-            }
-            LoginState::OtherAccount | LoginState::OtherPlace | LoginState::EarlierExpiry => two(),
-            LoginState::AccountChanged { .. } => format!(
-                "If that is right: clawkeep models auth keep {profile}{agent}. Otherwise log in \
-                 with the other account: {log_in}"
-            ),
-            LoginState::NotReadable(fault) => fault_remedy(place, fault, log_in),
-            LoginState::ApiKeyMode => format!(
-                "Import the key: clawkeep import{agent} {}",
-                shell_quoted(place)
-            ),
-            LoginState::InKeyring => format!(
-                "Let Codex write its file: set cli_auth_credentials_store = \"file\" in its \
-                 config.toml, then run: {log_in}"
-            ),
-            LoginState::NoRefreshToken => format!("Log in again: {log_in}"),
-            LoginState::NoLogin => format!("Log in: {log_in}"),
-        }
-    }
-}
-
-/// What a person does about a source that cannot be read.
-#[must_use]
-pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
-    match fault {
-        SourceFault::Untrusted(refusal) => refusal.remedy(),
-        SourceFault::Unreadable(std::io::ErrorKind::IsADirectory) => format!(
-            "A container that mounts a missing file makes such a directory. Stop it, then: rmdir \
-             {}; then log in: {log_in}",
-            shell_quoted(place)
-        ),
-        SourceFault::Unreadable(std::io::ErrorKind::ResourceBusy) if cfg!(windows) => {
-            "Another program holds it open. Close that program, then: clawkeep sync".to_owned()
-        }
-        SourceFault::Unreadable(std::io::ErrorKind::PermissionDenied) if cfg!(windows) => {
-            format!("See who may use it: icacls {}", shell_quoted(place))
-        }
-        SourceFault::Unreadable(std::io::ErrorKind::PermissionDenied) => format!(
-            "Make it yours: sudo chown \"$(id -u)\" {0} && chmod 600 {0}",
-            shell_quoted(place)
-        ),
-        SourceFault::Keychain(KeychainFault::Locked) => {
-            "Unlock the keychain for this session, then sync: security unlock-keychain && \
-             clawkeep sync"
-                .to_owned()
-        }
-        SourceFault::Keychain(KeychainFault::Refused | KeychainFault::TimedOut) => {
-            "Run this in Terminal on the Mac itself, and choose \"Always Allow\" in the keychain's \
-             dialog: clawkeep sync"
-                .to_owned()
-        }
-        _ => "Log in again with the program it belongs to, then: clawkeep sync".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_keychain_that_does_not_answer_has_a_remedy_of_its_own() {
-        let remedy = |fault| fault_remedy("/f", &SourceFault::Keychain(fault), "claude auth login");
-        let unlock = "security unlock-keychain && clawkeep sync";
-        assert!(remedy(KeychainFault::Locked).ends_with(unlock));
-        for fault in [KeychainFault::Refused, KeychainFault::TimedOut] {
-            assert!(remedy(fault).contains("Always Allow"), "{fault}");
-        }
-        assert!(remedy(KeychainFault::NotText).starts_with("Log in again"));
     }
 }

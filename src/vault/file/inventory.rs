@@ -1,8 +1,10 @@
 //! The contents of the vault as its plain columns show them, without a key.
 
+use std::collections::BTreeSet;
+
 use super::read_only::read_transaction;
 use super::vault::Vault;
-use crate::domain::{CredentialType, Expiry, Owner, UnixMs};
+use crate::domain::{AgentName, CredentialType, Expiry, Owner, ProviderId, UnixMs};
 use crate::vault::error::{Context, VaultError};
 
 /// A stored credential, without anything that is sealed.
@@ -65,6 +67,32 @@ impl Vault {
                 })
             })?;
             rows.collect()
+        };
+        read().at(&self.path, "read")
+    }
+
+    /// Whether an agent has a credential of a provider. As [`Vault::list_credentials`].
+    pub fn has_credential_of(
+        &self,
+        agent: &AgentName,
+        provider: &ProviderId,
+    ) -> Result<bool, VaultError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM profiles p JOIN terms a ON a.id = p.agent \
+                   WHERE a.text = ?1 AND p.provider = ?2)";
+        self.conn
+            .query_row(sql, [agent.as_str(), provider.as_str()], |row| row.get(0))
+            .at(&self.path, "read")
+    }
+
+    /// The agents that have a credential of a provider. As [`Vault::list_credentials`].
+    pub fn agents_with(&self, provider: &ProviderId) -> Result<BTreeSet<AgentName>, VaultError> {
+        let read = || -> rusqlite::Result<BTreeSet<AgentName>> {
+            let mut select = self.conn.prepare(
+                "SELECT DISTINCT a.text FROM profiles p JOIN terms a ON a.id = p.agent \
+                 WHERE p.provider = ?1",
+            )?;
+            let names = select.query_map([provider.as_str()], |row| row.get(0))?;
+            names.map(|name| name.map(AgentName::from_stored)).collect()
         };
         read().at(&self.path, "read")
     }

@@ -252,6 +252,32 @@ impl LogFile {
     }
 }
 
+/// The number of an event that is in the vault's file without its log, as all before it are; 0
+/// where none is known to be. [`note_log_begins`] keeps it.
+pub(super) fn in_file_alone(conn: &Connection) -> rusqlite::Result<i64> {
+    let kept: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(kept.max(0))
+}
+
+/// Keeps the number of the last event before a transaction, if the transaction's pages begin a log:
+/// all that came before is in the file alone then. The transaction has begun, so nobody else
+/// writes. The number has 31 bits; after 2^31 events, the log is emptied more often than need be.
+pub(in crate::vault) fn note_log_begins(
+    conn: &Connection,
+    path: &Path,
+    last: i64,
+) -> rusqlite::Result<()> {
+    let is_begun = || match std::fs::metadata(with_suffix(path, "-wal")) {
+        Ok(log) => log.len() > 0,
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    if conn.path().is_none_or(str::is_empty) || is_begun() {
+        return Ok(());
+    }
+    let last = last.min(i64::from(i32::MAX));
+    conn.execute_batch(&format!("PRAGMA user_version = {last}"))
+}
+
 /// Writes the log back and empties it; waits only for readers that end soon. Whether it is empty.
 pub(in crate::vault) fn empty_log_at_once(conn: &Connection) -> bool {
     let _ = conn.busy_timeout(EMPTYING_AT_ONCE);
@@ -280,5 +306,32 @@ pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
             return LogState::Remains;
         }
         thread::sleep(EMPTYING_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_change_in_an_empty_log_notes_what_the_file_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.db");
+        let conn = Connection::open(&path).unwrap();
+        set_mode(&conn, "WAL").unwrap();
+        let record = |last: i64| {
+            conn.execute_batch("BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS t (x)")
+                .unwrap();
+            note_log_begins(&conn, &path, last).unwrap();
+            conn.execute_batch("INSERT INTO t VALUES (1); COMMIT")
+                .unwrap();
+            in_file_alone(&conn).unwrap()
+        };
+        assert_eq!(record(3), 3, "the log is empty");
+        assert_eq!(record(4), 3, "the event before is in the log");
+        assert!(empty_log_at_once(&conn));
+        assert_eq!(record(i64::MAX), i64::from(i32::MAX));
+        conn.execute_batch("PRAGMA user_version = -1").unwrap();
+        assert_eq!(in_file_alone(&conn).unwrap(), 0, "no number of an event");
     }
 }

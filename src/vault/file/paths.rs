@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::domain::UnixMs;
+use crate::domain::{UnixMs, file_stamp};
 use crate::platform::{
     Access, FileError, QueueLock, SharedStorage, Storage, Trust, absent, check_replaceable,
     check_trusted, create_private_dir, exists, remove_if_present, rename_durably,
@@ -48,10 +48,16 @@ pub(in crate::vault) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
 pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = trusted_dir(path)?;
     let real = dir.join(path.file_name().unwrap_or_default());
-    for beside in ["-wal", "-shm", "-journal"] {
-        let mut name = real.as_os_str().to_owned();
-        name.push(beside);
-        check_trusted(Path::new(&name), Access::Read)?;
+    for beside in ["-wal", "-shm", "-journal"].map(|suffix| with_suffix(&real, suffix)) {
+        match std::fs::symlink_metadata(&beside) {
+            Ok(found) if found.is_symlink() => {
+                return Err(FileError::Symlink { path: beside }.into());
+            }
+            Ok(found) if !found.is_file() => {
+                return Err(FileError::NotRegular { path: beside }.into());
+            }
+            _ => check_trusted(&beside, Access::Read)?,
+        };
     }
     if check_trusted(&real, Access::Read)? != real {
         // SQLite's files beside it have the link's name, and not that of what it leads to.
@@ -105,7 +111,7 @@ pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
 /// A name beside a file that nothing has, with `suffix` and the time (UTC).
 #[must_use]
 pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
-    let stamp = now.stamp();
+    let stamp = file_stamp(now);
     let first = with_suffix(vault, &format!("{suffix}{stamp}"));
     let others = (2..).map(|n| with_suffix(vault, &format!("{suffix}{stamp}-{n}")));
     std::iter::once(first)

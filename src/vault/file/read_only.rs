@@ -222,11 +222,7 @@ fn is_for_want_of_writing(error: &VaultError) -> bool {
     )
 }
 
-pub(super) fn connect_by(
-    path: &Path,
-    how: &str,
-    patience: Duration,
-) -> Result<Connection, VaultError> {
+fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW

@@ -11,9 +11,9 @@ use rusqlite::{Connection, Transaction};
 use serde_json::Value;
 
 use super::connect::{BUSY_TIMEOUT, check_application, data_version, identity};
-use super::journal::{Log, connect_with_journal, empty_log_at_once, make_durable};
+use super::journal::{Log, connect_with_journal, empty_log_at_once, in_file_alone, make_durable};
 use super::paths::{lock, parent, trusted_path, with_suffix};
-use super::read_only::{ReadConnection, Writers, connect_by, connect_to_read, reason_for};
+use super::read_only::{ReadConnection, Writers, connect_to_read, reason_for};
 use super::reason::ReadOnlyReason;
 use super::{image, schema};
 use crate::audit::{EventKind, Head};
@@ -102,12 +102,11 @@ impl Vault {
                 return Self::brought_up(conn, path, reason);
             }
         };
-        if let Some(identity) = current_identity(&conn, &path)? {
-            let opened = Self::identified(conn, path, None, identity);
-            if log == FoundLog::InUse {
-                opened.empty_left_log()?;
+        if let Some((identity, log)) = current_identity(&conn, &path, log)? {
+            if log == FoundLog::WithChange {
+                empty_log_at_once(&conn);
             }
-            return Ok(opened);
+            return Ok(Self::identified(conn, path, None, identity));
         }
         let lock = lock(&path)?;
         // Another process may have been quicker. What was planted in an earlier schema is found
@@ -122,22 +121,6 @@ impl Vault {
         make_durable(&conn, &path, Log::Emptied)?;
         drop(lock);
         Self::as_it_is(conn, path, None)
-    }
-
-    /// Empties the log if it has anything but uses: the process that wrote that was killed, or
-    /// others read the vault when it wanted to empty the log. Uses may have been recorded since.
-    fn empty_left_log(&self) -> Result<(), VaultError> {
-        let has_change = match events::is_use_last(&self.conn).at(&self.path, "read")? {
-            false => true,
-            true => match last_in_file_alone(&self.path) {
-                Some(seq) => events::has_change_after(&self.conn, seq).at(&self.path, "read")?,
-                None => true,
-            },
-        };
-        if has_change {
-            empty_log_at_once(&self.conn);
-        }
-        Ok(())
     }
 
     /// Opens the vault at `path` for a glance at its plain columns, as completions take one while
@@ -317,6 +300,12 @@ impl Vault {
         has_abandoned(&self.conn, self.id, head).at(&self.path, "read")
     }
 
+    /// A number that is another one once this connection has changed a row. Every change has an
+    /// event.
+    pub(crate) fn changes_so_far(&self) -> u64 {
+        self.conn.total_changes()
+    }
+
     /// A number that is another one once another connection has committed. Two that are equal say
     /// nothing of what this connection has committed in between.
     pub fn data_version(&self) -> Result<i64, VaultError> {
@@ -458,6 +447,9 @@ pub(in crate::vault) fn glance_at(path: &Path) -> Result<ReadConnection, VaultEr
 enum FoundLog {
     Empty,
     InUse,
+    /// It may have anything but uses: the process that wrote that was killed, or others read the
+    /// vault when it wanted to empty the log. Uses may have been recorded since.
+    WithChange,
 }
 
 /// Finds the log, and removes an empty one that nobody may write: SQLite gives it the mode that
@@ -474,25 +466,29 @@ fn prepare_log(vault: &Path) -> Result<FoundLog, VaultError> {
     })
 }
 
-/// The number of the last event in the vault's file without its log; `None` where that cannot be
-/// read, as while another process writes the log back.
-fn last_in_file_alone(path: &Path) -> Option<i64> {
-    let alone = connect_by(path, "immutable=1", Duration::ZERO).ok()?;
-    events::last(&alone).ok()?.map(|last| last.seq)
-}
-
-/// The identity of a vault of this version, in one snapshot; `None` where it is of an earlier one.
+/// The identity of a vault of this version and what is in its log, in one snapshot; `None` where it
+/// is of an earlier one.
 fn current_identity(
     conn: &Connection,
     path: &Path,
-) -> Result<Option<(VaultId, Epoch)>, VaultError> {
+    log: FoundLog,
+) -> Result<Option<((VaultId, Epoch), FoundLog)>, VaultError> {
     let _reading = read_transaction(conn).at(path, "read")?;
     check_application(conn, path)?;
     if known_version(conn, path)? < schema::VERSION {
         return Ok(None);
     }
     schema::check(conn, path)?;
-    identity(conn, path).map(Some)
+    let identity = identity(conn, path)?;
+    let has_change = || {
+        let in_file = in_file_alone(conn)?;
+        events::has_change_after(conn, in_file)
+    };
+    let log = match log == FoundLog::InUse && has_change().at(path, "read")? {
+        true => FoundLog::WithChange,
+        false => log,
+    };
+    Ok(Some((identity, log)))
 }
 
 /// The version of a vault's schema, if it is one that this program knows.

@@ -188,19 +188,6 @@ pub(in crate::vault) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>
         .optional()
 }
 
-/// Whether the last event records a use.
-pub(in crate::vault) fn is_use_last(conn: &Connection) -> rusqlite::Result<bool> {
-    let kind: Option<String> = conn
-        .prepare_cached(
-            "SELECT t.text FROM events e JOIN actions a ON a.id = e.action \
-             JOIN terms t ON t.id = a.kind ORDER BY e.seq DESC LIMIT 1",
-        )?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    let kind = kind.and_then(|kind| EventKind::from_name(&kind));
-    Ok(kind.is_some_and(EventKind::is_use))
-}
-
 /// Whether an event after the one numbered `seq` records anything but a use.
 pub(in crate::vault) fn has_change_after(conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
     let mut select = conn.prepare_cached(

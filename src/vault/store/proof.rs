@@ -146,9 +146,10 @@ impl<'c> Proof<'c> {
         part: Part,
     ) -> Result<Arc<Listing>, VaultError> {
         let Scope::Vault = scope else {
-            let blob = self.stored(scope, part)?;
-            let digest = blob.as_deref().map(listing::digest_of);
-            return self.open((scope, part), blob, digest);
+            return match self.stored(scope, part)? {
+                Some(blob) => self.open((scope, part), &blob),
+                None => Ok(Arc::new(Listing::empty())),
+            };
         };
         let known = self.root.get(part.as_str());
         let version = data_version(self.conn).at(self.path, "read")?;
@@ -156,7 +157,14 @@ impl<'c> Proof<'c> {
         {
             return Ok(open);
         }
-        let opened = self.open((scope, part), self.stored(scope, part)?, known)?;
+        let stored = self.stored(scope, part)?;
+        if known != stored.as_deref().map(listing::digest_of) {
+            return Err(self.unlisted(scope, part));
+        }
+        let opened = match stored {
+            Some(blob) => self.open((scope, part), &blob)?,
+            None => Arc::new(Listing::empty()),
+        };
         if let Some(digest) = known {
             self.keys.listings.keep(part, (digest, version), &opened);
         }
@@ -167,23 +175,13 @@ impl<'c> Proof<'c> {
         listing::stored(self.conn, scope.owner(), part.as_str()).at(self.path, "read")
     }
 
-    /// Opens what is stored, which must have that digest.
     fn open(
         &self,
         (scope, part): (Scope<'_>, Part),
-        blob: Option<Vec<u8>>,
-        known: Option<Digest>,
+        blob: &[u8],
     ) -> Result<Arc<Listing>, VaultError> {
-        let Some(blob) = blob else {
-            return match known {
-                None => Ok(Arc::new(Listing::empty())),
-                Some(_) => Err(self.unlisted(scope, part)),
-            };
-        };
         let place = (self.vault, scope.name(), part.as_str());
-        (known == Some(listing::digest_of(&blob)))
-            .then(|| listing::open(&self.keys.seal, place, None, &blob))
-            .flatten()
+        listing::open(&self.keys.seal, place, None, blob)
             .map(Arc::new)
             .ok_or_else(|| self.unlisted(scope, part))
     }
@@ -383,14 +381,19 @@ fn differing<'l>(
     now: &Entries,
 ) -> Vec<Altered> {
     let mut altered = Vec::new();
-    let mut known = BTreeSet::new();
+    let (mut known, mut is_sound) = (Vec::new(), true);
     for (key, digest, note) in listed {
         let row = now.get(key);
         if row.is_none_or(|row| row.digest != digest || row.note != note) {
             altered.push(altered_row(scope, part, key, Some((digest, note))));
         }
-        known.insert(key);
+        is_sound &= row.is_some();
+        known.push(key);
     }
+    if is_sound && known.len() == now.len() {
+        return altered; // keys are listed once
+    }
+    let known: BTreeSet<&str> = known.into_iter().collect();
     let added = now.keys().filter(|key| !known.contains(key.as_str()));
     altered.extend(added.map(|key| altered_row(scope, part, key, None)));
     altered

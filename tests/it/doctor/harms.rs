@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
-use clawkeep::internal::doctor::FindingId;
 use clawkeep::internal::domain::{AgentName, ProfileId, UnixMs};
 use clawkeep::internal::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::internal::platform::{Actor, Clock};
@@ -15,6 +14,7 @@ use clawkeep::internal::vault::GrantState;
 use clawkeep::internal::vault::{ChangeNote, KeySources, Tx, Upgrade, Vault};
 use serde_json::{Value, json};
 
+use super::finding_id::FindingId;
 use crate::support::damage::{
     Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file, set_modified,
 };

@@ -72,10 +72,9 @@ const SHORT: [(&str, char); 4] = [
     ("json", 'j'),
 ];
 
-/// Commands, with those below them, that have no answer for JSON: they run a program, print another
-/// format or the steps that they take, or show a recovery code.
-const WITHOUT_JSON: &str = "exec run env secretref watch monitor completions man report export \
-    audit key setup-token metrics";
+/// Commands, with those below them, that have no answer for JSON: they run a program, or print
+/// another format.
+const WITHOUT_JSON: &str = "exec run env secretref watch completions man setup-token metrics";
 
 /// The command line of this process, by the name that it was called by.
 pub(crate) fn command() -> clap::Command {
@@ -162,7 +161,7 @@ fn as_gateway(command: clap::Command) -> clap::Command {
         (_, "named") => arg.index(None).long("\u{0}").hide(true),
         ("history", "follow") => arg.short(None::<char>).long("\u{0}f").hide(true),
         ("history", "columns") => arg.long("\u{0}c").hide(true),
-        ("history", "no_pager") => arg.long("\u{0}p").hide(true),
+        (_, "no_pager") => arg.long("\u{0}p").hide(true),
         ("exec", "variable") | ("status", "probe") => arg.long("\u{0}").hide(true),
         ("exec", "command") => arg
             .allow_hyphen_values(true)

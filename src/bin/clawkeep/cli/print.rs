@@ -12,6 +12,7 @@ use super::{suggest, topics};
 use crate::failure::Failure;
 use crate::record::json::fields;
 use crate::terminal::colour::ColourChoice;
+use crate::terminal::palette::Tone;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{json_line, shown};
 use crate::terminal::ui::{print_line, write_answer};
@@ -42,7 +43,7 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     };
     let text = Arguments::of_process().hide_secrets(&text, failure);
     match text.strip_prefix(WORD).filter(|_| colour) {
-        Some(rest) => shown(&format!("\u{1b}[31m{WORD}\u{1b}[0m{rest}"), true),
+        Some(rest) => shown(&format!("{}{rest}", Tone::Bad.paint(WORD)), true),
         None => shown(&text, false),
     }
 }
@@ -133,8 +134,8 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
         failure if failure.is_reported() => return status,
         failure => {
             let word = match has_colour {
-                true => "\u{1b}[31mError:\u{1b}[0m",
-                false => "Error:",
+                true => Tone::Bad.paint("Error:"),
+                false => "Error:".to_owned(),
             };
             let mut text = format!("{word} {}", failure.lines().join("\n"));
             if let Some(remedy) = failure.remedy(&command_words()) {

@@ -58,9 +58,13 @@ const WORDS: &[(&str, &str)] = &[
         "For the vault's keys: clawkeep key status. For a provider's secret: clawkeep add PROVIDER",
     ),
     (
-        "restore undo rollback undelete",
-        "For an earlier version of a credential: clawkeep models auth restore ID. For a copy of \
-         the vault: clawkeep backup restore FILE",
+        "undo rollback undelete",
+        "For an earlier version of a credential: clawkeep restore ID. For a copy of the vault: \
+         clawkeep backup restore FILE",
+    ),
+    (
+        "version-history versions version-list revisions",
+        "For the versions of a credential that are kept: clawkeep restore ID --list",
     ),
     (
         "mv rename move cp copy",

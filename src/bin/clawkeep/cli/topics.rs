@@ -1,5 +1,6 @@
 //! Help that is not about one command: the overview of all, and `help TOPIC`.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
@@ -32,6 +33,7 @@ const GROUPS: [Group; 5] = [
             ("use", "use one before the others"),
             ("login", "log in at a provider"),
             ("rm", "remove one"),
+            ("restore", "get it back, or an older one"),
             ("refresh", "refresh logins now"),
             ("discover", "find other programs' keys"),
             ("import", "import from a file"),
@@ -171,17 +173,19 @@ Useful with jq:
 history also has --csv and --jsonl.
 ";
 
-/// Answers `help TOPIC`; `None` for every other line.
+/// Answers `help TOPIC`, and `--version` alone, which need no definition of all commands; `None`
+/// for every other line.
 pub(crate) fn answer() -> Option<ExitCode> {
     if is_called_as_gateway() {
         return None;
     }
-    let mut words = std::env::args().skip(1);
-    let topic = words
-        .next()
-        .filter(|word| word == "help")
-        .and(words.next())?;
-    let (_, text) = TOPICS.iter().find(|(name, _)| *name == topic)?;
+    let words: Vec<OsString> = std::env::args_os().skip(1).take(3).collect();
+    let words: Vec<&str> = words.iter().map_while(|word| word.to_str()).collect();
+    let text = match words.as_slice() {
+        ["--version" | "-V"] => concat!("clawkeep ", env!("CARGO_PKG_VERSION"), "\n"),
+        ["help", topic, ..] => TOPICS.iter().find(|(name, _)| name == topic)?.1,
+        _ => return None,
+    };
     Some(match write_answer(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use crate::advice::{own_login, shell_path};
 use clap::Args;
 use clawkeep::internal::discover::{
     AdviceContext, Discovered, Found, InVault, TakeIn, VaultSecrets, discover,
 };
-use clawkeep::internal::doctor::shell_path;
 use clawkeep::internal::domain::{UnixMs, path_text, shell_quoted_path};
 use clawkeep::internal::platform::harden;
 use clawkeep::internal::vault::VaultError;
@@ -47,6 +47,8 @@ struct Row<'f> {
     same: Vec<&'f Discovered>,
     /// How it gets into the vault.
     take_in: Option<TakeIn>,
+    /// The command that does that, if there is one.
+    command: Option<String>,
 }
 
 impl Discover {
@@ -98,12 +100,12 @@ fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>>
     let take_in = found.take_in(&AdviceContext {
         vault: secrets.as_ref(),
         accepts: &|name| is_accepted(context, name),
-        shell_path: &|path| match absolute {
-            true => shell_quoted_path(path),
-            false => shell_path(&context.layout, path),
-        },
     });
-    let row = |((index, credential), take_in): ((usize, &'f Discovered), _)| {
+    let shown_path = |path: &Path| match absolute {
+        true => shell_quoted_path(path),
+        false => shell_path(&context.layout, path),
+    };
+    let row = |((index, credential), take_in): ((usize, &'f Discovered), Option<TakeIn>)| {
         let same = places.get(&index);
         let same = same
             .into_iter()
@@ -116,11 +118,27 @@ fn rows<'f>(context: &Context, found: &'f Found, absolute: bool) -> Vec<Row<'f>>
                 .as_ref()
                 .and_then(|secrets| secrets.find(credential)),
             same: same.map(|other| &found.credentials[*other]).collect(),
+            command: (take_in.as_ref()).and_then(|how| take_in_command(how, shown_path)),
             take_in,
         }
     };
     let all = found.credentials.iter().enumerate();
     all.zip(take_in).map(row).collect()
+}
+
+/// The command that takes a credential in; `None` if a person has to name the provider.
+fn take_in_command(how: &TakeIn, shown_path: impl Fn(&Path) -> String) -> Option<String> {
+    Some(match how {
+        TakeIn::Import(path) => format!("clawkeep import {}", shown_path(path)),
+        TakeIn::Sync => "clawkeep sync".to_owned(),
+        TakeIn::OwnLogin(owner) => own_login(*owner),
+        TakeIn::Add { provider, id: None } => format!("clawkeep add {provider}"),
+        TakeIn::Add {
+            provider,
+            id: Some(id),
+        } => format!("clawkeep add {provider} --id {id}"),
+        TakeIn::UnknownProvider => return None,
+    })
 }
 
 /// Whether `add` takes the name of a provider without a question.
@@ -215,18 +233,16 @@ fn take_in_text(rows: &[Row<'_>]) -> String {
     let mut unknown: Vec<String> = Vec::new();
     for row in rows {
         let program = row.credential.program.name;
-        let command = match &row.take_in {
-            Some(TakeIn::Command(words)) => format!("clawkeep {words}"),
-            Some(TakeIn::UnknownProvider) => {
-                unknown.push(format!("{} ({program})", one_line(&row.credential.name)));
-                continue;
-            }
-            None => continue,
+        if row.take_in == Some(TakeIn::UnknownProvider) {
+            unknown.push(format!("{} ({program})", one_line(&row.credential.name)));
+        }
+        let Some(command) = &row.command else {
+            continue;
         };
-        match commands.iter_mut().find(|(known, _)| *known == command) {
+        match commands.iter_mut().find(|(known, _)| known == command) {
             Some((_, programs)) if programs.contains(&program) => {}
             Some((_, programs)) => programs.push(program),
-            None => commands.push((command, vec![program])),
+            None => commands.push((command.clone(), vec![program])),
         }
     }
     let unknown = match unknown.is_empty() {
@@ -272,10 +288,6 @@ fn to_json(rows: &[Row<'_>], found: &Found) -> Value {
 
 fn row_json(row: &Row<'_>) -> Value {
     let found = row.credential;
-    let take_in = match &row.take_in {
-        Some(TakeIn::Command(words)) => Some(format!("clawkeep {words}")),
-        Some(TakeIn::UnknownProvider) | None => None,
-    };
     let at = |expiry: Option<clawkeep::internal::domain::Expiry>| expiry.map(|at| at.floor_ms());
     let mode = found
         .permissions
@@ -304,7 +316,7 @@ fn row_json(row: &Row<'_>) -> Value {
         ("readableByOthers", json!(found.is_open())),
         ("inVault", json!(row.in_vault.map(InVault::as_str))),
         ("sameSecretIn", json!(same)),
-        ("takeIn", json!(take_in)),
+        ("takeIn", json!(row.command)),
     ]);
     json!(fields)
 }

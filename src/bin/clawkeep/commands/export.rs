@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
 use clawkeep::internal::config::{AgentRef, ExportMode, order_agent};
-use clawkeep::internal::domain::{from_outside, path_text};
+use clawkeep::internal::domain::{StoreDoc, from_outside, path_text};
 use clawkeep::internal::export::{StorePlace, render};
 use clawkeep::internal::platform::{replace_file, resolve_link};
 use clawkeep::internal::vault::UnlockedVault;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -85,10 +86,10 @@ impl Export {
                     && loaded.not_written.is_none()
                     && context.own().is_ok()
                 {
-                    context.ui.answer(&format!(
-                        "{}: {what} {path}\n",
-                        shown_id(agent.name.as_str())
-                    ))?;
+                    let text = format!("{}: {what} {path}\n", shown_id(agent.name.as_str()));
+                    context
+                        .ui
+                        .done(&text, &to_json(&agent, place.path(), &loaded.doc))?;
                 }
                 context.verdict(loaded)
             }
@@ -108,7 +109,7 @@ impl Export {
         }
         target::check(context, to)?;
         target::check_not_openclaws(context, to)?;
-        let mut vault = context.vault_to_record_in()?;
+        let mut vault = context.vault_to_record_in(None)?;
         let loaded = context.load(&mut vault, agent)?;
         if !loaded.unopened.is_empty() {
             return Err(Failure::Unopened {
@@ -124,13 +125,23 @@ impl Export {
         let mut temporary = to.as_os_str().to_owned();
         temporary.push(".clawkeep-tmp");
         replace_file(to, Path::new(&temporary), &bytes)?;
-        context.ui.answer(&format!(
+        let text = format!(
             "{}: exported to {}\n",
             shown_id(agent.name.as_str()),
             context.layout.shorten_home(to)
-        ))?;
+        );
+        let to = target::absolute(to);
+        context.ui.done(&text, &to_json(agent, &to, &loaded.doc))?;
         context.verdict(loaded)
     }
+}
+
+fn to_json(agent: &AgentRef, path: &Path, doc: &StoreDoc) -> Value {
+    json!({
+        "agentId": agent.name.as_str(),
+        "path": path_text(path),
+        "profiles": doc.credentials().count(),
+    })
 }
 
 /// Recorded before the first byte of a secret is written. Source: `spec/vault.md`, The audit

@@ -22,6 +22,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::auth::{checks, edit};
+use crate::advice::own_login;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
@@ -114,10 +115,7 @@ impl Import {
             _ => None,
         };
         if let Some(owner) = of_kind.filter(|_| file.is_mirrored()) {
-            let (program, login) = (
-                owner.program(),
-                owner.mirror().map_or("", |of| of.own_login),
-            );
+            let (program, login) = (owner.program(), own_login(owner));
             return match self.own {
                 true => Err(Failure::Refused {
                     what: format!(

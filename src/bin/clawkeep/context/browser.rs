@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use clawkeep::internal::platform::{start_thread, system_program};
+use clawkeep::internal::platform::{keep_all_from_children, start_thread, system_program};
 
 use super::Context;
 
@@ -30,6 +30,7 @@ pub(crate) fn open_browser(context: &Context, url: &str) -> bool {
     let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
     let [stdin, stdout, stderr] = streams;
     context.withhold_keys(&mut command);
+    keep_all_from_children();
     command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
     match context.mask.put_back_for(|| command.spawn()) {
         Ok(mut child) => {

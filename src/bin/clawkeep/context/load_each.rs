@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::domain::AgentName;
-use clawkeep::internal::sync::{Engine, Loaded, Notice, SyncMode};
+use clawkeep::internal::sync::{Engine, Loaded, Notice, SyncMode, SyncedAgent};
 use clawkeep::internal::vault::UnlockedVault;
 
 use super::Context;
@@ -66,16 +66,16 @@ impl Context {
             let some: Vec<AgentToLoad<'_>> = agents.drain(..length.min(agents.len())).collect();
             length = usize::MAX;
             let known = some.iter().filter_map(|(agent, mode)| {
-                let mode = mode.as_ref().ok()?;
-                Some((*agent, *mode))
+                let mode = *mode.as_ref().ok()?;
+                Some(SyncedAgent { agent, mode })
             });
-            let known: Vec<(&AgentRef, SyncMode)> = known.collect();
+            let known: Vec<SyncedAgent<'_>> = known.collect();
             let load = |engine: &mut Engine<'_>| -> Result<_, Infallible> {
                 engine.context.patience = options.patience;
                 let all = engine.load_all(&known, options.goes_on);
-                for ((agent, _), loaded) in known.iter().zip(&all) {
+                for (of, loaded) in known.iter().zip(&all) {
                     if let Ok(loaded) = loaded {
-                        let _ = engine.note_touched(agent, loaded);
+                        let _ = engine.note_touched(of.agent, loaded);
                     }
                 }
                 Ok(all)

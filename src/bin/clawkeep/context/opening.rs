@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::advice::shell_path;
 use clawkeep::internal::crypto::SlotKind;
-use clawkeep::internal::doctor::shell_path;
 use clawkeep::internal::platform::harden;
 use clawkeep::internal::vault::{
     Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Vault, VaultError,
@@ -88,12 +88,12 @@ impl Context {
     /// Opens and unlocks the existing vault for reading, also on a read-only place.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
         self.warn_of_other_vaults();
-        self.unlocked_for(Need::Reading, &self.key_sources())
+        self.unlocked_for(Need::Reading, None, &self.key_sources())
     }
 
     /// Opens and unlocks the existing vault, to change its keys.
     pub(crate) fn unlocked(&self) -> Result<UnlockedVault, Failure> {
-        let vault = self.unlocked_for(Need::Writing, &self.key_sources())?;
+        let vault = self.unlocked_for(Need::Writing, None, &self.key_sources())?;
         self.check_end(&vault)?;
         Ok(vault)
     }
@@ -104,7 +104,7 @@ impl Context {
             secrets: None,
             ..self.key_sources()
         };
-        let vault = self.unlocked_for(Need::Writing, &sources)?;
+        let vault = self.unlocked_for(Need::Writing, None, &sources)?;
         self.check_end(&vault)?;
         Ok(vault)
     }
@@ -116,19 +116,36 @@ impl Context {
         if self.passphrases.file().is_none() {
             sources.secrets = None;
         }
-        self.unlocked_for(Need::Reading, &sources).ok()
+        self.unlocked_for(Need::Reading, None, &sources).ok()
     }
 
-    fn unlocked_for(&self, need: Need, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
+    /// Opens the existing vault without its key, for [`Context::vault_to_record_in`].
+    pub(crate) fn open_to_unlock(&self) -> Result<Vault, Failure> {
+        self.open_for(Need::Writing)
+    }
+
+    fn open_for(&self, need: Need) -> Result<Vault, Failure> {
         harden();
         self.check_owner()?;
         if !self.has_keyfile() {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
-        let _progress = self.opening();
-        let vault = match need {
+        Ok(match need {
             Need::Reading => self.open_locked_to_read()?,
             Need::Writing => self.open_locked()?,
+        })
+    }
+
+    fn unlocked_for(
+        &self,
+        need: Need,
+        opened: Option<Vault>,
+        sources: &KeySources<'_>,
+    ) -> Result<UnlockedVault, Failure> {
+        let _progress = self.opening();
+        let vault = match opened {
+            Some(vault) => vault,
+            None => self.open_for(need)?,
         };
         if need == Need::Writing {
             vault.require_writable()?; // before the question for a passphrase
@@ -139,30 +156,34 @@ impl Context {
 
     /// Opens and unlocks the vault for changes, and creates it if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
-        self.vault_for(Need::Writing)
+        self.vault_for(Need::Writing, None)
     }
 
     /// Like [`Context::vault`], for a command that only reads: it records nothing in a read-only
     /// vault.
     pub(crate) fn vault_to_read(&self) -> Result<UnlockedVault, Failure> {
-        self.vault_for(Need::Reading)
+        self.vault_for(Need::Reading, None)
     }
 
     /// Like [`Context::vault`], for a command that hands out credentials: each use is recorded
-    /// first.
-    pub(crate) fn vault_to_record_in(&self) -> Result<UnlockedVault, Failure> {
-        self.vault().map_err(Failure::of_use)
+    /// first. The vault may have been opened without its key before.
+    pub(crate) fn vault_to_record_in(
+        &self,
+        opened: Option<Vault>,
+    ) -> Result<UnlockedVault, Failure> {
+        self.vault_for(Need::Writing, opened)
+            .map_err(Failure::of_use)
     }
 
-    fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
+    fn vault_for(&self, need: Need, opened: Option<Vault>) -> Result<UnlockedVault, Failure> {
         self.warn_of_other_vaults();
-        let vault = match self.unlocked_for(need, &self.key_sources()) {
+        let vault = match self.unlocked_for(need, opened, &self.key_sources()) {
             Err(Failure::Vault(absent @ VaultError::Absent { .. })) => {
                 self.check_new_vault(need, absent)?;
                 match self.create(&self.first_key()?)? {
                     Some(created) => created.vault,
                     // Another process created it first.
-                    None => self.unlocked_for(need, &self.key_sources())?,
+                    None => self.unlocked_for(need, None, &self.key_sources())?,
                 }
             }
             other => other?,

@@ -312,9 +312,21 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     )
 }
 
+/// Whether SQLite keeps what belongs to a vault under such a name beside it.
+fn is_journal(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    ["-wal", "-shm", "-journal"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix))
+}
+
 pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     Some(match error {
         FileError::Untrusted(refusal) => refusal_remedy(refusal),
+        FileError::Symlink { path } if is_journal(path) => format!(
+            "See what it leads to. Nothing was changed. {}",
+            move_away(path)
+        ),
         FileError::Symlink { path } => {
             format!("Name the file itself instead of {}.", path.display())
         }

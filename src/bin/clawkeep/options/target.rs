@@ -119,7 +119,13 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
         )));
     }
     // A link of somebody else's would choose what is written over.
-    check_trusted(to, Access::Read)?;
+    check_trusted(to, Access::Read).map_err(|error| match error {
+        FileError::Untrusted(refusal) => Failure::Refused {
+            what: refusal.to_string(),
+            next: "Name a file in a directory that only you can write to.".to_owned(),
+        },
+        error => error.into(),
+    })?;
     let agents = existing_agents(layout, context.settings()?)?;
     let stores = agents
         .iter()

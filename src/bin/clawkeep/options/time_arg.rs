@@ -26,6 +26,12 @@ pub(crate) fn span(raw: &str) -> Result<Span, String> {
         .ok_or_else(|| "a span is a number and s, m, h, d or w, such as 5m".to_owned())
 }
 
+/// Reads how many rows are wanted.
+pub(crate) fn limit(raw: &str) -> Result<u64, String> {
+    let of_rows = || "it is how many to show at most, such as 20; 0 means all".to_owned();
+    raw.trim().parse().map_err(|_| of_rows())
+}
+
 /// Reads a time; dates without a zone are in the local one.
 pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     let raw = raw.trim();

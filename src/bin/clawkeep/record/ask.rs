@@ -8,7 +8,7 @@ use clawkeep::internal::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::internal::vault::{Vault, VaultError};
 
 use super::notes::{note_pruning, note_unknown_names};
-use super::shape::{Rows, Shape, ShapeArgs};
+use super::shape::{PagingArgs, Rows, Shape, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
@@ -127,13 +127,15 @@ pub(crate) struct Sums {
     #[command(flatten)]
     when: TimeArgs,
     /// At most this many profiles [default: all; 0 means all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = time_arg::limit, allow_negative_numbers = true)]
+    limit: Option<u64>,
     /// In the reverse order
     #[arg(long)]
     reverse: bool,
     #[command(flatten)]
     shape: ShapeArgs,
+    #[command(flatten)]
+    paging: PagingArgs,
 }
 
 impl Sums {
@@ -150,7 +152,9 @@ impl Sums {
         if self.reverse {
             found.reverse();
         }
-        found.truncate(self.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
+        let limit = self.limit.filter(|limit| *limit > 0);
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        found.truncate(limit.unwrap_or(usize::MAX));
         if self.shape.shape() == Shape::Table {
             context.note_unverified();
         }
@@ -159,7 +163,7 @@ impl Sums {
             note_unknown_names(context, vault, &filter)?;
         }
         note_pruning(context, vault, filter.since)?;
-        rows.show(context, self.shape.shape(), &found)
+        rows.show(context, (self.shape.shape(), self.paging.paging()), &found)
     }
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::csv;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::terminal::pager::Paging;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::table::table;
 use crate::terminal::text::json_line;
 
@@ -22,6 +24,23 @@ pub(crate) struct ShapeArgs {
     /// Print comma-separated values with a header (RFC 4180)
     #[arg(long)]
     csv: bool,
+}
+
+/// Whether a long answer goes through a pager.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PagingArgs {
+    /// Print everything at once, not through a pager (CLAWKEEP_PAGER, PAGER)
+    #[arg(long)]
+    no_pager: bool,
+}
+
+impl PagingArgs {
+    pub(crate) fn paging(&self) -> Paging {
+        match self.no_pager || is_called_as_gateway() {
+            true => Paging::Never,
+            false => Paging::AsNeeded,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +79,17 @@ pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
 }
 
 impl<T, const N: usize, const M: usize> Rows<'_, T, N, M> {
-    pub(crate) fn show(&self, context: &Context, shape: Shape, found: &[T]) -> Result<(), Failure> {
+    pub(crate) fn show(
+        &self,
+        context: &Context,
+        (shape, paging): (Shape, Paging),
+        found: &[T],
+    ) -> Result<(), Failure> {
         match shape {
             Shape::Table => {
                 let rows: Vec<[String; N]> = found.iter().map(self.cells).collect();
-                context
-                    .ui
-                    .answer_long(&table(self.header, &rows, context.ui.width()))
+                let text = table(self.header, &rows, context.ui.width());
+                context.ui.answer_long(&text, paging)
             }
             Shape::Json => {
                 let rows: Vec<Value> = found.iter().map(self.json).collect();

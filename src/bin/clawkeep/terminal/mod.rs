@@ -4,6 +4,7 @@
 pub(crate) mod colour;
 pub(crate) mod notices;
 pub(crate) mod pager;
+pub(crate) mod palette;
 pub(crate) mod panics;
 pub(crate) mod program_name;
 pub(crate) mod progress;

@@ -1,13 +1,13 @@
 //! The notices of a load, in words.
 
+use crate::advice::{how_to_lend_again, login_remedy, of_agent, shell_word};
 use clawkeep::internal::config::Layout;
-use clawkeep::internal::doctor::{of_agent, shell_word};
 use clawkeep::internal::domain::{AgentName, counted, escaped};
 use clawkeep::internal::platform::Clock;
 use clawkeep::internal::sources::SourceFault;
 use clawkeep::internal::sync::{LoginState, Notice, Undoes, Writer};
 
-use super::program_name;
+use super::program_name::{self, restore_command};
 use super::text::{shown_id, shown_ids};
 
 /// The line for a notice; `None` if nothing is to report. It begins with the severity.
@@ -25,7 +25,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::Login(report) => {
             let message = report.message(&report.place, Clock::System.now());
             let problem = capitalised(&message);
-            let remedy = report.remedy();
+            let remedy = login_remedy(report);
             let remedy = remedy.trim_end_matches('.');
             format!("Warning: {problem}. {remedy}.")
         }
@@ -35,7 +35,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             from.lender(),
             escaped(&from.path),
             escaped(&why.to_string()),
-            clawkeep::internal::doctor::how_to_lend_again(profile, from, why)
+            how_to_lend_again(profile, from, why)
         ),
         Notice::AccountChanged {
             profile,
@@ -228,7 +228,7 @@ fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     let id = profiles.first().map_or("ID", String::as_str);
     let profile = shell_word(id);
     let agent_option = of_agent(agent);
-    format!("clawkeep models auth restore {profile}{agent_option}")
+    format!("{} {profile}{agent_option}", restore_command())
 }
 
 /// Capitalises a sentence, unless it begins with a profile's id.

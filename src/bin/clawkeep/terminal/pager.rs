@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use clawkeep::internal::platform::keep_all_from_children;
+
 use super::colour::is_dumb_terminal;
 use super::signals;
 
@@ -138,6 +140,7 @@ impl Paged {
         };
         let mut command = command;
         let held = signals::hold();
+        keep_all_from_children();
         let Ok(child) = command.stdin(Stdio::piped()).spawn() else {
             return print(&text);
         };

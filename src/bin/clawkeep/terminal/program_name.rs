@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clawkeep::internal::doctor::Commands;
+use crate::advice::Commands;
 
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
@@ -20,6 +20,19 @@ pub(crate) fn commands() -> Commands {
         true => Commands::Tree,
         false => Commands::Everyday,
     }
+}
+
+/// The words of a command: the everyday ones, or those of the tree under the gateway's name.
+pub(crate) fn everyday_or(everyday: &'static str, tree: &'static str) -> &'static str {
+    match commands() {
+        Commands::Everyday => everyday,
+        Commands::Tree => tree,
+    }
+}
+
+/// The words of the command that puts an earlier version of a credential back.
+pub(crate) fn restore_command() -> &'static str {
+    everyday_or("clawkeep restore", "clawkeep models auth restore")
 }
 
 /// This program's name in the record.

@@ -3,6 +3,8 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::palette::Tone;
+
 /// Columns shown of a cell, but for the last of a row: a file's id can be of any length.
 const CELL_MAX: usize = 64;
 const GAP: usize = 2;
@@ -38,23 +40,42 @@ pub(crate) fn table<const N: usize>(
     rows: &[[String; N]],
     width: Option<usize>,
 ) -> String {
+    painted_table(header, rows, width, |_| [None; N])
+}
+
+/// A table as [`table`] makes it, with the cells of a row in the colours that `tones` gives for its
+/// number.
+pub(crate) fn painted_table<const N: usize>(
+    header: [&str; N],
+    rows: &[[String; N]],
+    width: Option<usize>,
+    tones: impl Fn(usize) -> [Option<Tone>; N],
+) -> String {
     if rows.is_empty() {
         return String::new();
     }
+    let numbered = rows.iter().zip(0..);
     let columns = Columns::of(header, rows, width);
     let is_narrow = |width: &usize| *width < NARROW && N > 3 && !columns.fit();
     let is_stacked = |width: &usize| !columns.have_room || is_narrow(width);
     if let Some(width) = width.filter(is_stacked) {
-        return rows.iter().map(|row| stacked(header, row, width)).collect();
+        return numbered
+            .map(|(row, number)| stacked(header, row, width, tones(number)))
+            .collect();
     }
-    let rows = rows.iter().map(|row| columns.line(row));
+    let rows = numbered.map(|(row, number)| columns.painted_line(row, tones(number)));
     std::iter::once(columns.line(&header)).chain(rows).collect()
 }
 
 /// A row on a terminal too narrow for columns: its first cell, and below it the others by name.
-fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -> String {
+fn stacked<const N: usize>(
+    header: [&str; N],
+    row: &[String; N],
+    width: usize,
+    tones: [Option<Tone>; N],
+) -> String {
     let mut out = String::new();
-    for (place, (name, cell)) in header.iter().zip(row).enumerate() {
+    for (place, ((name, cell), tone)) in header.iter().zip(row).zip(tones).enumerate() {
         let line = match place {
             0 => cell.clone(),
             _ => format!("  {}: {cell}", name.to_lowercase()),
@@ -68,7 +89,7 @@ fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -
             continue;
         }
         let width = Some(width).filter(|_| !WHOLE.contains(name));
-        out.push_str(fitting(&line, width).trim_end());
+        out.push_str(&painted(fitting(&line, width).trim_end(), tone));
         out.push('\n');
     }
     out
@@ -141,9 +162,14 @@ impl<const N: usize> Columns<N> {
     }
 
     pub(crate) fn line(&self, row: &[impl AsRef<str>; N]) -> String {
+        self.painted_line(row, [None; N])
+    }
+
+    fn painted_line(&self, row: &[impl AsRef<str>; N], tones: [Option<Tone>; N]) -> String {
         let last = N.saturating_sub(1);
         let (mut line, mut used) = (String::new(), 0);
-        for (place, (cell, width)) in row.iter().zip(self.widths).enumerate() {
+        let cells = row.iter().zip(self.widths).zip(tones);
+        for (place, ((cell, width), tone)) in cells.enumerate() {
             let cell = cell.as_ref();
             let room = match (self.is_whole[place], self.terminal) {
                 (true, _) => None,
@@ -160,13 +186,18 @@ impl<const N: usize> Columns<N> {
                 continue;
             }
             let cell = fitting(cell, room);
-            line.push_str(&cell);
+            line.push_str(&painted(&cell, tone));
             let blanks = width.saturating_sub(cell.width()) + GAP;
             line.extend(std::iter::repeat_n(' ', blanks));
             used += cell.width() + blanks;
         }
         format!("{}\n", line.trim_end())
     }
+}
+
+/// A text in a colour.
+fn painted(text: &str, tone: Option<Tone>) -> String {
+    tone.map_or_else(|| text.to_owned(), |tone| tone.paint(text))
 }
 
 /// A text behind a label, its further lines indented below it. No word of it is cut: an id or a
@@ -255,6 +286,22 @@ mod tests {
             "TIME        PROFILE               WHAT\n\
              2026-11-25  anthropic:claude-cli  took it over\n"
         );
+    }
+
+    #[test]
+    fn colours_take_no_columns() {
+        let rows = [["expired", "a"], ["ok", "b"]].map(|row| row.map(str::to_owned));
+        let plain = table(["STATE", "PROFILE"], &rows, Some(80));
+        let tones = |row: usize| [[Some(Tone::Bad), Some(Tone::Good)][row], None];
+        for width in [None, Some(9), Some(80)] {
+            let painted = painted_table(["STATE", "PROFILE"], &rows, width, tones);
+            assert!(painted.contains("\u{1b}[31mexpired\u{1b}[0m"), "{painted}");
+            let bare = painted.replace("\u{1b}[31m", "").replace("\u{1b}[32m", "");
+            assert!(
+                width == Some(9) || bare.replace("\u{1b}[0m", "") == plain,
+                "{bare}"
+            );
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use chrono::Local;
 use clawkeep::internal::domain::{Span, Unavailability, UnixMs, calendar, escaped, escaped_lines};
 use zeroize::Zeroizing;
 
+use super::palette::escapes;
+
 pub(crate) fn local_minute(at: UnixMs) -> String {
     local(at, "%Y-%m-%d %H:%M")
 }
@@ -67,12 +69,11 @@ pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
 /// Text of several lines for people, made of parts that others may have written. Of escape
 /// sequences only the colours of this program are let through, and only where it may use colour.
 pub(crate) fn shown(text: &str, colour: bool) -> String {
-    const COLOURS: [&str; 4] = ["\u{1b}[0m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
     let mut out = String::with_capacity(text.len());
     for (at, part) in text.split('\u{1b}').enumerate() {
-        let ours = COLOURS.iter().find_map(|code| {
+        let ours = escapes().find_map(|code| {
             let rest = part.strip_prefix(&code[1..])?;
-            (colour && at > 0).then_some((*code, rest))
+            (colour && at > 0).then_some((code, rest))
         });
         match ours {
             Some((code, rest)) => {

@@ -72,10 +72,10 @@ impl Ui {
     }
 
     /// Like [`Ui::answer`], through the person's pager where it is too long for the screen.
-    pub(crate) fn answer_long(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn answer_long(&self, text: &str, paging: Paging) -> Result<(), Failure> {
         let text = shown(text, self.colour_on_stdout());
         progress::make_room(|| ());
-        self.stream_long(Paging::AsNeeded, |out| {
+        self.stream_long(paging, |out| {
             out.write_all(text.as_bytes()).map_err(Failure::Output)
         })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawkeep::internal::audit::{Direction, Filter, Head};
-use clawkeep::internal::domain::counted;
+use clawkeep::internal::domain::{counted, path_text};
 use serde_json::json;
 
 use crate::context::Context;
@@ -66,11 +66,13 @@ impl AuditExport {
         )?;
         drop(progress);
         if !target::is_stdout(&to) {
-            context.ui.answer(&format!(
+            let text = format!(
                 "Wrote {} to {}\n",
                 counted(count, "event"),
                 context.layout.shorten_home(&to)
-            ))?;
+            );
+            let answer = json!({"path": path_text(&target::absolute(&to)), "events": count});
+            context.ui.done(&text, &answer)?;
         }
         Ok(())
     }

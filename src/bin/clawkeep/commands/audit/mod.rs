@@ -63,7 +63,10 @@ impl Audit {
             Self::Head(_) => {
                 let head = context.locked()?.head()?;
                 let head = head.ok_or(Failure::Chain(ChainFault::Empty))?;
-                context.ui.answer(&format!("{head}\n"))
+                let text = head.to_string();
+                context
+                    .ui
+                    .done(&format!("{text}\n"), &json!({"head": text}))
             }
         }
     }

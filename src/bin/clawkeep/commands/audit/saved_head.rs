@@ -51,12 +51,15 @@ impl SavedHead {
         let bytes = without_bom(decoded.as_ref().map_or(&bytes, |text| text.as_bytes()));
         let text = String::from_utf8_lossy(bytes);
         let last = text.trim_end().lines().next_back().unwrap_or_default();
-        let exported = serde_json::from_str::<Value>(last).ok();
-        let exported = exported
-            .as_ref()
-            .and_then(|line| line.get("head")?.as_str());
-        let exported = exported.and_then(Head::parse);
-        let head = exported.or_else(|| Head::parse(&text));
+        let of_json = |text: &str| {
+            let value: Value = serde_json::from_str(text).ok()?;
+            Head::parse(value.get("head")?.as_str()?)
+        };
+        let exported = of_json(last);
+        // As `audit head` prints it, plain or as JSON.
+        let head = exported
+            .or_else(|| Head::parse(&text))
+            .or_else(|| of_json(&text));
         Ok(Self {
             path: path.to_owned(),
             head: head.ok_or_else(|| ClientError::BadHead {

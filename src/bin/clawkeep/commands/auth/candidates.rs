@@ -1,12 +1,13 @@
 //! `models auth candidates`: which credentials would be tried, in order.
 
 use clap::Args;
+use clawkeep::internal::client::preferences_of;
 use clawkeep::internal::config::status_agent;
 use clawkeep::internal::domain::{
     Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, unavailability,
 };
 use clawkeep::internal::health::{AsOf, CredentialState, Status};
-use clawkeep::internal::selection::{Preferences, candidates};
+use clawkeep::internal::selection::candidates;
 use clawkeep::internal::sync::Rules;
 use serde_json::json;
 
@@ -50,10 +51,7 @@ impl Candidates {
         let provider = ProviderId::new(&self.provider);
         let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
-        let preferences = Preferences {
-            order: settings.order_for(&provider),
-            configured: settings.profiles_of(&provider),
-        };
+        let preferences = preferences_of(settings, &provider);
         let pinned = match &self.session {
             Some(session) => {
                 let mut pins = vault.pins(&agent.name)?.into_iter();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::advice::shell_word;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{AgentName, Borrowed, Credential, Owner, ProfileId, StoreDoc};
 use clawkeep::internal::sync::Loaded;
 use clawkeep::internal::vault::UnlockedVault;
@@ -11,6 +11,7 @@ use clawkeep::internal::vault::UnlockedVault;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::named::Names;
+use crate::terminal::program_name::everyday_or;
 use crate::terminal::text::{one_line, shown_id};
 
 /// Refuses an unknown agent, which is most likely mistyped: nothing is stored for it.
@@ -80,7 +81,8 @@ pub(crate) fn list_hint(agent: &AgentRef) -> String {
     } else {
         format!(" --agent {}", agent.name)
     };
-    format!("See the ids with: clawkeep models auth list{agent_option}")
+    let list = everyday_or("clawkeep ls", "clawkeep models auth list");
+    format!("See the ids with: {list}{agent_option}")
 }
 
 /// The option that names an agent in a command to type; none where the command takes it by itself.
@@ -104,8 +106,8 @@ pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure
             one_line(&reference.describe())
         ),
         next: format!(
-            "Choose another id with --profile-id; or remove the reference first: clawkeep models \
-             auth remove {}",
+            "Choose another id with --profile-id; or remove the reference first: {} {}",
+            everyday_or("clawkeep rm", "clawkeep models auth remove"),
             shell_word(id)
         ),
     })

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
+use crate::terminal::program_name::restore_command;
 use crate::terminal::text::{one_line, shown_id};
 
 /// Keep a stored login although its program is logged out or has another one.
@@ -102,8 +103,8 @@ impl Adopt {
         let is_new = loaded.before.is_some();
         let text = match is_new {
             true => format!(
-                "Stored the login in {place} as {id}. Put the earlier one back with: clawkeep \
-                 models auth restore {id}\n"
+                "Stored the login in {place} as {id}. Put the earlier one back with: {} {id}\n",
+                restore_command()
             ),
             false => format!("{id} is the login in {place} already.\n"),
         };

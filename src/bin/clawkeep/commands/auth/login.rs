@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::audit::Origin;
 use clawkeep::internal::config::ConfigEdit;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{
     Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, Span, StoreDoc,
     is_hidden, json_number, jwt_claims,

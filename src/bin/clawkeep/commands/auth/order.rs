@@ -2,10 +2,10 @@
 
 use clap::{Args, Subcommand};
 use clawkeep::internal::audit::{EventKind, Filter, KindFilter};
-use clawkeep::internal::client::{ClientError, order_cleared, order_set};
+use clawkeep::internal::client::{ClientError, order_cleared, order_set, preferences_of};
 use clawkeep::internal::config::{AgentRef, order_agent};
 use clawkeep::internal::domain::{ProfileId, ProviderId, StoreDoc, path_text};
-use clawkeep::internal::selection::{Preferences, candidates_ignoring_cooldowns};
+use clawkeep::internal::selection::candidates_ignoring_cooldowns;
 use clawkeep::internal::sync::{Edited, Loaded};
 use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
@@ -206,10 +206,7 @@ pub(crate) fn put_first(
     let ordered = |doc: &StoreDoc| {
         let credential = checks::existing(doc, agent, id)?;
         let provider = ProviderId::new(credential.provider);
-        let preferences = Preferences {
-            order: settings.order_for(&provider),
-            configured: settings.profiles_of(&provider),
-        };
+        let preferences = preferences_of(settings, &provider);
         let before = candidates_ignoring_cooldowns(doc, &preferences, &provider, None);
         let others = before.into_iter().filter(|other| other.as_str() != id);
         // An order may name only what the store has.

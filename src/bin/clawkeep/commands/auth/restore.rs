@@ -1,10 +1,10 @@
 //! `models auth restore`: an earlier version of a credential, put back.
 
+use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::audit::Origin;
 use clawkeep::internal::client::order_set;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{Credential, Owner, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::internal::sync::{Edited, RESTORE};
 use clawkeep::internal::vault::{KeptVersion, UnlockedVault};
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::options::agent::AgentOption;
 use crate::options::ids;
 use crate::options::named::Names;
-use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::program_name::{is_called_as_gateway, restore_command};
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
@@ -186,7 +186,8 @@ pub(super) fn undo(
         return Ok(String::new());
     }
     Ok(format!(
-        "To undo: clawkeep models auth restore {}{}",
+        "To undo: {} {}{}",
+        restore_command(),
         shell_word(id),
         agent_option(agent)
     ))

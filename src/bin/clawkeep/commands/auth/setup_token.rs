@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use crate::advice::Commands;
 use clap::Args;
 use clawkeep::internal::config::{AgentRef, ConfigEdit};
 use clawkeep::internal::domain::{
@@ -16,6 +17,7 @@ use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
+use crate::terminal::program_name::commands;
 use crate::terminal::{prompt, signals};
 
 const CLAUDE: &str = "claude";
@@ -46,10 +48,11 @@ impl SetupToken {
 
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let provider = ProviderId::new(&self.provider);
-        let paste_instead = format!(
-            "Give a token on stdin instead: clawkeep models auth paste-token --provider \
-             {provider} < file"
-        );
+        let add = match commands() {
+            Commands::Everyday => format!("clawkeep add {provider} --token"),
+            Commands::Tree => format!("clawkeep models auth paste-token --provider {provider}"),
+        };
+        let paste_instead = format!("Give a token on stdin instead: {add} < file");
         let refused = |what: &str| Failure::Refused {
             what: what.to_owned(),
             next: paste_instead.clone(),

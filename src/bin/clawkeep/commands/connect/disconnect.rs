@@ -2,11 +2,12 @@
 
 use clap::Args;
 use clawkeep::internal::config::{Connection, Edited, SettingsFault};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::consent::confirm;
 use super::kept::{self, Kept};
-use super::settings::{Connectable, Settings, damaged, find};
+use super::settings::{Connectable, Settings, damaged, find, name};
 use super::{openclaw, show};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -49,7 +50,8 @@ impl Disconnect {
             .is_none()
         {
             let what = format!("{} is not connected: nothing to undo\n", owner.program());
-            return context.ui.answer(&what);
+            let answer = json!({"program": name(owner), "disconnected": false});
+            return context.ui.done(&what, &answer);
         }
         let taken_out = taken_out(connection, &settings, kept.as_ref()).map_err(fault)?;
         show(context, &settings, &taken_out);
@@ -63,9 +65,9 @@ impl Disconnect {
         };
         settings.replace(bytes.as_ref().map(|bytes| bytes.as_slice()))?;
         kept::forget(context, owner)?;
-        context
-            .ui
-            .answer(&format!("{} is disconnected; {how}\n", owner.program()))
+        let text = format!("{} is disconnected; {how}\n", owner.program());
+        let answer = json!({"program": name(owner), "disconnected": true});
+        context.ui.done(&text, &answer)
     }
 }
 

@@ -10,9 +10,9 @@ mod settings;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::config::{CONNECTIONS, Connection, Edited, KeyCommand};
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{Credential, CredentialType, ProfileId, ProviderId, counted};
 use clawkeep::internal::platform::{output_within, program_command};
 use serde_json::{Value, json};

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::advice::shell_path;
+use crate::doctor::{
+    Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
+};
 use clawkeep::internal::audit::EventDraft;
 use clawkeep::internal::client::ClientError;
 use clawkeep::internal::config::{AgentRef, Settings, existing_agents, status_agent};
 use clawkeep::internal::discover::{Found, discover};
-use clawkeep::internal::doctor::{
-    Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
-    shell_path,
-};
 use clawkeep::internal::domain::{ProfileId, REMOVE_COMMAND, Seq, StoreDoc};
 use clawkeep::internal::export::{StorePlace, StoreReading};
 use clawkeep::internal::sync::SyncError;

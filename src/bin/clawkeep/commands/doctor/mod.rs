@@ -10,9 +10,9 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::doctor::{Finding, FindingId, Level, Premises, Repair, Repaired, in_order};
 use clap::Args;
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
-use clawkeep::internal::doctor::{Finding, FindingId, Level, Premises, Repair, Repaired, in_order};
 use clawkeep::internal::domain::{StoreDoc, from_outside, path_text};
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::doctor::{Finding, FindingId, Repair};
 use clawkeep::internal::audit::{EventKind, Filter, KindFilter};
 use clawkeep::internal::config::{Settings, openclaw};
-use clawkeep::internal::doctor::{Finding, FindingId, Repair};
 use clawkeep::internal::domain::path_of_text;
 use clawkeep::internal::platform::openclaw::{STATE_DIR_NAME, openclaw_dir_of};
 use clawkeep::internal::vault::{Vault, is_moved_away};

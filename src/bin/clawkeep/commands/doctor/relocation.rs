@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use crate::doctor::{Premises, Repair, Repaired};
 use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
 use clawkeep::internal::config::{AgentRef, ExportMode, SETTINGS_MAX, Settings, order_agent};
-use clawkeep::internal::doctor::{Premises, Repair, Repaired};
 use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
     path_text,

@@ -1,6 +1,7 @@
 //! A finding as it is reported, and its fix in words.
 
-use clawkeep::internal::doctor::{Finding, Fix, Repair, shell_path};
+use crate::advice::shell_path;
+use crate::doctor::{Finding, Fix, Repair};
 use clawkeep::internal::domain::{REMOVE_COMMAND, path_text};
 use clawkeep::internal::platform::removal_command;
 use serde_json::{Map, Value, json};
@@ -73,6 +74,5 @@ pub(crate) fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Repair(Repair::MoveAgentDir { from, to }) => {
             format!("move what is in {} to {}", shown(from), shown(to))
         }
-        Fix::Repair(_) => "clawkeep doctor --repair".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! The findings as people read them: by group, a line each, its fix below it.
 
-use clawkeep::internal::doctor::Level;
+use crate::doctor::Level;
 use clawkeep::internal::domain::counted;
 
 use super::reported::{ReportedFinding, fix_text};

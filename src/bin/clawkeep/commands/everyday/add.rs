@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal as _};
 
+use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::shell_word;
 use clawkeep::internal::domain::{
     CLAUDE_SETUP, CredentialType, ProfileId, ProviderId, Recognised, Span, recognise_secret,
 };
@@ -40,12 +40,16 @@ pub(crate) struct Add {
     #[arg(long, short)]
     token: bool,
     /// The id to store it under [default: PROVIDER:manual]
-    #[arg(long, value_name = "ID", value_parser = profile_id)]
+    #[arg(long, alias = "profile-id", value_name = "ID", value_parser = profile_id)]
     id: Option<ProfileId>,
     /// When a token expires, from now: 365d, 12h, 30m; without a unit, days
     #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime,
         allow_hyphen_values = true)]
     expires_in: Option<Span>,
+    /// Do not ask first: store it although it looks like a secret of another provider, the provider
+    /// is not known, or a credential of another kind is replaced
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     agent: AgentOption,
 }
@@ -64,7 +68,7 @@ impl Add {
             )));
         }
         let agent = self.agent.resolve(context)?;
-        if let Some(provider) = &self.provider {
+        if let Some(provider) = self.provider.as_ref().filter(|_| !self.yes) {
             check_spelling(context, provider)?;
         }
         // A first vault is not created for a stdin without a secret.
@@ -91,7 +95,9 @@ impl Add {
             self.check_recognised(context, found, &provider)?;
         }
         check_id(context, &vault, &id, &provider)?;
-        check_replaced(context, &mut vault, &agent, (&id, &provider, kind))?;
+        if !self.yes {
+            check_replaced(context, &mut vault, &agent, (&id, &provider, kind))?;
+        }
         if !id.as_str().contains(provider.as_str()) && is_of_another(context, &id) {
             context.ui.note(&format!(
                 "Warning: {id} reads as a credential of {}, and it is stored as one of {provider}.",
@@ -155,11 +161,11 @@ impl Add {
             (false, true) => format!("Warning: that looks like {what}, and is stored as a token."),
             (false, false) => return Ok(()),
         };
-        if is_other && !prompt::is_possible() {
-            return Err(self.of_another(found, kind, provider));
+        if is_other && !self.yes && !prompt::is_possible() {
+            return Err(self.of_another(found, provider));
         }
         context.ui.warn(&warning);
-        if prompt::is_possible() && !prompt::confirm("Store it anyway?", false)? {
+        if !self.yes && prompt::is_possible() && !prompt::confirm("Store it anyway?", false)? {
             return Err(Failure::Refused {
                 what: "nothing was stored".to_owned(),
                 next: "Run the command again, with the provider of the secret.".to_owned(),
@@ -171,19 +177,11 @@ impl Add {
 
 impl Add {
     /// The failure for a secret of another provider, where nobody can be asked.
-    fn of_another(
-        &self,
-        found: Recognised,
-        kind: CredentialType,
-        provider: &ProviderId,
-    ) -> Failure {
-        let paste = match kind {
-            CredentialType::ApiKey if !self.is_token() => "paste-api-key",
-            _ => "paste-token",
-        };
-        let id = self.id.as_ref().map(|id| shell_word(id.as_str()));
-        let id = id.map_or_else(String::new, |id| format!(" --profile-id {id}"));
+    fn of_another(&self, found: Recognised, provider: &ProviderId) -> Failure {
         let right = found.provider.unwrap_or_default();
+        let token = if self.is_token() { " --token" } else { "" };
+        let id = self.id.as_ref().map(|id| shell_word(id.as_str()));
+        let id = id.map_or_else(String::new, |id| format!(" --id {id}"));
         Failure::Refused {
             what: format!(
                 "that looks like {}, not like a secret of {provider}; nothing was stored",
@@ -191,7 +189,7 @@ impl Add {
             ),
             next: format!(
                 "Store it with: clawkeep add {right}. To store it for {provider} anyway: clawkeep \
-                 models auth {paste} --provider {}{id}",
+                 add {}{token}{id} --yes",
                 shell_word(provider.as_str())
             ),
         }
@@ -252,8 +250,8 @@ fn check_spelling(context: &Context, name: &ProviderId) -> Result<(), Failure> {
         return Ok(());
     };
     let next = format!(
-        "Did you mean {near}? To store it for {name} anyway: clawkeep models auth paste-api-key \
-         --provider {name}"
+        "Did you mean {near}? To store it for {name} anyway: clawkeep add {} --yes",
+        shell_word(name.as_str())
     );
     Err(provider::unknown(name, next))
 }

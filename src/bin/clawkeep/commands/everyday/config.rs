@@ -12,8 +12,9 @@ use clawkeep::internal::config::{
 };
 use clawkeep::internal::domain::path_text;
 use clawkeep::internal::platform::{
-    FileError, create_private_dir, persist, persist_noclobber, program_command, read_regular,
-    resolve_link, sync_dir, sync_file, temporary_dir_in, temporary_in,
+    FileError, create_private_dir, keep_all_from_children, persist, persist_noclobber,
+    program_command, read_regular, resolve_link, sync_dir, sync_file, temporary_dir_in,
+    temporary_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -518,6 +519,7 @@ fn run_editor(context: &Context, file: &Path) -> Result<(), Failure> {
     let command = program_command(&program, |name| context.env.raw(name));
     let mut command = command.map_err(|error| refused(error.to_string()))?;
     context.withhold_keys(&mut command);
+    keep_all_from_children();
     command.args(words).arg(file);
     let run = || signals::wait_for_program(&mut command);
     let status = context.mask.put_back_for(run);

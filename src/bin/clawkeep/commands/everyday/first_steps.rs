@@ -17,7 +17,7 @@ pub(super) fn show(context: &Context) -> Result<(), Failure> {
     for (command, what) in [
         ("clawkeep add anthropic", "store an API key or a token"),
         ("clawkeep login openai-codex", "log in at a provider"),
-        ("clawkeep import FILE", "import what another program keeps"),
+        ("clawkeep discover", "find what other programs keep here"),
     ] {
         text.push_str(&step(command, what));
     }

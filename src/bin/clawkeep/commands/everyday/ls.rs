@@ -3,14 +3,13 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::status::{agents_of, last_used, time_left, to_json};
+use super::status::{agents_of, last_used, time_left, to_json, tone};
 use crate::commands::logins::rows::{LoadedAgents, Row, rows};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
 use crate::options::named::{Named, Names};
-use crate::terminal::table::table;
-use crate::terminal::text::shown_id;
+use crate::terminal::table::painted_table;
 
 /// List the credentials of every agent.
 #[derive(Debug, Args)]
@@ -56,7 +55,7 @@ impl Ls {
                 .iter()
                 .map(|row: &Row| {
                     [
-                        shown_id(&row.id),
+                        row.name(),
                         row.kind.as_str().to_owned(),
                         row.state.clone(),
                         time_left(row, now),
@@ -66,9 +65,9 @@ impl Ls {
                 })
                 .collect();
             let header = ["PROFILE", "TYPE", "STATE", "EXPIRES", "LAST USED", "AGENTS"];
-            context
-                .ui
-                .answer(&table(header, &cells, context.ui.width()))?;
+            let tones = |row: usize| [None, None, tone(context, &rows[row]), None, None, None];
+            let text = painted_table(header, &cells, context.ui.width(), tones);
+            context.ui.answer(&text)?;
         }
         agents.verdict(context)
     }

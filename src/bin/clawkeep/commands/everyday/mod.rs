@@ -13,6 +13,7 @@ pub(crate) mod version;
 
 use clap::Subcommand;
 
+use crate::commands::auth::restore::Restore;
 use crate::commands::connect::Connect;
 use crate::commands::connect::disconnect::Disconnect;
 use crate::commands::discover;
@@ -37,6 +38,13 @@ pub(crate) enum Everyday {
     Use(use_first::UseFirst),
     /// Remove a credential
     Rm(rm::Rm),
+    /// Put an earlier version of a credential back, or one that was removed
+    #[command(
+        after_help = "Examples:\n  clawkeep restore openai:default          the newest version that \
+            is kept\n  clawkeep restore openai:default --list   which versions are kept\n\nFor a \
+            copy of the whole vault: clawkeep backup restore --help"
+    )]
+    Restore(Restore),
     /// Find the credentials that AI programs keep on this machine
     Discover(discover::Discover),
     /// Run a program with a secret in its provider's variable (also: exec)
@@ -75,6 +83,7 @@ impl Everyday {
             Self::Login(command) => command.run(context),
             Self::Use(command) => command.run(context),
             Self::Rm(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
             Self::Discover(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Log(command) => command.run(context),

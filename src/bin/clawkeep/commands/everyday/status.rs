@@ -12,7 +12,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentsOption;
 use crate::record::json::fields;
-use crate::terminal::table::table;
+use crate::terminal::palette::Tone;
+use crate::terminal::table::painted_table;
 use crate::terminal::text::{one_line, shown_id};
 
 /// Exit status of `--check` when a login cannot be used. Source: `models status --check`.
@@ -62,7 +63,7 @@ impl Status {
         } else if rows.is_empty() {
             first_steps::show(context)?;
         } else {
-            let text = to_text(&rows, now, context.ui.width());
+            let text = to_text(context, &rows, now);
             context.ui.answer(&text)?;
             let alerts = rows
                 .iter()
@@ -111,13 +112,18 @@ pub(super) fn last_used(row: &Row, now: UnixMs) -> String {
         .map_or_else(|| "never".to_owned(), |at| (at - now).from_now())
 }
 
-fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
+/// The colour of a row's state, where there is colour.
+pub(super) fn tone(context: &Context, row: &Row) -> Option<Tone> {
+    context.ui.colour_on_stdout().then_some(row.severity.tone())
+}
+
+fn to_text(context: &Context, rows: &[Row], now: UnixMs) -> String {
     let cells: Vec<[String; 5]> = rows
         .iter()
         .map(|row| {
             [
                 row.state.clone(),
-                shown_id(&row.id),
+                row.name(),
                 time_left(row, now),
                 last_used(row, now),
                 agents_of(row),
@@ -125,7 +131,9 @@ fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
         })
         .collect();
     let header = ["STATE", "PROFILE", "EXPIRES", "LAST USED", "AGENTS"];
-    let mut text = format!("{}\n\n{}", verdict(rows), table(header, &cells, width));
+    let tones = |row: usize| [tone(context, &rows[row]), None, None, None, None];
+    let table = painted_table(header, &cells, context.ui.width(), tones);
+    let mut text = format!("{}\n\n{table}", verdict(rows));
     let fixes: Vec<(&str, &str)> = rows
         .iter()
         .filter_map(|row| Some((row.id.as_str(), row.fix.as_deref()?)))
@@ -141,6 +149,8 @@ fn to_text(rows: &[Row], now: UnixMs, width: Option<usize>) -> String {
 
 pub(super) fn to_json(row: &Row, now: UnixMs) -> Value {
     let agents: Vec<&str> = row.agents.iter().map(|agent| agent.as_str()).collect();
+    let places = row.places.iter();
+    let order = places.map(|(agent, place)| (agent.as_str().to_owned(), json!(place.at)));
     fields([
         ("profileId", Some(json!(row.id))),
         ("provider", Some(json!(row.provider))),
@@ -149,6 +159,10 @@ pub(super) fn to_json(row: &Row, now: UnixMs) -> Value {
             (row.kind != CredentialType::Unreadable).then(|| json!(row.kind.as_str())),
         ),
         ("agents", Some(json!(agents))),
+        (
+            "order",
+            (!row.places.is_empty()).then(|| Value::Object(order.collect())),
+        ),
         ("state", Some(json!(row.state))),
         ("usable", Some(json!(row.is_usable()))),
         ("expiresAt", row.expires.map(|at| json!(at.0))),

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::naming::{default_request, requests_for};
+use super::opened::OpenedVault;
 use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
@@ -72,9 +73,11 @@ impl EnvLines {
             )));
         }
         let names = self.named.iter().map(|name| name.as_str().into());
-        let mut wanted = requests_for(context, names, &mut self.selection.agent)?;
+        let mut vault = OpenedVault::default();
+        let agent = &mut self.selection.agent;
+        let mut wanted = requests_for(context, &mut vault, names, agent)?;
         if wanted.is_empty() {
-            wanted.push(default_request(context, &mut self.selection.agent)?);
+            wanted.push(default_request(context, &mut vault, agent)?);
         }
         if self.variable.is_some() && wanted.len() > 1 {
             return Err(Failure::BadArgument(
@@ -91,7 +94,7 @@ impl EnvLines {
         let accept = |token: &Token| takes(token.provider()).and_then(|()| check_secret(token));
         let picked = self
             .selection
-            .pick(context, &wanted, ("env", None), accept)?;
+            .pick(context, &mut vault, &wanted, ("env", None), accept)?;
         let mut text = Zeroizing::new(String::new());
         for picked in &picked {
             let variables = Variables::of(context, picked, naming)?;

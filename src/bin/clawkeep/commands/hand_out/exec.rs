@@ -12,6 +12,7 @@ use clawkeep::internal::platform::program_command;
 use secrecy::ExposeSecret as _;
 
 use super::naming::{default_request, is_name, requests_for};
+use super::opened::OpenedVault;
 use super::pick::SelectionArgs;
 use super::variables::{AS, Variables, check_variable, note_base_url, variable_name};
 use crate::context::Context;
@@ -98,26 +99,31 @@ impl Exec {
 
     pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
         let words = std::mem::take(&mut self.command);
-        let Words { names, program } = self.words(context, &words)?;
+        let mut vault = OpenedVault::default();
+        let Words { names, program } = self.words(context, &mut vault, &words)?;
         let mut wanted: Vec<Request> = self.profile.into_iter().map(Request::Profile).collect();
         for provider in self.provider {
             add(&mut wanted, Request::Provider(provider));
         }
         let names = names.iter().map(|name| name.to_string_lossy());
-        for request in requests_for(context, names, &mut self.selection.agent)? {
+        for request in requests_for(context, &mut vault, names, &mut self.selection.agent)? {
             add(&mut wanted, request);
         }
         let is_default = wanted.is_empty();
         let mut words = program.iter();
         let program = words.next().cloned().unwrap_or_default();
-        let not_run = |error| match is_default {
-            true => not_run_alone(context, &program, error),
+        let not_run = |vault: &mut _, error| match is_default {
+            true => not_run_alone(context, vault, &program, error),
             false => not_run(&program, error),
         };
         let command = program_command(&program, |name| context.env.raw(name));
-        let mut command = command.map_err(not_run)?; // before a vault is opened
+        let mut command = command.map_err(|error| not_run(&mut vault, error))?; // before a vault is opened
         if is_default {
-            wanted.push(default_request(context, &mut self.selection.agent)?);
+            wanted.push(default_request(
+                context,
+                &mut vault,
+                &mut self.selection.agent,
+            )?);
         }
         if self.variable.is_some() && wanted.len() > 1 {
             return Err(Failure::BadArgument(
@@ -140,7 +146,9 @@ impl Exec {
         let accept = |token: &Token| takes(token.provider());
         let recorded = recorded_name(&program);
         let handing = ("exec", recorded.as_deref());
-        let picked = self.selection.pick(context, &wanted, handing, accept)?;
+        let picked = self
+            .selection
+            .pick(context, &mut vault, &wanted, handing, accept)?;
         command.args(words);
         if !self.pass_key_variables {
             context.withhold_keys(&mut command);
@@ -161,16 +169,21 @@ impl Exec {
         drop(picked);
         let become_it = || signals::become_program(command);
         let error = context.mask.put_back_for(become_it);
-        Err(not_run(error))
+        Err(not_run(&mut vault, error))
     }
 
-    fn words<'w>(&self, context: &Context, words: &'w [OsString]) -> Result<Words<'w>, Failure> {
+    fn words<'w>(
+        &self,
+        context: &Context,
+        vault: &mut OpenedVault,
+        words: &'w [OsString],
+    ) -> Result<Words<'w>, Failure> {
         let found = Words::of(words);
         let (Some(first), false) = (words.first(), found.names.is_empty()) else {
             return Ok(found);
         };
         let is_program = || program_command(first, |name| context.env.raw(name)).is_ok();
-        if !is_name(context, &first.to_string_lossy())? && is_program() {
+        if !is_name(context, vault, &first.to_string_lossy())? && is_program() {
             return Ok(Words {
                 names: &[],
                 program: words,
@@ -257,10 +270,15 @@ fn not_run(program: &OsString, source: std::io::Error) -> Failure {
 
 /// As [`not_run`], where nothing else is requested: then the name of a provider or of a credential
 /// was most likely meant as one.
-fn not_run_alone(context: &Context, program: &OsString, source: std::io::Error) -> Failure {
+fn not_run_alone(
+    context: &Context,
+    vault: &mut OpenedVault,
+    program: &OsString,
+    source: std::io::Error,
+) -> Failure {
     let word = program.to_string_lossy();
     let is_absent = source.kind() == std::io::ErrorKind::NotFound;
-    if !is_absent || is_called_as_gateway() || !is_name(context, &word).unwrap_or(false) {
+    if !is_absent || is_called_as_gateway() || !is_name(context, vault, &word).unwrap_or(false) {
         return not_run(program, source);
     }
     let word = one_line(&word);

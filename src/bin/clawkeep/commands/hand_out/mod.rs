@@ -4,6 +4,7 @@
 pub(crate) mod env;
 pub(crate) mod exec;
 mod naming;
+mod opened;
 mod pick;
 pub(crate) mod refresh;
 pub(crate) mod refresh_failure;

@@ -8,6 +8,7 @@ use clawkeep::internal::client::Request;
 use clawkeep::internal::domain::{AgentName, ProviderId};
 use clawkeep::internal::vault::{StoredCredential, Vault};
 
+use super::opened::OpenedVault;
 use crate::commands::logins::held_by::held_by_of;
 use crate::commands::logins::rows::LoadedAgents;
 use crate::context::Context;
@@ -21,11 +22,12 @@ use crate::terminal::text::{shown_id, shown_ids};
 /// not, with a note.
 pub(crate) fn request_for(
     context: &Context,
+    vault: &mut OpenedVault,
     word: &str,
     agent: &mut AgentOption,
 ) -> Result<Request, Failure> {
     let default = agent.clone();
-    let request = find_request(context, word, agent)?;
+    let request = find_request(context, vault, word, agent)?;
     note_other_agent(context, &default, agent)?;
     Ok(request)
 }
@@ -34,6 +36,7 @@ pub(crate) fn request_for(
 /// the only one that has credentials; of several, Anthropic, the gateway's default.
 pub(crate) fn default_request(
     context: &Context,
+    vault: &mut OpenedVault,
     agent: &mut AgentOption,
 ) -> Result<Request, Failure> {
     let models = &context.settings()?.models;
@@ -41,13 +44,14 @@ pub(crate) fn default_request(
     if is_called_as_gateway() || models.text.primary.is_some() {
         return Ok(Request::Provider(default));
     }
-    if stored(context).is_empty() {
+    let mut held = stored(context, vault);
+    if held.is_empty() {
         // Stores may have credentials that the vault has not read yet.
-        let mut vault = context.vault()?;
-        LoadedAgents::load(context, &mut vault, None)?;
+        LoadedAgents::load(context, vault.unlock(context)?, None)?;
+        held = stored(context, vault);
     }
     let name = agent.resolve(context)?.name;
-    let (own, others): (Vec<_>, Vec<_>) = stored(context)
+    let (own, others): (Vec<_>, Vec<_>) = held
         .into_iter()
         .partition(|held| held.agent == name.as_str());
     let held = match own.is_empty() && !agent.is_named() {
@@ -63,7 +67,7 @@ pub(crate) fn default_request(
         let provider = ProviderId::new(only);
         if !agent.is_named() {
             let before = agent.clone();
-            select_agent_with(context, agent, &provider)?;
+            select_agent_with(context, vault, agent, &provider)?;
             note_other_agent(context, &before, agent)?;
         }
         return Ok(Request::Provider(provider));
@@ -100,32 +104,33 @@ fn note_other_agent(
 
 fn find_request(
     context: &Context,
+    vault: &mut OpenedVault,
     word: &str,
     agent: &mut AgentOption,
 ) -> Result<Request, Failure> {
     let only = agent.is_named().then(|| agent.resolve(context));
     let only = only.transpose()?.map(|agent| agent.name);
-    let found = match find(context, word, only.as_ref())? {
+    let found = match find(context, vault, word, only.as_ref())? {
         Some(found) => found,
         None => {
             // Stores may have credentials that the vault has not read yet.
-            let mut vault = context.vault()?;
-            LoadedAgents::load(context, &mut vault, None)?;
-            let names = names(context, Some(&vault), only.as_ref())?;
+            let vault = vault.unlock(context)?;
+            LoadedAgents::load(context, vault, None)?;
+            let names = names(context, Some(vault), only.as_ref())?;
             names.find(word)?.ok_or_else(|| names.unknown(word))?
         }
     };
     match found {
         Named::Provider(provider) => {
             if only.is_none() {
-                select_agent_with(context, agent, &provider)?;
+                select_agent_with(context, vault, agent, &provider)?;
             }
             Ok(Request::Provider(provider))
         }
         Named::Id(id) => {
-            if only.is_none() && !has(context, agent, |held| held.profile == id)? {
-                let mut vault = context.vault()?;
-                let held = held_by_of(context, &mut vault, &id)?;
+            let is_it = |held: &StoredCredential| held.profile == id;
+            if only.is_none() && !has(context, &stored(context, vault), agent, is_it)? {
+                let held = held_by_of(context, vault.unlock(context)?, &id)?;
                 if let Some(first) = held.agents.first() {
                     agent.select(&first.name);
                 }
@@ -138,6 +143,7 @@ fn find_request(
 /// What each of several words requests, all of one agent: that is selected.
 pub(crate) fn requests_for<'w>(
     context: &Context,
+    vault: &mut OpenedVault,
     words: impl Iterator<Item = Cow<'w, str>>,
     agent: &mut AgentOption,
 ) -> Result<Vec<Request>, Failure> {
@@ -145,7 +151,7 @@ pub(crate) fn requests_for<'w>(
     let mut selected: Option<(Cow<'_, str>, AgentOption)> = None;
     for word in words {
         let mut own = agent.clone();
-        let request = find_request(context, &word, &mut own)?;
+        let request = find_request(context, vault, &word, &mut own)?;
         let (now, before) = (own.resolve(context)?.name, &selected);
         if let Some((first, before)) = before {
             let before = before.resolve(context)?.name;
@@ -175,8 +181,12 @@ pub(crate) fn requests_for<'w>(
 
 /// Whether a word names a provider or a stored credential, as far as the vault can be read without
 /// its key.
-pub(crate) fn is_name(context: &Context, word: &str) -> Result<bool, Failure> {
-    match find(context, word, None) {
+pub(crate) fn is_name(
+    context: &Context,
+    vault: &mut OpenedVault,
+    word: &str,
+) -> Result<bool, Failure> {
+    match find(context, vault, word, None) {
         Err(Failure::UnknownName { .. }) => Ok(true), // several
         found => Ok(found?.is_some()),
     }
@@ -190,28 +200,36 @@ fn names(
     Names::of(context, vault, only.map(AgentName::as_str))
 }
 
-/// The vault as it is, without its key; none where there is none yet.
-fn glance(context: &Context) -> Option<Vault> {
-    Vault::glance(&context.layout.vault_file).ok()
+fn find(
+    context: &Context,
+    vault: &mut OpenedVault,
+    word: &str,
+    only: Option<&AgentName>,
+) -> Result<Option<Named>, Failure> {
+    // A provider comes before a part of an id: then no credential need be read.
+    if !word.contains(':')
+        && let Some(provider) = Names::default().with_providers(context).find(word)?
+    {
+        return Ok(Some(provider));
+    }
+    names(context, vault.to_look_up(context), only)?.find(word)
 }
 
-fn find(context: &Context, word: &str, only: Option<&AgentName>) -> Result<Option<Named>, Failure> {
-    names(context, glance(context).as_ref(), only)?.find(word)
-}
-
-fn stored(context: &Context) -> Vec<StoredCredential> {
-    let stored = glance(context).and_then(|vault| vault.list_credentials().ok());
+/// The credentials in the vault; none where it cannot be read, which unlocking it reports.
+fn stored(context: &Context, vault: &mut OpenedVault) -> Vec<StoredCredential> {
+    let vault = vault.to_look_up(context);
+    let stored = vault.and_then(|vault| vault.list_credentials().ok());
     stored.unwrap_or_default()
 }
 
 /// Whether the agent that a command would use has such a credential.
 fn has(
     context: &Context,
+    stored: &[StoredCredential],
     agent: &AgentOption,
     is_it: impl Fn(&StoredCredential) -> bool,
 ) -> Result<bool, Failure> {
     let agent = agent.resolve(context)?.name;
-    let stored = stored(context);
     let mut of_agent = stored.iter().filter(|held| held.agent == agent.as_str());
     Ok(of_agent.any(is_it))
 }
@@ -219,31 +237,30 @@ fn has(
 /// Selects the only agent that has a credential of a provider, where the default one has none.
 fn select_agent_with(
     context: &Context,
+    vault: &mut OpenedVault,
     agent: &mut AgentOption,
     provider: &ProviderId,
 ) -> Result<(), Failure> {
-    let is_of = |held: &StoredCredential| held.provider == provider.as_str();
-    if has(context, agent, is_of)? {
+    let Some(vault) = vault.to_look_up(context) else {
+        return Ok(()); // the command says why
+    };
+    let default = agent.resolve(context)?.name;
+    if vault.has_credential_of(&default, provider).unwrap_or(true) {
         return Ok(());
     }
-    let agents: BTreeSet<String> = stored(context)
-        .into_iter()
-        .filter(is_of)
-        .map(|held| held.agent)
-        .collect();
-    let mut agents = agents.into_iter();
+    let mut agents = vault.agents_with(provider)?.into_iter();
     match (agents.next(), agents.next()) {
-        (Some(only), None) => agent.select(&AgentName::from_stored(only)),
+        (Some(only), None) => agent.select(&only),
         (Some(first), Some(second)) => {
-            let names: Vec<String> = [first, second].into_iter().chain(agents).collect();
+            let names: Vec<AgentName> = [first, second].into_iter().chain(agents).collect();
             return Err(Failure::UnknownName {
                 what: format!(
                     "agent {} has no credential of {provider}, and several others have one",
-                    shown_id(agent.resolve(context)?.name.as_str())
+                    shown_id(default.as_str())
                 ),
                 next: format!(
                     "Name the agent: --agent, one of {}",
-                    shown_ids(names.iter().map(String::as_str))
+                    shown_ids(names.iter().map(AgentName::as_str))
                 ),
             });
         }

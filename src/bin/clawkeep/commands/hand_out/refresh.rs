@@ -12,6 +12,7 @@ use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::naming::request_for;
+use super::opened::OpenedVault;
 use super::refresh_failure;
 use crate::commands::auth::checks;
 use crate::context::Context;
@@ -66,10 +67,12 @@ impl Refresh {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         context.providers()?; // invalid settings are reported even if nothing is due
         context.places.check_single()?;
-        let mut vault = context.vault()?;
+        let vault = context.vault()?;
         let agents = context.every_agent(&vault)?;
+        let mut vault = OpenedVault::from(vault);
         let mut trouble = Vec::new();
         let wanted = self.wanted(context, &mut vault, &agents, &mut trouble)?;
+        let vault = vault.unlock(context)?;
         let when = if self.due {
             When::LessLeftThan(self.least_ms())
         } else {
@@ -79,20 +82,20 @@ impl Refresh {
         let mut done: Vec<(Fingerprint, Option<NotRefreshed>)> = Vec::new();
         for (agent, id) in wanted {
             // A login that several agents have is refreshed once.
-            let grant = grant_of(&vault, &agent, &id);
+            let grant = grant_of(vault, &agent, &id);
             let known = done.iter().find(|(known, _)| Some(*known) == grant);
             if let Some((_, not_refreshed)) = known.cloned() {
                 let result =
                     not_refreshed.map_or(RefreshOutcome::StillValid, RefreshOutcome::NotRefreshed);
-                outcomes.push(read_outcome(context, &mut vault, agent, &id, Ok(result)));
+                outcomes.push(read_outcome(context, vault, agent, &id, Ok(result)));
                 continue;
             }
-            let outcome = refresh_login(context, &mut vault, &agents, (agent, id), when);
+            let outcome = refresh_login(context, vault, &agents, (agent, id), when);
             let not_refreshed = match &outcome.result {
                 Ok(RefreshOutcome::NotRefreshed(why)) => Some(why.clone()),
                 _ => None,
             };
-            let now = grant_of(&vault, &outcome.agent, &ProfileId::new(&outcome.id));
+            let now = grant_of(vault, &outcome.agent, &ProfileId::new(&outcome.id));
             if outcome.result.is_ok() {
                 done.extend(
                     grant
@@ -118,23 +121,23 @@ impl Refresh {
     fn add_named(
         &self,
         context: &Context,
-        vault: &mut UnlockedVault,
+        vault: &mut OpenedVault,
         word: &str,
         wanted: &mut Vec<(AgentRef, ProfileId)>,
     ) -> Result<(), Failure> {
         let mut agent = self.agent.clone();
-        let request = match request_for(context, word, &mut agent) {
+        let request = match request_for(context, vault, word, &mut agent) {
             // A whole id is one that is gone, and no name.
             Err(Failure::UnknownName { .. }) if word.contains(':') => {
                 let holder = self.agent.resolve(context)?;
-                let loaded = context.load_silently(vault, &holder)?;
+                let loaded = context.load_silently(vault.unlock(context)?, &holder)?;
                 checks::existing_of(&loaded, &holder, word)?;
                 return Ok(());
             }
             request => request?,
         };
         let holder = agent.resolve(context)?;
-        let loaded = context.load_silently(vault, &holder)?;
+        let loaded = context.load_silently(vault.unlock(context)?, &holder)?;
         let ids: Vec<String> = match request {
             Request::Provider(provider) => {
                 let of_provider = loaded.doc.credentials().filter(|(id, credential)| {
@@ -167,14 +170,14 @@ impl Refresh {
     fn wanted(
         &self,
         context: &Context,
-        vault: &mut UnlockedVault,
+        opened: &mut OpenedVault,
         agents: &[AgentRef],
         trouble: &mut Vec<Failure>,
     ) -> Result<Vec<(AgentRef, ProfileId)>, Failure> {
         let mut wanted = Vec::new();
         if !self.due {
             let agent = self.agent.resolve(context)?;
-            let loaded = context.load(vault, &agent)?;
+            let loaded = context.load(opened.unlock(context)?, &agent)?;
             for word in &self.ids {
                 let id = ids::id_in(&loaded.doc, word);
                 let is_stored = loaded.doc.credential(id).is_some();
@@ -182,7 +185,7 @@ impl Refresh {
                     checks::existing_of(&loaded, &agent, id)?;
                     wanted.push((agent.clone(), ProfileId::new(id)));
                 } else {
-                    self.add_named(context, vault, word, &mut wanted)?;
+                    self.add_named(context, opened, word, &mut wanted)?;
                 }
             }
             return Ok(wanted);
@@ -190,6 +193,7 @@ impl Refresh {
         let one = self.agent.is_named().then(|| self.agent.resolve(context));
         let one = one.transpose()?;
         let now = context.clock.now();
+        let vault = opened.unlock(context)?;
         for agent in one.as_ref().map_or(agents, std::slice::from_ref) {
             // One agent's failure does not stop the others.
             let loaded = match context.load(vault, agent) {

@@ -1,6 +1,6 @@
 //! Why a login could not be refreshed, and how to fix it, in words.
 
-use clawkeep::internal::doctor::{Advised, describe_loss, remedy_of_loss};
+use crate::advice::{Advised, describe_loss, remedy_of_loss};
 use clawkeep::internal::domain::{
     AgentName, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
 };

@@ -8,6 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::naming::{default_request, request_for};
+use super::opened::OpenedVault;
 use super::pick::SelectionArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -42,15 +43,17 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn run(mut self, context: &Context) -> Result<(), Failure> {
+        let mut vault = OpenedVault::default();
+        let agent = &mut self.selection.agent;
         let wanted = match (self.named, self.profile, self.provider) {
-            (Some(word), ..) => request_for(context, &word, &mut self.selection.agent)?,
+            (Some(word), ..) => request_for(context, &mut vault, &word, agent)?,
             (None, Some(profile), _) => Request::Profile(profile),
             (None, None, Some(provider)) => Request::Provider(provider),
-            (None, None, None) => default_request(context, &mut self.selection.agent)?,
+            (None, None, None) => default_request(context, &mut vault, agent)?,
         };
-        let picked = self
-            .selection
-            .pick(context, &[wanted], ("token", None), |_| Ok(()))?;
+        let picked =
+            self.selection
+                .pick(context, &mut vault, &[wanted], ("token", None), |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
                 as_json(&picked)?

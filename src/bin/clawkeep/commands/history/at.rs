@@ -11,6 +11,7 @@ use crate::options::time_arg::{self, TimeArg};
 use crate::record::ask::SubjectArgs;
 use crate::record::names::name;
 use crate::record::notes::{note_pruning, note_unknown_names};
+use crate::record::shape::PagingArgs;
 use crate::record::{json as shown, text};
 use crate::terminal::table::table;
 use crate::terminal::text::local_minute;
@@ -30,6 +31,8 @@ pub(crate) struct HistoryAt {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    paging: PagingArgs,
 }
 
 impl HistoryAt {
@@ -79,9 +82,8 @@ impl HistoryAt {
             "TOKEN",
             "LAST USED",
         ];
-        context
-            .ui
-            .answer_long(&table(header, &rows, context.ui.width()))
+        let text = table(header, &rows, context.ui.width());
+        context.ui.answer_long(&text, self.paging.paging())
     }
 }
 

@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::record::axis::{Tick, ticks};
 use crate::record::names::{cut_middle, name};
+use crate::terminal::palette::{RESET, Tone};
 
 const LABEL_MAX: usize = 28;
 /// Characters of a label however narrow the terminal is.
@@ -33,6 +34,7 @@ enum Mark {
     Valid,
     Partly,
     Ended,
+    Cooldown,
     Use,
     Refresh,
     Failure,
@@ -48,6 +50,8 @@ impl Mark {
             (Self::Partly, false) => '-',
             (Self::Ended, true) => '┄',
             (Self::Ended, false) => '.',
+            (Self::Cooldown, true) => '▒',
+            (Self::Cooldown, false) => '#',
             (Self::Use, true) => '•',
             (Self::Use, false) => 'o',
             (Self::Refresh, _) => 'R',
@@ -56,13 +60,13 @@ impl Mark {
     }
 
     fn colour(self, palette: Palette) -> Option<&'static str> {
-        match self {
-            Self::Failure => Some("\u{1b}[31m"),
-            Self::Refresh => Some("\u{1b}[32m"),
-            Self::Ended => Some("\u{1b}[31m"),
-            Self::Nothing | Self::Valid | Self::Partly | Self::Use => None,
-        }
-        .filter(|_| palette.colour)
+        let tone = match self {
+            Self::Failure | Self::Ended => Tone::Bad,
+            Self::Cooldown => Tone::Warn,
+            Self::Refresh => Tone::Good,
+            Self::Nothing | Self::Valid | Self::Partly | Self::Use => return None,
+        };
+        palette.colour.then_some(tone.escape())
     }
 }
 
@@ -149,10 +153,18 @@ fn marks(lane: &Lane, bounds: &[UnixMs], now: UnixMs) -> Vec<Mark> {
             _ if any(&lane.failures, part) => Mark::Failure,
             _ if any(&lane.refreshes, part) => Mark::Refresh,
             _ if any(&lane.uses, part) => Mark::Use,
+            [from, until] if is_in_cooldown(lane, from, until) => Mark::Cooldown,
             [from, until] => bar(lane, from, until, now),
             _ => Mark::Nothing,
         })
         .collect()
+}
+
+/// Whether the credential was in cooldown or disabled for half of that time or more.
+fn is_in_cooldown(lane: &Lane, from: UnixMs, until: UnixMs) -> bool {
+    let middle = UnixMs::from_ms(from.0.midpoint(until.0));
+    let mut spans = lane.cooldowns.iter();
+    spans.any(|span| span.from <= middle && span.until.is_none_or(|end| middle < end))
 }
 
 /// Whether there was a valid credential in that time. The bar stops at now: the future is unknown.
@@ -183,7 +195,7 @@ fn push_marks(out: &mut String, marks: &[Mark], palette: Palette) {
         let colour = mark.colour(palette);
         if colour != current {
             if current.is_some() {
-                out.push_str("\u{1b}[0m");
+                out.push_str(RESET);
             }
             out.push_str(colour.unwrap_or_default());
             current = colour;
@@ -191,7 +203,7 @@ fn push_marks(out: &mut String, marks: &[Mark], palette: Palette) {
         out.push(mark.glyph(palette));
     }
     if current.is_some() {
-        out.push_str("\u{1b}[0m");
+        out.push_str(RESET);
     }
 }
 
@@ -274,12 +286,15 @@ fn legend_lines(timeline: &Timeline, columns: usize, palette: Palette) -> Vec<St
         (Mark::Valid, "valid"),
         (Mark::Partly, "partly"),
         (Mark::Ended, "not valid"),
+        (Mark::Cooldown, "in cooldown"),
         (Mark::Refresh, "refresh"),
         (Mark::Failure, "failure"),
         (Mark::Use, "use"),
     ];
     let width = format!("1 column = {}", part_length(&timeline.bounds));
-    let explained = marks.iter().map(|(mark, word)| {
+    let has_cooldowns = timeline.lanes.iter().any(|lane| !lane.cooldowns.is_empty());
+    let is_drawn = |(mark, _): &&(Mark, &str)| *mark != Mark::Cooldown || has_cooldowns;
+    let explained = marks.iter().filter(is_drawn).map(|(mark, word)| {
         let mut item = String::new();
         push_marks(&mut item, &[*mark], palette);
         (format!("{item} {word}"), 2 + word.chars().count())

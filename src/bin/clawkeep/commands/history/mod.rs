@@ -18,10 +18,11 @@ use self::layout::{Layout, Style};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::named::{Named, Names};
+use crate::options::time_arg;
 use crate::record::ask::{KindArgs, SubjectArgs, TimeArgs, direction};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{note_changed_stores, note_pruning, note_unknown_names};
-use crate::record::shape::{Shape, ShapeArgs};
+use crate::record::shape::{PagingArgs, Shape, ShapeArgs};
 use crate::record::{csv, json};
 use crate::terminal::pager::Paging;
 use crate::terminal::program_name::is_called_as_gateway;
@@ -78,7 +79,7 @@ struct List {
     #[command(flatten)]
     when: TimeArgs,
     /// At most this many [default: 50 in the table, all in JSON and CSV; 0 means all]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = time_arg::limit, allow_negative_numbers = true)]
     limit: Option<u64>,
     /// The oldest first
     #[arg(long)]
@@ -97,9 +98,8 @@ struct List {
     /// Print columns, as where stdout is no terminal, and not sentences
     #[arg(long, conflicts_with_all = ["json", "jsonl", "csv", "chart"])]
     columns: bool,
-    /// Print everything at once, not through a pager (CLAWKEEP_PAGER, PAGER)
-    #[arg(long)]
-    no_pager: bool,
+    #[command(flatten)]
+    paging: PagingArgs,
 }
 
 impl History {
@@ -115,13 +115,11 @@ impl History {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut subject = self.subject.filter();
-        if let Some(word) = &self.named {
-            select_named(context, word, &mut subject)?;
-        }
+        let (subject, named) = (self.subject.filter(), self.named.as_deref());
         if self.chart {
-            let filter = self.when.narrow(subject, context.clock.now())?;
-            return draw(context, &filter);
+            let mut filter = self.when.narrow(subject, context.clock.now())?;
+            let vault = open(context, named, Shape::Table, &mut filter)?;
+            return draw(context, &vault, &filter);
         }
         let shape = self.shape.shape();
         let style = match self.columns || is_called_as_gateway() || !context.ui.is_terminal() {
@@ -130,13 +128,12 @@ impl List {
         };
         if self.follow {
             let filter = self.kinds.narrow(subject)?;
-            let filter = self.when.narrow(filter, context.clock.now())?;
+            let mut filter = self.when.narrow(filter, context.clock.now())?;
+            // A vault that is refused is refused before anything is printed.
+            open(context, named, shape, &mut filter)?;
             return show_followed(context, &filter, self.limit, shape, style);
         }
-        let paging = match self.no_pager || is_called_as_gateway() {
-            true => Paging::Never,
-            false => Paging::AsNeeded,
-        };
+        let paging = self.paging.paging();
         let limit = match (self.limit, shape) {
             (Some(0), _) => None,
             (Some(limit), _) => Some(limit),
@@ -148,10 +145,7 @@ impl List {
         let mut filter = filter.direction(direction(self.reverse));
         // One more tells whether there is more.
         filter.limit = limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table)));
-        let vault = match shape {
-            Shape::Table => context.unverified()?,
-            _ => context.locked()?,
-        };
+        let vault = open(context, named, shape, &mut filter)?;
         note_changed_stores(context, &vault)?;
         if shape == Shape::Table {
             return show_table(context, &vault, &filter, limit, (style, paging));
@@ -162,10 +156,31 @@ impl List {
     }
 }
 
-/// Narrows a filter to the provider or the profile that a word names in the record.
-fn select_named(context: &Context, word: &str, filter: &mut Filter) -> Result<(), Failure> {
+/// Opens the vault, and narrows the filter to what a word names in its record.
+fn open(
+    context: &Context,
+    named: Option<&str>,
+    shape: Shape,
+    filter: &mut Filter,
+) -> Result<Vault, Failure> {
     let vault = context.locked()?;
-    let names = Names::of(context, Some(&vault), None)?.with_recorded(&vault.names()?);
+    if let Some(word) = named {
+        select_named(context, &vault, word, filter)?;
+    }
+    if shape == Shape::Table {
+        context.note_unverified();
+    }
+    Ok(vault)
+}
+
+/// Narrows a filter to the provider or the profile that a word names in the record.
+fn select_named(
+    context: &Context,
+    vault: &Vault,
+    word: &str,
+    filter: &mut Filter,
+) -> Result<(), Failure> {
+    let names = Names::of(context, Some(vault), None)?.with_recorded(&vault.names()?);
     match names.find(word)?.ok_or_else(|| names.unknown(word))? {
         Named::Provider(provider) => filter.provider = Some(provider.as_str().to_owned()),
         Named::Id(id) => filter.profile = Some(id),
@@ -251,9 +266,6 @@ fn show_followed(
     shape: Shape,
     style: Style,
 ) -> Result<(), Failure> {
-    if shape == Shape::Table {
-        context.unverified()?; // a vault that is refused is refused before anything is printed
-    }
     let mut layout = None;
     follow::follow(context, filter, limit, |events| {
         context.ui.stream(|out| {
@@ -274,7 +286,7 @@ fn show_followed(
     })
 }
 
-fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
+fn draw(context: &Context, vault: &Vault, filter: &Filter) -> Result<(), Failure> {
     let now = context.clock.now();
     let until = filter.until.unwrap_or(now);
     let since = filter.since.unwrap_or(until - CHART_PERIOD);
@@ -283,14 +295,13 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
             "the chart would cover no time: --since is not before its end, which is now".to_owned(),
         ));
     }
-    let vault = context.unverified()?;
-    note_changed_stores(context, &vault)?;
+    note_changed_stores(context, vault)?;
     let lanes = vault.timeline(filter, &[since, until])?.lanes;
-    note_pruning(context, &vault, Some(since))?;
+    note_pruning(context, vault, Some(since))?;
     if lanes.is_empty() {
         let nothing = "Nothing is recorded of a credential that matches.";
         context.ui.note(nothing);
-        return note_unknown_names(context, &vault, filter);
+        return note_unknown_names(context, vault, filter);
     }
     let width = context.ui.width().unwrap_or(CHART_WIDTH);
     let columns = chart::lane_columns(lanes.iter().map(|lane| &lane.profile), width);

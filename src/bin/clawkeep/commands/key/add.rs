@@ -4,11 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::domain::path_text;
 use clawkeep::internal::vault::{AddedKey, KeyProblem, NewKey, UnlockedVault, Vault, VaultError};
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
+use crate::record::json::fields;
+use crate::terminal::text::json_text;
 
 /// Add a key slot.
 #[derive(Debug, Args)]
@@ -99,11 +105,18 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
     })?;
     drop(progress);
     super::log_warning::warn_of_log(context, added.log);
-    let summary = summary(context, &added);
     if added.code.is_none() {
-        return context.ui.answer(&summary);
+        let text = summary(context, &added);
+        return context.ui.done(&text, &to_json(&added));
     }
-    if context.ui.show_once(&summary).is_err() {
+    let shown = match context.ui.is_json {
+        true => json_text(&to_json(&added)).map_or_else(Err, |text| {
+            let text = Zeroizing::new(text + "\n");
+            context.ui.show_once(&text)
+        }),
+        false => context.ui.show_once(&summary(context, &added)),
+    };
+    if shown.is_err() {
         // A code that nobody saw is of no use.
         context.with_new_head(vault, |vault| {
             vault.remove_key(added.slot, &context.actor, context.clock)
@@ -130,6 +143,19 @@ fn summary(context: &Context, added: &AddedKey) -> String {
         Some(code) => format!("{line}\n{}\n", in_lines(code.expose_secret())),
         None => line,
     }
+}
+
+fn to_json(added: &AddedKey) -> Value {
+    let code = added.code.as_ref();
+    fields([
+        ("slot", Some(json!(added.slot))),
+        ("kind", Some(json!(added.kind.as_str()))),
+        (
+            "keyFile",
+            added.keyfile.as_deref().map(|path| json!(path_text(path))),
+        ),
+        ("code", code.map(|code| json!(code.expose_secret()))),
+    ])
 }
 
 /// A code in lines that fit on paper.

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use clawkeep::internal::crypto::SlotKind;
+use clawkeep::internal::domain::path_text;
 use clawkeep::internal::vault::RemovedKey;
+use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -44,18 +46,26 @@ impl Remove {
             person::print_line(&format!("Key {what}."));
             if !prompt::confirm("Remove it?", false)? {
                 context.ui.note("Nothing was removed.");
-                return Ok(());
+                return match context.ui.is_json {
+                    true => context.ui.json(&json!({"removed": null})),
+                    false => Ok(()),
+                };
             }
         }
         let keyfile = vault.find_keyfile(self.slot, &context.key_sources());
-        let keyfile = keyfile.map(|path| context.layout.shorten_home(&path));
         let removed = context.with_new_head(&mut vault, |vault| {
             vault.remove_key(self.slot, &context.actor, context.clock)
         })?;
         let kind = removed.kind.map_or("of a later kind", SlotKind::as_str);
         let line = format!("Removed key slot {}: {kind}.\n", removed.slot);
-        context.ui.answer(&line)?;
+        let answer = json!({
+            "removed": removed.slot,
+            "kind": removed.kind.map(SlotKind::as_str),
+            "keyFileLeft": keyfile.as_deref().map(path_text),
+        });
+        context.ui.done(&line, &answer)?;
         super::log_warning::warn_of_log(context, removed.log);
+        let keyfile = keyfile.map(|path| context.layout.shorten_home(&path));
         context.ui.note(&leftovers(&removed, keyfile.as_deref()));
         Ok(())
     }

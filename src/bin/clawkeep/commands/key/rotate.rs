@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawkeep::internal::crypto::{RecoveryCode, SlotKind};
+use clawkeep::internal::domain::path_text;
 use clawkeep::internal::vault::{Rotated, RotationScope, UnlockedVault};
 use secrecy::SecretString;
+use serde_json::{Value, json};
 
 use super::add::in_lines;
 use super::log_warning::warn_of_log;
@@ -34,6 +36,9 @@ pub(crate) struct Rotate {
 impl Rotate {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.unlocked()?;
+        if context.ui.is_json && self.compromised {
+            check_no_recovery(&vault)?;
+        }
         let passphrases = self.passphrases(&vault)?;
         let sources = context.key_sources();
         let has_shown = Cell::new(false);
@@ -119,7 +124,20 @@ impl Rotate {
                 place.unwrap_or_default()
             ));
         }
-        context.ui.answer(&format!("{}\n", lines.join("\n")))?;
+        let new_keys = rotated.new_keys.iter().map(|new| {
+            json!({
+                "slot": new.slot,
+                "kind": new.kind.as_str(),
+                "keyFile": new.keyfile.as_deref().map(path_text),
+            })
+        });
+        let answer = json!({
+            "epoch": rotated.epoch,
+            "cells": rotated.cells,
+            "newKeys": new_keys.collect::<Vec<Value>>(),
+        });
+        let text = format!("{}\n", lines.join("\n"));
+        context.ui.done(&text, &answer)?;
         warn_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
             "Note: older copies of the vault still open with the older keys (a key file is kept \
@@ -129,5 +147,19 @@ impl Rotate {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });
         Ok(())
+    }
+}
+
+/// Refuses JSON where a new recovery code is shown: it is shown before anything is encrypted with
+/// it, and so before there is an answer.
+fn check_no_recovery(vault: &UnlockedVault) -> Result<(), Failure> {
+    let mut slots = vault.slots()?.into_iter();
+    match slots.find(|slot| slot.kind == SlotKind::Recovery.as_str()) {
+        None => Ok(()),
+        Some(slot) => Err(Failure::BadArgument(format!(
+            "key slot {} has a recovery code, and its new one is shown before the answer; leave \
+             out --json",
+            slot.slot
+        ))),
     }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use crate::advice::{remedy_of, remedy_of_problem};
 use clawkeep::internal::alerts::{Scene, State, SurveyedCredential, survey};
+use clawkeep::internal::client::preferences_of;
 use clawkeep::internal::config::{AgentRef, NotifySettings};
-use clawkeep::internal::doctor::remedy_of;
 use clawkeep::internal::domain::{
-    AgentName, Credential, CredentialType, Expiry, Fingerprint, Section, Span, StoreDoc,
-    UnavailableReason, UnixMs, counted, normalize_provider, unavailability,
+    AgentName, Credential, CredentialType, Expiry, Fingerprint, ProfileId, ProviderId, Section,
+    Span, StoreDoc, UnavailableReason, UnixMs, counted, normalize_provider, unavailability,
 };
 use clawkeep::internal::health::{AsOf, CredentialState, Loss, Outlook, RefreshedBy, Status};
+use clawkeep::internal::selection::{Preferences, candidates};
 use clawkeep::internal::sync::{Loaded, LoginReport};
 use clawkeep::internal::vault::{StoredCredential, UnlockedVault};
 
@@ -18,7 +20,9 @@ use crate::context::Context;
 use crate::context::load_each::LoadOptions;
 use crate::failure::Failure;
 use crate::options::agent::check_exists;
+use crate::terminal::palette::Tone;
 use crate::terminal::program_name::commands;
+use crate::terminal::text::{one_line, shown_id, shown_ids};
 
 /// How urgent a row is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +35,26 @@ pub(crate) enum Severity {
     InCooldown,
     /// It works.
     Good,
+}
+
+impl Severity {
+    /// Its colour, everywhere.
+    pub(crate) fn tone(self) -> Tone {
+        match self {
+            Self::Unusable => Tone::Bad,
+            Self::NeedsAttention | Self::InCooldown => Tone::Warn,
+            Self::Good => Tone::Good,
+        }
+    }
+}
+
+/// A place in the order of a provider's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// From 1 on.
+    pub(crate) at: usize,
+    /// How many credentials of the provider the agent has.
+    pub(crate) of: usize,
 }
 
 /// A login, an API key or a token: one row, whichever agents have it.
@@ -48,6 +72,10 @@ pub(crate) struct Row {
     pub(crate) fix: Option<String>,
     /// When the next alert about it is due.
     pub(crate) next_alert: Option<UnixMs>,
+    /// Since when, if that is known, and until when it is in cooldown or disabled.
+    pub(crate) cooldown: Option<(Option<UnixMs>, UnixMs)>,
+    /// Its place in the order of its provider, of each agent that would try it.
+    pub(crate) places: Vec<(AgentName, Place)>,
     /// The same for every agent that has this login under this id.
     login: Option<Fingerprint>,
 }
@@ -80,7 +108,44 @@ impl Row {
             last_used: held.last_used,
             fix: (severity <= NeedsAttention).then(|| "clawkeep doctor".to_owned()),
             next_alert: None,
+            cooldown: held
+                .cooldown_until
+                .filter(|_| is_in_cooldown)
+                .map(|until| (None, until)),
+            places: Vec::new(),
             login: None,
+        }
+    }
+
+    /// The id as people read it: with the provider if the id does not begin with it, and a mark if
+    /// it is used before others of its provider.
+    pub(crate) fn name(&self) -> String {
+        let marks = self.marks();
+        match marks.is_empty() {
+            true => shown_id(&self.id),
+            false => format!("{} ({marks})", shown_id(&self.id)),
+        }
+    }
+
+    /// What [`Row::name`] has beside the id; empty if nothing.
+    pub(crate) fn marks(&self) -> String {
+        let id = ProfileId::new(self.id.as_str());
+        let is_named = normalize_provider(id.provider_part()) == self.provider;
+        let provider = (!is_named).then(|| one_line(&self.provider));
+        let marks: Vec<String> = provider.into_iter().chain(self.first()).collect();
+        marks.join(", ")
+    }
+
+    /// For which agents it is used before others.
+    fn first(&self) -> Option<String> {
+        let mut choosing = self.places.iter().filter(|(_, place)| place.of > 1);
+        let is_first = |(_, place): &&(AgentName, Place)| place.at == 1;
+        let first = choosing.clone().filter(is_first);
+        let first: Vec<&str> = first.map(|(agent, _)| agent.as_str()).collect();
+        match (first.is_empty(), choosing.all(|place| is_first(&place))) {
+            (true, _) => None,
+            (false, true) => Some("used first".to_owned()),
+            (false, false) => Some(format!("used first by {}", shown_ids(first))),
         }
     }
 
@@ -211,7 +276,7 @@ pub(crate) fn rows(
         providers: context.providers().ok(),
         refreshing: &[],
         trouble: &[],
-        commands: commands(),
+        remedy: |states, id, problem| remedy_of_problem(states, id, problem, commands()),
     };
     let standard = NotifySettings::default();
     let settings = context.own().map_or(&standard, |own| &own.notify);
@@ -219,6 +284,7 @@ pub(crate) fn rows(
     let last_uses = last_uses(vault)?;
     let mut rows: Vec<Row> = Vec::new();
     for (agent, loaded) in &agents.loaded {
+        let mut of_agent: Vec<Row> = Vec::new();
         for (id, credential) in loaded.doc.credentials() {
             let status = surveyed
                 .statuses
@@ -242,8 +308,10 @@ pub(crate) fn rows(
             row.next_alert = status.and_then(|status| status.next_alert(settings, now));
             let used = last_uses.get(&(agent.name.as_str().to_owned(), id.to_owned()));
             row.last_used = row.last_used.max(used.copied());
-            add(&mut rows, row);
+            of_agent.push(row);
         }
+        place(context, (&agent.name, &loaded.doc), &mut of_agent, now);
+        of_agent.into_iter().for_each(|row| add(&mut rows, row));
         for (id, provider) in &loaded.damage.profiles {
             rows.push(Row {
                 id: id.clone(),
@@ -256,6 +324,8 @@ pub(crate) fn rows(
                 last_used: None,
                 fix: Some("clawkeep doctor".to_owned()),
                 next_alert: None,
+                cooldown: None,
+                places: Vec::new(),
                 login: None,
             });
         }
@@ -274,9 +344,33 @@ fn add(rows: &mut Vec<Row>, row: Row) {
         return;
     };
     known.agents.extend(row.agents);
+    known.places.extend(row.places);
     known.last_used = known.last_used.max(row.last_used);
     if row.severity < known.severity {
         (known.severity, known.state, known.fix) = (row.severity, row.state, row.fix);
+    }
+}
+
+/// Gives the rows of an agent that can be used their places in the orders of their providers.
+fn place(context: &Context, (agent, doc): (&AgentName, &StoreDoc), rows: &mut [Row], now: UnixMs) {
+    let mut held: BTreeMap<ProviderId, usize> = BTreeMap::new();
+    let mut usable: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        *held.entry(ProviderId::new(&row.provider)).or_default() += 1;
+        if row.is_usable() {
+            usable.insert(row.id.clone(), at);
+        }
+    }
+    for (provider, of) in held {
+        let preferences = context.settings().map_or_else(
+            |_| Preferences::default(),
+            |settings| preferences_of(settings, &provider),
+        );
+        let tried = candidates(doc, &preferences, &provider, None, now);
+        let found = tried.iter().filter_map(|id| usable.get(id.as_str()));
+        for (row, at) in found.zip(1..) {
+            rows[*row].places.push((agent.clone(), Place { at, of }));
+        }
     }
 }
 
@@ -328,6 +422,12 @@ impl Assessed<'_> {
             last_used: last_used.map(|at| UnixMs::from_ms(at.floor_ms())),
             fix: self.fix(severity),
             next_alert: None,
+            cooldown: self.state.unavailability.map(|found| {
+                let failed = usage.and_then(|usage| usage.get("lastFailureAt"));
+                let failed = Expiry::from_json(failed).map(|at| UnixMs::from_ms(at.floor_ms()));
+                (failed, UnixMs::from_ms(found.until.floor_ms()))
+            }),
+            places: Vec::new(),
             login: None,
         }
     }

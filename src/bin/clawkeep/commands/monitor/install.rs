@@ -1,13 +1,14 @@
 //! `monitor install`: starts `watch` with the login, and keeps it running.
 
 use clawkeep::internal::platform::canonicalize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use clawkeep::internal::domain::shown_path;
+use clawkeep::internal::domain::{path_text, shown_path};
 use clawkeep::internal::platform::user_sid;
+use serde_json::{Value, json};
 
 use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
 use super::unattended::job::{Job, Pace};
@@ -31,6 +32,8 @@ const PROXIES: [&str; 8] = [
     "NO_PROXY",
     "no_proxy",
 ];
+
+const NOTHING_TO_DO: &str = "Nothing to do: it is installed as it would be now.\n";
 
 /// Exit status where there is no service manager, so that nothing was installed.
 const NOT_INSTALLED: u8 = 1;
@@ -206,7 +209,7 @@ impl Install {
             let files = units
                 .iter()
                 .map(|(name, text)| (dir.join(name), text.as_str()));
-            return context.ui.answer(&as_printed(files));
+            return print_files(context, ServiceManager::Systemd, &files.collect::<Vec<_>>());
         }
         check_unit_path(&dir)?;
         for (name, _) in &units {
@@ -222,30 +225,30 @@ impl Install {
                 remove(&dir.join(systemd::TIMER))?;
             }
         }
-        let mut answer = String::new();
+        let mut wrote: Vec<PathBuf> = Vec::new();
         for (name, text) in &units {
             let path = dir.join(name);
             if read_own_file(&path).ours() != Some(text) {
                 put(&path, text)?;
-                answer.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
+                wrote.push(path);
             }
         }
-        let start = if answer.is_empty() {
-            "start"
-        } else {
-            "restart"
+        let start = if wrote.is_empty() { "start" } else { "restart" };
+        let lines = wrote
+            .iter()
+            .map(|path| format!("Wrote {}\n", context.layout.shorten_home(path)));
+        let mut text = match wrote.is_empty() {
+            true => "Nothing to write: it is installed as it would be now.\n".to_owned(),
+            false => lines.collect(),
         };
-        if answer.is_empty() {
-            answer.push_str("Nothing to write: it is installed as it would be now.\n");
-        }
         ordered(&["daemon-reload"])?; // also if an earlier call only wrote the files
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
-        answer.push_str(&format!(
+        text.push_str(&format!(
             "{unit} runs now, and from each login on.\nSee its state with: clawkeep monitor \
              status; journalctl --user -u clawkeep-watch\n"
         ));
-        context.ui.answer(&answer)?;
+        installed(context, ServiceManager::Systemd, &wrote, &text)?;
         if is_lingering(context.actor.uid) == Some(false) {
             context.ui.note(
                 "Next: it stops when you log out, as all your services do. To run it \
@@ -266,16 +269,12 @@ impl Install {
         let session = launchd::Session::of(uid);
         let plist = launchd::plist(job, &text(&log)?, session);
         if self.dry_run {
-            return context
-                .ui
-                .answer(&as_printed([(path, plist.as_str())].into_iter()));
+            return print_files(context, ServiceManager::Launchd, &[(path, plist.as_str())]);
         }
         self.check_ours(&path)?;
         let is_new = read_own_file(&path).ours() != Some(&plist);
         if !is_new && launchd::state(uid).is_some() {
-            return context
-                .ui
-                .answer("Nothing to do: it is installed as it would be now.\n");
+            return installed(context, ServiceManager::Launchd, &[], NOTHING_TO_DO);
         }
         launchd::unload(uid).map_err(|what| Failure::Refused {
             what,
@@ -295,12 +294,13 @@ impl Install {
                 ),
             });
         }
-        context.ui.answer(&format!(
+        let text = format!(
             "Wrote {}\nIt runs now, and from each login on.\nSee its state with: clawkeep monitor \
              status; {}\n",
             context.layout.shorten_home(&path),
             context.layout.shorten_home(&log)
-        ))
+        );
+        installed(context, ServiceManager::Launchd, &[path], &text)
     }
 
     fn by_task_scheduler(&self, context: &Context, job: &Job) -> Result<(), Failure> {
@@ -317,16 +317,16 @@ impl Install {
         let path = context.layout.data_dir.join(task::FILE);
         let xml = task::xml(job, &sid, &log);
         if self.dry_run {
-            return context
-                .ui
-                .answer(&as_printed([(path, xml.as_str())].into_iter()));
+            return print_files(
+                context,
+                ServiceManager::TaskScheduler,
+                &[(path, xml.as_str())],
+            );
         }
         self.check_ours(&path)?;
         let before = scheduler.state();
         if read_own_file(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
-            return context
-                .ui
-                .answer("Nothing to do: it is installed as it would be now.\n");
+            return installed(context, ServiceManager::TaskScheduler, &[], NOTHING_TO_DO);
         }
         let by_hand = |what: String| Failure::Refused {
             what,
@@ -351,10 +351,11 @@ impl Install {
         let see = format!("clawkeep monitor status; {}", log.display());
         if let Some(process) = watcher(context) {
             // A second watcher would exit at once.
-            return context.ui.answer(&format!(
+            let text = format!(
                 "{registered}: it runs from each logon on, and within 5 minutes after process \
                  {process}, which watches the vault now, has exited.\nSee its state with: {see}\n"
-            ));
+            );
+            return installed(context, ServiceManager::TaskScheduler, &[path], &text);
         }
         scheduler.run().map_err(|what| Failure::Refused {
             what,
@@ -364,9 +365,10 @@ impl Install {
                 scheduler.task()
             ),
         })?;
-        context.ui.answer(&format!(
+        let text = format!(
             "{registered}: it runs now, and from each logon on.\nSee its state with: {see}\n"
-        ))
+        );
+        installed(context, ServiceManager::TaskScheduler, &[path], &text)
     }
 
     /// Refuses to replace a file that something else wrote, unless `--force` was passed.
@@ -444,15 +446,43 @@ fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), 
     context.ui.note(&format!(
         "Note: {why}nothing was installed. Put this line into your crontab, with: crontab -e"
     ));
-    context.ui.answer(&format!("{}\n", cron::line(&job)))
+    let line = cron::line(&job);
+    let answer = json!({"installed": false, "by": ServiceManager::Cron.name(), "line": line});
+    context.ui.done(&format!("{line}\n"), &answer)
 }
 
-/// The files as they would be written, each under its path.
-fn as_printed<'t>(files: impl Iterator<Item = (std::path::PathBuf, &'t str)>) -> String {
-    let printed: Vec<String> = files
-        .map(|(path, text)| format!("# {}\n{text}", path.display()))
-        .collect();
-    printed.join("\n")
+/// Prints the files as they would be written, each under its path.
+fn print_files(
+    context: &Context,
+    by: ServiceManager,
+    files: &[(PathBuf, &str)],
+) -> Result<(), Failure> {
+    let text = files
+        .iter()
+        .map(|(path, text)| format!("# {}\n{text}", path.display()));
+    let listed = files
+        .iter()
+        .map(|(path, text)| json!({"path": path_text(path), "text": text}));
+    let answer = json!({
+        "installed": false,
+        "by": by.name(),
+        "files": listed.collect::<Vec<Value>>(),
+    });
+    context
+        .ui
+        .done(&text.collect::<Vec<String>>().join("\n"), &answer)
+}
+
+/// Prints what was installed.
+fn installed(
+    context: &Context,
+    by: ServiceManager,
+    wrote: &[PathBuf],
+    text: &str,
+) -> Result<(), Failure> {
+    let wrote: Vec<Value> = wrote.iter().map(|path| json!(path_text(path))).collect();
+    let answer = json!({"installed": true, "by": by.name(), "wrote": wrote});
+    context.ui.done(text, &answer)
 }
 
 fn text(path: &Path) -> Result<String, Failure> {

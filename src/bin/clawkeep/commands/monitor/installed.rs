@@ -24,6 +24,18 @@ pub(crate) enum ServiceManager {
     TaskScheduler,
 }
 
+impl ServiceManager {
+    /// Its name on the command line and in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Launchd => "launchd",
+            Self::Cron => "cron",
+            Self::TaskScheduler => "task-scheduler",
+        }
+    }
+}
+
 /// The scheduler of Windows; `None` on other systems.
 pub(crate) fn scheduler() -> Option<Scheduler> {
     user_sid().map(|sid| Scheduler::new(&sid))

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
+use clawkeep::internal::domain::path_text;
+use serde_json::{Value, json};
 
 use super::installed::{InstalledFiles, scheduler};
 use super::unattended::own_file::{FileState, remove};
@@ -22,7 +24,7 @@ pub(crate) struct Uninstall {}
 impl Uninstall {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let found = InstalledFiles::find(context);
-        let mut answer = String::new();
+        let mut removed: Vec<&Path> = Vec::new();
         if let Some(pace) = found.pace() {
             // The timer first: it would start the service once more.
             let units = [
@@ -41,7 +43,7 @@ impl Uninstall {
             }
             for (_, (path, _)) in &ours {
                 remove(path)?;
-                answer.push_str(&format!("Removed {}\n", context.layout.shorten_home(path)));
+                removed.push(path);
             }
             let unit = systemd::enabled_unit(pace);
             match answers {
@@ -61,20 +63,14 @@ impl Uninstall {
         if found.agent.1.ours().is_some() {
             launchd::unload(context.actor.uid).map_err(not_stopped)?;
             remove(&found.agent.0)?;
-            answer.push_str(&format!(
-                "Removed {}\n",
-                context.layout.shorten_home(&found.agent.0)
-            ));
+            removed.push(&found.agent.0);
         }
         if found.task.1.ours().is_some() {
             if let Some(scheduler) = scheduler() {
                 scheduler.delete().map_err(not_stopped)?;
             }
             remove(&found.task.0)?;
-            answer.push_str(&format!(
-                "Removed {}\n",
-                context.layout.shorten_home(&found.task.0)
-            ));
+            removed.push(&found.task.0);
         }
         for (path, there) in [&found.service, &found.timer, &found.agent, &found.task] {
             if *there == FileState::Anothers {
@@ -84,10 +80,15 @@ impl Uninstall {
                 ));
             }
         }
-        if answer.is_empty() {
-            answer.push_str("Nothing to remove: it is not installed.\n");
-        }
-        context.ui.answer(&answer)
+        let lines = removed
+            .iter()
+            .map(|path| format!("Removed {}\n", context.layout.shorten_home(path)));
+        let text = match removed.is_empty() {
+            true => "Nothing to remove: it is not installed.\n".to_owned(),
+            false => lines.collect(),
+        };
+        let paths: Vec<Value> = removed.iter().map(|path| json!(path_text(path))).collect();
+        context.ui.done(&text, &json!({"removed": paths}))
     }
 }
 

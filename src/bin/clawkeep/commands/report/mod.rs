@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use chrono::{Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
-use clawkeep::internal::audit::{Filter, Timeline};
-use clawkeep::internal::domain::{Owner, Span, UnixMs, calendar, counted};
+use clawkeep::internal::audit::{self, Filter, Timeline};
+use clawkeep::internal::domain::{Owner, Span, UnixMs, calendar, counted, path_text};
 use clawkeep::internal::health::AsOf;
 use clawkeep::internal::vault::Vault;
+use serde_json::json;
 use url::Url;
 
 use self::page::facts::{DailyUse, Login, Page, RecordFacts};
@@ -64,6 +65,10 @@ impl Report {
             let what = "--open needs a file: name one with --to".to_owned();
             return Err(Failure::BadArgument(what));
         }
+        if context.ui.is_json && target::is_stdout(&self.to) {
+            let what = "the page would be in place of the JSON: name a file with --to".to_owned();
+            return Err(Failure::BadArgument(what));
+        }
         if since >= until {
             return Err(Failure::BadArgument(
                 "the page would cover no time: --since is not before --until".to_owned(),
@@ -84,12 +89,18 @@ impl Report {
             |out| out.write_all(text.as_bytes()).map_err(Failure::Output),
         )?;
         if !target::is_stdout(&to) {
-            context.ui.answer(&format!(
+            let text = format!(
                 "Wrote {}, {} of the record, to {}\n",
                 counted(made.logins.len(), "credential"),
                 counted(made.record.events, "event"),
                 context.layout.shorten_home(&to)
-            ))?;
+            );
+            let answer = json!({
+                "path": path_text(&target::absolute(&to)),
+                "credentials": made.logins.len(),
+                "events": made.record.events,
+            });
+            context.ui.done(&text, &answer)?;
         }
         if self.open && !open_browser(context, &address(&to)?) {
             context
@@ -132,6 +143,8 @@ fn made(
         false => horizon(&logins, (from, now)).max(until),
     };
     let checkpoint = vault.checkpoint()?;
+    let mut timeline = vault.timeline(&Filter::default(), &equal_parts(from, drawn, parts))?;
+    add_cooldowns(&mut timeline, &logins, now);
     Ok(Page {
         vault: vault.id().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -141,7 +154,7 @@ fn made(
         host: context.actor.host.clone(),
         logins,
         is_plain,
-        timeline: vault.timeline(&Filter::default(), &equal_parts(from, drawn, parts))?,
+        timeline,
         days: daily(vault, from, until)?,
         refreshes: vault.refreshes(&period)?,
         uses: vault.uses(&period)?,
@@ -190,6 +203,26 @@ fn logins(context: &Context, vault: &Vault, as_of: AsOf) -> Result<(Vec<Login>, 
         row,
     });
     Ok((logins.collect(), unlocked.is_none()))
+}
+
+/// Adds the cooldowns of now that no event began, since they came in with a store: from the last
+/// failure on that the store has.
+fn add_cooldowns(timeline: &mut Timeline, logins: &[Login], now: UnixMs) {
+    for lane in &mut timeline.lanes {
+        let mut logins = logins.iter();
+        let login = logins.find(|login| login.profiles().any(|whose| whose == lane.profile));
+        let Some((since, until)) = login.and_then(|login| login.row.cooldown) else {
+            continue;
+        };
+        let is_now =
+            |span: &audit::Span| span.from <= now && span.until.is_none_or(|until| now < until);
+        if !lane.cooldowns.iter().any(is_now) {
+            lane.cooldowns.push(audit::Span {
+                from: since.unwrap_or(now).min(now),
+                until: Some(until),
+            });
+        }
+    }
 }
 
 /// The end of the time that is drawn: far enough for the next expiry, within limits.

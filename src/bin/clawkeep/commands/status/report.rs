@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use self::auth::ProviderAuth;
 use self::expiry::{ProfileExpiry, ProviderExpiry};
 use self::inputs::{Inputs, Profile};
-use super::collation::locale_cmp;
+use super::collation::CollationKey;
 
 /// A provider whose variable shows where the store or configuration names it, and alone does not.
 /// Source: the reference's list of the providers that it looks for in the environment.
@@ -264,7 +264,7 @@ fn missing_in_use(settings: &Settings, providers: &[ProviderAuth]) -> Vec<String
 
 fn sorted(names: BTreeSet<String>) -> Vec<String> {
     let mut names: Vec<_> = names.into_iter().collect();
-    names.sort_by(|a, b| locale_cmp(a, b));
+    names.sort_by_cached_key(|name| CollationKey::of(name));
     names
 }
 

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::advice::{Commands, remedy_of_problem};
 use clawkeep::internal::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
 use clawkeep::internal::config::{AgentRef, NotifySettings, NotifyTarget, session_bus};
-use clawkeep::internal::doctor::Commands;
 use clawkeep::internal::domain::{Fingerprint, StoreDoc, UnixMs};
 use clawkeep::internal::sync::LoginReport;
 use clawkeep::internal::vault::UnlockedVault;
@@ -134,6 +134,7 @@ impl Alerting {
             args: args.to_vec(),
             alerts: Alerts::new(Means {
                 settings,
+                remedies_command: "clawkeep doctor",
                 wake: Arc::new(wake),
                 bus: session_bus(&context.env),
                 env: PASSED_ON.iter().chain(windows).filter_map(value).collect(),
@@ -189,7 +190,7 @@ impl Alerting {
             providers: context.providers().ok(),
             refreshing,
             trouble,
-            commands: Commands::Tree,
+            remedy: |states, id, problem| remedy_of_problem(states, id, problem, Commands::Tree),
         };
         let next = self.alerts.pass(vault, scene)?;
         if vault.head()? != before {

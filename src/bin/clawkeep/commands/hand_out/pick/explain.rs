@@ -1,8 +1,9 @@
 //! Why a credential was passed over, or none can be handed out, and how to fix it.
 
+use crate::advice::{paste, remedy_of, shell_word};
+use crate::doctor::{Removed, misnamed};
 use clawkeep::internal::client::{Chosen, Pick, Request, Token};
 use clawkeep::internal::config::{AgentRef, Fallback, openclaw};
-use clawkeep::internal::doctor::{Removed, misnamed, paste, remedy_of};
 use clawkeep::internal::domain::{
     Credential, EntryFault, ProfileId, ProviderId, StoreDoc, normalize_provider, unavailability,
 };
@@ -248,13 +249,21 @@ pub(super) fn none(found: &ChoiceContext<'_>, pick: &Pick) -> Failure {
         })
     });
     let add = passed.is_empty().then(|| {
-        let add = "Add one with: clawkeep add";
+        let add = match &pick.wanted {
+            Request::Provider(provider) => {
+                format!(
+                    "Add one with: clawkeep add {}",
+                    shell_word(provider.as_str())
+                )
+            }
+            _ => "Add one with: clawkeep add".to_owned(),
+        };
         match openclaw::find(&context.layout, &context.env) {
             Some(dir) => format!(
                 "{add}. OpenClaw keeps credentials of its own in {}; see: clawkeep doctor",
                 context.layout.shorten_home(&dir)
             ),
-            None => add.to_owned(),
+            None => add,
         }
     });
     let entry = passed

@@ -3,15 +3,16 @@
 mod explain;
 mod report;
 
+use crate::doctor::removed_elsewhere;
 use clap::Args;
 use clawkeep::internal::client::{Chosen, Hooks, Request, Token, TokenOptions};
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::removed_elsewhere;
 use clawkeep::internal::domain::Span;
 use clawkeep::internal::vault::UnlockedVault;
 
 use self::explain::{ChoiceContext, none, note_passed_over, warn_not_refreshed, warn_unavailable};
 use self::report::{described, note_announced, report};
+use crate::commands::hand_out::opened::OpenedVault;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -43,6 +44,7 @@ impl SelectionArgs {
     pub(crate) fn pick(
         &self,
         context: &Context,
+        vault: &mut OpenedVault,
         wanted: &[Request],
         (command, program): (&'static str, Option<&str>),
         accept: impl Fn(&Token) -> Result<(), Failure>,
@@ -53,10 +55,10 @@ impl SelectionArgs {
         }
         let agent = self.agent.resolve(context)?;
         context.places.check_single()?;
-        let mut vault = context.vault_to_record_in()?;
+        let vault = vault.unlock(context)?;
         let chosen = self.hand_out(
             context,
-            &mut vault,
+            vault,
             (&agent, wanted),
             (command, program),
             &accept,
@@ -65,12 +67,12 @@ impl SelectionArgs {
         let Chosen { loaded, picks, .. } = &chosen;
         let is_missing = picks.iter().any(|pick| pick.choice.chosen.is_none());
         let removed = match is_missing {
-            true => removed_elsewhere(&vault, &agent.name, &loaded.doc, context.clock.now()),
+            true => removed_elsewhere(vault, &agent.name, &loaded.doc, context.clock.now()),
             false => Vec::new(),
         };
         let found = ChoiceContext {
             context,
-            vault: &vault,
+            vault,
             agent: &agent,
             chosen: &chosen,
             removed: &removed,
@@ -86,7 +88,7 @@ impl SelectionArgs {
             warn_unavailable(&found, token);
         }
         for token in &tokens {
-            note_announced(context, &mut vault, &agent, loaded, token)?;
+            note_announced(context, vault, &agent, loaded, token)?;
             context.ui.detail(&described(token, context.clock.now()));
         }
         Ok(tokens)

@@ -128,6 +128,25 @@ fn colours_come_in_runs_and_end() {
 }
 
 #[test]
+fn a_cooldown_is_drawn_and_explained() {
+    let mut lane = lane(whose(None, "a"), 10, &[(0, None)]);
+    lane.cooldowns = vec![Span {
+        from: at(20),
+        until: Some(at(50)),
+    }];
+    let bounds = (0..=10).map(|part| at(part * 10)).collect();
+    let timeline = Timeline {
+        bounds,
+        lanes: vec![lane],
+    };
+    let text = chart_in(&Utc, &timeline, 80, at(200), PLAIN);
+    assert!(text.starts_with("a ━━▒▒▒━━━━━\n"), "{text}");
+    assert!(text.contains("▒ in cooldown"), "{text}");
+    let text = chart_in(&Utc, &timeline, 80, at(200), ASCII);
+    assert!(text.starts_with("a ==###=====\n"), "{text}");
+}
+
+#[test]
 fn every_width_holds() {
     for columns in [30, 40, 57, 80, 120, 200] {
         let long = whose(Some("agent"), &"x".repeat(300));

@@ -1,6 +1,6 @@
 //! A line of a crontab. Source: crontab(5).
 
-use clawkeep::internal::doctor::shell_word;
+use crate::advice::shell_word;
 
 use super::job::{EVERY_MINUTES, Job};
 

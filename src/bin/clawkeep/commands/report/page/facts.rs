@@ -48,7 +48,7 @@ pub(crate) struct Login {
 
 impl Login {
     /// Its profile, one for each agent that has it.
-    pub(super) fn profiles(&self) -> impl Iterator<Item = ProfileRef> {
+    pub(in super::super) fn profiles(&self) -> impl Iterator<Item = ProfileRef> {
         let profile = |agent: &AgentName| ProfileRef {
             agent: Some(agent.as_str().into()),
             id: self.row.id.as_str().into(),

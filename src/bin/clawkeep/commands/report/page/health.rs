@@ -178,8 +178,13 @@ fn cells(login: &Login, now: UnixMs) -> [Markup; 6] {
     let last_used = row
         .last_used
         .map_or_else(|| html! { span.none { "never" } }, |at| when_from(at, now));
+    let marks = row.marks();
+    let name = html! {
+        (shown_id(&row.id))
+        @if !marks.is_empty() { span.sums { (outside(&marks)) } }
+    };
     [
-        shown_id(&row.id),
+        name,
         state(&row.state, row.severity),
         html! { bdi { (agents(login)) } },
         kind(login),

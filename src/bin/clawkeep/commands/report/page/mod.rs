@@ -21,6 +21,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::facts::Page;
 use self::text::{outside, when, zone};
+use crate::terminal::palette::style_sheet;
 
 /// Blocks all loading, even if a bug let a reference in; the style sheet is in the page.
 const POLICY: &str =
@@ -72,7 +73,7 @@ fn head(page: &Page) -> Markup {
             meta name="robots" content="noindex";
             meta name="generator" content=(GENERATOR);
             title { "Credentials on " (outside(&page.host)) " – clawkeep" }
-            style { (PreEscaped(include_str!("style.css"))) }
+            style { (PreEscaped(style_sheet())) (PreEscaped(include_str!("style.css"))) }
         }
     }
 }

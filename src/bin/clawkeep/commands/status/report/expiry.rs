@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::auth::display_label;
 use super::inputs::{Inputs, Profile};
-use crate::commands::status::collation::locale_cmp;
+use crate::commands::status::collation::{CollationKey, locale_cmp};
 
 #[derive(Debug)]
 pub(super) struct ProfileExpiry {
@@ -57,40 +57,42 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
     let owner = |id: &str| Borrowed::owner_of(inputs.borrowed.get(id), id);
     let mut profiles: Vec<_> = readable
         .iter()
-        .map(|(id, credential)| ProfileExpiry {
-            id: (*id).to_owned(),
-            provider: credential.provider.trim().to_owned(),
-            kind: credential.kind,
-            health: CredentialState::of(credential, inputs.as_of).health,
-            odd_end: credential.odd_expiry().cloned(),
-            source: owner(id).reported(),
-            label: match inputs.borrowed.get(*id) {
-                Some(from) => format!(
-                    "{} (borrowed from {})",
-                    display_label(inputs.settings, id, credential),
-                    from.lender()
-                ),
-                None => display_label(inputs.settings, id, credential),
-            },
-            grant: inputs.grants.get(*id).copied(),
-            marks: Vec::new(),
-            login: None,
-            login_expires: None,
-            expiry_fault: None,
-            is_logged_out: false,
-            says_when_expired: false,
-            is_refreshed: false,
-            is_login_expiring: false,
+        .map(|(id, credential)| {
+            let state = CredentialState::of(credential, inputs.as_of);
+            let mut profile = ProfileExpiry {
+                id: (*id).to_owned(),
+                provider: credential.provider.trim().to_owned(),
+                kind: credential.kind,
+                health: state.health,
+                odd_end: credential.odd_expiry().cloned(),
+                source: owner(id).reported(),
+                label: match inputs.borrowed.get(*id) {
+                    Some(from) => format!(
+                        "{} (borrowed from {})",
+                        display_label(inputs.settings, id, credential),
+                        from.lender()
+                    ),
+                    None => display_label(inputs.settings, id, credential),
+                },
+                grant: inputs.grants.get(*id).copied(),
+                marks: Vec::new(),
+                login: None,
+                login_expires: None,
+                expiry_fault: None,
+                is_logged_out: false,
+                says_when_expired: false,
+                is_refreshed: false,
+                is_login_expiring: false,
+            };
+            if let Some(logins) = inputs.logins {
+                profile.mark(&state, logins, inputs.as_of);
+            }
+            profile
         })
         .collect();
-    if let Some(logins) = inputs.logins {
-        for (profile, (_, credential)) in profiles.iter_mut().zip(readable) {
-            let state = CredentialState::of(credential, inputs.as_of);
-            profile.mark(&state, logins, inputs.as_of);
-        }
-    }
-    profiles.sort_by(|a, b| {
-        locale_cmp(&a.provider, &b.provider).then_with(|| locale_cmp(&a.id, &b.id))
+    profiles.sort_by_cached_key(|profile| {
+        let [provider, id] = [&profile.provider, &profile.id].map(|name| CollationKey::of(name));
+        (provider, id)
     });
     profiles
 }
@@ -139,17 +141,22 @@ impl ProfileExpiry {
     }
 }
 
-/// Every provider of `names`, in that order. `profiles` are sorted as [`of_profiles`] sorts them.
+/// Every provider of `names`, which are sorted, in that order. `profiles` are sorted as
+/// [`of_profiles`] sorts them.
 pub(super) fn of_providers(
     names: &[String],
     profiles: &[ProfileExpiry],
     now: UnixMs,
 ) -> Vec<ProviderExpiry> {
+    let mut start = 0;
     let entry = |name: &String| {
-        let end_of = |order: fn(Ordering) -> bool| {
-            profiles.partition_point(|profile| order(locale_cmp(&profile.provider, name)))
+        let count = |from: usize, order: fn(Ordering) -> bool| {
+            let rest = profiles[from..].iter();
+            rest.take_while(|profile| order(locale_cmp(&profile.provider, name)))
+                .count()
         };
-        let own = end_of(Ordering::is_lt)..end_of(Ordering::is_le);
+        start += count(start, Ordering::is_lt);
+        let own = start..start + count(start, Ordering::is_eq);
         let healths: Vec<_> = profiles[own.clone()]
             .iter()
             .map(|profile| (profile.kind, profile.health))

@@ -11,6 +11,7 @@ use super::Report;
 use super::auth::ProviderAuth;
 use super::expiry::ProfileExpiry;
 use crate::terminal::colour::Colour;
+use crate::terminal::palette::Tone;
 use crate::terminal::text::one_line;
 
 impl Report {
@@ -194,15 +195,15 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
 
 /// A verdict in its colour: green, yellow or red; one without an end has none.
 fn word(status: Status, colour: Colour) -> String {
-    let (word, code) = match status {
-        Status::Ok => ("ok", "32"),
-        Status::Expiring => ("expiring", "33"),
-        Status::Expired => ("expired", "31"),
-        Status::Missing => ("unknown", "33"),
+    let (word, tone) = match status {
+        Status::Ok => ("ok", Tone::Good),
+        Status::Expiring => ("expiring", Tone::Warn),
+        Status::Expired => ("expired", Tone::Bad),
+        Status::Missing => ("unknown", Tone::Warn),
         _ => return "static".to_owned(),
     };
     match colour {
         Colour::Off => word.to_owned(),
-        Colour::On => format!("\u{1b}[{code}m{word}\u{1b}[0m"),
+        Colour::On => tone.paint(word),
     }
 }

@@ -1,5 +1,5 @@
-//! The log of a watcher: one line per event, for a terminal, a file, a service manager's journal, or
-//! a program that reads JSON.
+//! The log of a watcher: one line per event, for a terminal, a file, a service manager's journal,
+//! or a program that reads JSON.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};

@@ -21,8 +21,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::doctor::Warning;
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::Warning;
 use clawkeep::internal::domain::{AgentName, Fingerprint, Span};
 use clawkeep::internal::platform::{FileLock, Follower, Stamp, Touch};
 use clawkeep::internal::sync::watch::{Attempt, Schedule, Settling, is_hopeless};

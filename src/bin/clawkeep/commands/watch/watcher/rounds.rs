@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::doctor::{disabled_profiles, expiring_logins};
 use clawkeep::internal::config::AgentRef;
-use clawkeep::internal::doctor::{disabled_profiles, expiring_logins};
 use clawkeep::internal::domain::{AgentName, Fingerprint};
 use clawkeep::internal::platform::{Stamp, Touch};
 use clawkeep::internal::vault::VaultError;
