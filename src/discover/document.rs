@@ -147,15 +147,20 @@ fn after_epoch(expiry: Option<Expiry>) -> Option<Expiry> {
 
 fn expiry(field: ExpiryField, value: &Value, secret: &str, origin: &Origin<'_>) -> Option<Expiry> {
     let number = |field: &str| value.get(field).and_then(Value::as_f64);
+    let after_written = |seconds: f64| {
+        let written = origin.modified.duration_since(UNIX_EPOCH).ok()?;
+        Some((written.as_secs_f64() + seconds) * 1000.0)
+    };
     let ms = match field {
         ExpiryField::None => return None,
         ExpiryField::Jwt => return jwt_expiry(secret),
         ExpiryField::Ms(field) => number(field)?,
         ExpiryField::Seconds(field) => number(field)? * 1000.0,
-        ExpiryField::SecondsAfterWritten(field) => {
-            let written = origin.modified.duration_since(UNIX_EPOCH).ok()?;
-            written.as_secs_f64() * 1000.0 + number(field)? * 1000.0
-        }
+        ExpiryField::SecondsAfterWritten(field) => after_written(number(field)?)?,
+        ExpiryField::MsElseAfterWritten(ms, after) => match number(ms) {
+            Some(ms) => ms,
+            None => after_written(number(after)?)?,
+        },
     };
     after_epoch(Expiry::from_ms(ms))
 }

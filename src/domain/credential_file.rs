@@ -147,6 +147,9 @@ pub enum ExpiryField {
     Seconds(&'static str),
     /// In seconds since the file was written.
     SecondsAfterWritten(&'static str),
+    /// In milliseconds since the epoch in the first field; where that is missing, in seconds after
+    /// the file was written, in the second one.
+    MsElseAfterWritten(&'static str, &'static str),
 }
 
 /// Where an account is named.

@@ -462,8 +462,8 @@ pub(super) const MCP_REMOTE: &[CredentialFile] = &[file(
     FileFormat::Json(&[server_login(
         &[],
         ("access_token", "refresh_token"),
-        ExpiryField::SecondsAfterWritten("expires_in"),
-        "",
+        ExpiryField::MsElseAfterWritten("expires_at", "expires_in"),
+        "issuer",
     )]),
     TakenIn::Nothing,
 )];

@@ -1,4 +1,4 @@
-"""Claude Code and Codex CLI get a key after `clawkeep connect`, and their settings back after `disconnect`.
+"""Claude Code, Codex CLI and pi get a key after `clawkeep connect`, and their settings back after `disconnect`.
 
     connect.py CLAWKEEP PROGRAMS     PROGRAMS is the directory that npm installed both into
 """
@@ -29,18 +29,23 @@ def main():
         failed += not holds
         print(f"{'PASS' if holds else 'FAIL'}  {name}", *(() if holds else seen), flush=True)
 
-    for name, file, text, header, value, ask in [
+    pi = pathlib.Path(os.environ["CLAWKEEP_INTEROP_PI"]) / "node_modules/@mariozechner/pi-coding-agent/dist/cli.js"
+    node = os.environ.get("CLAWKEEP_INTEROP_NODE", "node")
+    home.write(".pi/agent/models.json", '{"providers": {"openai": {"baseUrl": "%s/v1"}}}' % origin)
+    for name, file, text, header, value, ask, more in [
         ("codex", ".codex/config.toml", f'# mine\nopenai_base_url = "{origin}/v1"  # loopback\n\n[tui]\nnotifications = false\n',
-         "authorization", f"Bearer {OPENAI_KEY}", [codex, "exec", "--skip-git-repo-check", "hello"]),
+         "authorization", f"Bearer {OPENAI_KEY}", [codex, "exec", "--skip-git-repo-check", "hello"], []),
         ("claude", ".claude/settings.json", '{\n    "includeCoAuthoredBy": false\n}\n',
-         "x-api-key", API_KEY, [claude, "-p", "hello"]),
+         "x-api-key", API_KEY, [claude, "-p", "hello"], []),
+        ("pi", ".pi/agent/auth.json", '{\n  "anthropic": {"type": "api_key", "key": "sk-ant-other"}\n}\n',
+         "authorization", f"Bearer {OPENAI_KEY}", [node, pi, "-p", "hello", "--provider", "openai", "--model", "gpt-4o"], ["--id", "openai:manual"]),
     ]:
         # The program changes its settings itself at its first start; what it leaves is what is to come back.
         home.write(file, text)
         requests, uses = home.run(*ask)
         check(f"{name}: no key before", not sends(requests, header, value) and not uses, requests, uses)
         before = (home.path / file).read_bytes()
-        home.clawkeep("connect", name, "--yes")
+        home.clawkeep("connect", name, "--yes", *more)
         requests, uses = home.run(*ask)
         check(f"{name}: sends the key of the vault", sends(requests, header, value), requests)
         check(f"{name}: the record names it", uses and uses[0]["actor"]["parent"] == name, uses)

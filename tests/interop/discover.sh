@@ -4,7 +4,7 @@
 #
 #   CLAWKEEP=path/to/binary    the program to check, instead of building it
 #   CLAWKEEP_INTEROP_CACHE     a directory with installed programs: NAME/node_modules, or NAME/bin for `llm`
-#   discover.sh [NAME...]      only these: codex opencode pi llm openclaw
+#   discover.sh [NAME...]      only these: codex opencode pi llm mcp_remote openclaw
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -111,6 +111,22 @@ llm() {
     case $venv in "$work"/*) rm -rf "$venv" ;; esac
 }
 
+# A login that mcp-remote makes itself, at a server on loopback; the browser is curl.
+mcp_remote() {
+    install mcp-remote mcp-remote
+    mkdir -p "$home/bin"
+    printf '#!/bin/sh\nexec curl -sL --noproxy "*" "$1" >/dev/null\n' > "$home/bin/xdg-open"
+    chmod 755 "$home/bin/xdg-open"
+    local port=47124
+    python3 "$here/mcp_server.py" "$port" & server=$!
+    sleep 1
+    (path="$home/bin:$path"; at_home BROWSER="$home/bin/xdg-open" timeout 15 node "$installed/node_modules/.bin/mcp-remote" \
+        "http://127.0.0.1:$port/mcp" --allow-http </dev/zero >/dev/null 2>&1 || true)
+    kill "$server"; wait "$server" 2>/dev/null || true; server=
+    found mcp-remote "http://127.0.0.1:$port" oauth
+    uninstall
+}
+
 openclaw() {
     install openclaw openclaw node@26
     local node="$installed/node_modules/.bin/node"
@@ -139,6 +155,6 @@ openclaw() {
     uninstall
 }
 
-[ $# -gt 0 ] || set -- codex opencode pi llm openclaw
+[ $# -gt 0 ] || set -- codex opencode pi llm mcp_remote openclaw
 for program in "$@"; do "$program"; done
 [ "$failures" = 0 ] || exit 1
