@@ -128,7 +128,7 @@ fn a_damaged_credential_costs_no_other() {
         .unwrap();
     assert!(row.contains("damaged"), "{row}");
     let doctor = home.run(&["doctor", "--non-interactive"]);
-    assert!(doctor.stdout.contains("models auth restore"), "{doctor:?}");
+    assert!(doctor.stdout.contains("clawkeep restore"), "{doctor:?}");
     // A kept version takes its place, and the store says what the vault does.
     home.run(&["models", "auth", "restore", WORK]).ok();
     home.run(&["models", "status"]).ok();

@@ -126,7 +126,7 @@ fn a_login_that_went_away_is_offered_back_and_not_renamed() {
     assert_eq!(missing.len(), 1, "{found:#?}");
     let fix = missing[0]["fix"].as_str().unwrap();
     assert!(
-        fix.starts_with("clawkeep models auth restore anthropic:default"),
+        fix.starts_with("clawkeep restore anthropic:default"),
         "{fix}"
     );
     home.run(&["models", "auth", "restore", OLD_ID]).ok();

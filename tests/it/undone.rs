@@ -375,14 +375,13 @@ fn an_emptied_store_is_taken_and_its_credentials_are_offered() {
     fixes.sort_unstable();
     assert_eq!(
         fixes,
-        ["groq:a", "groq:b", "openai:c"]
-            .map(|id| format!("Put it back: clawkeep models auth restore {id}"))
+        ["groq:a", "groq:b", "openai:c"].map(|id| format!("Put it back: clawkeep restore {id}"))
     );
     for args in [["--provider", "openai"], ["--profile", "openai:c"]] {
         let run = home.run(&[&["token"][..], &args].concat()).exits(1);
         assert!(
             run.stderr
-                .contains("Put it back: clawkeep models auth restore openai:c"),
+                .contains("Put it back: clawkeep restore openai:c"),
             "{run:?}"
         );
     }
@@ -411,10 +410,7 @@ fn one_that_goes_alone_is_a_deletion_and_only_who_asks_for_it_hears_of_it() {
     assert_eq!(home.run(&["sync"]).stderr, "");
     assert!(findings(&home, "store.vanished").is_empty());
     let run = home.run(&["token", "--provider", "openai"]).exits(1);
-    assert!(
-        run.stderr.contains("clawkeep models auth restore openai:c"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("clawkeep restore openai:c"), "{run:?}");
     // What a command removed is not offered.
     remove(&home, "groq:a");
     remove(&home, "groq:b");

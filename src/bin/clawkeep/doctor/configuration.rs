@@ -8,6 +8,7 @@ use super::finding_id::FindingId;
 use super::repair::Repair;
 use crate::advice::{Commands, of_agent, paste};
 use crate::advice::{shell_path, shell_word};
+use crate::terminal::program_name::restore_command;
 use clawkeep::internal::config::{KEPT, ProfileSetting, Settings};
 use clawkeep::internal::domain::{
     AgentName, CredentialType, Owner, ProfileId, ProviderId, REMOVE_COMMAND, Section, StoreDoc,
@@ -118,7 +119,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     let restore = |agent: &AgentName| {
         let agent_option = of_agent(agent);
         let profile = shell_word(id);
-        format!("clawkeep models auth restore {profile}{agent_option}")
+        format!("{} {profile}{agent_option}", restore_command())
     };
     let keeper = keeper.filter(|_| Owner::of(id) == Owner::Vault);
     let store_anew = || match Owner::of(id) {

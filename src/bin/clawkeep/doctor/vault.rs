@@ -6,6 +6,7 @@ use super::evidence::Evidence;
 use super::finding::Finding;
 use super::finding_id::FindingId;
 use crate::advice::{shell_path, shell_word};
+use crate::terminal::program_name::restore_command;
 use clawkeep::internal::audit::Head;
 use clawkeep::internal::config::Layout;
 use clawkeep::internal::crypto::SlotKind;
@@ -118,8 +119,8 @@ fn way_back(evidence: &Evidence<'_>, kind: &AlteredKind) -> String {
             };
             let id = shell_word(profile);
             let others = format!(
-                "put back the version before it: clawkeep models auth restore {id}{of}; or a \
-                 backup: {BACKUP}"
+                "put back the version before it: {} {id}{of}; or a backup: {BACKUP}",
+                restore_command()
             );
             match store.filter(|store| exists(store)) {
                 Some(store) => format!(
