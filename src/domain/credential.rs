@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::debug_as::debug_as;
-use super::ids::normalize_provider;
+use super::ids::{is_spelling_of, normalize_provider};
 use super::named::named;
 use super::secret_rules::{SecretFault, check_secret};
 use super::time::Expiry;
@@ -93,7 +93,7 @@ impl<'a> Credential<'a> {
     /// Whether it belongs to `provider`, compared normalised.
     #[must_use]
     pub fn is_for(&self, provider: &str) -> bool {
-        self.is_readable() && normalize_provider(self.provider) == provider
+        self.is_readable() && is_spelling_of(self.provider, provider)
     }
 
     /// Returns the expiry: `expires` of a token or OAuth login. API keys have none.

@@ -159,6 +159,16 @@ pub fn normalize_provider(raw: &str) -> String {
     }
 }
 
+/// Whether a provider's id is a spelling of a normalised one.
+pub(crate) fn is_spelling_of(raw: &str, normal: &str) -> bool {
+    let id = raw.trim();
+    // Nearly every id is its own normal form or another provider's: no copy of it is made.
+    match id.is_ascii() && !id.starts_with(['z', 'Z']) {
+        true => id.eq_ignore_ascii_case(normal) && !normal.contains(|c: char| c.is_uppercase()),
+        false => normalize_provider(raw) == normal,
+    }
+}
+
 macro_rules! shown_as_text {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -225,6 +235,31 @@ impl fmt::Display for KeyId {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_spelling_is_what_normalises_to_it() {
+        let ids = [
+            "openai",
+            " OpenAI\t",
+            "z.ai",
+            "Z-AI",
+            "zai",
+            "",
+            "\u{212a}imi",
+            "kimi",
+            "é",
+        ];
+        for raw in ids {
+            for normal in ids {
+                let is_it = is_spelling_of(raw, normal);
+                assert_eq!(
+                    is_it,
+                    normalize_provider(raw) == normal,
+                    "{raw:?} {normal:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn agent_ids_normalise_as_the_reference_does() {

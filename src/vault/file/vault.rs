@@ -102,11 +102,11 @@ impl Vault {
                 return Self::brought_up(conn, path, reason);
             }
         };
-        if let Some((identity, log)) = current_identity(&conn, &path, log)? {
-            if log == FoundLog::WithChange {
+        if let Some(found) = current_identity(&conn, &path, log)? {
+            if found.log == FoundLog::WithChange {
                 empty_log_at_once(&conn);
             }
-            return Ok(Self::identified(conn, path, None, identity));
+            return Ok(Self::identified(conn, path, None, found.identity));
         }
         let lock = lock(&path)?;
         // Another process may have been quicker. What was planted in an earlier schema is found
@@ -466,13 +466,19 @@ fn prepare_log(vault: &Path) -> Result<FoundLog, VaultError> {
     })
 }
 
+/// A vault of this version.
+struct Current {
+    identity: (VaultId, Epoch),
+    log: FoundLog,
+}
+
 /// The identity of a vault of this version and what is in its log, in one snapshot; `None` where it
 /// is of an earlier one.
 fn current_identity(
     conn: &Connection,
     path: &Path,
     log: FoundLog,
-) -> Result<Option<((VaultId, Epoch), FoundLog)>, VaultError> {
+) -> Result<Option<Current>, VaultError> {
     let _reading = read_transaction(conn).at(path, "read")?;
     check_application(conn, path)?;
     if known_version(conn, path)? < schema::VERSION {
@@ -488,7 +494,7 @@ fn current_identity(
         true => FoundLog::WithChange,
         false => log,
     };
-    Ok(Some((identity, log)))
+    Ok(Some(Current { identity, log }))
 }
 
 /// The version of a vault's schema, if it is one that this program knows.

@@ -57,7 +57,6 @@ struct Query {
     select: &'static str,
     owner: &'static str,
     by_key: &'static str,
-    order: &'static str,
 }
 
 impl Part {
@@ -80,83 +79,67 @@ impl Part {
 
     fn query(self) -> Query {
         // Rows of the vault itself have no owner column to go by.
-        let of_vault = |select, by_key, order| Query {
+        let of_vault = |select, by_key| Query {
             select,
             owner: "?1 = 0",
             by_key,
-            order,
         };
-        let of_agent = |select, owner, by_key, order| Query {
+        let of_agent = |select, owner, by_key| Query {
             select,
             owner,
             by_key,
-            order,
         };
         match self {
-            Self::Identity => of_vault("'', '', x.* FROM identity x", "?2 = ''", "1"),
+            Self::Identity => of_vault("'', '', x.* FROM identity x", "?2 = ''"),
             Self::RecordKeys => of_vault(
                 "x.purpose || ' ' || x.number, '', x.* FROM record_keys x",
                 "x.purpose || ' ' || x.number = ?2",
-                "1",
             ),
             Self::KeySlots => of_vault(
                 "CAST(x.slot AS TEXT), '', x.* FROM key_slots x",
                 "x.slot = CAST(?2 AS INTEGER)",
-                "x.slot",
             ),
-            Self::Grants => of_vault(
-                "hex(x.print), '', x.* FROM grants x",
-                "x.print = unhex(?2)",
-                "x.print",
-            ),
+            Self::Grants => of_vault("hex(x.print), '', x.* FROM grants x", "x.print = unhex(?2)"),
             Self::Skips => of_vault(
                 "json_array(a.text, t.text), '', x.* FROM sync_skips x \
                  JOIN terms a ON a.id = x.agent JOIN terms t ON t.id = x.profile",
                 "a.text = json_extract(?2, '$[0]') AND t.text = json_extract(?2, '$[1]')",
-                "1",
             ),
             Self::Agents => of_vault(
                 "t.text, '', x.* FROM agents x JOIN terms t ON t.id = x.id",
                 "t.text = ?2",
-                "1",
             ),
             Self::Profiles => of_agent(
                 "t.text, x.provider, x.* FROM profiles x JOIN terms t ON t.id = x.profile",
                 "x.agent = ?1",
                 "t.text = ?2",
-                "1",
             ),
             Self::Versions => of_agent(
                 "json_array(t.text, x.id), '', x.* FROM profile_versions x \
                  JOIN terms t ON t.id = x.profile",
                 "x.agent = ?1",
                 "x.id = json_extract(?2, '$[1]') AND t.text = json_extract(?2, '$[0]')",
-                "1",
             ),
             Self::Usage => of_agent(
                 "t.text, '', x.* FROM usage x JOIN terms t ON t.id = x.profile",
                 "x.agent = ?1",
                 "t.text = ?2",
-                "1",
             ),
             Self::Entries => of_agent(
                 "x.section || ' ' || x.provider, '', x.* FROM provider_entries x",
                 "x.agent = ?1",
                 "x.section || ' ' || x.provider = ?2",
-                "1",
             ),
             Self::Pins => of_agent(
                 "json_array(x.provider, x.session), '', x.*, t.text FROM session_pins x \
                  JOIN terms t ON t.id = x.profile",
                 "x.agent = ?1",
                 "x.provider = json_extract(?2, '$[0]') AND x.session = json_extract(?2, '$[1]')",
-                "1",
             ),
             Self::Exports => of_agent(
                 "x.path, '', x.* FROM exports x",
                 "x.agent = ?1",
                 "x.path = ?2",
-                "1",
             ),
         }
     }
@@ -439,12 +422,9 @@ pub(in crate::vault) fn rows(
     part: Part,
 ) -> rusqlite::Result<Entries> {
     let Query {
-        select,
-        owner: of,
-        order,
-        ..
+        select, owner: of, ..
     } = part.query();
-    let sql = format!("SELECT {select} WHERE {of} ORDER BY {order}");
+    let sql = format!("SELECT {select} WHERE {of}");
     read(conn, part, &sql, [owner])
 }
 

@@ -25,7 +25,6 @@ pub(super) fn wants_json() -> bool {
         let letters = word.strip_prefix('-').unwrap_or_default();
         word == "--json" || (letters.contains('j') && letters.chars().all(|c| "jqv".contains(c)))
     };
-    let hands_on = ["clawkeep exec", "clawkeep run"].contains(&command_words().as_str());
     let words = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned());
@@ -33,5 +32,10 @@ pub(super) fn wants_json() -> bool {
     let mut pairs = ours.windows(2);
     let is_log = pairs.any(|pair| pair == ["--log-format", "json"])
         || ours.iter().any(|word| word == "--log-format=json");
-    !is_called_as_gateway() && !hands_on && (is_log || ours.iter().any(is_flag))
+    // The words of the command are found by defining every command, a fifth of what `token` costs.
+    let hands_on = || {
+        let is_named = ours.iter().any(|word| word == "exec" || word == "run");
+        is_named && ["clawkeep exec", "clawkeep run"].contains(&command_words().as_str())
+    };
+    !is_called_as_gateway() && (is_log || ours.iter().any(is_flag)) && !hands_on()
 }
