@@ -212,12 +212,12 @@ fn find(
     {
         return Ok(Some(provider));
     }
-    names(context, vault.to_look_up(context), only)?.find(word)
+    names(context, vault.vault_for_lookup(context), only)?.find(word)
 }
 
 /// The credentials in the vault; none where it cannot be read, which unlocking it reports.
 fn stored(context: &Context, vault: &mut OpenedVault) -> Vec<StoredCredential> {
-    let vault = vault.to_look_up(context);
+    let vault = vault.vault_for_lookup(context);
     let stored = vault.and_then(|vault| vault.list_credentials().ok());
     stored.unwrap_or_default()
 }
@@ -241,7 +241,7 @@ fn select_agent_with(
     agent: &mut AgentOption,
     provider: &ProviderId,
 ) -> Result<(), Failure> {
-    let Some(vault) = vault.to_look_up(context) else {
+    let Some(vault) = vault.vault_for_lookup(context) else {
         return Ok(()); // the command says why
     };
     let default = agent.resolve(context)?.name;

@@ -24,7 +24,7 @@ impl From<UnlockedVault> for OpenedVault {
 impl OpenedVault {
     /// The vault, opened without its key if it was not opened before. `None` where that fails:
     /// unlocking it reports why.
-    pub(crate) fn to_look_up(&mut self, context: &Context) -> Option<&Vault> {
+    pub(crate) fn vault_for_lookup(&mut self, context: &Context) -> Option<&Vault> {
         if let Some(vault) = &self.unlocked {
             return Some(vault);
         }
