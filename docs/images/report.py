@@ -19,7 +19,7 @@ import zlib
 DAY, HOUR = 86_400, 3_600
 DAYS = 21
 # Of the picture, in pixels.
-WIDTH, HEIGHT = 1000, 1375
+WIDTH, HEIGHT = 1000, 1320
 
 
 class Machine:
