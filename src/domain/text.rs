@@ -44,11 +44,28 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     escaped_but(text, |c| c == '\n')
 }
 
+/// Whether eight bytes are all from the space to `~`: one sum for all of them.
+fn is_all_printable(bytes: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    let word = u64::from_ne_bytes(bytes);
+    // No byte below 0x80 carries: adding 0x60 sets the high bit of all from 0x20 on, adding 1 that
+    // of 0x7f alone.
+    let from_space = (word & !HIGH) + 0x60 * EACH;
+    let is_delete = (word & !HIGH) + EACH;
+    word & HIGH == 0 && from_space & HIGH == HIGH && is_delete & HIGH == 0
+}
+
 fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     let is_written_out = |c: char| is_hidden(c) && !stays(c);
     // Nearly every text is ASCII that is seen: no character of it need be decoded.
-    let is_seen = |byte: u8| matches!(byte, b' '..=b'~') || byte.is_ascii() && stays(byte.into());
-    if text.bytes().all(is_seen) {
+    let is_seen =
+        |byte: &u8| matches!(byte, b' '..=b'~') || byte.is_ascii() && stays(char::from(*byte));
+    let (eights, rest) = text.as_bytes().as_chunks::<8>();
+    let mut eights = eights.iter();
+    if eights.all(|eight| is_all_printable(*eight) || eight.iter().all(is_seen))
+        && rest.iter().all(is_seen)
+    {
         return Cow::Borrowed(text);
     }
     if !text.contains(is_written_out) {
@@ -198,6 +215,20 @@ pub fn plural<N: Copy + PartialEq + From<bool>>(count: N, noun: &str) -> Cow<'_,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eight_bytes_are_printable_if_each_is() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                for others in [b' ', b'~'] {
+                    let mut bytes = [others; 8];
+                    bytes[at] = byte;
+                    let is_printable = matches!(byte, b' '..=b'~');
+                    assert_eq!(is_all_printable(bytes), is_printable, "{bytes:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_path_has_a_separator_of_this_system() {

@@ -206,11 +206,14 @@ fn find(
     word: &str,
     only: Option<&AgentName>,
 ) -> Result<Option<Named>, Failure> {
-    // A provider comes before a part of an id: then no credential need be read.
-    if !word.contains(':')
-        && let Some(provider) = Names::default().with_providers(context).find(word)?
-    {
-        return Ok(Some(provider));
+    // A provider comes before a part of an id: then no credential need be read, and of one that has
+    // variables not even the table of providers.
+    if !word.contains(':') {
+        let well_known = Names::default().find(word)?;
+        let or_configured = || Names::default().with_providers(context).find(word);
+        if let Some(provider) = well_known.map_or_else(or_configured, |found| Ok(Some(found)))? {
+            return Ok(Some(provider));
+        }
     }
     names(context, vault.vault_for_lookup(context), only)?.find(word)
 }

@@ -1,6 +1,7 @@
 //! The order in which names are listed.
 
 use std::cmp::Ordering;
+use std::sync::LazyLock;
 
 /// ASCII punctuation and symbols in the order of the Unicode collation that JavaScript's
 /// `localeCompare` uses (CLDR root): all before digits, digits before letters.
@@ -25,6 +26,16 @@ pub(crate) fn locale_cmp(a: &str, b: &str) -> Ordering {
     primaries.then_with(cases).then_with(|| a.cmp(b))
 }
 
+/// The place of each ASCII character, as [`rank`] orders them.
+static ASCII_RANKS: LazyLock<[u8; 128]> = LazyLock::new(|| {
+    let rank_of = |byte: u8| rank(char::from(byte.to_ascii_lowercase()));
+    let ranks: Vec<_> = (0..128).map(rank_of).collect();
+    std::array::from_fn(|byte| {
+        let below = ranks.iter().filter(|other| **other < ranks[byte]);
+        u8::try_from(below.count()).unwrap_or(u8::MAX)
+    })
+});
+
 /// What a name is sorted by in a long list: compares as [`locale_cmp`] does, and mostly as bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CollationKey {
@@ -36,16 +47,17 @@ pub(crate) struct CollationKey {
 impl CollationKey {
     pub(crate) fn of(name: &str) -> Self {
         let mut ranks = Vec::with_capacity(name.len());
-        for (kind, place) in name.chars().flat_map(char::to_lowercase).map(rank) {
-            let place = u32::try_from(place).unwrap_or(u32::MAX);
-            match u8::try_from(place) {
-                // Kinds and places of ASCII: 128 of each at most, and letters below U+FF.
-                Ok(place) if place < 0x80 && kind < 3 => ranks.extend([kind, place]),
-                Ok(place) if place < 0x80 => ranks.push(place),
-                // After every letter of ASCII.
-                _ => {
-                    ranks.push(0xff);
-                    ranks.extend_from_slice(&place.to_be_bytes());
+        if name.is_ascii() {
+            ranks.extend(name.bytes().map(|byte| ASCII_RANKS[usize::from(byte)]));
+        } else {
+            for c in name.chars().flat_map(char::to_lowercase) {
+                match u8::try_from(c) {
+                    Ok(byte) if byte.is_ascii() => ranks.push(ASCII_RANKS[usize::from(byte)]),
+                    // After every letter of ASCII.
+                    _ => {
+                        ranks.push(u8::MAX);
+                        ranks.extend(u32::from(c).to_be_bytes());
+                    }
                 }
             }
         }

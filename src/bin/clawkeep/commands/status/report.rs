@@ -76,9 +76,11 @@ impl Report {
             .collect();
         let names = provider_names(inputs, &readable);
         let stored = auth::by_provider(&readable);
+        let store_file = agent.store_file();
+        let store_path_short = layout.shorten_home(&store_file);
         let providers: Vec<_> = names
             .iter()
-            .filter_map(|name| ProviderAuth::of(inputs, &stored, name))
+            .filter_map(|name| ProviderAuth::of(inputs, &stored, &store_path_short, name))
             .collect();
         let profile_expiries = expiry::of_profiles(inputs, &readable);
         let without_usable = without_usable(inputs, &providers);
@@ -86,13 +88,12 @@ impl Report {
             .listed
             .iter()
             .filter_map(|model| Some((model.alias.clone()?, Value::from(model.key.as_str()))));
-        let store_file = agent.store_file();
         Self {
             config_path: path_text(&layout.config_file).into_owned(),
             agent_dir: path_text(&agent.dir).into_owned(),
             agent_dir_short: layout.shorten_home(&agent.dir),
             store_path: path_text(&store_file).into_owned(),
-            store_path_short: layout.shorten_home(&store_file),
+            store_path_short,
             default_model: models
                 .text
                 .primary

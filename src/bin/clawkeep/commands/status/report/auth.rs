@@ -56,7 +56,12 @@ impl Profiles {
 
 impl ProviderAuth {
     /// `None` for a provider that has nothing.
-    pub(super) fn of(inputs: &Inputs<'_>, stored: &Stored<'_>, name: &str) -> Option<Self> {
+    pub(super) fn of(
+        inputs: &Inputs<'_>,
+        stored: &Stored<'_>,
+        store_path: &str,
+        name: &str,
+    ) -> Option<Self> {
         let Inputs {
             settings,
             layout,
@@ -85,7 +90,7 @@ impl ProviderAuth {
         let effective = match (profiles.count(), &env, &custom) {
             (1.., ..) => Effective {
                 kind: "profiles",
-                detail: layout.shorten_home(&agent.store_file()),
+                detail: store_path.to_owned(),
             },
             (0, Some(found), _) => Effective {
                 kind: "env",
