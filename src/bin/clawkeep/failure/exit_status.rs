@@ -7,14 +7,7 @@ use clawkeep::internal::sync::SyncError;
 use clawkeep::internal::sync::import::ImportFault;
 use clawkeep::internal::vault::{BackupError, KeyProblem, VaultError};
 
-use super::Failure;
-
-/// Exit statuses. Source: `spec/cli.md`.
-const FAILED: u8 = 1;
-const USAGE: u8 = 64;
-pub(super) const DAMAGED: u8 = 65;
-pub(super) const BUSY: u8 = 75;
-pub(super) const NO_KEY: u8 = 77;
+use super::{BUSY, DAMAGED, FAILED, Failure, NO_KEY, USAGE};
 
 impl Failure {
     /// The status that the command ends with.

@@ -21,11 +21,17 @@ use clawkeep::internal::vault::{BackupError, VaultError};
 
 use self::another::refusal_remedy;
 use self::causes::remedy_of;
-use self::exit_status::{BUSY, DAMAGED, NO_KEY};
 use self::remedies::{
     SETTINGS_REMEDY, backup_remedy, file_remedy, import_remedy, lock_remedy, system_remedy,
     vault_remedy,
 };
+
+/// Exit statuses. Source: `spec/cli.md`.
+const FAILED: u8 = 1;
+const USAGE: u8 = 64;
+const DAMAGED: u8 = 65;
+const BUSY: u8 = 75;
+const NO_KEY: u8 = 77;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
