@@ -95,7 +95,7 @@ pub(super) fn check_threads(count: usize) -> io::Result<()> {
 
 /// Runs each of `jobs` on a thread of its own, all at once; those without a thread run here
 /// afterwards. Results are in the order of the jobs; `None` for a job that panicked.
-#[cfg(any(test, feature = "alerts"))]
+#[cfg(feature = "alerts")]
 pub fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
 where
     T: Send,
@@ -186,7 +186,8 @@ mod tests {
                 n
             }
         });
-        assert_eq!(run_all(jobs.collect()), [Some(0), Some(1), Some(2)]);
+        let (results, ()) = run_all_alongside(jobs.collect(), || ());
+        assert_eq!(results, [Some(0), Some(1), Some(2)]);
         let meeting = &Barrier::new(2);
         let job = || meeting.wait().is_leader();
         let (results, beside) = run_all_alongside(vec![job], || meeting.wait().is_leader());
