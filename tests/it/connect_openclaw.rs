@@ -50,7 +50,8 @@ impl OpenClaw {
             .execute_batch(
                 "PRAGMA journal_mode = WAL; CREATE TABLE config_machine_state (state_key TEXT \
                  NOT NULL PRIMARY KEY, value_json TEXT NOT NULL, updated_at_ms INTEGER NOT NULL) \
-                 STRICT",
+                 STRICT; CREATE TABLE secret_store_entries (name, value, kind, deleted_at_ms); \
+                 INSERT INTO secret_store_entries VALUES ('A_TOKEN', 'x', 'secret', NULL)",
             )
             .unwrap();
         let store = json!({"version": 1, "profiles": {
@@ -132,7 +133,9 @@ fn its_keys_move_into_the_vault_and_come_back() {
     assert!(refused.stderr.contains("groq:me-x.org"), "{refused:?}");
     assert_eq!(home.read(CONFIG), openclaw.before);
     let run = openclaw.run(&["connect", "openclaw", "--yes"]).exits(0);
-    assert!(run.stderr.contains("Logins (OAuth) stay"), "{run:?}");
+    for said in ["Logins (OAuth) stay", "1 secret of openclaw secrets store"] {
+        assert!(run.stderr.contains(said), "{run:?}");
+    }
     assert!(!format!("{run:?}").contains("sk-test"), "{run:?}");
     for secret in [PROFILE_KEY, CONFIG_KEY, HIDDEN_KEY, VARIABLE_KEY] {
         assert_eq!(openclaw.files_of_openclaw_with(secret), [""; 0], "{secret}");

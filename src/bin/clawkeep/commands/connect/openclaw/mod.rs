@@ -19,10 +19,10 @@ use clawkeep::internal::client::{NewCredential, entry_of};
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::config::openclaw_keys::{ConfigPath, Target, plan, reference, with_values};
 use clawkeep::internal::domain::{CredentialType, Owner, SecretJson, Section, StoreDoc, counted};
-use clawkeep::internal::platform::openclaw::is_shared_database;
+use clawkeep::internal::platform::openclaw::{is_shared_database, shared_database};
 use clawkeep::internal::platform::{remove_if_present, temporary_in};
 use clawkeep::internal::sync::Edited;
-use clawkeep::internal::vault::UnlockedVault;
+use clawkeep::internal::vault::{ForeignDatabase, UnlockedVault};
 use data_encoding::BASE64;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -102,6 +102,7 @@ pub(super) fn connect(
     let doc = context.load_silently(&mut vault, &agent)?.doc;
     let found = plain::read(context, (&audit.plain, config_file), (&openclaw.dir, &doc))?;
     show(context, &found, &audit.logins);
+    show_own_store(context, &openclaw.dir);
     if found.keys.is_empty() && is_connected(context) {
         installed::install(context)?;
         return finish(context, &openclaw, &[], "connected already");
@@ -195,6 +196,22 @@ fn show(context: &Context, found: &Found, logins: &[String]) {
     }
     if !logins.is_empty() {
         context.ui.warn(LOGINS);
+    }
+}
+
+/// Says what `openclaw secrets store` keeps: its audit does not count it as plain text.
+fn show_own_store(context: &Context, dir: &Path) {
+    const STORED: &str = "SELECT name, kind FROM secret_store_entries WHERE kind = 'secret' AND \
+        deleted_at_ms IS NULL";
+    let database = shared_database(dir);
+    let stored = ForeignDatabase::open(&database).and_then(|database| database.texts(STORED));
+    let count = stored.map_or(0, |rows| rows.texts.len());
+    if count > 0 {
+        context.ui.warn(&format!(
+            "  stays: {} of openclaw secrets store, in plain text in {}",
+            counted(count, "secret"),
+            context.layout.shorten_home(&database)
+        ));
     }
 }
 
