@@ -253,7 +253,11 @@ pub fn provider_of_variable(name: &str) -> Option<String> {
     let known = known.flat_map(|(provider, names)| names.iter().map(|name| (*name, *provider)));
     let found = known.chain(OTHERS).find(|(known, _)| *known == name);
     let found = found.map(|(_, provider)| provider.to_owned());
-    let in_table = || BUILT_IN.get(name).map(|provider| provider.as_str().to_owned());
+    let in_table = || {
+        BUILT_IN
+            .get(name)
+            .map(|provider| provider.as_str().to_owned())
+    };
     let by_end = || {
         let provider = name.strip_suffix("_API_KEY")?;
         (!provider.is_empty()).then(|| provider.to_ascii_lowercase().replace('_', "-"))
