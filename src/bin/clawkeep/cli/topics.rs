@@ -7,6 +7,7 @@ use clap::builder::StyledStr;
 use clap::error::ErrorKind;
 
 use super::words::command_words;
+use crate::failure::Failure;
 use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::ui::write_answer;
 
@@ -175,7 +176,7 @@ history also has --csv and --jsonl.
 
 /// Answers `help TOPIC`, and `--version` alone, which need no definition of all commands; `None`
 /// for every other line.
-pub(crate) fn answer() -> Option<ExitCode> {
+pub(crate) fn answer() -> Option<Result<ExitCode, Failure>> {
     if is_called_as_gateway() {
         return None;
     }
@@ -186,10 +187,7 @@ pub(crate) fn answer() -> Option<ExitCode> {
         ["help", topic, ..] => TOPICS.iter().find(|(name, _)| name == topic)?.1,
         _ => return None,
     };
-    Some(match write_answer(text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    })
+    Some(write_answer(text).map(|()| ExitCode::SUCCESS))
 }
 
 #[cfg(test)]
