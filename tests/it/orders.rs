@@ -1,0 +1,68 @@
+//! What is tried first, and what follows, after a credential was removed, restored, added, or
+//! imported.
+
+use serde_json::{Value, json};
+
+use crate::support::home::Home;
+
+const CONFIG: &str = ".clawdbot/clawdbot.json";
+
+fn add(home: &Home, id: &str) -> String {
+    let args = ["add", "openai", "--id", id];
+    let run = home.run_with_input(&args, &format!("sk-test-{id}")).exits(0);
+    run.stderr
+}
+
+fn config(home: &Home) -> Value {
+    serde_json::from_str(&home.read(CONFIG)).unwrap()
+}
+
+fn candidates(home: &Home) -> String {
+    let args = ["models", "auth", "candidates", "--provider", "openai"];
+    home.run(&args).ok()
+}
+
+#[test]
+fn what_is_restored_is_named_in_the_gateways_configuration_again() {
+    let home = Home::new();
+    home.write(CONFIG, "{}");
+    for id in ["openai:manual", "openai:b"] {
+        add(&home, id);
+    }
+    let before = named_profiles(&home);
+    home.run(&["rm", "openai:manual", "--yes"]).exits(0);
+    assert!(!candidates(&home).contains("openai:manual"));
+    let run = home.run(&["restore", "openai:manual"]).exits(0);
+    let updated = "Updated ~/.clawdbot/clawdbot.json\n";
+    assert!(run.stdout.contains(updated), "{run:?}");
+    assert_eq!(named_profiles(&home), before);
+    assert!(candidates(&home).contains("openai:manual"));
+
+    // `use` names one that an order alone would lead to.
+    let only_b = json!({"auth": {"profiles": {
+        "openai:b": {"provider": "openai", "mode": "api_key"}}}});
+    home.write(CONFIG, only_b.to_string());
+    let run = home.run(&["use", "openai:manual"]).exits(0);
+    assert!(run.stdout.contains(updated), "{run:?}");
+    assert_eq!(named_profiles(&home), before);
+    let run = home.run(&["use", "openai:manual"]).exits(0);
+    assert!(!run.stdout.contains("Updated"), "{run:?}");
+
+    // Naming one of several that are not named would keep the gateway from the others.
+    home.write(CONFIG, "{}");
+    home.run(&["rm", "openai:b", "--yes"]).exits(0);
+    home.run(&["restore", "openai:b"]).exits(0);
+    assert_eq!(config(&home), json!({}));
+}
+
+/// What the configuration says of profiles, whatever their places in the file.
+fn named_profiles(home: &Home) -> Vec<(String, String)> {
+    let config = config(home);
+    let profiles = config["auth"]["profiles"].as_object().unwrap();
+    let mut named: Vec<(String, String)> = profiles
+        .iter()
+        .map(|(id, entry)| (id.clone(), entry.to_string()))
+        .collect();
+    named.sort();
+    named
+}
