@@ -9,7 +9,9 @@ const CONFIG: &str = ".clawdbot/clawdbot.json";
 
 fn add(home: &Home, id: &str) -> String {
     let args = ["add", "openai", "--id", id];
-    let run = home.run_with_input(&args, &format!("sk-test-{id}")).exits(0);
+    let run = home
+        .run_with_input(&args, &format!("sk-test-{id}"))
+        .exits(0);
     run.stderr
 }
 
@@ -65,4 +67,60 @@ fn named_profiles(home: &Home) -> Vec<(String, String)> {
         .collect();
     named.sort();
     named
+}
+
+fn order(home: &Home) -> Value {
+    let args = [
+        "models",
+        "auth",
+        "order",
+        "get",
+        "--provider",
+        "openai",
+        "--json",
+    ];
+    home.run(&args).json()["order"].clone()
+}
+
+#[test]
+fn what_is_added_follows_at_the_end_of_an_order_that_use_set() {
+    let home = Home::without_gateway();
+    for id in ["openai:a", "openai:b"] {
+        assert!(!add(&home, id).contains("order"));
+    }
+    home.run(&["use", "b"]).ok();
+    let said = add(&home, "openai:c");
+    let note = "Note: openai:c follows at the end of the order of openai: openai:b, openai:a, \
+                openai:c. To use it first: clawkeep use openai:c\n";
+    assert!(said.contains(note), "{said}");
+    // Added again, and one more from a file: the order is still one that `use` set.
+    assert!(!add(&home, "openai:c").contains("order"));
+    let key = json!({"type": "api_key", "provider": "openai", "key": "sk-test-openai:d"});
+    let file = json!({"version": 1, "profiles": {"openai:d": key}});
+    home.write("s.json", file.to_string());
+    let run = home.run(&["import", "--own", "s.json"]).exits(0);
+    assert!(
+        run.stderr.contains("openai:d follows at the end"),
+        "{run:?}"
+    );
+    let all = json!(["openai:b", "openai:a", "openai:c", "openai:d"]);
+    assert_eq!(order(&home), all);
+
+    // An order that was set exactly stays.
+    let set = [
+        "models",
+        "auth",
+        "order",
+        "set",
+        "--provider",
+        "openai",
+        "openai:b",
+    ];
+    home.run(&set).ok();
+    let said = add(&home, "openai:e");
+    assert!(
+        said.contains("Note: openai:e is not in the order of openai"),
+        "{said}"
+    );
+    assert_eq!(order(&home), json!(["openai:b"]));
 }

@@ -119,12 +119,7 @@ impl Restore {
             )
         });
         if order.is_some_and(|ids| ids.iter().all(|listed| listed.as_str() != id)) {
-            context.ui.note(&format!(
-                "Note: {id_text} is not in the order of {provider}, so it is used only where it is \
-                 named. To use it first: clawkeep use {}{}",
-                shell_word(&id),
-                agent_option(&agent)
-            ));
+            order::note_left_out(context, &agent, (&id, &provider));
         }
         concluded
     }
