@@ -124,3 +124,20 @@ fn what_is_added_follows_at_the_end_of_an_order_that_use_set() {
     );
     assert_eq!(order(&home), json!(["openai:b"]));
 }
+
+#[test]
+fn a_login_that_goes_first_from_now_on_is_reported_once() {
+    let home = Home::without_gateway();
+    home.run_with_input(&["add", "anthropic"], "sk-ant-api03-test")
+        .exits(0);
+    let token = || home.run(&["token", "anthropic"]).exits(0);
+    assert!(!token().stderr.contains("first"));
+    home.claude_login("sk-ant-oat01-test", 6);
+    let run = token();
+    assert_eq!(run.stdout, "sk-ant-oat01-test\n");
+    let note = "Note: anthropic:claude-cli, the login of Claude Code, was imported and is used \
+                first of anthropic from now on, before anthropic:manual. To use that one first: \
+                clawkeep use anthropic:manual\n";
+    assert!(run.stderr.contains(note), "{run:?}");
+    assert!(!token().stderr.contains("from now on"));
+}
