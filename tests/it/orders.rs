@@ -141,3 +141,17 @@ fn a_login_that_goes_first_from_now_on_is_reported_once() {
     assert!(run.stderr.contains(note), "{run:?}");
     assert!(!token().stderr.contains("from now on"));
 }
+
+#[test]
+fn a_login_that_is_refreshed_is_not_expiring() {
+    let home = Home::with_claude("sk-ant-oat01-test", 6);
+    let login = home.run(&["status"]).exits(0).stdout;
+    assert!(login.contains("ok") && !login.contains("expir"), "{login}");
+    let metrics = home.run(&["metrics"]).ok();
+    let state = |state: &str| {
+        let label = format!("state=\"{state}\"}} ");
+        let line = metrics.lines().find(|line| line.contains(&label)).unwrap();
+        line.rsplit(' ').next().unwrap() == "1"
+    };
+    assert!(state("ok") && !state("expiring"), "{metrics}");
+}
