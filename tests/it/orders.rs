@@ -155,3 +155,15 @@ fn a_login_that_is_refreshed_is_not_expiring() {
     };
     assert!(state("ok") && !state("expiring"), "{metrics}");
 }
+
+#[test]
+fn a_time_in_the_future_shows_the_state_now() {
+    let home = Home::with_claude("sk-ant-oat01-test", 6);
+    home.run(&["sync"]).ok();
+    let run = home.run(&["history", "at", "2100-01-01"]).exits(0);
+    assert!(run.stderr.contains("this is the state now"), "{run:?}");
+    assert!(
+        run.stdout.contains("valid") && !run.stdout.contains("expired"),
+        "{run:?}"
+    );
+}
