@@ -551,9 +551,14 @@ fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
         "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
         _ => format!("To log in here, {set}"),
     };
+    let are = if lacking.contains(" and ") {
+        "are"
+    } else {
+        "is"
+    };
     Failure::Refused {
         what: format!(
-            "cannot log in to {} here: {lacking} of that provider is not set",
+            "cannot log in to {} here: {lacking} of that provider {are} not set",
             shown_id(provider.as_str())
         ),
         next,
