@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::damage::refuses;
 use crate::support::home::Home;
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -165,5 +166,40 @@ fn a_time_in_the_future_shows_the_state_now() {
     assert!(
         run.stdout.contains("valid") && !run.stdout.contains("expired"),
         "{run:?}"
+    );
+}
+
+#[test]
+fn names_that_are_not_there_are_wrong_usage() {
+    let home = Home::new();
+    add(&home, "openai:manual");
+    refuses(
+        &home,
+        &["restore", "nosuch"],
+        64,
+        &["named \"nosuch\"", "openai:manual"],
+    );
+    refuses(
+        &home,
+        &["add", "openai", "--agent", "ops"],
+        64,
+        &["there is no agent ops"],
+    );
+    refuses(
+        &home,
+        &["run", "openai"],
+        64,
+        &["clawkeep run openai -- PROGRAM"],
+    );
+    let run = home.run(&["ls", "mistral"]).exits(0);
+    assert_eq!(
+        run.stdout,
+        "No credential of mistral. Add one with: clawkeep add mistral\n"
+    );
+    refuses(
+        &home,
+        &["login", "nosuch"],
+        1,
+        &["authorize_url of that provider are not set"],
     );
 }

@@ -140,7 +140,11 @@ impl Restore {
         let names = Names::of_store(doc).with_recorded(&vault.names()?);
         Ok(match is_called_as_gateway() {
             true => id,
-            false => names.find_id(&id)?.unwrap_or(id),
+            false => match names.find_id(&id)? {
+                Some(found) => found,
+                None if names.is_provider(&id) => id,
+                None => return Err(names.unknown(&id)),
+            },
         })
     }
 
