@@ -25,13 +25,16 @@ fn main() -> ExitCode {
 fn run() -> ExitCode {
     panics::contain(|| {
         signals::survive_file_size_limit();
-        if let Some(answered) = completion::answer().or_else(topics::answer) {
+        if let Some(answered) = completion::answer() {
             return answered;
         }
         let colour = colour::ColourChoice::from_process();
-        parse::parse()
-            .map_err(stand_in::hand_on)
-            .and_then(run::run)
+        let parsed = || {
+            let parsed = parse::parse().map_err(stand_in::hand_on);
+            parsed.and_then(run::run)
+        };
+        topics::answer()
+            .unwrap_or_else(parsed)
             .unwrap_or_else(|failure| print::fail(&failure, colour))
     })
 }
