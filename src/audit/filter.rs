@@ -34,13 +34,15 @@ fn instead_of(name: &str) -> String {
         .filter(|kind| !name.is_empty() && kind.contains(name))
         .collect();
     if near.is_empty() {
-        format!("groups: {}", groups().join(", "))
+        format!("groups: {}", event_groups().join(", "))
     } else {
         format!("there is: {}", near.join(", "))
     }
 }
 
-fn groups() -> Vec<&'static str> {
+/// The groups of event kinds, in alphabetical order.
+#[must_use]
+pub fn event_groups() -> Vec<&'static str> {
     let mut groups: Vec<&str> = EventKind::ALL
         .iter()
         .filter_map(|kind| kind.as_str().split('.').next())

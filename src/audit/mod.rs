@@ -13,8 +13,13 @@ pub use chain::{
     kept_mac,
 };
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
-pub use filter::{Direction, Filter, KindFilter, UnknownKind, from_origin, is_imported_refresh};
+pub use filter::{
+    Direction, Filter, KindFilter, UnknownKind, event_groups, from_origin, is_imported_refresh,
+};
 pub(crate) use filter::{Exchanged, imported_refreshes};
 pub use refresh_failure::refresh_failure_reason;
 pub(crate) use summary::cooldown_until;
-pub use summary::{Doer, InForce, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses};
+pub use summary::{
+    Doer, InForce, Lane, LastFailure, PROGRAMS_OF_NEWEST, ProfileRef, Refreshes, Span, Timeline,
+    Uses,
+};

@@ -47,9 +47,22 @@ pub struct Uses {
     pub span: Option<(UnixMs, UnixMs)>,
     /// The programs that used it and how often, the most frequent first.
     pub by: Vec<(Doer, u64)>,
-    /// The programs that got the secret from `exec` or `run`, by name: those of the newest 10,000
-    /// uses by each of `by`.
-    pub programs: Vec<String>,
+    /// The programs that got the secret from `exec` or `run`, by name, each with who ran that
+    /// command and how often: among the newest [`PROGRAMS_OF_NEWEST`] uses by each of `by`.
+    pub programs: Vec<(String, Doer, u64)>,
+}
+
+/// The largest number of uses by one program that are read for the programs that it ran.
+pub const PROGRAMS_OF_NEWEST: u32 = 10_000;
+
+impl Uses {
+    /// The programs that got the secret from `exec` or `run`, each once, by name.
+    #[must_use]
+    pub fn program_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.programs.iter().map(|(name, ..)| &**name).collect();
+        names.dedup(); // they are in the order of their names
+        names
+    }
 }
 
 /// When a credential was last refused or its refresh last failed, and why.

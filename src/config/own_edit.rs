@@ -259,7 +259,7 @@ pub fn without_own_setting(
     text: &str,
     key: &str,
 ) -> Result<Option<String>, OwnSettingsError> {
-    let Some(place) = Key::parse(key) else {
+    let Some(mut place) = Key::parse(key) else {
         return Ok(None);
     };
     let Ok(mut wanted) = toml::from_str::<Table>(text) else {
@@ -272,7 +272,10 @@ pub fn without_own_setting(
         };
     };
     if place.remove(&mut wanted).is_none() {
-        return Ok(None);
+        if key.trim() != place.name || wanted.remove(&place.name).is_none() {
+            return Ok(None);
+        }
+        place.parts.clear(); // a name outside the parts, which is a mistake
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     // A value, or a part below its header, is one line or several: the fewest are taken out.
@@ -513,6 +516,15 @@ mod tests {
             Some(24 * 3_600_000)
         );
         assert_eq!(own, OwnSettings::default(), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_name_outside_the_parts_is_removed() {
+        let good = "[clawkeep]\nfallback = \"none\"\n";
+        for text in ["foo = 1\nA", "A[foo]\nbar = 2\n"].map(|text| text.replace('A', good)) {
+            let after = without_own_setting(Path::new("/s"), &text, "foo").unwrap();
+            assert_eq!(after.as_deref(), Some(good), "{text}");
+        }
     }
 
     #[test]

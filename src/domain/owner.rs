@@ -115,8 +115,8 @@ pub struct Mirror {
     pub log_in: &'static str,
     /// The command that logs out.
     pub log_out: &'static str,
-    /// The command that the reference's doctor names for logging in again, and where to run it.
-    pub hint: (&'static str, &'static str),
+    /// The command that the reference's doctor names for logging in again.
+    pub hint: &'static str,
     /// How the vault gets a login of its own at the same provider.
     pub own_login: OwnLogin,
 }
@@ -157,7 +157,7 @@ pub static PROGRAMS: &[Program] = &[
             // Unlike `CLAUDE_SETUP`, it stores the login.
             log_in: "claude auth login",
             log_out: "claude /logout",
-            hint: (CLAUDE_SETUP, " on the gateway host"),
+            hint: CLAUDE_SETUP,
             own_login: OwnLogin::SetupToken,
         }),
     },
@@ -181,7 +181,7 @@ pub static PROGRAMS: &[Program] = &[
             is_refreshed_at_start: false,
             log_in: CODEX_LOGIN,
             log_out: "codex logout",
-            hint: (CODEX_LOGIN, ""),
+            hint: CODEX_LOGIN,
             own_login: OwnLogin::Browser,
         }),
     },
@@ -341,7 +341,7 @@ pub static PROGRAMS: &[Program] = &[
             is_refreshed_at_start: false,
             log_in: "example login",
             log_out: "example logout",
-            hint: ("example login", ""),
+            hint: "example login",
             own_login: OwnLogin::Browser,
         }),
     },
@@ -438,7 +438,7 @@ impl Owner {
     #[must_use]
     pub fn how_to_log_in(self) -> String {
         match self.mirror() {
-            Some(mirror) => format!("Run `{}`{}.", mirror.log_in, mirror.hint.1),
+            Some(mirror) => format!("Run `{}`.", mirror.log_in),
             None if self == Self::OtherProgram => {
                 "Log in again with the program that keeps it.".to_owned()
             }

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn own(text: &str) -> Providers {
-        Providers::new(&parse_providers(text).unwrap())
+        Providers::new(&crate::config::parse_providers(text).unwrap())
     }
 
     #[test]

@@ -320,6 +320,10 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
     assert!(uses.contains(" for sh\n"), "{uses}");
     let uses = home.run(&["history", "uses", "--json"]).json();
     assert_eq!(uses["uses"][0]["programs"], json!(["sh"]));
+    home.run(&["token"]).ok();
+    let uses = home.run(&["history", "uses"]).ok();
+    assert!(uses.contains(" 1, "), "{uses}");
+    assert_eq!(uses.matches(" 1 for sh\n").count(), 2, "{uses}");
     // The program takes this one's place: a signal is its own.
     let mut command = home.command(&["exec", "--", "sh", "-c", "kill -TERM $$"]);
     assert_eq!(command.output().unwrap().status.signal(), Some(15));

@@ -667,3 +667,47 @@ fn a_login_of_claude_code_takes_no_options() {
         );
     }
 }
+
+#[test]
+fn an_error_leads_to_what_helps() {
+    let home = with_key(Home::new());
+    let secret = "sk-proj-abcdefghij0123456789";
+    for (args, status) in [
+        (&["add", "openai", secret][..], 64),
+        (&["run", secret], 127),
+    ] {
+        let run = home.run(args).exits(status);
+        assert!(run.stderr.contains("clawkeep add openai"), "{run:?}");
+        assert!(!run.stderr.contains("models auth"), "{run:?}");
+    }
+    let own = ".openclaw/openclaw.json";
+    home.write(own, "{\"gateway\": {\"port\": 18789}}");
+    let run = home.run(&["import", own]).exits(65);
+    let programs = "Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code";
+    for part in [programs, "clawkeep connect openclaw"] {
+        assert!(run.stderr.contains(part), "{run:?}");
+    }
+    let run = home.run(&["log", "-n", "1", "--limit", "3"]).exits(64);
+    assert_eq!(run.stderr.lines().count(), 2, "{run:?}");
+    assert!(!run.stderr.contains("clawkeep log <"), "{run:?}");
+    home.write(SETTINGS, "foo = 1\n");
+    let run = home.run(&["config", "list"]).exits(65);
+    assert!(run.stderr.contains("clawkeep config unset KEY"), "{run:?}");
+    home.run(&["config", "unset", "foo"]).ok();
+    home.run(&["config", "list"]).ok();
+    home.run(&["config", "unset", "foo"]).exits(64);
+}
+
+#[test]
+fn each_list_has_the_last_use() {
+    let home = with_key(Home::new());
+    let last_used = || {
+        let list = home.run(&["models", "auth", "list"]).ok();
+        let row = list.lines().find(|line| line.starts_with("openai:work"));
+        let cell = row.and_then(|row| row.split_whitespace().nth(5));
+        cell.map(ToOwned::to_owned).unwrap_or_default()
+    };
+    assert_eq!(last_used(), "-");
+    home.run(&["token", "openai"]).ok();
+    assert!(last_used().starts_with("20"), "{}", last_used());
+}

@@ -15,7 +15,8 @@ use serde_json::Value;
 pub use self::join::Imported;
 use self::join::{join, planned};
 use crate::domain::{
-    Borrowed, Credential, CredentialType, Mirror, Owner, SecretJson, Section, StoreDoc, UnixMs,
+    Borrowed, Credential, CredentialType, Mirror, Owner, PROGRAMS, Program, SecretJson, Section,
+    StoreDoc, UnixMs,
 };
 use crate::export::{FormatFault, parse};
 use crate::sources::legacy::LegacyEntry;
@@ -38,8 +39,9 @@ pub enum ImportFault {
     Store(FormatFault),
     /// It is JSON, but nothing that credentials come in.
     #[error(
-        "it is no file that credentials come in: auth-profiles.json, auth.json, oauth.json, \
-         Claude Code's or Codex's"
+        "it is no file that credentials come in: auth-profiles.json, auth.json, oauth.json, or \
+         the login file of {}",
+        importable_programs()
     )]
     Unknown,
     /// The other program is logged out.
@@ -48,6 +50,18 @@ pub enum ImportFault {
     /// Another program's file, which that program has logged out of.
     #[error("it holds no login: its program is logged out")]
     Blank,
+}
+
+/// The programs whose JSON files can be imported: "opencode, pi or Gemini CLI".
+fn importable_programs() -> String {
+    let is_importable = |program: &&Program| program.files.iter().any(|it| it.ends_with(".json"));
+    let names: Vec<&str> = (PROGRAMS.iter().filter(is_importable))
+        .map(|program| program.name)
+        .collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 /// What a file lacks that holds no login, and how to log in.

@@ -2,17 +2,17 @@
 //! indexes; rows are read only where their times are needed.
 
 use crate::vault::file::read_only::read_transaction;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use crate::audit::{
     Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin,
-    ProfileRef, Refreshes, Uses, cooldown_until, refresh_failure_reason,
+    PROGRAMS_OF_NEWEST, ProfileRef, Refreshes, Uses, cooldown_until, refresh_failure_reason,
 };
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -24,10 +24,10 @@ use crate::vault::log::series::{self, Selection, Series};
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = \
     ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
-/// What the newest uses of a series in a run say of themselves: at most 10,000, whose rows are read
-/// in about 10 ms.
+/// What the newest uses of a series in a run say of themselves. The rows of
+/// [`PROGRAMS_OF_NEWEST`] are read in about 10 ms.
 pub(super) const DETAILS: &str = "SELECT detail FROM events WHERE subject = ?1 AND action = ?2 AND \
-    seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 10000";
+    seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT ?5";
 /// What is asked of refreshes, of each of which a row is read.
 pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, \
     expires_after FROM events \
@@ -78,7 +78,10 @@ impl Vault {
                     let tally = by_subject.entry(series.subject).or_default();
                     tally.add(counted.count, &first, &last);
                     if is_own_use(&last) {
-                        tally.programs.extend(programs(&self.conn, series, run)?);
+                        for (program, count) in programs(&self.conn, series, run)? {
+                            let of_doer = (program, doer_of(&last));
+                            *tally.programs.entry(of_doer).or_default() += count;
+                        }
                     }
                 }
             }
@@ -355,17 +358,32 @@ fn is_own_use(event: &Event) -> bool {
         && *event.origin == *Origin::Clawkeep.as_str()
 }
 
-/// The programs that got the secret in the newest uses of a series in a run.
-fn programs(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Vec<String>> {
+/// The programs that got the secret in the newest uses of a series in a run, and how often.
+fn programs(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Vec<(String, u64)>> {
     let mut select = conn.prepare_cached(DETAILS)?;
-    let within = [series.subject, series.action, *run.start(), *run.end()];
-    let details = select.query_map(within, |row| row.get::<_, Option<String>>(0))?;
-    let distinct = details.collect::<rusqlite::Result<BTreeSet<Option<String>>>>()?;
+    let (start, end) = (*run.start(), *run.end());
+    let within = params![
+        series.subject,
+        series.action,
+        start,
+        end,
+        PROGRAMS_OF_NEWEST
+    ];
+    let mut rows = select.query(within)?;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new(); // most are the same
+    while let Some(row) = rows.next()? {
+        if let Some(text) = row.get_ref(0)?.as_str_or_null()? {
+            match counts.get_mut(text) {
+                Some(count) => *count += 1,
+                None => _ = counts.insert(text.to_owned(), 1),
+            }
+        }
+    }
     let mut found = Vec::new();
-    for text in distinct.into_iter().flatten() {
+    for (text, count) in counts {
         let detail: Value = serde_json::from_str(&text).unwrap_or_default();
         let program = detail.get("program").and_then(Value::as_str);
-        found.extend(program.map(str::to_owned));
+        found.extend(program.map(|program| (program.to_owned(), count)));
     }
     Ok(found)
 }
@@ -379,7 +397,7 @@ struct Tally {
     last_failure: Option<LastFailure>,
     span: Option<(UnixMs, UnixMs)>,
     by: BTreeMap<Doer, u64>,
-    programs: BTreeSet<String>,
+    programs: BTreeMap<(String, Doer), u64>,
 }
 
 impl Tally {
@@ -421,7 +439,9 @@ impl Tally {
             last_failure: self.last_failure,
             span: self.span,
             by,
-            programs: self.programs.into_iter().collect(),
+            programs: (self.programs.into_iter())
+                .map(|((program, doer), count)| (program, doer, count))
+                .collect(),
         }
     }
 }

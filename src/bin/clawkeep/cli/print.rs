@@ -32,9 +32,8 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     };
     // That advice is mostly wrong: who types an option wants an option.
     let is_advice = |line: &str| line.trim_start().starts_with("tip: to pass '");
-    let lines: Vec<&str> = rendered
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.contains("Usage:") && !is_advice(line))
+    let lines: Vec<&str> = without_usage(&rendered)
+        .filter(|line| !line.trim().is_empty() && !is_advice(line))
         .collect();
     let text = match (lines.as_slice(), pointer_to_command(error)) {
         ([what, .., next], Some(pointer)) => format!("{what}\n  {pointer}\n{next}"),
@@ -46,6 +45,18 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
         Some(rest) => shown(&format!("{}{rest}", Tone::Bad.paint(WORD)), true),
         None => shown(&text, false),
     }
+}
+
+/// The lines without clap's usage, which may be several up to an empty one.
+fn without_usage(rendered: &str) -> impl Iterator<Item = &str> {
+    let mut is_usage = false;
+    rendered.lines().filter(move |line| {
+        is_usage = match is_usage {
+            true => !line.trim().is_empty(),
+            false => line.contains("Usage:"),
+        };
+        !is_usage
+    })
 }
 
 /// clap's text with what its first paragraph lists behind the first line, each of it.

@@ -9,10 +9,13 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clawkeep::internal::config::provider_variables;
 use clawkeep::internal::crypto::PASSPHRASE_MIN;
-use clawkeep::internal::domain::{ProviderId, begins_as_secret, is_random, known_secret_in};
+use clawkeep::internal::domain::{
+    ProviderId, begins_as_secret, is_random, known_secret_in, recognise_secret,
+};
 
 use super::words::command_words;
 use crate::failure::Failure;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{one_line, shown_id};
 
 /// The text that replaces a secret in an error.
@@ -191,18 +194,40 @@ impl Arguments {
         if let Some(file) = file {
             return format!("Give it in a file, or on stdin (-): {file}");
         }
-        let paste = match self.command.as_str() {
-            "models auth paste-token" | "models auth setup-token" => "paste-token",
-            _ => "paste-api-key",
-        };
-        let command = format!(
-            "clawkeep models auth {paste} --provider {}",
-            self.provider()
-        );
+        let (verb, command) = self.storing_command();
         if cfg!(windows) {
-            return format!("Give it on stdin: type FILE | {command}"); // in both shells
+            return format!("{verb} stdin: type FILE | {command}"); // in both shells
         }
-        format!("Give it on stdin: {command} < FILE, or: printenv VARIABLE | {command}")
+        format!("{verb} stdin: {command} < FILE, or: printenv VARIABLE | {command}")
+    }
+
+    /// The command that stores the secret, behind the words that say how it gets it.
+    fn storing_command(&self) -> (&'static str, String) {
+        if self.command.starts_with("models auth") || is_called_as_gateway() {
+            let paste = match self.command.as_str() {
+                "models auth paste-token" | "models auth setup-token" => "paste-token",
+                _ => "paste-api-key",
+            };
+            let provider = self.provider();
+            let command = format!("clawkeep models auth {paste} --provider {provider}");
+            return ("Give it on", command);
+        }
+        let verb = match self.takes_secret() {
+            true => "Give it on",
+            false => "Store it from",
+        };
+        let of_secret = || {
+            let mut found =
+                parts_of(&self.words).filter_map(|part| recognise_secret(part)?.provider);
+            found.next()
+        };
+        let is_provider = |word: &&str| !provider_variables(&ProviderId::new(word)).is_empty();
+        let mut words = self.words.iter().map(String::as_str);
+        let named = words.find(is_provider).or_else(of_secret);
+        (
+            verb,
+            format!("clawkeep add {}", named.unwrap_or("PROVIDER")),
+        )
     }
 
     fn provider(&self) -> String {
@@ -308,6 +333,49 @@ mod tests {
             assert_eq!(lines[0], "Error: there is no [hidden]", "{word}");
             assert!(lines[1].contains("history"), "{shown}");
             assert_eq!(lines.len(), 3, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_command_that_stores_a_secret_is_named() {
+        let arguments = |command: &str, words: &[&str]| Arguments {
+            command: command.to_owned(),
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        for (command, words, right) in [
+            (
+                "add",
+                &["add", "openai", "sk-x"][..],
+                "Give it on stdin: ADD openai",
+            ),
+            (
+                "add",
+                &["add", "sk-proj-0123"],
+                "Give it on stdin: ADD openai",
+            ),
+            ("add", &["add", "zzz"], "Give it on stdin: ADD PROVIDER"),
+            (
+                "run",
+                &["run", "sk-ant-api03-a", "true"],
+                "Store it from stdin: ADD anthropic",
+            ),
+            (
+                "models auth paste-token",
+                &[
+                    "models",
+                    "auth",
+                    "paste-token",
+                    "--provider",
+                    "groq",
+                    "gsk_0",
+                ],
+                "Give it on stdin: clawkeep models auth paste-token --provider groq",
+            ),
+        ] {
+            let form = arguments(command, words).right_form();
+            let right = right.replace("ADD", "clawkeep add");
+            let (verb, stores) = right.split_once(": ").unwrap_or_default();
+            assert!(form.starts_with(verb) && form.contains(stores), "{form}");
         }
     }
 

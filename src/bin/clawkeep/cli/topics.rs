@@ -19,7 +19,7 @@ const GROUPS: [Group; 5] = [
     (
         "Every day",
         &[
-            ("status", "what works, and what needs you"),
+            ("status", "what works, what needs you"),
             ("token", "print a secret"),
             ("ls", "list the credentials"),
             ("run", "run with a secret (exec)"),
@@ -64,7 +64,7 @@ const GROUPS: [Group; 5] = [
     (
         "Unattended, and settings",
         &[
-            ("watch", "keep all in sync and refreshed"),
+            ("watch", "sync and refresh everything"),
             ("monitor", "install that as a service"),
             ("connect", "feed a program (disconnect)"),
             ("secretref", "hand secrets to OpenClaw"),
@@ -91,18 +91,18 @@ pub(super) fn overview(error: &clap::Error) -> Option<StyledStr> {
     (is_help && is_top && !is_long && !is_called_as_gateway()).then(|| overview_text().into())
 }
 
+/// Of the two commands of a line: columns of the name, and of what it does.
+const WIDTHS: [(usize, usize); 2] = [(10, 30), (11, 27)];
+
 fn overview_text() -> String {
-    /// Columns of a command's name and of what it does.
-    const NAME: usize = 10;
-    const WHAT: usize = 31;
     let mut text = String::from("Usage: clawkeep COMMAND …\n");
     for (title, commands) in GROUPS {
         text.push_str(&format!("\u{1b}[1m{title}\u{1b}[0m\n"));
         for pair in commands.chunks(2) {
-            let cells = pair
-                .iter()
-                .map(|(name, what)| format!("{name:<NAME$}{what:<WHAT$}"));
-            let line: String = cells.collect();
+            let cells = pair.iter().zip(WIDTHS);
+            let line: String = cells
+                .map(|((name, what), (first, second))| format!("{name:<first$}{what:<second$}"))
+                .collect();
             text.push_str(&format!("  {}\n", line.trim_end()));
         }
     }
@@ -218,8 +218,11 @@ mod tests {
             );
         }
         for (_, commands) in GROUPS {
-            for (name, _) in commands {
+            for (at, (name, what)) in commands.iter().enumerate() {
                 assert!(args::command().find_subcommand(name).is_some(), "{name}");
+                let (first, second) = WIDTHS[at % 2];
+                assert!(name.len() + 2 <= first, "{name}");
+                assert!(at % 2 == 1 || what.len() + 2 <= second, "{what}");
             }
         }
         for (topic, text) in TOPICS {

@@ -412,6 +412,12 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
 pub(super) fn import_remedy(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ends = [".env", ".yml", ".yaml", ".toml", ".txt", "keys.json"];
+    let in_openclaw = path.parent().is_some_and(|dir| dir.ends_with(".openclaw"));
+    if in_openclaw || name.starts_with("openclaw") {
+        return "Nothing was changed. To import what is in OpenClaw's own files: clawkeep connect \
+                openclaw"
+            .to_owned();
+    }
     let is_list_of_keys = ends.iter().any(|end| name.ends_with(end)) || name.starts_with(".env");
     match is_list_of_keys {
         true => "Nothing was changed. Add each key of it by itself, with the name of its \

@@ -3,7 +3,9 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
-use clawkeep::internal::audit::{Direction, Filter, KindFilter, Origin, Outcome, from_origin};
+use clawkeep::internal::audit::{
+    Direction, Filter, KindFilter, Origin, Outcome, event_groups, from_origin,
+};
 use clawkeep::internal::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::internal::vault::{Vault, VaultError};
 
@@ -30,10 +32,7 @@ pub(crate) struct SubjectArgs {
 /// Selects events by kind, origin and outcome.
 #[derive(Debug, Default, Args)]
 pub(crate) struct KindArgs {
-    /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint,
-    /// expiry, export, import, key, order, profile, refresh, session, store, sync, vault); may be
-    /// given more than once
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", help = kind_help())]
     kind: Vec<String>,
     #[command(flatten)]
     result: OutcomeArgs,
@@ -53,12 +52,20 @@ pub(crate) struct OutcomeArgs {
 /// Selects the events of a period.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TimeArgs {
-    /// Only events since: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+    /// Only events since: 30m, 12h, 7d, 2w, now, today, yesterday, 2026-01-09, 2026-01-09 14:30
+    /// (local time), or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// Only events before
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
+}
+
+fn kind_help() -> String {
+    format!(
+        "Only this kind of event (order.set) or group ({}); may be given more than once",
+        event_groups().join(", ")
+    )
 }
 
 fn origins() -> impl clap::builder::TypedValueParser<Value = Origin> {

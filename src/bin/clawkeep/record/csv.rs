@@ -159,7 +159,7 @@ pub(crate) fn uses(uses: &Uses) -> [String; 11] {
             .and_then(|failure| failure.reason.clone())
             .unwrap_or_default(),
         by.collect::<Vec<_>>().join("; "),
-        uses.programs.join("; "),
+        uses.program_names().join("; "),
     ]
 }
 

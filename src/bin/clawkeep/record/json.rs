@@ -85,7 +85,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
             ("by", Some(by.collect())),
             (
                 "programs",
-                Some(json!(uses.programs)).filter(|_| !uses.programs.is_empty()),
+                Some(json!(uses.program_names())).filter(|_| !uses.programs.is_empty()),
             ),
         ],
     )

@@ -14,12 +14,14 @@ const NARROWEST: usize = 8;
 const LAST: usize = 12;
 /// On a terminal narrower than this, a table whose columns do not fit is printed one cell per line.
 const NARROW: usize = 60;
-/// Headers of ids and times: a part of one is of no use, so no terminal is too narrow for them.
-const WHOLE: [&str; 15] = [
+/// Headers of ids, times and paths: a part of one is of no use, so no terminal is too narrow for
+/// them.
+const WHOLE: [&str; 18] = [
     "Added",
     "Ends",
     "EXPIRES",
     "FAILED (LAST)",
+    "FILE",
     "FIRST",
     "Key id",
     "LAST",
@@ -29,8 +31,10 @@ const WHOLE: [&str; 15] = [
     "PROVIDER",
     "Replaced",
     "SESSION",
+    "SETTINGS",
     "SINCE",
     "TIME",
+    "Where",
 ];
 
 /// A table, fitted to the terminal's width where there is one; nothing without rows. Cells are
@@ -67,7 +71,8 @@ pub(crate) fn painted_table<const N: usize>(
     std::iter::once(columns.line(&header)).chain(rows).collect()
 }
 
-/// A row on a terminal too narrow for columns: its first cell, and below it the others by name.
+/// A row on a terminal too narrow for columns: its first cell, and below it the others by name. Of a
+/// row that begins with a state, the id comes first.
 fn stacked<const N: usize>(
     header: [&str; N],
     row: &[String; N],
@@ -75,21 +80,23 @@ fn stacked<const N: usize>(
     tones: [Option<Tone>; N],
 ) -> String {
     let mut out = String::new();
-    for (place, ((name, cell), tone)) in header.iter().zip(row).zip(tones).enumerate() {
-        let line = match place {
-            0 => cell.clone(),
-            _ => format!("  {}: {cell}", name.to_lowercase()),
+    let id = header.iter().position(|name| *name == "PROFILE");
+    let head = id.filter(|_| header[0] == "STATE").unwrap_or(0);
+    let places = std::iter::once(head).chain((0..N).filter(|place| *place != head));
+    for place in places {
+        let (name, cell) = (header[place], &row[place]);
+        let label = match place == head {
+            true => String::new(),
+            false => format!("  {}: ", name.to_lowercase()),
         };
-        if WHOLE.contains(name) && place > 0 && line.width() > width {
-            out.push_str(&hanging(
-                &format!("  {}:", name.to_lowercase()),
-                cell,
-                Some(width),
-            ));
+        let is_whole = WHOLE.contains(&name);
+        if is_whole && place != head && label.width() + cell.width() > width {
+            out.push_str(&wrapped(&label, cell, Some(width)));
             continue;
         }
-        let width = Some(width).filter(|_| !WHOLE.contains(name));
-        out.push_str(&painted(fitting(&line, width).trim_end(), tone));
+        let room = (!is_whole).then(|| width.saturating_sub(label.width()));
+        let cell = painted(fitting(cell, room).trim_end(), tones[place]);
+        out.push_str(format!("{label}{cell}").trim_end());
         out.push('\n');
     }
     out
@@ -203,8 +210,13 @@ fn painted(text: &str, tone: Option<Tone>) -> String {
 /// A text behind a label, its further lines indented below it. No word of it is cut: an id or a
 /// time is of no use in part.
 pub(crate) fn hanging(label: &str, text: &str, width: Option<usize>) -> String {
-    let indent = label.width() + GAP;
-    let mut out = format!("{label}{:GAP$}", "");
+    wrapped(&format!("{label}{:GAP$}", ""), text, width)
+}
+
+/// A text behind a label and its blanks, its further lines indented below the text.
+fn wrapped(label: &str, text: &str, width: Option<usize>) -> String {
+    let indent = label.width();
+    let mut out = label.to_owned();
     let mut at = indent;
     for word in text.split(' ') {
         let needed = word.width();
@@ -289,16 +301,32 @@ mod tests {
     }
 
     #[test]
+    fn a_stacked_row_begins_with_its_id_and_has_single_blanks() {
+        let used = "2026-11-30 16:13 by bash (last of its provider)";
+        let rows = [["ok", "openai:manual", used].map(str::to_owned)];
+        assert_eq!(
+            table(["STATE", "PROFILE", "LAST USED"], &rows, Some(40)),
+            "openai:manual\n  state: ok\n  last used: 2026-11-30 16:13 by bash\n             \
+             (last of its provider)\n"
+        );
+        let path = format!("~/.config/clawkeep/{}.key", "5".repeat(32));
+        let rows = [["1".to_owned(), "keyfile".to_owned(), path.clone()]];
+        let narrow = table(["Slot", "Kind", "Where"], &rows, Some(60));
+        assert_eq!(narrow, format!("1\n  kind: keyfile\n  where: {path}\n"));
+    }
+
+    #[test]
     fn colours_take_no_columns() {
-        let rows = [["expired", "a"], ["ok", "b"]].map(|row| row.map(str::to_owned));
+        let rows = [["expired", "anthropic:claude-cli"], ["ok", "b"]];
+        let rows = rows.map(|row| row.map(str::to_owned));
         let plain = table(["STATE", "PROFILE"], &rows, Some(80));
         let tones = |row: usize| [[Some(Tone::Bad), Some(Tone::Good)][row], None];
-        for width in [None, Some(9), Some(80)] {
+        for width in [None, Some(20), Some(80)] {
             let painted = painted_table(["STATE", "PROFILE"], &rows, width, tones);
             assert!(painted.contains("\u{1b}[31mexpired\u{1b}[0m"), "{painted}");
             let bare = painted.replace("\u{1b}[31m", "").replace("\u{1b}[32m", "");
             assert!(
-                width == Some(9) || bare.replace("\u{1b}[0m", "") == plain,
+                width == Some(20) || bare.replace("\u{1b}[0m", "") == plain,
                 "{bare}"
             );
         }

@@ -122,7 +122,7 @@ pub(crate) fn check_not_borrowed(
     let owner = Borrowed::owner_of(from, id.as_str());
     let refresh = match (owner.mirror(), from) {
         _ if owner == Owner::Vault => return Ok(()),
-        (Some(mirror), None) => format!("Refresh that login with: {}", mirror.hint.0),
+        (Some(mirror), None) => format!("Refresh that login with: {}", mirror.hint),
         _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
     };
     Err(Failure::Refused {

@@ -10,6 +10,7 @@ use clawkeep::internal::sync::{LoginReport, LoginState};
 use clawkeep::internal::vault::GrantState;
 use serde_json::{Value, json};
 
+use crate::commands::logins::rows::last_uses;
 use crate::commands::status::report::mask::masked;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -40,7 +41,10 @@ struct Row<'d> {
     id: &'d str,
     credential: Credential<'d>,
     state: CredentialState<'d>,
+    /// As the gateway's statistics in the store have it.
     last_used: Option<Expiry>,
+    /// As the record has it.
+    recorded_use: Option<UnixMs>,
     grant: Option<GrantState>,
     /// The program that owns it, if it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
@@ -56,6 +60,11 @@ impl List {
         let loaded = context.load(&mut vault, &agent)?;
         let as_of = context.as_of(context.clock.now());
         let grants = vault.troubled_grants(&loaded.doc)?;
+        let uses = last_uses(&vault)?;
+        let recorded_use = |id: &str| {
+            let subject = (agent.name.as_str().to_owned(), id.to_owned());
+            uses.get(&subject).copied()
+        };
         let is_wanted = |credential: &Credential<'_>| match &self.provider {
             Some(provider) => normalize_provider(credential.provider) == provider.as_str(),
             None => true,
@@ -66,6 +75,7 @@ impl List {
             .filter(|(_, credential)| is_wanted(credential))
             .map(|(id, credential)| Row {
                 grant: grants.get(id).copied(),
+                recorded_use: recorded_use(id),
                 borrowed: loaded.borrowed.get(id),
                 login: loaded
                     .logins
@@ -130,6 +140,7 @@ impl<'d> Row<'d> {
             credential,
             state,
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
+            recorded_use: None,
             grant: None,
             borrowed: None,
             login: None,
@@ -187,6 +198,8 @@ impl<'d> Row<'d> {
             None => left.map_or("-".to_owned(), Span::from_now),
         };
         let dash = || "-".to_owned();
+        let in_store = self.last_used.map(|at| UnixMs::from_ms(at.floor_ms()));
+        let last_used = in_store.max(self.recorded_use);
         [
             self.id.to_owned(),
             if self.credential.provider.is_empty() {
@@ -197,8 +210,7 @@ impl<'d> Row<'d> {
             self.credential.kind.as_str().to_owned(),
             status,
             expires,
-            self.last_used
-                .map_or_else(dash, |at| local_minute(UnixMs::from_ms(at.floor_ms()))),
+            last_used.map_or_else(dash, local_minute),
             self.secret().unwrap_or_else(dash),
         ]
         .map(|cell| shown_id(&cell))

@@ -19,8 +19,10 @@ use crate::terminal::text::shown_id;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  eval \"$(clawkeep env openai)\"             sh, bash, zsh, and .envrc of \
-        direnv\n  clawkeep env openai --shell fish | cat   in fish: … | source\n\nA file with these \
-        lines is a plain copy of the secret. `clawkeep run` gives it to one program only."
+        direnv\n  clawkeep env openai --shell fish | cat   in fish: … | source\n\nThe lines also \
+        unset the provider's other variables (OPENAI_ADMIN_KEY), so that no program uses another \
+        account. A file with these lines is a plain copy of the secret. `clawkeep run` gives it to \
+        one program only."
 )]
 pub(crate) struct EnvLines {
     /// Providers, or credentials by a part of their ids [default: the provider of the configured

@@ -1,7 +1,10 @@
 //! `history uses`: how often each credential was used, when, and by whom. Needs no key.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use clap::Args;
-use clawkeep::internal::audit::Uses;
+use clawkeep::internal::audit::{PROGRAMS_OF_NEWEST, Uses};
 use clawkeep::internal::vault::Vault;
 
 use crate::context::Context;
@@ -13,8 +16,8 @@ use crate::record::shape::Rows;
 use crate::record::{csv, json, text};
 use crate::terminal::text::{local_minute, one_line};
 
-/// Names of programs listed in the table.
-const DOERS_MAX: usize = 3;
+/// Callers listed in the table.
+const CALLERS_MAX: usize = 3;
 
 /// How often each credential was used, when, and by whom.
 #[derive(Debug, Args)]
@@ -48,42 +51,52 @@ fn cells(uses: &Uses) -> [String; 6] {
     let (first, last) = uses.span.unzip();
     let time =
         |at: Option<clawkeep::internal::domain::UnixMs>| at.map_or("-".to_owned(), local_minute);
-    let mut by: Vec<(String, u64)> = Vec::new();
-    for (doer, count) in &uses.by {
-        let who = text::actor_name(doer);
-        match by.iter_mut().find(|(known, _)| *known == who) {
-            Some((_, sum)) => *sum += count,
-            None => by.push((who, *count)),
-        }
-    }
-    let more = by.len().saturating_sub(DOERS_MAX);
-    let named = by.iter().take(DOERS_MAX);
-    let mut names: Vec<String> = named
-        .map(|(name, count)| format!("{name} {count}"))
-        .collect();
-    if more > 0 {
-        names.push(format!("{more} more"));
-    }
-    let ran: Vec<String> = uses.programs.iter().map(|name| one_line(name)).collect();
-    let ran = match ran.len() {
-        0 => String::new(),
-        count if count > DOERS_MAX => {
-            format!(
-                " for {}, {} more",
-                ran[..DOERS_MAX].join(", "),
-                count - DOERS_MAX
-            )
-        }
-        _ => format!(" for {}", ran.join(", ")),
-    };
     [
         name(&uses.profile),
         uses.count.to_string(),
         failures(uses),
         time(first),
         time(last),
-        names.join(", ") + &ran,
+        callers(uses),
     ]
+}
+
+/// Who used it and for which program, each with how often, the most frequent first.
+fn callers(uses: &Uses) -> String {
+    let mut totals: BTreeMap<String, u64> = BTreeMap::new();
+    for (doer, count) in &uses.by {
+        *totals.entry(text::actor_name(doer)).or_default() += count;
+    }
+    let mut ran: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (program, doer, count) in &uses.programs {
+        let by_caller = ran.entry(text::actor_name(doer)).or_default();
+        *by_caller.entry(one_line(program)).or_default() += count;
+    }
+    let mut listed: Vec<(u64, String)> = Vec::new();
+    for (caller, total) in totals {
+        let programs = ran.remove(&caller).unwrap_or_default();
+        if total > u64::from(PROGRAMS_OF_NEWEST) && !programs.is_empty() {
+            // The older uses may be for the same programs or for none.
+            let names: Vec<String> = programs.into_keys().collect();
+            let names = names.join(", ");
+            listed.push((total, format!("{caller} {total} (the newest for {names})")));
+            continue;
+        }
+        let direct = total.saturating_sub(programs.values().sum());
+        if direct > 0 {
+            listed.push((direct, format!("{caller} {direct}")));
+        }
+        let programs = programs.into_iter();
+        listed.extend(programs.map(|(name, n)| (n, format!("{caller} {n} for {name}"))));
+    }
+    listed.sort_by_key(|(count, _)| Reverse(*count)); // stable: else by name
+    let more = listed.len().saturating_sub(CALLERS_MAX);
+    let mut shown: Vec<String> = listed.into_iter().map(|(_, text)| text).collect();
+    if more > 0 {
+        shown.truncate(CALLERS_MAX);
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
 }
 
 /// How often it was refused, and the last time and why.
@@ -101,4 +114,68 @@ fn failures(uses: &Uses) -> String {
         why.unwrap_or_default(),
         local_minute(last.at)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clawkeep::internal::audit::{Doer, ProfileRef};
+
+    use super::*;
+
+    #[test]
+    fn a_use_is_counted_for_the_program_that_got_it() {
+        let doer = |parent: &str| Doer {
+            origin: "clawkeep".into(),
+            program: "clawkeep".into(),
+            parent: Some(parent.into()),
+            host: "here".into(),
+            uid: 1000,
+        };
+        for (by, programs, shown) in [
+            (
+                vec![("bash", 2)],
+                vec![("true", "bash", 1)],
+                "bash 1, bash 1 for true",
+            ),
+            (
+                vec![("bash", 2)],
+                vec![("true", "bash", 2)],
+                "bash 2 for true",
+            ),
+            (
+                vec![("bash", 2), ("cron", 5)],
+                vec![("true", "bash", 2)],
+                "cron 5, bash 2 for true",
+            ),
+            (
+                vec![("bash", 9)],
+                vec![("a", "bash", 1), ("b", "bash", 4), ("c", "bash", 2)],
+                "bash 4 for b, bash 2, bash 2 for c, 1 more",
+            ),
+            (
+                vec![("bash", 12_000)],
+                vec![("true", "bash", 9000)],
+                "bash 12000 (the newest for true)",
+            ),
+            (vec![], vec![], ""),
+        ] {
+            let programs = programs.into_iter();
+            let uses = Uses {
+                profile: ProfileRef {
+                    agent: None,
+                    id: "openai:manual".into(),
+                },
+                provider: None,
+                count: 0,
+                failed: 0,
+                last_failure: None,
+                span: None,
+                by: by.into_iter().map(|(name, n)| (doer(name), n)).collect(),
+                programs: programs
+                    .map(|(name, by, n)| (name.to_owned(), doer(by), n))
+                    .collect(),
+            };
+            assert_eq!(callers(&uses), shown);
+        }
+    }
 }

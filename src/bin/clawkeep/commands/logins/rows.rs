@@ -400,7 +400,9 @@ pub(crate) fn login_of(vault: &UnlockedVault, credential: &Credential<'_>) -> Op
 }
 
 /// The last recorded use of each credential, by agent and id.
-fn last_uses(vault: &UnlockedVault) -> Result<BTreeMap<(String, String), UnixMs>, Failure> {
+pub(crate) fn last_uses(
+    vault: &UnlockedVault,
+) -> Result<BTreeMap<(String, String), UnixMs>, Failure> {
     let uses = vault.uses(&clawkeep::internal::audit::Filter::default())?;
     let last = uses.into_iter().filter_map(|uses| {
         let (_, last) = uses.span?;
