@@ -25,7 +25,7 @@ skip() {
 # --- The crate.
 cargo package --locked --allow-dirty --list > "$work/list"
 # Examples of the documentation, and the schema, are read when it is built.
-for needed in migrations/V1__vault.sql tests/fixtures/doc/vault.rs docs/guide/first-run.md LICENSE src/oauth/providers.toml; do
+for needed in migrations/V1__vault.sql tests/fixtures/doc/vault.rs docs/guide/first-run.md LICENSE src/config/providers.toml; do
     grep -qx "$needed" "$work/list" || fail "$needed is not in the crate"
 done
 if grep -E '^(\.ci|fuzz|target|tests/interop)/' "$work/list"; then fail "that is not for the crate"; fi

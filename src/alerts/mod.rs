@@ -1,6 +1,6 @@
 //! Alerts: each problem is reported once, with reminders while it lasts, and when it is over.
 //!
-//! [`survey()`] finds the status of each credential, [`SurveyedCredential::state`] the state that
+//! [`survey()`] finds the status of each credential, [`SurveyedCredential::state`] the state that an
 //! alert reports, if any, and [`decide()`] the messages that are due after the earlier ones. All of
 //! that is pure except the survey. The record has the earlier messages: [`Alerts`] reads them
 //! there, delivers the messages that are due on threads of its own, and records the results.

@@ -367,7 +367,8 @@ impl ChainVerifier {
 
     /// Checks an event that pruning kept, given the MAC of the one before it.
     ///
-    /// # Errors What is wrong.
+    /// # Errors
+    /// What is wrong.
     pub fn check_kept(
         &mut self,
         event: &Event,

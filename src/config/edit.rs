@@ -32,6 +32,15 @@ pub enum ConfigEdit {
         /// What its credential has to be.
         mode: CredentialType,
     },
+    /// Records a profile in `auth.profiles`, and leaves every `auth.order` as it is.
+    Name {
+        /// The profile.
+        id: ProfileId,
+        /// Its provider.
+        provider: ProviderId,
+        /// What its credential has to be.
+        mode: CredentialType,
+    },
     /// Removes a profile from `auth.profiles` and from every `auth.order`.
     Remove {
         /// The profile.
@@ -161,13 +170,14 @@ impl ConfigEdit {
         let mut after = before.clone();
         let root = after.as_object_mut()?;
         match self {
-            Self::Put { id, provider, mode } => {
+            Self::Put { id, provider, mode } | Self::Name { id, provider, mode } => {
                 let auth = object_in(root, "auth")?;
                 let entry = object_in(object_in(auth, "profiles")?, id.as_str())?;
                 entry.insert("provider".to_owned(), json!(provider.as_str()));
                 entry.insert("mode".to_owned(), json!(mode.as_str()));
+                let is_put = matches!(self, Self::Put { .. });
                 for (key, ids) in orders(auth)? {
-                    if normalize_provider(key) == provider.as_str() {
+                    if is_put && normalize_provider(key) == provider.as_str() {
                         let id = json!(id.as_str());
                         ids.retain(|other| *other != id);
                         ids.insert(0, id);
@@ -211,6 +221,12 @@ impl ConfigEdit {
             Self::Put { id, provider, mode } => format!(
                 "in auth.profiles: \"{0}\": {{ provider: \"{1}\", mode: \"{2}\" }}, \
                  and \"{0}\" first in auth.order of {1}, if it has one",
+                from_outside(id.as_str()),
+                from_outside(provider.as_str()),
+                mode.as_str()
+            ),
+            Self::Name { id, provider, mode } => format!(
+                "in auth.profiles: \"{}\": {{ provider: \"{}\", mode: \"{}\" }}",
                 from_outside(id.as_str()),
                 from_outside(provider.as_str()),
                 mode.as_str()

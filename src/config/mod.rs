@@ -55,7 +55,10 @@ pub use error::ConfigError;
 pub use error::{ConfigEditError, OwnSettingsError};
 pub use login_files::LoginFiles;
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
-pub use own::{ExportMode, Fallback, NotifyFault, OwnSettings, SETTINGS_MAX, parse_providers};
+pub use own::{
+    ExportMode, Fallback, NotifyFault, OwnSettings, SETTINGS_MAX, built_in_providers,
+    parse_providers,
+};
 pub use own_edit::{
     OWN_DEFAULTS, is_own_setting, list_own_settings, own_setting, with_own_setting,
     without_own_setting,

@@ -111,11 +111,18 @@ named! {
 
 /// Reads settings of providers that are linked in.
 ///
-/// # Errors When they are not valid: a test checks that they are.
+/// # Errors
+/// When they are not valid: a test checks that they are.
 pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
     let written: Written<IgnoredAny> =
         toml::from_str(text).map_err(|error| error.message().to_owned())?;
     Ok(by_provider(written.providers))
+}
+
+/// Returns the providers that are known without being written into `clawkeep.toml`.
+#[must_use]
+pub fn built_in_providers() -> BTreeMap<ProviderId, ProviderSettings> {
+    parse_providers(include_str!("providers.toml")).unwrap_or_default() // a test reads it
 }
 
 fn by_provider(

@@ -133,7 +133,7 @@ pub enum OwnLogin {
 /// What [`Owner::OtherProgram`] is named in the vault and in the audit record.
 const OTHER_PROGRAM: &str = "other-program";
 
-/// Every program that is known by name, and what several of them share at last. Mirrored logins are
+/// Every program that is known by name; the last entries are kinds of programs. Mirrored logins are
 /// read in this order.
 pub static PROGRAMS: &[Program] = &[
     Program {

@@ -130,13 +130,18 @@ const PROVIDERS: [&str; 4] = ["p", "anthropic", "zai", "q\"'"];
 fn change(data: &[u8]) -> Option<(ConfigEdit, &[u8])> {
     let ([kind, first, second], text) = data.split_first_chunk::<3>()?;
     let id = |byte: &u8| ProfileId::new(IDS[usize::from(*byte) % IDS.len()]);
-    let edit = match kind % 3 {
+    let edit = match kind % 4 {
         0 => ConfigEdit::Put {
             id: id(first),
             provider: ProviderId::new(PROVIDERS[usize::from(*second) % PROVIDERS.len()]),
             mode: CredentialType::Token,
         },
         1 => ConfigEdit::Remove { id: id(first) },
+        3 => ConfigEdit::Name {
+            id: id(first),
+            provider: ProviderId::new(PROVIDERS[usize::from(*second) % PROVIDERS.len()]),
+            mode: CredentialType::Token,
+        },
         _ => ConfigEdit::Rename {
             from: id(first),
             to: id(second),
@@ -197,6 +202,17 @@ fn check_edit(edit: &ConfigEdit, before: &Value, after: &Value) {
                     .collect();
                 assert_eq!(places, [0], "it is not first, and there once");
             }
+            vec![id]
+        }
+        ConfigEdit::Name { id, provider, mode } => {
+            let entry = &profiles[id.as_str()];
+            assert_eq!(entry["provider"], json!(provider.as_str()));
+            assert_eq!(entry["mode"], json!(mode.as_str()));
+            assert_eq!(
+                before.pointer("/auth/order"),
+                after.pointer("/auth/order"),
+                "an order changed"
+            );
             vec![id]
         }
         ConfigEdit::Remove { id } => {

@@ -165,6 +165,16 @@ impl<'a> CredentialState<'a> {
         }
     }
 
+    /// The state in a word, where a login that a program refreshes is not expiring: nobody has to
+    /// act.
+    #[must_use]
+    pub fn word_for_people(&self) -> &'static str {
+        match (self.word(), self.outlook()) {
+            ("expiring", Outlook::Refreshed(..)) => Status::Ok.as_str(),
+            (word, _) => word,
+        }
+    }
+
     /// Why it cannot be handed out, if it must be valid for `min_valid`; `None` if it can. A
     /// cooldown is no reason: if nothing else is left, the credential is tried.
     #[must_use]
@@ -313,6 +323,11 @@ mod tests {
                         (Some(ends), Some(by)) => Outlook::Refreshed(by, ends),
                     };
                     assert_eq!(state.outlook(), want, "{case} {by:?}");
+                    let for_people = match (*word, by) {
+                        ("expiring", Some(_)) => "ok",
+                        (word, _) => word,
+                    };
+                    assert_eq!(state.word_for_people(), for_people, "{case} {by:?}");
                     // No program can refresh it once the login behind it has expired.
                     state.login_expires = Some(NOW);
                     let want = ends.map_or(Outlook::Lasts, Outlook::Ends);

@@ -49,5 +49,5 @@ pub use openclaw_copy::{OpenClawCopy, examine_copy};
 pub use openclaw_profiles::OpenClawProfiles;
 pub use refresh::grant::{DUE_BELOW_MS, Refresher, When};
 pub use refresh::outcome::{NotRefreshed, RefreshOutcome};
-pub use state::{Kept, StateReader, is_refreshed_here, loss_of};
+pub use state::{Kept, StateReader, is_refreshed_here, loss_of, state_without_key};
 pub use store_lock::queue_path;

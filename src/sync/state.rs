@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::logins::report::LoginReport;
 use crate::audit::{EventKind, Filter, KindFilter, LastFailure, refresh_failure_reason};
 use crate::domain::{
-    AgentName, Borrowed, Credential, Endpoint, Owner, ProviderId, Span, StoreDoc, UnixMs,
-    unavailability,
+    AgentName, Borrowed, Credential, CredentialType, Endpoint, Owner, ProviderId, Span, StoreDoc,
+    UnixMs, unavailability,
 };
-use crate::health::{AsOf, CredentialState, Loss, Outlook, RefreshedBy};
+use crate::health::{AsOf, CredentialState, Loss, Outlook, RefreshedBy, Status};
 use crate::oauth::{Providers, is_answer_unopened};
-use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
+use crate::vault::{Grant, GrantState, StoredCredential, UnlockedVault, Vault, VaultError};
 
 /// An access token that lasts no longer than this when it comes in is refreshed by its owner.
 /// Claude Code's last eight hours, its long-lived ones a year.
@@ -226,6 +226,32 @@ impl<'r> StateReader<'r> {
     }
 }
 
+/// Returns how a stored credential stands by what can be read without the vault's key: a login
+/// counts as refreshed by the program that owns it, unless it is a long-lived one of Claude Code.
+///
+/// # Errors
+/// When the vault cannot be read.
+pub fn state_without_key(
+    vault: &Vault,
+    held: &StoredCredential,
+    as_of: AsOf,
+) -> Result<CredentialState<'static>, VaultError> {
+    let mut state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
+    let may_be_refreshed = held.owner != Owner::Vault || held.kind == CredentialType::OAuth;
+    if may_be_refreshed
+        && state.status() == Status::Expiring
+        && let Outlook::Ends(ends) = state.outlook()
+    {
+        let agent = AgentName::from_stored(held.agent.clone());
+        state.refreshed_by = match held.owner {
+            Owner::Vault => Some(RefreshedBy::Clawkeep),
+            Owner::ClaudeCode if !is_short_lived(vault, &agent, &held.profile, ends)? => None,
+            owner => Some(RefreshedBy::Program(owner)),
+        };
+    }
+    Ok(state)
+}
+
 /// Why a grant cannot be refreshed any more, or perhaps cannot.
 #[must_use]
 pub fn loss_of(grant: &Grant) -> Option<Loss> {
@@ -270,7 +296,7 @@ fn endpoint(providers: &Providers, credential: &Credential<'_>) -> Result<Option
 
 /// Whether another program's token with that expiry came in as one of a few hours.
 fn is_short_lived(
-    vault: &UnlockedVault,
+    vault: &Vault,
     agent: &AgentName,
     id: &str,
     expires: UnixMs,

@@ -213,9 +213,10 @@ impl Tx<'_> {
         Ok(seq)
     }
 
-    /// Makes the changes and their events durable. Every change needs an event: two states of the
-    /// vault with the same last event could be exchanged unnoticed. Uses may stay in the log; after
-    /// any other change it is written back and emptied.
+    /// Makes the changes and their events durable. Every change of a credential needs an event: two
+    /// states of the vault with the same last event could be exchanged unnoticed. Notes of what was
+    /// announced or touched need none. Uses may stay in the log; after any other change it is
+    /// written back and emptied.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open. Nothing is changed then, except

@@ -448,13 +448,13 @@ fn history_says_where_a_store_has_changed_since() {
 fn an_agent_that_is_nowhere_gets_no_credential() {
     let home = Home::new();
     home.write("s.json", json!({"profiles": {}}).to_string());
-    let paste = paste_token(&home, &["--agent", "typo"]).exits(1);
+    let paste = paste_token(&home, &["--agent", "typo"]).exits(64);
     assert!(
         paste.stderr.contains("there is no agent typo"),
         "{}",
         paste.stderr
     );
-    home.run(&["import", "s.json", "--agent", "typo"]).exits(1);
+    home.run(&["import", "s.json", "--agent", "typo"]).exits(64);
     assert!(!home.at(".clawdbot/agents/typo").exists());
     home.write(CONFIG, "{agents: {list: [{id: 'main'}, {id: 'typo'}]}}");
     paste_token(&home, &["--agent", "typo"]).ok();

@@ -596,7 +596,7 @@ fn words_before_the_dashes_name_what_a_program_gets() {
     refuses(
         &home,
         &["run", "openai"],
-        127,
+        64,
         &["clawkeep run openai -- PROGRAM"],
     );
     refuses(

@@ -733,7 +733,8 @@ fn what_cannot_be_logged_in_to_is_refused_with_what_to_set() {
         ),
     ] {
         let words: Vec<&str> = args.split(' ').collect();
-        let run = home.run(&[&LOGIN[..3], &words].concat()).exits(1);
+        let status = if args.contains("nowhere") { 64 } else { 1 };
+        let run = home.run(&[&LOGIN[..3], &words].concat()).exits(status);
         for told in told {
             assert!(run.stderr.contains(told), "{args}: {}", run.stderr);
         }

@@ -72,6 +72,7 @@ mod newcomers;
 mod one_damaged_row;
 mod openclaw_guard;
 mod openclaw_store;
+mod orders;
 mod paths_outside;
 mod probe;
 mod promises;

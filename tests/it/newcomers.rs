@@ -40,7 +40,7 @@ fn each_usual_shell_reads_the_lines_of_env() {
 fn a_provider_in_place_of_the_program_is_said_first() {
     let home = with_key(Home::new());
     for words in [&["run", "openai"][..], &["exec", "openai:work", "true"]] {
-        let run = refuses(&home, words, 127, &["no program comes after it with --"]);
+        let run = refuses(&home, words, 64, &["no program comes after it with --"]);
         let way = format!(
             "Put -- before the program: clawkeep run {} -- PROGRAM",
             words[1]
@@ -48,7 +48,7 @@ fn a_provider_in_place_of_the_program_is_said_first() {
         assert!(run.stderr.contains(&way), "{run:?}");
     }
     let run = home.run(&["run", "openai", "-j"]);
-    assert_eq!(run.status, 127, "{run:?}");
+    assert_eq!(run.status, 64, "{run:?}");
     let run = refuses(&home, &["run", "no-such-program"], 127, &["cannot run"]);
     assert!(!run.stderr.contains("clawkeep run"), "{run:?}");
 }

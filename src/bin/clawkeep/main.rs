@@ -29,12 +29,11 @@ fn run() -> ExitCode {
             return answered;
         }
         let colour = colour::ColourChoice::from_process();
-        let parsed = || {
-            let parsed = parse::parse().map_err(stand_in::hand_on);
-            parsed.and_then(run::run)
-        };
-        topics::answer()
-            .unwrap_or_else(parsed)
-            .unwrap_or_else(|failure| print::fail(&failure, colour))
+        let answered = topics::answer().unwrap_or_else(|| {
+            parse::parse()
+                .map_err(stand_in::hand_on)
+                .and_then(run::run)
+        });
+        answered.unwrap_or_else(|failure| print::fail(&failure, colour))
     })
 }

@@ -50,6 +50,7 @@ pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError>
     let real = dir.join(path.file_name().unwrap_or_default());
     for beside in ["-wal", "-shm", "-journal"].map(|suffix| with_suffix(&real, suffix)) {
         match std::fs::symlink_metadata(&beside) {
+            Ok(found) if found.is_dir() => check_trusted(&beside, Access::Read)?, // is not opened
             Ok(found) if found.is_symlink() => {
                 return Err(FileError::Symlink { path: beside }.into());
             }

@@ -1,4 +1,4 @@
-//! How findings name things.
+//! How advice names files and words in a command for a shell.
 
 use std::path::Path;
 

@@ -21,7 +21,7 @@ use clawkeep::internal::vault::{GrantState, UnlockedVault};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::auth::{checks, edit};
+use super::auth::{checks, edit, order};
 use crate::advice::own_login;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -179,15 +179,24 @@ impl Import {
             true => lent_elsewhere(vault, &joined_file)?,
             false => Vec::new(),
         };
+        let added = by_provider(&joined_file);
+        let mut open = Vec::new();
+        for (provider, ids) in &added {
+            let order = order::open_order(vault, agent, provider)?;
+            open.extend(order.map(|order| (provider, ids, order)));
+        }
         let loaded = edit::edit_store(context, vault, agent, |doc| {
             let joined = file.join(doc, now);
             let marks = marks(file, &joined, known, &lent);
             let is_changed = joined.doc != *doc || !marks.is_empty();
             let lent = joined.taken().filter_map(|id| file.lent(id)).collect();
             let events = events(path, file, &joined, is_changed);
-            Ok(Edited::to(joined.doc, events)
+            let edited = Edited::to(joined.doc, events)
                 .lending(marks, lent)
-                .by("import", Origin::ImportedFile))
+                .by("import", Origin::ImportedFile);
+            Ok(open.iter().fold(edited, |edited, (provider, ids, open)| {
+                order::follow(edited, provider, ids, Some(open))
+            }))
         })?;
         for id in joined_file.unreadable() {
             context.ui.note(&format!(
@@ -216,6 +225,11 @@ impl Import {
         }
         self.report_ownership(context, path, file, &joined_file);
         note_unlisted(context, &joined_file)?;
+        for (provider, ids) in &added {
+            for id in ids {
+                order::note_place(context, agent, &loaded, (id, provider));
+            }
+        }
         let text = format!(
             "{}: {} ({}): {}\n",
             shown_id(agent.name.as_str()),
@@ -394,6 +408,19 @@ fn has_login_in_keyring(path: &Path) -> bool {
         return false;
     };
     is_in_keyring(&settings.bytes)
+}
+
+/// The credentials that a file adds, by their providers.
+fn by_provider(joined_file: &Imported) -> BTreeMap<ProviderId, Vec<&str>> {
+    let mut added: BTreeMap<ProviderId, Vec<&str>> = BTreeMap::new();
+    for id in &joined_file.added {
+        let credential = joined_file.doc.credential(id);
+        if let Some(credential) = credential.filter(Credential::is_readable) {
+            let provider = ProviderId::new(credential.provider);
+            added.entry(provider).or_default().push(id);
+        }
+    }
+    added
 }
 
 /// Where the configuration names a provider's profiles, the gateway tries no others.

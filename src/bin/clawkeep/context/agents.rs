@@ -2,14 +2,21 @@
 
 use std::path::PathBuf;
 
+use clawkeep::internal::client::preferences_of;
 use clawkeep::internal::config::AgentRef;
+use clawkeep::internal::domain::{Owner, ProviderId, StoreDoc};
 use clawkeep::internal::export::StorePlace;
+use clawkeep::internal::selection::{Preferences, candidates};
+use clawkeep::internal::sync::plan::Decision;
 use clawkeep::internal::sync::{Loaded, Notice, SyncMode, queue_path};
 use clawkeep::internal::vault::UnlockedVault;
 
 use super::Context;
+use crate::advice::shell_word;
 use crate::failure::Failure;
 use crate::terminal::notices;
+use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::text::shown_id;
 
 impl Context {
     /// Like [`Context::load`], without notices: the command itself reports them.
@@ -73,8 +80,46 @@ impl Context {
         }
     }
 
+    /// Reports a login that a load imported and that is used from now on in place of another
+    /// credential of its provider: another account answers, or pays.
+    pub(crate) fn report_new_first(&self, loaded: &Loaded) {
+        let Some(before) = loaded.before.as_ref().filter(|_| !is_called_as_gateway()) else {
+            return;
+        };
+        let (now, settings) = (self.clock.now(), self.settings());
+        for planned in &loaded.planned {
+            let is_kept = matches!(planned.decision, Decision::Keep { .. });
+            let credential = loaded.doc.credential(planned.profile);
+            let Some(credential) = credential.filter(|_| !is_kept) else {
+                continue;
+            };
+            let provider = ProviderId::new(credential.provider);
+            let preferences = settings.as_ref().map_or_else(
+                |_| Preferences::default(),
+                |settings| preferences_of(settings, &provider),
+            );
+            let first = |doc: &StoreDoc| {
+                let mut tried = candidates(doc, &preferences, &provider, None, now).into_iter();
+                tried.find(|id| doc.credential(id.as_str()).is_some())
+            };
+            let (Some(was), Some(is)) = (first(before), first(&loaded.doc)) else {
+                continue;
+            };
+            if was != is && is.as_str() == planned.profile {
+                self.ui.note(&format!(
+                    "Note: {is}, the login of {}, was imported and is used first of {provider} \
+                     from now on, before {}. To use that one first: clawkeep use {}",
+                    Owner::of(planned.profile).program(),
+                    shown_id(was.as_str()),
+                    shell_word(was.as_str())
+                ));
+            }
+        }
+    }
+
     /// Reports the notices of a load.
     pub(crate) fn report_load(&self, loaded: &Loaded) {
+        self.report_new_first(loaded);
         for notice in &loaded.notices {
             // Agents that share a directory have the same notices about it.
             let is_new = match notice {

@@ -167,9 +167,9 @@ findings! {
     CredentialBorrowed = "credential.borrowed", Note;
     /// A login has expired, and has not been refreshed.
     CredentialOverdue = "credential.overdue", Warning;
-    /// A credential that ends within a day.
+    /// A credential that expires within `expiring_within`.
     CredentialExpiring = "credential.expiring", Warning;
-    /// A login expires within a day, and is refreshed when it is used.
+    /// A login expires within `expiring_within`, and is refreshed when it is used.
     CredentialDue = "credential.due", Note;
     /// A credential that the gateway has disabled.
     CredentialDisabled = "credential.disabled", Warning;

@@ -122,7 +122,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     check_trusted(to, Access::Read).map_err(|error| match error {
         FileError::Untrusted(refusal) => Failure::Refused {
             what: refusal.to_string(),
-            next: "Name a file in a directory that only you can write to.".to_owned(),
+            next: "Name another file, with --to.".to_owned(),
         },
         error => error.into(),
     })?;

@@ -23,7 +23,7 @@ pub(crate) fn check_known(
     if !context.is_unknown(vault, agent)? {
         return Ok(());
     }
-    Err(Failure::Refused {
+    Err(Failure::UnknownName {
         what: format!(
             "there is no agent {} (no directory {})",
             agent.name,

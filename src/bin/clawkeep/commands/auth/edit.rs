@@ -1,7 +1,9 @@
 //! Changes an agent's credentials in vault, store and configuration, and reports the result.
 
 use clawkeep::internal::config::{AgentRef, ConfigChange, ConfigEdit, edit_config};
-use clawkeep::internal::domain::StoreDoc;
+use clawkeep::internal::domain::{
+    Credential, CredentialType, Owner, ProfileId, ProviderId, StoreDoc,
+};
 use clawkeep::internal::platform::exists;
 use clawkeep::internal::platform::openclaw::openclaw_dir_of;
 use clawkeep::internal::sync::{Edited, Loaded};
@@ -66,6 +68,38 @@ pub(crate) fn record_in_config(
         ConfigChange::Written => format!("Updated {}\n", context.layout.shorten_home(path)),
         ConfigChange::None => String::new(),
     })
+}
+
+/// Names a stored credential in the gateway's configuration, where the gateway would pass it over
+/// because the configuration names other profiles of its provider; also the only one of its
+/// provider, so that it stays named when others are added. Nothing where it is named already, and
+/// where naming it would keep the gateway from trying others. Returns the reference's line.
+pub(crate) fn name_in_config(
+    context: &Context,
+    doc: &StoreDoc,
+    id: &str,
+    done: &str,
+) -> Result<String, Failure> {
+    let Some(credential) = doc.credential(id).filter(Credential::is_readable) else {
+        return Ok(String::new());
+    };
+    let provider = ProviderId::new(credential.provider);
+    let named = context.settings()?.profiles_of(&provider);
+    let is_only = doc.profiles_of(provider.as_str()).len() == 1;
+    let is_named = named.iter().any(|other| other.as_str() == id);
+    let is_passed_over = !named.is_empty() || is_only;
+    if is_named || !is_passed_over || !exists(&context.layout.config_file) {
+        return Ok(String::new());
+    }
+    let edit = ConfigEdit::Name {
+        id: ProfileId::new(id),
+        provider,
+        mode: match Owner::of(id) {
+            Owner::Vault => credential.kind,
+            _ => CredentialType::OAuth, // as the reference records a mirrored login
+        },
+    };
+    record_in_config(context, &edit, done)
 }
 
 /// Finishes a command that stored something and then changed the configuration: prints the answer,

@@ -2,7 +2,7 @@
 //! program has another one.
 
 use clap::Args;
-use clawkeep::internal::domain::{Owner, counted};
+use clawkeep::internal::domain::Owner;
 use clawkeep::internal::sync::{Keeping, LoginReport, LoginState};
 use serde_json::json;
 
@@ -54,13 +54,10 @@ impl Keep {
         checks::existing_of(&loaded, &agent, id)?;
         let kept = context.with_engine(&mut vault, |engine| engine.keep(&agent, &loaded, id))?;
         let text = match kept {
-            Keeping::Kept(count) => {
-                let logins = counted(count, "other login");
-                format!(
-                    "Kept {id}. It is handed out until it expires; nothing is reported of {logins} \
-                     any more.\n"
-                )
-            }
+            Keeping::Kept(_) => format!(
+                "Kept {id}. clawkeep hands it out until it expires, and no longer warns that its \
+                 program is logged out or has another login.\n"
+            ),
             Keeping::NothingToKeep => {
                 format!("Nothing to decide: {id} is the login that its program has.\n")
             }

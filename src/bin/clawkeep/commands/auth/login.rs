@@ -19,7 +19,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use super::paste::profile_id;
-use super::{checks, edit};
+use super::{checks, edit, order};
 use crate::commands::hand_out::refresh_failure;
 use crate::context::Context;
 use crate::context::browser::{has_desktop, open_browser};
@@ -167,8 +167,11 @@ impl LoginWay {
             .map_err(Failure::from)
             .and_then(|state| {
                 let borrowed = state.borrowed;
+                let open = order::open_order(&vault, &agent, &provider.id)?;
                 edit::edit_store(context, &mut vault, &agent, |doc| {
-                    login.edited(doc, &borrowed)
+                    let edited = login.edited(doc, &borrowed)?;
+                    let ids = [login.id.as_str()];
+                    Ok(order::follow(edited, &provider.id, &ids, open.as_deref()))
                 })
             });
         if let Some(browser) = brought.browser {
@@ -180,6 +183,8 @@ impl LoginWay {
         }
         let loaded = stored?;
         login.note_consequences(context, loaded.before.as_ref());
+        let new = (login.id.as_str(), &provider.id);
+        order::note_place(context, &agent, &loaded, new);
         edit::note_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
@@ -546,9 +551,14 @@ fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
         "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
         _ => format!("To log in here, {set}"),
     };
+    let are = if lacking.contains(" and ") {
+        "are"
+    } else {
+        "is"
+    };
     Failure::Refused {
         what: format!(
-            "cannot log in to {} here: {lacking} of that provider is not set",
+            "cannot log in to {} here: {lacking} of that provider {are} not set",
             shown_id(provider.as_str())
         ),
         next,

@@ -11,13 +11,19 @@ use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::{checks, edit};
+use crate::advice::shell_word;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::text::{shown_id, shown_ids};
 
 /// Changes of orders that are searched for a removed credential's place.
 const CHANGES_MAX: u64 = 256;
+
+/// What the event of an order says of the command that set it, if others follow at its end.
+const MEANS: &str = "means";
+const USE: &str = "use";
 
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
@@ -220,10 +226,113 @@ pub(crate) fn put_first(
     let loaded = edit::edit_store(context, vault, agent, |doc| {
         let (provider, ids) = ordered(doc)?;
         let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
-        set_order(doc, agent, &provider, &ids)
+        set_order(doc, agent, &provider, &ids).map(open_ended)
     })?;
     let (provider, ids) = ordered(&loaded.doc)?;
     Ok((provider, ids, loaded))
+}
+
+/// The same edit, whose orders are recorded as set by `use`: credentials that are added later follow
+/// at their ends.
+fn open_ended(mut edited: Edited) -> Edited {
+    let events = edited.events.into_iter();
+    edited.events = events.map(|event| event.detail(MEANS, USE)).collect();
+    edited
+}
+
+/// The order of a provider if `clawkeep use` set it last, as far as the record has it; `None` of an
+/// order that was set otherwise, which stays exact, and under the gateway's name.
+pub(crate) fn open_order(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    provider: &ProviderId,
+) -> Result<Option<Vec<String>>, Failure> {
+    if is_called_as_gateway() {
+        return Ok(None);
+    }
+    let kinds = [EventKind::OrderSet, EventKind::OrderCleared];
+    let filter = Filter::default()
+        .agent(agent.name.as_str().to_owned())
+        .kinds(kinds.map(KindFilter::only).to_vec())
+        .limit(CHANGES_MAX);
+    for event in vault.history(&filter)? {
+        let event = event?;
+        if event.provider.as_deref() == Some(provider.as_str()) {
+            let detail = event.detail.as_deref().unwrap_or_default();
+            let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+            let is_open = detail[MEANS] == USE;
+            return Ok(is_open.then(|| ids_in(&detail["order"])));
+        }
+    }
+    Ok(None)
+}
+
+/// Adds credentials that an edit stores at the end of their provider's order, if that is still the
+/// `open` one.
+pub(crate) fn follow(
+    mut edited: Edited,
+    provider: &ProviderId,
+    ids: &[&str],
+    open: Option<&[String]>,
+) -> Edited {
+    let (Some(doc), Some(open)) = (&edited.doc, open) else {
+        return edited;
+    };
+    let is_new = |id: &&&str| open.iter().all(|known| known != **id);
+    let new: Vec<&str> = ids.iter().filter(is_new).copied().collect();
+    if new.is_empty() || override_of(doc, provider).as_deref() != Some(open) {
+        return edited;
+    }
+    let order: Vec<&str> = open.iter().map(String::as_str).chain(new).collect();
+    if let Ok(ordered) = order_set(doc, provider, &order) {
+        let ordered = open_ended(ordered);
+        edited.events.extend(ordered.events);
+        edited.doc = ordered.doc.or(edited.doc);
+    }
+    edited
+}
+
+/// Reports where a credential that was just stored is in its provider's order: last since then, or
+/// left out. Nothing without an order in the store, and under the gateway's name.
+pub(crate) fn note_place(
+    context: &Context,
+    agent: &AgentRef,
+    loaded: &Loaded,
+    (id, provider): (&str, &ProviderId),
+) {
+    let order = |doc: &StoreDoc| doc.order_for(provider.as_str());
+    let Some(now) = order(&loaded.doc).filter(|_| !is_called_as_gateway()) else {
+        return;
+    };
+    let is_in = |ids: &[ProfileId]| ids.iter().any(|listed| listed.as_str() == id);
+    let before = loaded.before.as_ref().and_then(order);
+    if !is_in(&now) {
+        note_left_out(context, agent, (id, provider));
+    } else if before.is_some_and(|before| !is_in(&before)) {
+        context.ui.note(&format!(
+            "Note: {} follows at the end of the order of {provider}: {}. To use it first: clawkeep \
+             use {}{}",
+            shown_id(id),
+            shown_ids(now.iter().map(ProfileId::as_str)),
+            shell_word(id),
+            checks::agent_option(agent)
+        ));
+    }
+}
+
+/// Reports that a stored credential is not in the order of its provider.
+pub(super) fn note_left_out(
+    context: &Context,
+    agent: &AgentRef,
+    (id, provider): (&str, &ProviderId),
+) {
+    context.ui.note(&format!(
+        "Note: {} is not in the order of {provider}, so it is used only where it is named. To use \
+         it first: clawkeep use {}{}",
+        shown_id(id),
+        shell_word(id),
+        checks::agent_option(agent)
+    ));
 }
 
 /// The order of a provider with `id` at the place that it had when it was removed, as far as the
@@ -242,10 +351,6 @@ pub(super) fn with_place_back(
     let removals = of_agent(&[EventKind::ProfileRemoved]).profile(id.to_owned());
     let Some(removed) = vault.history(&removals)?.next().transpose()? else {
         return Ok(None);
-    };
-    let ids_in = |value: &Value| -> Vec<String> {
-        let ids = value.as_array().into_iter().flatten();
-        ids.filter_map(|id| Some(id.as_str()?.to_owned())).collect()
     };
     let now = doc.order_for(provider.as_str());
     let changes = of_agent(&[EventKind::OrderSet, EventKind::OrderCleared]);
@@ -276,6 +381,12 @@ pub(super) fn with_place_back(
         return Ok(Some(ids));
     }
     Ok(None)
+}
+
+/// The ids of an order in the record.
+fn ids_in(order: &Value) -> Vec<String> {
+    let ids = order.as_array().into_iter().flatten();
+    ids.filter_map(|id| Some(id.as_str()?.to_owned())).collect()
 }
 
 fn set_order(

@@ -12,7 +12,7 @@ use clawkeep::internal::vault::UnlockedVault;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{checks, edit, restore};
+use super::{checks, edit, order, restore};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -163,6 +163,7 @@ impl Paste<'_> {
         secret: &SecretString,
     ) -> Result<(), Failure> {
         let entry = self.entry(secret);
+        let open = order::open_order(vault, self.agent, self.provider)?;
         let loaded = edit::edit_store(context, vault, self.agent, |doc| {
             checks::check_no_reference(doc, self.id.as_str())?;
             let mut after = doc.clone();
@@ -171,7 +172,10 @@ impl Paste<'_> {
                 self.id.as_str(),
                 entry.expose_secret().clone(),
             );
-            Ok(Edited::to(after, Vec::new()).by(self.means, Origin::Clawkeep))
+            let edited = Edited::to(after, Vec::new());
+            let ids = [self.id.as_str()];
+            let edited = order::follow(edited, self.provider, &ids, open.as_deref());
+            Ok(edited.by(self.means, Origin::Clawkeep))
         })?;
         let kind = self.kind.as_str();
         let replaced = loaded
@@ -187,6 +191,8 @@ impl Paste<'_> {
             );
             context.ui.note(note.trim_end());
         }
+        let stored = (self.id.as_str(), self.provider);
+        order::note_place(context, self.agent, &loaded, stored);
         edit::note_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
             id: self.id.clone(),

@@ -108,21 +108,20 @@ impl Restore {
             ));
         }
         let (id_text, name) = (shown_id(&id), agent.name.as_str());
-        context.ui.done(
-            &format!("Restored version {number} of {id_text} in agent {name}.\n"),
-            &json!({"restored": id, "version": number, "agentId": name}),
-        )?;
+        let done = format!("{id_text} is restored in agent {name}");
+        let recorded = edit::name_in_config(context, &loaded.doc, &id, &done);
         let order = loaded.doc.order_for(provider.as_str());
         let order = order.or_else(|| context.settings().ok()?.order_for(&provider));
+        let concluded = edit::conclude(context, loaded, recorded, |updated| {
+            context.ui.done(
+                &format!("Restored version {number} of {id_text} in agent {name}.\n{updated}"),
+                &json!({"restored": id, "version": number, "agentId": name}),
+            )
+        });
         if order.is_some_and(|ids| ids.iter().all(|listed| listed.as_str() != id)) {
-            context.ui.note(&format!(
-                "Note: {id_text} is not in the order of {provider}, so it is used only where it is \
-                 named. To use it first: clawkeep use {}{}",
-                shell_word(&id),
-                agent_option(&agent)
-            ));
+            order::note_left_out(context, &agent, (&id, &provider));
         }
-        context.verdict(loaded)
+        concluded
     }
 
     /// The id that was typed, whole or a part that means one; of removed credentials, too.
@@ -141,7 +140,11 @@ impl Restore {
         let names = Names::of_store(doc).with_recorded(&vault.names()?);
         Ok(match is_called_as_gateway() {
             true => id,
-            false => names.find_id(&id)?.unwrap_or(id),
+            false => match names.find_id(&id)? {
+                Some(found) => found,
+                None if names.is_provider(&id) => id,
+                None => return Err(names.unknown(&id)),
+            },
         })
     }
 

@@ -47,7 +47,7 @@ pub(crate) struct Add {
         allow_hyphen_values = true)]
     expires_in: Option<Span>,
     /// Do not ask first: store it although it looks like a secret of another provider, the provider
-    /// is not known, or a credential of another kind is replaced
+    /// looks like a mistyped one, or a credential of another kind is replaced
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

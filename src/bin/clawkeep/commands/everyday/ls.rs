@@ -3,6 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::advice::shell_word;
+
 use super::status::{last_used, time_left, to_json, tone};
 use crate::commands::logins::rows::{LoadedAgents, Row, legend, rows};
 use crate::context::Context;
@@ -35,10 +37,17 @@ impl Ls {
         let agents = LoadedAgents::load(context, &mut vault, agent)?;
         agents.report(context);
         let mut rows = rows(context, &vault, &agents)?;
+        let mut none = "No credential. Add one with: clawkeep add".to_owned();
         if let Some(word) = &self.named {
             let names = Names::of(context, Some(&vault), None)?;
             match names.find(word)?.ok_or_else(|| names.unknown(word))? {
-                Named::Provider(provider) => rows.retain(|row| row.provider == provider.as_str()),
+                Named::Provider(provider) => {
+                    rows.retain(|row| row.provider == provider.as_str());
+                    none = format!(
+                        "No credential of {provider}. Add one with: clawkeep add {}",
+                        shell_word(provider.as_str())
+                    );
+                }
                 Named::Id(id) => rows.retain(|row| row.id == id),
             }
         }
@@ -48,7 +57,6 @@ impl Ls {
             let logins: Vec<Value> = rows.iter().map(|row| to_json(row, now)).collect();
             context.ui.json(&json!({"logins": logins}))?;
         } else if rows.is_empty() {
-            let none = "No credential. Add one with: clawkeep add";
             context.ui.answer(&format!("{none}\n"))?;
         } else {
             let cells: Vec<[String; 6]> = rows

@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::internal::domain::ProfileId;
 use serde_json::json;
 
-use crate::commands::auth::order;
+use crate::commands::auth::{edit, order};
 use crate::commands::logins::held_by::held_by;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -16,7 +16,8 @@ use crate::terminal::text::{shown_id, shown_ids};
 #[command(
     after_help = "Examples:\n  clawkeep use anthropic:work\n  clawkeep use anthropic:work --agent \
         ops\n\nSets the order as `clawkeep models auth order set` does; the others follow as \
-        before. A part of the id will do if it means one credential: a whole piece of it, or the \
+        before. Beside a gateway, also names the credential in auth.profiles of its configuration \
+        if others of its provider are named there. A part of the id will do if it means one credential: a whole piece of it, or the \
         beginning of one."
 )]
 pub(crate) struct UseFirst {
@@ -51,7 +52,13 @@ impl UseFirst {
                 "provider": provider.as_str(),
                 "order": ids,
             }));
-            verdict = verdict.and(context.verdict(loaded));
+            let done = format!("{} is first", shown_id(&held.id));
+            let recorded = edit::name_in_config(context, &loaded.doc, &held.id, &done);
+            let answered = edit::conclude(context, loaded, recorded, |updated| match self.json {
+                true => Ok(()), // one answer for all agents
+                false => context.ui.answer(updated),
+            });
+            verdict = verdict.and(answered);
         }
         if self.json {
             context

@@ -29,6 +29,9 @@ const NOT_FOUND: u8 = 127;
 /// Exit status when the program cannot be run. Source: as above.
 const NOT_RUN: u8 = 126;
 
+/// Exit status when no program is named: that of other usage errors.
+const NO_PROGRAM: u8 = 64;
+
 /// Run a program with the secret of a credential in its provider's variable.
 #[derive(Debug, Args)]
 #[command(
@@ -284,7 +287,7 @@ fn not_run_alone(
     let word = one_line(&word);
     Failure::NotRun {
         what: format!("{word} names a credential, and no program comes after it with --"),
-        status: NOT_FOUND,
+        status: NO_PROGRAM,
         source: None,
         next: Some(format!(
             "Put -- before the program: clawkeep run {word} -- PROGRAM"

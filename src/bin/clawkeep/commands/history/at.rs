@@ -37,14 +37,15 @@ pub(crate) struct HistoryAt {
 
 impl HistoryAt {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let at = self.at.resolve(context.clock.now());
+        let (asked, now) = (self.at.resolve(context.clock.now()), context.clock.now());
+        let at = asked.min(now);
         let vault = match self.json {
             true => context.locked()?,
             false => context.unverified()?,
         };
         let filter = self.subject.filter();
         let found = vault.in_force(at, &filter)?;
-        if at > context.clock.now() {
+        if asked > now {
             context
                 .ui
                 .note("Note: that time is in the future; this is the state now.");

@@ -46,6 +46,9 @@ fn held_by_any(
     let only = named.as_ref().map(|agent| agent.name.as_str().to_owned());
     // Stores may have credentials that the vault has not read yet.
     let all = LoadedAgents::load(context, vault, named)?;
+    for (_, loaded) in &all.loaded {
+        context.report_new_first(loaded); // the change loads again, and reports the rest
+    }
     let names = Names::of(context, Some(vault), only.as_deref())?;
     let id = names.find_id(word)?.ok_or_else(|| names.unknown(word))?;
     // OpenClaw's agents are not changed here: one counts if no agent of ours has it.

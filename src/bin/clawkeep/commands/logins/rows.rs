@@ -11,7 +11,7 @@ use clawkeep::internal::domain::{
     AgentName, Credential, CredentialType, Expiry, Fingerprint, ProfileId, ProviderId, Section,
     Span, StoreDoc, UnavailableReason, UnixMs, counted, normalize_provider, unavailability,
 };
-use clawkeep::internal::health::{AsOf, CredentialState, Loss, Outlook, RefreshedBy, Status};
+use clawkeep::internal::health::{CredentialState, Loss, Outlook, RefreshedBy, Status};
 use clawkeep::internal::selection::{Preferences, candidates};
 use clawkeep::internal::sync::{Loaded, LoginReport};
 use clawkeep::internal::vault::{StoredCredential, UnlockedVault};
@@ -94,11 +94,14 @@ pub(crate) struct Row {
 impl Row {
     /// The row of a credential whose store was not loaded, by what the vault says of it without its
     /// key.
-    pub(crate) fn of_plain(held: &StoredCredential, as_of: AsOf) -> Self {
+    pub(crate) fn of_plain(
+        held: &StoredCredential,
+        state: &CredentialState<'_>,
+        now: UnixMs,
+    ) -> Self {
         use Severity::{Good, InCooldown, NeedsAttention, Unusable};
-        let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
         let is_reliable = state.unreliable_expiry().is_none();
-        let is_in_cooldown = held.cooldown_until.is_some_and(|until| until > as_of.now);
+        let is_in_cooldown = held.cooldown_until.is_some_and(|until| until > now);
         let (severity, word) = match (state.status(), state.outlook()) {
             _ if !is_reliable => (NeedsAttention, "expiry unknown"),
             (Status::Expired, _) => (Unusable, "expired"),

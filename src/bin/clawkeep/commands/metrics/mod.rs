@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clawkeep::internal::audit::{Direction, EventKind, Filter, KindFilter, ProfileRef};
 use clawkeep::internal::domain::{Owner, Span, UnixMs, counted};
-use clawkeep::internal::health::{AsOf, CredentialState};
+use clawkeep::internal::health::AsOf;
+use clawkeep::internal::sync::state_without_key;
 use clawkeep::internal::vault::{StoredCredential, UnlockedVault, Vault};
 
 use self::exposition::{Exposition, Labels, Sample, seconds};
@@ -114,17 +115,17 @@ fn page(context: &Context, vault: &Vault, names: &Names<'_>) -> Result<(String, 
         "The version of clawkeep.",
         vec![(version, "1".to_owned())],
     );
-    add_credentials(&mut page, &credentials, names, as_of);
+    add_credentials(&mut page, vault, (&credentials, names), as_of)?;
     add_record(&mut page, vault, names, as_of.now)?;
     Ok((page.into_text(), credentials.len()))
 }
 
 fn add_credentials(
     page: &mut Exposition,
-    credentials: &[StoredCredential],
-    names: &Names<'_>,
+    vault: &Vault,
+    (credentials, names): (&[StoredCredential], &Names<'_>),
     as_of: AsOf,
-) {
+) -> Result<(), Failure> {
     let with = |held: &StoredCredential, more: Labels| {
         let mut labels = names.labels(&held.agent, &held.profile, &held.provider);
         labels.extend(more);
@@ -133,7 +134,8 @@ fn add_credentials(
     let (mut info, mut states, mut expiry) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cooldown, mut used) = (Vec::new(), Vec::new());
     for held in credentials {
-        let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, as_of);
+        let state = state_without_key(vault, held, as_of)?;
+        let word = state.word_for_people();
         let keeper = match held.owner {
             Owner::Vault => "vault",
             owner => owner.as_str(),
@@ -142,7 +144,7 @@ fn add_credentials(
         let facts = facts.map(|(name, value)| (name, value.to_owned()));
         info.push((with(held, facts.into()), "1".to_owned()));
         for name in STATES {
-            let is_current = u8::from(state.word() == name);
+            let is_current = u8::from(word == name);
             let labels = with(held, vec![("state", name.to_owned())]);
             states.push((labels, is_current.to_string()));
         }
@@ -184,6 +186,7 @@ fn add_credentials(
         "When a gateway last used a credential, as its store says.",
         used,
     );
+    Ok(())
 }
 
 fn add_record(

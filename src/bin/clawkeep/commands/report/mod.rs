@@ -10,6 +10,7 @@ use clap::Args;
 use clawkeep::internal::audit::{self, Filter, Timeline};
 use clawkeep::internal::domain::{Owner, Span, UnixMs, calendar, counted, path_text};
 use clawkeep::internal::health::AsOf;
+use clawkeep::internal::sync::state_without_key;
 use clawkeep::internal::vault::Vault;
 use serde_json::json;
 use url::Url;
@@ -190,7 +191,8 @@ fn logins(context: &Context, vault: &Vault, as_of: AsOf) -> Result<(Vec<Login>, 
         };
         // Without the key, and of a store that cannot be read.
         if !found.iter().any(is_held) {
-            found.push(Row::of_plain(held, as_of));
+            let state = state_without_key(vault, held, as_of)?;
+            found.push(Row::of_plain(held, &state, as_of.now));
         }
     }
     rows::sort(&mut found);

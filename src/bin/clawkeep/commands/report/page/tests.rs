@@ -2,7 +2,7 @@ use clawkeep::internal::audit::{
     Doer, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses,
 };
 use clawkeep::internal::domain::{CredentialType, Owner, UnixMs};
-use clawkeep::internal::health::AsOf;
+use clawkeep::internal::health::{AsOf, CredentialState};
 use clawkeep::internal::vault::StoredCredential;
 
 use super::facts::{DailyUse, Login, RecordFacts};
@@ -59,7 +59,8 @@ fn login(agent: &str, id: &str, severity: Severity) -> Login {
         cooldown_until: None,
         last_used: Some(at(-5)),
     };
-    let mut row = Row::of_plain(&held, AsOf::at(at(0)));
+    let state = CredentialState::of_plain(held.kind, &held.provider, held.expires, AsOf::at(at(0)));
+    let mut row = Row::of_plain(&held, &state, at(0));
     row.severity = severity;
     row.fix = (severity < Severity::Good).then(|| "Log in again: clawkeep login x".to_owned());
     let keeper = Some("Claude Code");
