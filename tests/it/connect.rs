@@ -233,3 +233,43 @@ fn pi_gets_any_key_by_a_command_and_programs_that_take_none_are_told() {
         &["clawkeep run openai -- opencode"],
     );
 }
+
+#[test]
+fn a_key_that_came_from_pi_is_clawkeeps_own_once_pi_asks_for_it() {
+    let home = home();
+    let auth = ".pi/agent/auth.json";
+    let text = format!("{{\"groq\": {{\"type\": \"api_key\", \"key\": \"gsk_{KEY}\"}}}}\n");
+    home.write(auth, &text);
+    home.run(&["import", auth]).ok();
+    home.run(&["connect", "pi", "--yes", "--id", "groq:default"])
+        .ok();
+    for args in [
+        &["sync"][..],
+        &["discover"],
+        &["import", auth],
+        &["doctor"],
+        &["list"],
+    ] {
+        let run = home.run(args);
+        assert!(!format!("{run:?}").contains("borrowed"), "{run:?}");
+        assert!(!run.stderr.contains("Warning"), "{run:?}");
+    }
+    let found = home.run(&["discover", "--json"]).json();
+    let is_of_pi = |found: &&serde_json::Value| found["program"] == json!("pi");
+    let of_pi = found["credentials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(is_of_pi);
+    assert_eq!(of_pi.unwrap()["kept"], json!("clawkeep"));
+    assert_eq!(of_pi.unwrap()["takeIn"], json!(null));
+    let add = ["add", "groq", "--id", "groq:default", "--yes"];
+    home.run_with_input(&add, &format!("gsk_{KEY}-new")).ok();
+    let token = home.run(&["token", "-q", "--profile", "groq:default"]).ok();
+    assert_eq!(token, format!("gsk_{KEY}-new\n"));
+    // A key of another file stays borrowed, and the advice names the option of `add`.
+    home.run(&["disconnect", "pi", "--yes"]).ok();
+    home.run(&["import", auth, "--borrowed"]).ok();
+    let run = home.run_with_input(&add, &format!("gsk_{KEY}")).exits(1);
+    assert!(run.stderr.contains("another id with --id."), "{run:?}");
+}

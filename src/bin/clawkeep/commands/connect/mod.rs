@@ -7,19 +7,26 @@ mod kept;
 pub(crate) mod openclaw;
 mod settings;
 
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::config::{CONNECTIONS, Connection, Edited, KeyCommand};
-use clawkeep::internal::domain::{Credential, CredentialType, ProfileId, ProviderId, counted};
-use clawkeep::internal::platform::{output_within, program_command};
+use clawkeep::internal::domain::{
+    Borrowed, Credential, CredentialType, ProfileId, ProviderId, counted, path_text,
+};
+use clawkeep::internal::platform::{canonicalize, output_within, program_command};
+use clawkeep::internal::sync::Edited as StoreEdit;
+use clawkeep::internal::sync::import::ImportFile;
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use self::consent::confirm;
 use self::kept::Kept;
 use self::settings::{Connectable, Settings, damaged, find, name};
+use crate::commands::auth::edit::edit_store;
 use crate::commands::auth::paste::profile_id;
 use crate::commands::monitor::unattended::program::this_program;
 use crate::context::Context;
@@ -95,6 +102,7 @@ impl Connect {
         let is_same = settings.text()? == edited.text.as_str();
         if is_same {
             check(&words)?;
+            release_keys(context, &mut vault, &settings.path)?;
             return self.answer(context, connection, "connected already");
         }
         show(context, &settings, &edited);
@@ -114,7 +122,6 @@ impl Connect {
             previous,
         };
         kept::keep(context, &vault, owner, &copy.to_json())?;
-        drop(vault);
         settings.replace(Some(edited.text.as_bytes()))?;
         if let Err(failure) = check(&words) {
             // The program would have no key: it keeps what it had.
@@ -124,6 +131,7 @@ impl Connect {
             }
             return Err(failure);
         }
+        release_keys(context, &mut vault, &settings.path)?;
         self.answer(context, connection, "connected")
     }
 
@@ -131,7 +139,7 @@ impl Connect {
     fn words(
         &self,
         context: &Context,
-        vault: &mut clawkeep::internal::vault::UnlockedVault,
+        vault: &mut UnlockedVault,
         connection: &Connection,
     ) -> Result<(ProviderId, Vec<String>), Failure> {
         let agent = self.agent.resolve(context)?;
@@ -236,6 +244,42 @@ impl Connect {
             name(owner)
         ))
     }
+}
+
+/// Makes the keys clawkeep's own that were imported from settings which now ask clawkeep for them.
+fn release_keys(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    settings: &Path,
+) -> Result<(), Failure> {
+    let Some(bytes) = Settings::read(settings.to_owned())?.bytes else {
+        return Ok(());
+    };
+    let Ok(file) = ImportFile::understand(&bytes, SystemTime::UNIX_EPOCH) else {
+        return Ok(()); // settings without credentials
+    };
+    let real = canonicalize(settings).unwrap_or_else(|_| settings.to_owned());
+    let paths = [path_text(settings), path_text(&real)];
+    for agent in context.every_agent(vault)? {
+        let state = vault.agent(&agent.name)?;
+        let is_key = |id: &str| {
+            let credential = state.doc.credential(id);
+            credential.is_some_and(|it| it.kind == CredentialType::ApiKey)
+        };
+        let released = state.borrowed.iter().filter(|(id, from)| {
+            file.from_clawkeep().contains(id) && paths.iter().any(|it| **it == from.path)
+        });
+        let released: Vec<(ProfileId, Option<Borrowed>)> = released
+            .filter(|(id, _)| is_key(id))
+            .map(|(id, _)| (ProfileId::new(id), None))
+            .collect();
+        if !released.is_empty() {
+            edit_store(context, vault, &agent, |_| {
+                Ok(StoreEdit::nothing().lending(released.clone(), Vec::new()))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Shows a change of settings before it is made.
