@@ -78,6 +78,7 @@ fn take_in<'f>(
     let is_key = credential.refresh.is_none() && credential.kind == CredentialType::ApiKey;
     let import = || Some(TakeIn::Import(credential.path.clone()));
     match (credential.taken_in, credential.kept) {
+        (_, Kept::Clawkeep) => None,
         (_, Kept::Keyring) => {
             let program = credential.program;
             program

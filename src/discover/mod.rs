@@ -31,7 +31,7 @@ use self::lines::{Line, read_lines, read_models};
 use crate::config::{Env, Layout, parse_value};
 use crate::domain::{
     CredentialFile, CredentialType, Expiry, FileFormat, Owner, PROGRAMS, Program, SecretJson,
-    TakenIn, known_secret_in,
+    TakenIn, is_own_reference, known_secret_in,
 };
 use crate::platform::{Permissions, is_same_file};
 use crate::sources::codex_cli::is_in_keyring;
@@ -78,6 +78,8 @@ pub enum Kept {
     Plain,
     /// The file has a command or the name of a variable in its place.
     Elsewhere,
+    /// The file has a command in its place that asks clawkeep for it.
+    Clawkeep,
     /// In the system's keyring.
     Keyring,
 }
@@ -89,6 +91,7 @@ impl Kept {
         match self {
             Self::Plain => "plain",
             Self::Elsewhere => "elsewhere",
+            Self::Clawkeep => "clawkeep",
             Self::Keyring => "keyring",
         }
     }
@@ -405,6 +408,7 @@ impl FileReader<'_> {
             expires: entry.expires,
             login_expires: entry.login_expires,
             kept: match entry.is_reference {
+                true if is_own_reference(entry.secret.expose_secret()) => Kept::Clawkeep,
                 true => Kept::Elsewhere,
                 false => Kept::Plain,
             },

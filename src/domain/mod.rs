@@ -17,6 +17,7 @@ mod fingerprint;
 mod ids;
 mod jwt;
 mod named;
+mod own_command;
 mod owner;
 mod recognised;
 mod refresh_fault;
@@ -49,6 +50,7 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub(crate) use named::named;
+pub use own_command::{is_own_reference, is_token_command};
 pub use owner::{CLAUDE_CLI, CLAUDE_SETUP, CODEX_KEY, Mirror, OwnLogin, Owner, PROGRAMS, Program};
 pub use recognised::{Recognised, recognise_secret};
 pub use refresh_fault::RefreshFault;

@@ -151,7 +151,7 @@ fn nothing_is_changed_without_consent_a_key_or_sound_settings() {
         &home,
         &["connect", "codex", "--yes"],
         1,
-        &["clawkeep add openai"],
+        &["clawkeep add openai", "clawkeep run openai-codex -- codex"],
     );
     assert_eq!(home.read(CODEX), SETTINGS);
     let damaged = "model = \"x\ntoken = \"sk-other-secret\"\n";
@@ -170,6 +170,10 @@ fn nothing_is_changed_without_consent_a_key_or_sound_settings() {
         listed["programs"][0]["state"],
         json!("settings-cannot-be-read")
     );
+    let why = listed["programs"][0]["why"].as_str().unwrap();
+    assert!(why.contains("config.toml cannot be read"), "{why}");
+    let settings = listed["programs"][0]["settings"].as_str().unwrap();
+    assert_eq!(settings, home.at(CODEX).to_str().unwrap());
 }
 
 #[cfg(unix)]
@@ -224,6 +228,8 @@ fn pi_gets_any_key_by_a_command_and_programs_that_take_none_are_told() {
         key.ends_with("token -q --profile openai:manual --strict"),
         "{key}"
     );
+    let again = home.run(&["connect", "pi"]).ok();
+    assert!(again.contains("pi is connected already"), "{again}");
     home.run(&["disconnect", "pi", "--yes"]).ok();
     assert_eq!(home.read(auth), text);
     refuses(
@@ -232,4 +238,76 @@ fn pi_gets_any_key_by_a_command_and_programs_that_take_none_are_told() {
         1,
         &["clawkeep run openai -- opencode"],
     );
+}
+
+#[test]
+fn a_key_that_came_from_pi_is_clawkeeps_own_once_pi_asks_for_it() {
+    let home = home();
+    let auth = ".pi/agent/auth.json";
+    let text = format!("{{\"groq\": {{\"type\": \"api_key\", \"key\": \"gsk_{KEY}\"}}}}\n");
+    home.write(auth, &text);
+    home.run(&["import", auth]).ok();
+    home.run(&["connect", "pi", "--yes", "--id", "groq:default"])
+        .ok();
+    for args in [
+        &["sync"][..],
+        &["discover"],
+        &["import", auth],
+        &["doctor"],
+        &["list"],
+    ] {
+        let run = home.run(args);
+        assert!(!format!("{run:?}").contains("borrowed"), "{run:?}");
+        assert!(!run.stderr.contains("Warning"), "{run:?}");
+    }
+    let found = home.run(&["discover", "--json"]).json();
+    let is_of_pi = |found: &&serde_json::Value| found["program"] == json!("pi");
+    let of_pi = found["credentials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(is_of_pi);
+    assert_eq!(of_pi.unwrap()["kept"], json!("clawkeep"));
+    assert_eq!(of_pi.unwrap()["takeIn"], json!(null));
+    let add = ["add", "groq", "--id", "groq:default", "--yes"];
+    home.run_with_input(&add, &format!("gsk_{KEY}-new")).ok();
+    let token = home.run(&["token", "-q", "--profile", "groq:default"]).ok();
+    assert_eq!(token, format!("gsk_{KEY}-new\n"));
+    // A key of another file stays borrowed, and the advice names the option of `add`.
+    home.run(&["disconnect", "pi", "--yes"]).ok();
+    home.run(&["import", auth, "--borrowed"]).ok();
+    let run = home.run_with_input(&add, &format!("gsk_{KEY}")).exits(1);
+    assert!(run.stderr.contains("another id with --id."), "{run:?}");
+}
+
+#[test]
+fn a_connected_program_whose_key_is_gone_is_named() {
+    let home = home();
+    home.run(&["connect", "claude", "--yes"]).ok();
+    home.run(&["connect", "codex", "--yes"]).ok();
+    let fix = "clawkeep add anthropic --id anthropic:manual";
+    let run = home.run(&["rm", "anthropic:manual", "--yes"]).exits(0);
+    let said = "Claude Code gets no key: it asks clawkeep for anthropic:manual";
+    assert!(
+        run.stderr.contains(said) && run.stderr.contains(fix),
+        "{run:?}"
+    );
+    let run = home.run(&["rm", "openai:manual", "--yes"]).exits(0);
+    assert!(run.stderr.contains("clawkeep add openai"), "{run:?}");
+    assert!(!run.stderr.contains("Claude"), "{run:?}");
+    let run = home.run(&["connect"]).exits(0);
+    assert!(run.stdout.contains("connected, no key"), "{run:?}");
+    assert!(run.stderr.contains(fix), "{run:?}");
+    let listed = home.run(&["connect", "--json"]).json();
+    assert_eq!(listed["programs"][1]["state"], json!("no-key"));
+    assert_eq!(listed["programs"][1]["fix"], json!(fix));
+    let run = home.run(&["doctor"]);
+    assert!(
+        run.stdout.contains(said) && run.stdout.contains(fix),
+        "{run:?}"
+    );
+    home.run_with_input(&["add", "anthropic", "--yes"], KEY)
+        .ok();
+    let listed = home.run(&["connect", "--json"]).json();
+    assert_eq!(listed["programs"][1]["state"], json!("connected"));
 }

@@ -15,6 +15,10 @@ const PROFILE_KEY: &str = "sk-test-profile-0123456789abcdef";
 const CONFIG_KEY: &str = "sk-test-config-0123456789abcdef";
 const HIDDEN_KEY: &str = "sk-test-hidden-0123456789abcdef";
 const VARIABLE_KEY: &str = "sk-test-variable-0123456789abcdef";
+/// In a variable of a provider that the audit does not know.
+const UNLISTED_KEY: &str = "sk-test-unlisted-0123456789abcdef";
+/// In a variable that is of no provider.
+const OTHER_KEY: &str = "house-0123456789abcdef";
 const DATABASE: &str = ".openclaw/state/openclaw.sqlite";
 const CONFIG: &str = ".openclaw/openclaw.json";
 /// Answers as OpenClaw 2026.9.6 does. It applies a plan by keeping it.
@@ -69,7 +73,10 @@ impl OpenClaw {
         home.write(".openclaw/openclaw.json.bak", &before);
         home.write(
             ".openclaw/.env",
-            format!("A=1\nMISTRAL_API_KEY={VARIABLE_KEY}\nB=2\n"),
+            format!(
+                "A=1\nMISTRAL_API_KEY={VARIABLE_KEY}\nB=2\nDEEPSEEK_API_KEY={UNLISTED_KEY}\n\
+                 HOUSE_TOKEN={OTHER_KEY}\n"
+            ),
         );
         for file in [CONFIG, ".openclaw/openclaw.json.bak", ".openclaw/.env"] {
             chmod(&home.at(file), 0o600);
@@ -133,11 +140,21 @@ fn its_keys_move_into_the_vault_and_come_back() {
     assert!(refused.stderr.contains("groq:me-x.org"), "{refused:?}");
     assert_eq!(home.read(CONFIG), openclaw.before);
     let run = openclaw.run(&["connect", "openclaw", "--yes"]).exits(0);
-    for said in ["Logins (OAuth) stay", "1 secret of openclaw secrets store"] {
+    for said in [
+        "Logins (OAuth) stay",
+        "1 secret of openclaw secrets store",
+        "stays: HOUSE_TOKEN: it is of no provider that is known",
+    ] {
         assert!(run.stderr.contains(said), "{run:?}");
     }
     assert!(!format!("{run:?}").contains("sk-test"), "{run:?}");
-    for secret in [PROFILE_KEY, CONFIG_KEY, HIDDEN_KEY, VARIABLE_KEY] {
+    for secret in [
+        PROFILE_KEY,
+        CONFIG_KEY,
+        HIDDEN_KEY,
+        VARIABLE_KEY,
+        UNLISTED_KEY,
+    ] {
         assert_eq!(openclaw.files_of_openclaw_with(secret), [""; 0], "{secret}");
     }
     let plan = home.json("plan.json");
@@ -155,7 +172,8 @@ fn its_keys_move_into_the_vault_and_come_back() {
         "mistral:openclaw-env"
     );
     assert_eq!(profiles["openai:login"]["refresh"], "r");
-    assert_eq!(home.read(".openclaw/.env"), "A=1\nB=2\n");
+    let rest = format!("A=1\nB=2\nHOUSE_TOKEN={OTHER_KEY}\n");
+    assert_eq!(home.read(".openclaw/.env"), rest);
     let key = openclaw
         .run(&["token", "-q", "--profile", "groq:me-x.org"])
         .ok();
@@ -173,6 +191,9 @@ fn its_keys_move_into_the_vault_and_come_back() {
         run.stdout.contains("the rest of its configuration stays"),
         "{run:?}"
     );
+    let place = "MISTRAL_API_KEY in ~/.openclaw/.env: the key mistral:openclaw-env";
+    assert!(run.stderr.contains(place), "{run:?}");
+    assert!(!run.stderr.contains("profile mistral"), "{run:?}");
     let config = home.json(CONFIG);
     assert_eq!(config["models"]["providers"]["a"]["apiKey"], CONFIG_KEY);
     assert_eq!(config["models"]["providers"]["groq"]["apiKey"], HIDDEN_KEY);
@@ -201,4 +222,28 @@ fn without_a_change_between_its_files_are_what_they_were() {
     assert_eq!(home.read(".openclaw/.env"), variables);
     assert_eq!(openclaw.profiles()["groq:me@x.org"]["key"], PROFILE_KEY);
     assert_eq!(home.read("reloads").lines().count(), 2);
+}
+
+#[test]
+fn what_openclaw_refuses_is_said_with_its_own_remedy() {
+    let openclaw = OpenClaw::new();
+    for (why, remedy) in [
+        ("config is invalid", "openclaw config validate"),
+        (
+            "requires legacy credential migration",
+            "openclaw doctor --fix",
+        ),
+    ] {
+        let refusal = format!(
+            "#!/bin/sh\ncase \"$*\" in\n'secrets audit --json') cat \
+            \"$HOME/audit.json\" ;;\n*) echo '{{\"error\":{{\"message\":\"{why}\"}}}}'; \
+            exit 1 ;;\nesac\n"
+        );
+        openclaw.home.write("bin/openclaw", refusal);
+        chmod(&openclaw.home.at("bin/openclaw"), 0o755);
+        let run = openclaw.run(&["connect", "openclaw", "--yes"]).exits(1);
+        assert!(run.stderr.contains(remedy), "{run:?}");
+        let said = "keys are in the vault already";
+        assert!(run.stderr.contains(said), "{run:?}");
+    }
 }

@@ -6,10 +6,8 @@ use jsonc_parser::cst::{CstInputValue, CstRootNode};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::edited::{
-    Connection, Edited, KeyCommand, SettingsFault, is_token_command, shown_value, without_mark,
-};
-use crate::domain::Owner;
+use super::edited::{Connection, Edited, KeyCommand, SettingsFault, shown_value, without_mark};
+use crate::domain::{Owner, is_token_command};
 
 pub(super) const CONNECTION: Connection = Connection {
     owner: Owner::ClaudeCode,

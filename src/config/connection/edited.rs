@@ -68,12 +68,3 @@ pub(super) fn shown_value(value: &str) -> String {
         false => format!("{value:?}"),
     }
 }
-
-/// Whether a command line is one that asks clawkeep for a key.
-pub(super) fn is_token_command(line: &str) -> bool {
-    let program = line
-        .split_once(" token ")
-        .map(|(program, _)| program.trim_matches('\''));
-    let names = ["clawkeep", "clawkeep.exe"];
-    program.is_some_and(|program| names.iter().any(|name| program.ends_with(name)))
-}

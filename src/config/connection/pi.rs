@@ -7,10 +7,8 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::claude_code::parse;
-use super::edited::{
-    Connection, Edited, KeyCommand, SettingsFault, is_token_command, without_mark,
-};
-use crate::domain::Owner;
+use super::edited::{Connection, Edited, KeyCommand, SettingsFault, without_mark};
+use crate::domain::{Owner, is_token_command};
 
 pub(super) const CONNECTION: Connection = Connection {
     owner: Owner::Pi,

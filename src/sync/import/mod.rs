@@ -16,7 +16,7 @@ pub use self::join::Imported;
 use self::join::{join, planned};
 use crate::domain::{
     Borrowed, Credential, CredentialType, Mirror, Owner, PROGRAMS, Program, SecretJson, Section,
-    StoreDoc, UnixMs,
+    StoreDoc, UnixMs, is_own_reference,
 };
 use crate::export::{FormatFault, parse};
 use crate::sources::legacy::LegacyEntry;
@@ -90,6 +90,7 @@ pub struct ImportFile {
     content: Content,
     dropped: Vec<(String, &'static str)>,
     spent: Vec<String>,
+    from_clawkeep: Vec<String>,
     borrowed: Option<Borrowed>,
     lent: BTreeMap<String, SecretString>,
 }
@@ -133,10 +134,34 @@ impl ImportFile {
                 Content::Store(of_found(found, &mut dropped)?)
             }
         };
-        Ok(Self {
+        let file = Self {
             dropped,
             ..Self::of_content(kind, content)
-        })
+        };
+        Ok(file.without_own_references())
+    }
+
+    /// Without the entries whose program asks clawkeep for the key: there is nothing to import.
+    fn without_own_references(mut self) -> Self {
+        if let Content::Store(doc) = &mut self.content {
+            let entries = doc.entries(Section::Profiles);
+            let is_own = |entry: &Value| {
+                let key = entry.get("key").and_then(Value::as_str);
+                key.is_some_and(is_own_reference)
+            };
+            let own = entries.filter(|(_, entry)| is_own(entry));
+            self.from_clawkeep = own.map(|(id, _)| id.to_owned()).collect();
+            for id in &self.from_clawkeep {
+                doc.remove(Section::Profiles, id);
+            }
+        }
+        self
+    }
+
+    /// Profiles that were left out since their program asks clawkeep for the key.
+    #[must_use]
+    pub fn from_clawkeep(&self) -> &[String] {
+        &self.from_clawkeep
     }
 
     fn of_content(kind: FileKind, content: Content) -> Self {
@@ -145,6 +170,7 @@ impl ImportFile {
             content,
             dropped: Vec::new(),
             spent: Vec::new(),
+            from_clawkeep: Vec::new(),
             borrowed: None,
             lent: BTreeMap::new(),
         }

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::advice::{own_login, shell_path};
 use clap::Args;
 use clawkeep::internal::discover::{
-    AdviceContext, Discovered, Found, InVault, TakeIn, VaultSecrets, discover,
+    AdviceContext, Discovered, Found, InVault, Kept, TakeIn, VaultSecrets, discover,
 };
-use clawkeep::internal::domain::{UnixMs, path_text, shell_quoted_path};
+use clawkeep::internal::domain::{CredentialType, Owner, UnixMs, path_text, shell_quoted_path};
 use clawkeep::internal::platform::harden;
 use clawkeep::internal::vault::VaultError;
 use serde_json::{Value, json};
@@ -224,7 +224,7 @@ fn to_text(context: &Context, rows: &[Row<'_>], found: &Found) -> String {
     if !notes.is_empty() {
         text.push_str(&format!("\n{}\n", notes.join("\n")));
     }
-    text + &take_in_text(rows)
+    text + &take_in_text(rows) + &connect_text(rows)
 }
 
 /// The commands that take in what the vault lacks, each once.
@@ -268,6 +268,27 @@ fn take_in_text(rows: &[Row<'_>]) -> String {
         "\nTo take them into the vault:\n{}{unknown}",
         lines.collect::<String>()
     )
+}
+
+/// The commands that make programs with plain keys ask clawkeep for them.
+fn connect_text(rows: &[Row<'_>]) -> String {
+    let has_plain_key = |owner: Owner| {
+        rows.iter().any(|row| {
+            let found = row.credential;
+            let is_key = found.kind != CredentialType::OAuth && !found.is_login();
+            found.program.owner == owner && found.kept == Kept::Plain && is_key
+        })
+    };
+    let known = [(Owner::OpenClaw, "openclaw"), (Owner::Pi, "pi")];
+    let lines: String = known
+        .into_iter()
+        .filter(|(owner, _)| has_plain_key(*owner))
+        .map(|(owner, name)| format!("  clawkeep connect {name:<8}  {}\n", owner.program()))
+        .collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\nTo make a program ask clawkeep for its keys:\n{lines}"),
+    }
 }
 
 fn to_json(rows: &[Row<'_>], found: &Found) -> Value {

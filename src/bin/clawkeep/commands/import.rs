@@ -210,6 +210,12 @@ impl Import {
                 shown_id(id)
             ));
         }
+        for id in file.from_clawkeep() {
+            context.ui.note(&format!(
+                "Note: {}: the program has no key of its own there; it asks clawkeep for it.",
+                shown_id(id)
+            ));
+        }
         for (name, why) in file.dropped() {
             context.ui.note(&format!(
                 "Warning: the entry {} {why}; it was not imported.",

@@ -139,6 +139,8 @@ findings! {
     SourceNoLogin = "source.no-login", Note;
     /// Another program's login at a server expires soon, and only a person can extend it.
     SourceServerLogin = "source.server-login", Warning;
+    /// A connected program asks clawkeep for a key that the vault does not have.
+    SourceNoKey = "source.no-key", Warning;
     /// Several files of other programs have the same secret.
     SourceShared = "source.shared", Warning;
     /// A credential has expired, and nothing refreshes it.

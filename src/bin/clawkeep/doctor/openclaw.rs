@@ -10,7 +10,7 @@ use super::repair::Repair;
 use crate::advice::shell_path;
 use clawkeep::internal::config::Layout;
 use clawkeep::internal::discover::{Discovered, InVault, VaultSecrets};
-use clawkeep::internal::domain::is_hidden;
+use clawkeep::internal::domain::{Owner, is_hidden};
 use clawkeep::internal::export::StorePlace;
 use clawkeep::internal::platform::canonicalize;
 use clawkeep::internal::platform::openclaw::{OpenClawDir, json_stores, present_dirs};
@@ -162,8 +162,13 @@ fn elsewhere(evidence: &Evidence<'_>, places: &[StorePlace]) -> Vec<Finding> {
         );
         let finding = Finding::new(FindingId::StoreOpenclaw, message).path(&dir);
         if database || stores.is_empty() {
-            return finding
-                .advice("To hand OpenClaw keys of this vault: clawkeep secretref --help");
+            let connected = layout.connected_dir().join(Owner::OpenClaw.as_str());
+            return match connected.is_file() {
+                true => finding,
+                false => {
+                    finding.advice("To hand OpenClaw keys of this vault: clawkeep connect openclaw")
+                }
+            };
         }
         match stores.iter().find(|store| is_lacking(store)) {
             Some(store) => finding.advice(format!(

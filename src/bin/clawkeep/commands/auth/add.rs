@@ -62,6 +62,7 @@ impl Add {
             kind,
             expires,
             means,
+            id_option: super::checks::ID_OPTION,
         };
         paste.check(context, &vault)?;
         let secret = paste.ask()?;

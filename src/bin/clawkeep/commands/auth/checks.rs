@@ -93,8 +93,11 @@ pub(crate) fn agent_option(agent: &AgentRef) -> String {
     }
 }
 
+/// The option that names the id in the commands below `models auth`.
+pub(crate) const ID_OPTION: &str = "--profile-id";
+
 /// Refuses to replace a reference by a secret: the person who wrote the reference would miss it.
-pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure> {
+pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str, id_option: &str) -> Result<(), Failure> {
     let credential = doc.credential(id);
     let Some(reference) = credential.as_ref().and_then(Credential::reference) else {
         return Ok(());
@@ -106,7 +109,7 @@ pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure
             one_line(&reference.describe())
         ),
         next: format!(
-            "Choose another id with --profile-id; or remove the reference first: {} {}",
+            "Choose another id with {id_option}; or remove the reference first: {} {}",
             everyday_or("clawkeep rm", "clawkeep models auth remove"),
             shell_word(id)
         ),
@@ -117,6 +120,7 @@ pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure
 pub(crate) fn check_not_borrowed(
     borrowed: &BTreeMap<String, Borrowed>,
     id: &ProfileId,
+    id_option: &str,
 ) -> Result<(), Failure> {
     let from = borrowed.get(id.as_str());
     let owner = Borrowed::owner_of(from, id.as_str());
@@ -131,7 +135,7 @@ pub(crate) fn check_not_borrowed(
             owner.program()
         ),
         next: format!(
-            "{}; or choose another id with --profile-id.",
+            "{}; or choose another id with {id_option}.",
             refresh.trim_end_matches('.')
         ),
     })

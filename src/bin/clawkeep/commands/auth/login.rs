@@ -141,8 +141,9 @@ impl LoginWay {
             .and_then(|id| doc.credential(id.as_str()));
         if let Some(id) = &self.profile_id {
             check_not_others(&doc, id, &provider.id)?;
-            checks::check_no_reference(&doc, id.as_str())?;
-            checks::check_not_borrowed(&vault.agent(&agent.name)?.borrowed, id)?;
+            checks::check_no_reference(&doc, id.as_str(), checks::ID_OPTION)?;
+            let borrowed = vault.agent(&agent.name)?.borrowed;
+            checks::check_not_borrowed(&borrowed, id, checks::ID_OPTION)?;
         }
         let client_id = stored.as_ref().and_then(|stored| stored.client_id());
         let endpoint = provider
@@ -412,8 +413,8 @@ impl NewLogin<'_> {
         borrowed: &BTreeMap<String, Borrowed>,
     ) -> Result<Edited, Failure> {
         // the id may be made of what the provider says
-        checks::check_not_borrowed(borrowed, &self.id)?;
-        checks::check_no_reference(doc, self.id.as_str())?;
+        checks::check_not_borrowed(borrowed, &self.id, checks::ID_OPTION)?;
+        checks::check_no_reference(doc, self.id.as_str(), checks::ID_OPTION)?;
         check_not_others(doc, &self.id, &self.provider.id)?;
         let entry = self.entry(doc.get(Section::Profiles, self.id.as_str()));
         let mut after = doc.clone();

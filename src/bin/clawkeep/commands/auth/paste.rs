@@ -70,6 +70,8 @@ pub(crate) struct Paste<'a> {
     pub(crate) expires: Option<UnixMs>,
     /// The command, for the record.
     pub(crate) means: &'static str,
+    /// The option of the command that names the id.
+    pub(crate) id_option: &'static str,
 }
 
 impl PasteToken {
@@ -106,6 +108,7 @@ impl Target {
             kind,
             expires,
             means,
+            id_option: checks::ID_OPTION,
         };
         // before the question: without the vault the secret would be typed in vain
         let mut vault = context.vault()?;
@@ -142,8 +145,8 @@ impl Paste<'_> {
     pub(crate) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
         checks::check_known(context, vault, self.agent)?;
         let state = vault.agent(&self.agent.name)?;
-        checks::check_no_reference(&state.doc, self.id.as_str())?;
-        checks::check_not_borrowed(&state.borrowed, self.id)?;
+        checks::check_no_reference(&state.doc, self.id.as_str(), self.id_option)?;
+        checks::check_not_borrowed(&state.borrowed, self.id, self.id_option)?;
         Ok(())
     }
 
@@ -165,7 +168,7 @@ impl Paste<'_> {
         let entry = self.entry(secret);
         let open = order::open_order(vault, self.agent, self.provider)?;
         let loaded = edit::edit_store(context, vault, self.agent, |doc| {
-            checks::check_no_reference(doc, self.id.as_str())?;
+            checks::check_no_reference(doc, self.id.as_str(), self.id_option)?;
             let mut after = doc.clone();
             after.set(
                 Section::Profiles,

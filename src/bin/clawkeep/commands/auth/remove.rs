@@ -14,6 +14,7 @@ use clawkeep::internal::vault::UnlockedVault;
 use serde_json::json;
 
 use super::{checks, edit, restore};
+use crate::commands::connect::asked_key::keyless_programs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -79,11 +80,17 @@ pub(crate) fn remove(
             return Ok(());
         }
     }
+    let before = keyless_programs(context, vault)?;
     for (agent, id, what) in &found {
         remove_from(context, vault, agent, (id, what))?;
     }
     let agents: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
     let removed = found.first().map(|(_, id, _)| id);
+    for keyless in keyless_programs(context, vault)? {
+        if !before.contains(&keyless) {
+            context.ui.warn(&keyless.warning());
+        }
+    }
     context
         .ui
         .done("", &json!({"removed": removed, "agents": agents}))

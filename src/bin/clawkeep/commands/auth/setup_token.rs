@@ -155,6 +155,7 @@ fn paste_printed(
         kind: CredentialType::Token,
         expires: None,
         means: "setup-token",
+        id_option: checks::ID_OPTION,
     };
     let secret = paste.ask()?;
     paste.store(context, vault, &secret)

@@ -1,25 +1,34 @@
 //! `connect`: sets a program up to get its key from clawkeep, shows the change first, keeps a copy,
 //! and checks that it works.
 
+pub(crate) mod asked_key;
 mod consent;
 pub(crate) mod disconnect;
 mod kept;
 pub(crate) mod openclaw;
 mod settings;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::advice::shell_word;
 use clap::Args;
 use clawkeep::internal::config::{CONNECTIONS, Connection, Edited, KeyCommand};
-use clawkeep::internal::domain::{Credential, CredentialType, ProfileId, ProviderId, counted};
-use clawkeep::internal::platform::{output_within, program_command};
+use clawkeep::internal::domain::{
+    Borrowed, Credential, CredentialType, ProfileId, ProviderId, counted, path_text,
+};
+use clawkeep::internal::platform::{canonicalize, output_within, program_command};
+use clawkeep::internal::sync::Edited as StoreEdit;
+use clawkeep::internal::sync::import::ImportFile;
+use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
+use self::asked_key::{Keyless, asked_profile, keyless_programs, missing_key};
 use self::consent::confirm;
 use self::kept::Kept;
-use self::settings::{Connectable, Settings, damaged, find, name};
+use self::settings::{Connectable, Settings, damaged, find, name, unreadable};
+use crate::commands::auth::edit::edit_store;
 use crate::commands::auth::paste::profile_id;
 use crate::commands::monitor::unattended::program::this_program;
 use crate::context::Context;
@@ -78,8 +87,13 @@ impl Connect {
     fn connect(&self, context: &Context, connection: &'static Connection) -> Result<(), Failure> {
         let owner = connection.owner;
         let mut vault = context.unlocked()?;
-        let (provider, words) = self.words(context, &mut vault, connection)?;
         let settings = Settings::read(Settings::path(context, connection))?;
+        // Without an id, a program that takes keys of any provider keeps the one that it has.
+        let asked = settings.command(connection).ok().flatten();
+        let asked = asked.filter(|_| self.id.is_none() && connection.provider.is_none());
+        let asked = asked.as_deref().and_then(asked_profile);
+        let id = self.id.clone().or(asked);
+        let (provider, words) = self.words(context, &mut vault, (connection, id.as_ref()))?;
         let line: Vec<String> = match connection.takes_words {
             true => words.clone(),
             false => words.iter().map(|word| quoted(word)).collect(),
@@ -95,6 +109,7 @@ impl Connect {
         let is_same = settings.text()? == edited.text.as_str();
         if is_same {
             check(&words)?;
+            release_keys(context, &mut vault, &settings.path)?;
             return self.answer(context, connection, "connected already");
         }
         show(context, &settings, &edited);
@@ -114,7 +129,6 @@ impl Connect {
             previous,
         };
         kept::keep(context, &vault, owner, &copy.to_json())?;
-        drop(vault);
         settings.replace(Some(edited.text.as_bytes()))?;
         if let Err(failure) = check(&words) {
             // The program would have no key: it keeps what it had.
@@ -124,6 +138,7 @@ impl Connect {
             }
             return Err(failure);
         }
+        release_keys(context, &mut vault, &settings.path)?;
         self.answer(context, connection, "connected")
     }
 
@@ -131,8 +146,8 @@ impl Connect {
     fn words(
         &self,
         context: &Context,
-        vault: &mut clawkeep::internal::vault::UnlockedVault,
-        connection: &Connection,
+        vault: &mut UnlockedVault,
+        (connection, id): (&Connection, Option<&ProfileId>),
     ) -> Result<(ProviderId, Vec<String>), Failure> {
         let agent = self.agent.resolve(context)?;
         let loaded = context.load_silently(vault, &agent)?;
@@ -147,7 +162,7 @@ impl Connect {
             let only = keys.next().filter(|_| keys.next().is_none())?;
             Some(ProviderId::new(only.1.provider))
         };
-        let provider = match (provider, &self.id) {
+        let provider = match (provider, id) {
             (Some(provider), _) => provider,
             (None, Some(id)) => {
                 named(id.as_str()).unwrap_or_else(|| ProviderId::new("any provider"))
@@ -169,7 +184,7 @@ impl Connect {
             .map(|(id, _)| id)
             .collect();
         let refused = |what: String, next: String| Failure::Refused { what, next };
-        if let Some(id) = &self.id
+        if let Some(id) = id
             && !keys.contains(&id.as_str())
         {
             return Err(refused(
@@ -180,10 +195,12 @@ impl Connect {
                 format!("The keys: {}", shown_ids(keys)),
             ));
         }
-        let key = match (&self.id, keys.as_slice()) {
+        let key = match (id, keys.as_slice()) {
             (Some(id), _) => Some(id.as_str()),
             (None, []) => {
-                let run = format!("clawkeep run {provider} -- {}", name(connection.owner));
+                let login = connection.owner.mirror().map(|mirror| mirror.provider);
+                let login = login.unwrap_or_else(|| provider.as_str());
+                let run = format!("clawkeep run {login} -- {}", name(connection.owner));
                 return Err(refused(
                     format!("the vault has no API key of {provider}"),
                     format!("Add one: clawkeep add {provider}. For a login: {run}"),
@@ -227,7 +244,7 @@ impl Connect {
     ) -> Result<(), Failure> {
         let owner = connection.owner;
         if self.json {
-            return context.ui.json(&row(context, connection).json());
+            return context.ui.json(&row(context, connection, None).json());
         }
         context.ui.answer(&format!(
             "{} is {state}: the command that it runs printed a key.\nTo undo: clawkeep disconnect \
@@ -236,6 +253,42 @@ impl Connect {
             name(owner)
         ))
     }
+}
+
+/// Makes the keys clawkeep's own that were imported from settings which now ask clawkeep for them.
+fn release_keys(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    settings: &Path,
+) -> Result<(), Failure> {
+    let Some(bytes) = Settings::read(settings.to_owned())?.bytes else {
+        return Ok(());
+    };
+    let Ok(file) = ImportFile::understand(&bytes, SystemTime::UNIX_EPOCH) else {
+        return Ok(()); // settings without credentials
+    };
+    let real = canonicalize(settings).unwrap_or_else(|_| settings.to_owned());
+    let paths = [path_text(settings), path_text(&real)];
+    for agent in context.every_agent(vault)? {
+        let state = vault.agent(&agent.name)?;
+        let is_key = |id: &str| {
+            let credential = state.doc.credential(id);
+            credential.is_some_and(|it| it.kind == CredentialType::ApiKey)
+        };
+        let released = state.borrowed.iter().filter(|(id, from)| {
+            file.from_clawkeep().contains(id) && paths.iter().any(|it| **it == from.path)
+        });
+        let released: Vec<(ProfileId, Option<Borrowed>)> = released
+            .filter(|(id, _)| is_key(id))
+            .map(|(id, _)| (ProfileId::new(id), None))
+            .collect();
+        if !released.is_empty() {
+            edit_store(context, vault, &agent, |_| {
+                Ok(StoreEdit::nothing().lending(released.clone(), Vec::new()))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Shows a change of settings before it is made.
@@ -287,7 +340,9 @@ fn check(words: &[String]) -> Result<(), Failure> {
 struct Row {
     connection: &'static Connection,
     is_installed: bool,
-    path: String,
+    path: PathBuf,
+    /// Why it gets no key, as far as that is known.
+    keyless: Option<Keyless>,
     /// The command by which it gets its key, or why that is not known.
     command: Result<Option<String>, String>,
 }
@@ -296,45 +351,60 @@ impl Row {
     fn state(&self) -> &'static str {
         match (&self.command, self.is_installed) {
             (Err(_), _) => "settings cannot be read",
+            (Ok(Some(_)), _) if self.keyless.is_some() => "connected, no key",
             (Ok(Some(_)), _) => "connected",
             (Ok(None), true) => "not connected",
-            (Ok(None), false) => "not found",
+            (Ok(None), false) => "not connected, not on the PATH",
+        }
+    }
+
+    /// The state in JSON.
+    fn json_state(&self) -> &'static str {
+        match (&self.command, self.is_installed) {
+            (Err(_), _) => "settings-cannot-be-read",
+            (Ok(Some(_)), _) if self.keyless.is_some() => "no-key",
+            (Ok(Some(_)), _) => "connected",
+            (Ok(None), true) => "not-connected",
+            (Ok(None), false) => "not-found",
         }
     }
 
     fn json(&self) -> Value {
         json!({
             "program": name(self.connection.owner),
-            "state": self.state().replace(' ', "-"),
-            "settings": self.path,
+            "state": self.json_state(),
+            "settings": path_text(&self.path),
             "command": self.command.as_ref().ok(),
             "why": self.command.as_ref().err(),
+            "fix": self.keyless.as_ref().map(|keyless| &keyless.fix),
         })
     }
 }
 
-fn row(context: &Context, connection: &'static Connection) -> Row {
+fn row(context: &Context, connection: &'static Connection, vault: Option<&UnlockedVault>) -> Row {
     let path = Settings::path(context, connection);
-    let shown = context.layout.shorten_home(&path);
-    let command = Settings::read(path)
-        .and_then(|settings| {
-            let read = (connection.command)(settings.text()?);
-            read.map_err(|fault| damaged(&settings.path, &fault.to_string()))
-        })
+    let command = Settings::read(path.clone())
+        .and_then(|settings| (settings.command(connection)).map_err(|why| unreadable(&path, &why)))
         .map_err(|failure| failure.lines().join(" "));
+    let keyless = match (vault, &command) {
+        (Some(vault), Ok(Some(line))) => missing_key(context, vault, connection, line),
+        _ => Ok(None),
+    };
     let program = name(connection.owner).as_ref();
     Row {
         connection,
         is_installed: program_command(program, |name| context.env.raw(name)).is_ok(),
-        path: shown,
+        path,
+        keyless: keyless.ok().flatten(),
         command,
     }
 }
 
 fn list(context: &Context, is_json: bool) -> Result<(), Failure> {
+    let vault = context.unlocked_if_unasked();
     let rows: Vec<Row> = CONNECTIONS
         .iter()
-        .map(|known| row(context, known))
+        .map(|known| row(context, known, vault.as_ref()))
         .collect();
     let openclaw = openclaw::standing(context);
     if is_json {
@@ -346,12 +416,20 @@ fn list(context: &Context, is_json: bool) -> Result<(), Failure> {
         .iter()
         .map(|row| {
             let word = name(row.connection.owner).to_owned();
-            [word, row.state().to_owned(), one_line(&row.path)]
+            [
+                word,
+                row.state().to_owned(),
+                one_line(&context.layout.shorten_home(&row.path)),
+            ]
         })
         .collect();
-    cells.push(openclaw.cells());
+    cells.push(openclaw.cells(context));
     for why in rows.iter().filter_map(|row| row.command.as_ref().err()) {
         context.ui.warn(&format!("Warning: {why}"));
+    }
+    let keyless = vault.map(|vault| keyless_programs(context, &vault));
+    for keyless in keyless.transpose()?.unwrap_or_default() {
+        context.ui.warn(&keyless.warning());
     }
     let text = table(["PROGRAM", "STATE", "SETTINGS"], &cells, context.ui.width());
     context.ui.answer(&format!(

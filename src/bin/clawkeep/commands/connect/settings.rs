@@ -72,6 +72,13 @@ impl Settings {
         std::str::from_utf8(bytes).map_err(|_| damaged(&self.path, "it is not UTF-8"))
     }
 
+    /// The command line by which they ask clawkeep for a key, or why that is not known.
+    pub(super) fn command(&self, connection: &Connection) -> Result<Option<String>, String> {
+        let bytes = self.bytes.as_deref().map_or(&[][..], Vec::as_slice);
+        let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+        (connection.command)(text).map_err(|fault| fault.to_string())
+    }
+
     /// Replaces them if they still are what was read; with `None` there is no file any more.
     /// Owner and mode stay; a link stays a link.
     pub(super) fn replace(&self, bytes: Option<&[u8]>) -> Result<(), Failure> {
@@ -146,6 +153,14 @@ pub(super) fn damaged(path: &Path, why: &str) -> Failure {
         what: format!("{} was not changed: {why}", path.display()),
         next: "Repair the file, or set the program up by hand; see docs/guide/connect.md."
             .to_owned(),
+    }
+}
+
+/// The failure for settings that are read only: `why` is half a sentence.
+pub(super) fn unreadable(path: &Path, why: &str) -> Failure {
+    Failure::Refused {
+        what: format!("{} {why}", path.display()),
+        next: "Repair the file; see docs/guide/connect.md.".to_owned(),
     }
 }
 

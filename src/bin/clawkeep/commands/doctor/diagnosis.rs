@@ -16,6 +16,7 @@ use clawkeep::internal::export::{StorePlace, StoreReading};
 use clawkeep::internal::sync::SyncError;
 use clawkeep::internal::vault::{UnlockedVault, VaultError};
 
+use crate::commands::connect::asked_key::keyless_programs;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -154,6 +155,12 @@ pub(super) fn diagnose(context: &Context) -> Diagnosis {
             _ => unsynced(context, agent),
         })
         .collect();
+    if let OpenVault::Unlocked(vault) = &vault {
+        let keyless = keyless_programs(context, vault).unwrap_or_default();
+        trouble.extend(keyless.into_iter().map(|keyless| {
+            Finding::new(FindingId::SourceNoKey, keyless.message()).advice(keyless.fix)
+        }));
+    }
     Diagnosis {
         settings,
         vault,

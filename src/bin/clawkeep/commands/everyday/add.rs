@@ -116,6 +116,7 @@ impl Add {
                 CredentialType::ApiKey => "paste-api-key",
                 _ => "paste-token",
             },
+            id_option: "--id",
         };
         paste.check(context, &vault)?;
         paste.store(context, &mut vault, &secret)?;

@@ -18,7 +18,9 @@ use clawkeep::internal::audit::Origin;
 use clawkeep::internal::client::{NewCredential, entry_of};
 use clawkeep::internal::config::AgentRef;
 use clawkeep::internal::config::openclaw_keys::{ConfigPath, Target, plan, reference, with_values};
-use clawkeep::internal::domain::{CredentialType, Owner, SecretJson, Section, StoreDoc, counted};
+use clawkeep::internal::domain::{
+    CredentialType, Owner, SecretJson, Section, StoreDoc, counted, path_text,
+};
 use clawkeep::internal::platform::openclaw::{is_shared_database, shared_database};
 use clawkeep::internal::platform::{remove_if_present, temporary_in};
 use clawkeep::internal::sync::Edited;
@@ -51,7 +53,7 @@ pub(crate) fn is_connected(context: &Context) -> bool {
 /// How OpenClaw stands, for the list of programs.
 pub(super) struct Standing {
     state: &'static str,
-    dir: String,
+    dir: PathBuf,
 }
 
 pub(super) fn standing(context: &Context) -> Standing {
@@ -63,10 +65,7 @@ pub(super) fn standing(context: &Context) -> Standing {
     };
     let usual = context.layout.home.join(".openclaw");
     let dir = found.map_or(usual, |found| found.dir);
-    Standing {
-        state,
-        dir: context.layout.shorten_home(&dir),
-    }
+    Standing { state, dir }
 }
 
 impl Standing {
@@ -74,15 +73,17 @@ impl Standing {
         json!({
             "program": program::COMMAND,
             "state": self.state.replace(' ', "-"),
-            "settings": self.dir,
+            "settings": path_text(&self.dir),
             "command": null,
             "why": null,
+            "fix": null,
         })
     }
 
-    pub(super) fn cells(&self) -> [String; 3] {
+    pub(super) fn cells(&self, context: &Context) -> [String; 3] {
         let state = self.state.to_owned();
-        [program::COMMAND.to_owned(), state, one_line(&self.dir)]
+        let dir = context.layout.shorten_home(&self.dir);
+        [program::COMMAND.to_owned(), state, one_line(&dir)]
     }
 }
 
@@ -129,6 +130,13 @@ pub(super) fn connect(
         if earlier.is_none() {
             kept::forget(context, Owner::OpenClaw)?;
         }
+        context.ui.warn(&format!(
+            "{} in the vault already, and in plain text in OpenClaw as before.",
+            match found.keys.len() {
+                1 => "This key is".to_owned(),
+                count => format!("These {count} keys are"),
+            }
+        ));
         return Err(failure);
     }
     change_profiles(context, &found)?;
@@ -439,11 +447,9 @@ fn finish(
     let audit = openclaw.audit(true);
     drop(progress);
     let audit = audit?;
-    let left: Vec<String> = files_with(&openclaw.dir, Depth::All, secrets)
-        .iter()
-        .map(|path| context.layout.shorten_home(path))
-        .collect();
+    let left = files_with(&openclaw.dir, Depth::All, secrets);
     for file in &left {
+        let file = context.layout.shorten_home(file);
         context
             .ui
             .warn(&format!("Warning: {file} still has one of the keys."));
@@ -463,7 +469,7 @@ fn finish(
         "plain": audit.plain.len(),
         "reported": audit.others.len(),
         "reloaded": reloaded.is_ok(),
-        "filesWithKeys": left,
+        "filesWithKeys": left.iter().map(|path| path_text(path)).collect::<Vec<_>>(),
     });
     context.ui.done(
         &format!(

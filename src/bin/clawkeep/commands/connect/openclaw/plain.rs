@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use clawkeep::internal::config::openclaw_keys::{
     ConfigPath, KeyPlace, find_path, parse_openclaw, reference_id,
 };
-use clawkeep::internal::config::provider_of_variable;
+use clawkeep::internal::config::{dotenv_lines, provider_of_variable};
 use clawkeep::internal::domain::{
-    Credential, CredentialType, ProviderId, SecretJson, StoreDoc, UnixMs, normalize_provider,
+    Credential, CredentialType, ProviderId, SecretJson, StoreDoc, UnixMs, check_secret,
+    normalize_provider, recognise_secret,
 };
 use clawkeep::internal::platform::openclaw::shared_database;
 use clawkeep::internal::sync::OpenClawProfiles;
@@ -73,7 +74,10 @@ pub(super) fn read(
         config,
         stores: BTreeMap::new(),
     };
-    for place in places {
+    let (unlisted, unknown) = unlisted_variables(dir, places);
+    found.left = unknown;
+    let places: Vec<&KeyPlace> = places.iter().chain(&unlisted).collect();
+    for place in &places {
         let database = match place {
             KeyPlace::Profile { database, .. } => database.clone(),
             KeyPlace::Variable { .. } => shared_database(dir), // gets a profile in its place
@@ -106,6 +110,37 @@ pub(super) fn read(
         }
     }
     Ok(found)
+}
+
+/// The keys in OpenClaw's file of variables that its audit does not name: those of providers that
+/// are known, and for people what else may be one.
+fn unlisted_variables(dir: &Path, places: &[KeyPlace]) -> (Vec<KeyPlace>, Vec<String>) {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    let file = dir.join(".env");
+    let settings = Settings::read(file.clone());
+    let text = settings.as_ref().ok().and_then(|it| it.text().ok());
+    for (name, value) in dotenv_lines(text.unwrap_or_default()) {
+        let place = KeyPlace::Variable {
+            file: file.clone(),
+            name: name.clone(),
+        };
+        let is_key = check_secret(value.as_bytes()).is_ok();
+        if !is_key || places.contains(&place) {
+            continue;
+        }
+        let is_named_so = ["_API_KEY", "_TOKEN", "_SECRET"];
+        if provider_of_variable(&name).is_some() {
+            known.push(place);
+        } else if is_named_so.iter().any(|end| name.ends_with(end))
+            || recognise_secret(&value).is_some()
+        {
+            unknown.push(format!(
+                "{}: it is of no provider that is known",
+                one_line(&name)
+            ));
+        }
+    }
+    (known, unknown)
 }
 
 fn shown(place: &KeyPlace) -> String {
@@ -173,7 +208,7 @@ fn of_profile(found: &Found, database: &Path, id: &str) -> Result<Plain, &'stati
 fn of_variable(file: &Path, name: &str) -> Result<Plain, &'static str> {
     let text = Settings::read(file.to_owned()).map_err(|_| "the file cannot be used")?;
     let text = text.text().map_err(|_| "the file is not UTF-8")?;
-    let (_, value) = clawkeep::internal::config::dotenv_lines(text)
+    let (_, value) = dotenv_lines(text)
         .find(|(found, _)| found == name)
         .ok_or("it is not there any more")?;
     let provider = provider_of_variable(name).ok_or("it is of no provider that is known")?;

@@ -120,6 +120,14 @@ impl OpenClaw {
 fn not_understood(what: &str, why: &str) -> Failure {
     Failure::Refused {
         what: format!("openclaw {what} did not do it: {}", one_line(why)),
-        next: format!("Run it to see why: openclaw {what} --help"),
+        next: match () {
+            () if why.contains("legacy credential migration") => {
+                "Have OpenClaw migrate them: openclaw doctor --fix".to_owned()
+            }
+            () if why.contains("config is invalid") => {
+                "Run it to see the fault: openclaw config validate".to_owned()
+            }
+            () => format!("Run it to see why: openclaw {what} --help"),
+        },
     }
 }

@@ -1,6 +1,6 @@
 //! `disconnect openclaw`: the keys go back into OpenClaw's own files, in plain text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clawkeep::internal::config::openclaw_keys::{
@@ -54,7 +54,9 @@ pub(in crate::commands::connect) fn disconnect(
             next: "Add them, or put other values in their place in OpenClaw.".to_owned(),
         });
     }
-    let count = ids.count() + kept.removed.len();
+    let in_profiles = stores.values().flat_map(|(_, refs)| refs.keys());
+    let in_profiles = in_profiles.filter(|profile| !kept.is_of_variable(profile));
+    let count = in_config.len() + in_profiles.count() + kept.removed.len();
     let provider: ConfigPath = ["secrets", "providers", SECRET_PROVIDER]
         .map(str::to_owned)
         .into();
@@ -76,12 +78,26 @@ pub(in crate::commands::connect) fn disconnect(
     }
     for (database, (_, refs)) in &stores {
         let database = context.layout.shorten_home(database);
-        for (profile, id) in refs {
+        for (profile, id) in refs
+            .iter()
+            .filter(|(profile, _)| !kept.is_of_variable(profile))
+        {
             let (profile, id) = (one_line(profile), one_line(id));
             context.ui.warn(&format!(
                 "  profile {profile} in {database}: the key {id} in plain text"
             ));
         }
+    }
+    for removed in &kept.removed {
+        context.ui.warn(&match removed {
+            Removed::Value(path, _) => format!("  {}: its key in plain text", path.join(".")),
+            Removed::Variable { file, name, id } => format!(
+                "  {} in {}: the key {} in plain text",
+                one_line(name),
+                one_line(&context.layout.shorten_home(file)),
+                one_line(id)
+            ),
+        });
     }
     let question = format!(
         "Write {} back into OpenClaw's files in plain text?",
@@ -130,6 +146,26 @@ pub(in crate::commands::connect) fn disconnect(
     context.ui.answer(&format!(
         "OpenClaw is disconnected; {how}. {gateway}\nThe vault keeps its copies of the keys.\n"
     ))
+}
+
+/// The agent and the ids of the keys that a connected OpenClaw asks clawkeep for; nothing if it is
+/// not connected, or its settings cannot be read.
+pub(in crate::commands::connect) fn asked_keys(
+    context: &Context,
+) -> Option<(AgentOption, BTreeSet<String>)> {
+    if !super::is_connected(context) {
+        return None;
+    }
+    let openclaw = OpenClaw::find(context).ok()?;
+    let config = Settings::read(openclaw.config_file(context)).ok()?;
+    let document = parse_openclaw(config.text().ok()?, &config.path).ok()?;
+    let in_config = references(document.expose_secret());
+    let stores = stores_with_references(context, &openclaw).ok()?;
+    let in_stores = stores
+        .into_values()
+        .flat_map(|(_, refs)| refs.into_values());
+    let ids = in_config.into_iter().map(|(_, id)| id).chain(in_stores);
+    Some((agent_of(document.expose_secret()), ids.collect()))
 }
 
 /// The agent that the command in OpenClaw's configuration names.
