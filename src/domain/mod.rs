@@ -56,7 +56,8 @@ pub use recognised::{Recognised, recognise_secret};
 pub use refresh_fault::RefreshFault;
 pub use secret::SecretJson;
 pub use secret_rules::{
-    SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
+    SECRET_MAX, SecretFault, begins_as_secret, check_secret, could_be_secret, is_random,
+    known_secret_in,
 };
 pub use shell::{
     LIST_COMMAND, MOVE_COMMAND, REMOVE_COMMAND, always_shell_quoted, move_aside_command, of_agent,

@@ -1,5 +1,6 @@
 //! What a text must be like to be a secret: one set of rules for pasted, imported and stored ones.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::named::named;
@@ -177,6 +178,43 @@ pub fn is_random(word: &str) -> bool {
         && !is_uuid
 }
 
+/// Whether a word could be a secret that no provider marks, and is no name that people or programs
+/// give: the word, or what follows its first colon, is nothing but letters and digits, mixed, and as
+/// long as keys are. UUIDs have hyphens; a ULID, which has none, is known by its form.
+pub fn could_be_secret(word: &str) -> bool {
+    let tail = word.split_once(':').map(|(_, tail)| tail);
+    let mut parts = [Some(word), tail].into_iter().flatten();
+    parts.any(|part| is_mixed(part.trim_end_matches('=')))
+}
+
+fn is_mixed(part: &str) -> bool {
+    const SHORTEST: usize = 20;
+    /// How many digits, and how many letters, a key has at least.
+    const EACH: usize = 3;
+    /// How many different characters it has at least. 32 hexadecimal digits have 14 on average.
+    const DIFFERENT: usize = 8;
+    let count = |is: fn(&u8) -> bool| part.bytes().filter(is).count();
+    part.len() >= SHORTEST
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && count(u8::is_ascii_digit) >= EACH
+        && count(u8::is_ascii_alphabetic) >= EACH
+        && part.bytes().collect::<HashSet<u8>>().len() >= DIFFERENT
+        && !is_ulid(part)
+}
+
+/// A time in milliseconds and a random number in Crockford's base 32. Until the year 2248 it begins
+/// with `01`.
+fn is_ulid(part: &str) -> bool {
+    const LENGTH: usize = 26;
+    let is_of_ulid = |byte: u8| !b"ILOUilou".contains(&byte);
+    let has_lower = part.bytes().any(|byte| byte.is_ascii_lowercase());
+    let has_upper = part.bytes().any(|byte| byte.is_ascii_uppercase());
+    part.len() == LENGTH
+        && part.starts_with("01")
+        && !(has_lower && has_upper)
+        && part.bytes().all(is_of_ulid)
+}
+
 fn is_line_break(c: char) -> bool {
     matches!(
         c,
@@ -339,6 +377,32 @@ mod tests {
             assert!(!fault.to_string().contains("sk-"));
         }
         assert_eq!(check_secret(b"sk-\xff"), Err(SecretFault::OddCharacter));
+    }
+
+    #[test]
+    fn a_name_is_no_secret_and_a_mixed_word_could_be_one() {
+        for secret in [
+            "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE",
+            "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+            "openai:0f1e2d3c4b5a69788796a5b4c3d2e1f0abcd",
+            "aB3dE5gH7jK9mN1pQ3sT5w==",
+        ] {
+            assert!(could_be_secret(secret), "{secret}");
+        }
+        for name in [
+            "550e8400-e29b-41d4-a716-446655440000",
+            "anthropic:550e8400-e29b-41d4-a716-446655440000",
+            "01JEABCDEFGHJKMNPQRSTVWXYZ",
+            "agent:main:telegram:group:-1001234567890",
+            "agent:main:msteams:19:meeting_MjdhNjM4YzUtYzExZi00@thread.v2",
+            "120363012345678901234",
+            "openai-codex:firstname.lastname2024@example.com",
+            "anthropic-claude-sonnet-20241022",
+            "averylongnameofaprovider",
+            "session00000000000000001",
+        ] {
+            assert!(!could_be_secret(name), "{name}");
+        }
     }
 
     proptest! {

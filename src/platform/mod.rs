@@ -69,7 +69,7 @@ pub use process::{
     restrict_new_files, running_programs, user_sid, with_stack,
 };
 #[cfg(feature = "cli")]
-pub use process::{keep_all_from_children, keep_from_children};
+pub use process::{keep_all_from_children, keep_from_children, runs_for_another_user};
 pub use programs::{is_program_path, program_command, program_names, system_program};
 pub use read::{Contents, open_regular, read_regular};
 pub use replace::{
@@ -87,6 +87,8 @@ pub use threads::run_all;
 pub(crate) use threads::run_all_alongside;
 pub use threads::{PROCESS_LIMITS, start_thread};
 pub use trust::access::{Access, Admitted};
+#[cfg(feature = "cli")]
+pub use trust::check_handed_over;
 pub use trust::mounts::{MountOf, is_mounted_file, mount_of};
 pub use trust::refusal::{Fault, Refusal};
 pub use trust::{Trust, check_trusted, is_mounted_secret, read_own, read_secret, read_trusted};

@@ -50,6 +50,22 @@ pub fn effective_uid() -> u32 {
     *UID.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
+/// Whether this process has another user's or group's rights than the one that started it, since
+/// the program's file is setuid or setgid.
+#[cfg(all(unix, feature = "cli"))]
+#[must_use]
+pub fn runs_for_another_user() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    getuid() != geteuid() || getgid() != getegid()
+}
+
+/// Elsewhere files give a process no rights.
+#[cfg(all(not(unix), feature = "cli"))]
+#[must_use]
+pub fn runs_for_another_user() -> bool {
+    false
+}
+
 /// The user whose rights this process has: the last number of the SID.
 #[cfg(windows)]
 #[must_use]

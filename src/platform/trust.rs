@@ -24,7 +24,7 @@ pub(super) mod refusal;
 mod windows;
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -228,6 +228,13 @@ impl Trust {
         match self.read_own(path, access, limit) {
             Err(link @ FileError::Symlink { .. }) => match self.check(path, Access::Read) {
                 Ok(real) if !self.is_at_mount_for_secrets(&real) => Err(link),
+                // Another mode of the file would not make the link one that is followed.
+                Err(FileError::Untrusted(refusal))
+                    if refusal.is_of_file_mode()
+                        && !self.is_at_mount_for_secrets(&refusal.path) =>
+                {
+                    Err(link)
+                }
                 _ => self.read(path, access, limit),
             },
             other => other,
@@ -271,6 +278,24 @@ impl Trust {
             return Err(self.refuse(path, meta, (fault, "")));
         }
         Ok(())
+    }
+
+    /// Checks an open file that was handed to this process: a regular one's owner, and its mode if
+    /// it has a name by which others could open it. Its directories have no say, since nobody
+    /// looks it up in them.
+    fn check_handed_over(&self, path: &Path, file: &File) -> Result<(), FileError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let meta = file.metadata().map_err(FileError::io("examine", path))?;
+        if !meta.is_file() {
+            return Ok(());
+        }
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let forbidden = match meta.nlink() {
+            0 => 0,
+            _ => self.forbidden(&real, &meta, Access::Secret),
+        };
+        self.judge(&real, &meta, forbidden)
+            .map_err(|error| error.asked_for(&real, Access::Secret))
     }
 
     fn resolve(&self, path: &Path, access: Access) -> Result<PathBuf, FileError> {
@@ -450,6 +475,22 @@ impl Trust {
 /// [`Trust::check`] by this process's policy.
 pub fn check_trusted(path: &Path, access: Access) -> Result<PathBuf, FileError> {
     Trust::current().check(path, access)
+}
+
+/// Checks an open file with a secret, by this process's policy: a descriptor that this process was
+/// started with, which `path` names. A pipe or a terminal passes.
+///
+/// # Errors
+/// [`FileError::Untrusted`] for a regular file of another user, or one that others can read.
+#[cfg(feature = "cli")]
+pub fn check_handed_over(path: &Path, file: &File) -> Result<(), FileError> {
+    #[cfg(unix)]
+    return Trust::current().check_handed_over(path, file);
+    #[cfg(not(unix))]
+    {
+        let _ = (path, file); // descriptors have no names there
+        Ok(())
+    }
 }
 
 /// [`Trust::read`] by this process's policy.

@@ -447,6 +447,59 @@ fn a_stores_temporary_file_is_merged_and_never_just_removed() {
     assert!(!left.exists() && home.read(STORE).contains("sk-test-new"));
 }
 
+/// A kill leaves them while `connect` keeps a copy, or a command a key or a head.
+#[test]
+fn temporary_files_of_a_killed_command_are_removed() {
+    let home = healthy();
+    let keys = key_file(&home).parent().unwrap().to_owned();
+    let left = [
+        home.at(".local/state/clawkeep/connected/.tmpAb12Cd"),
+        home.at(".local/state/clawkeep/heads/.tmpAb12Cd"),
+        keys.join(".tmpAb12Cd"),
+    ];
+    for path in &left {
+        let dir = path.parent().unwrap();
+        fs::create_dir_all(dir).unwrap();
+        chmod(dir, 0o700);
+        fs::write(path, "x").unwrap();
+        chmod(path, 0o600);
+        set_modified(path, SystemTime::now() - Duration::from_secs(3600));
+    }
+    let found = findings(&home.run(&["doctor", "--json"]));
+    assert_eq!(of(&found, FindingId::FootprintLeftover).len(), left.len());
+    home.run(REPAIR);
+    assert!(left.iter().all(|path| !path.exists()));
+}
+
+/// No key is read through a link, so another mode of its target repairs nothing.
+#[cfg(unix)]
+#[test]
+fn what_a_refused_link_leads_to_is_not_repaired() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = healthy();
+    let key = key_file(&home);
+    let target = home.at("target");
+    fs::rename(&key, &target).unwrap();
+    std::os::unix::fs::symlink(&target, &key).unwrap();
+    chmod(&target, 0o666);
+    let run = home.run(&["models", "status"]);
+    assert!(
+        run.status != 0 && run.stderr.contains("symbolic link"),
+        "{run:?}"
+    );
+    assert!(!run.stderr.contains("chmod"), "{run:?}");
+    let found = findings(&home.run(REPAIR));
+    let secret = of(&found, FindingId::PermissionsSecret);
+    assert!(
+        secret[0]["message"].to_string().contains("symbolic link"),
+        "{found:#?}"
+    );
+    assert_eq!(
+        target.metadata().unwrap().permissions().mode() & 0o777,
+        0o666
+    );
+}
+
 /// What the user chose for other purposes too: no more is taken from it than has to be, and nothing
 /// of others' is removed.
 #[cfg(unix)]

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::home::{Home, STORE, VAULT};
+use crate::support::damage::chmod;
+use crate::support::home::{Home, Run, STORE, VAULT};
 
 /// A shell in the home that runs a script, in which `$0` is the program.
 fn shell(home: &Home, script: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -23,6 +24,34 @@ fn shell(home: &Home, script: impl AsRef<std::ffi::OsStr>) -> Command {
         .current_dir(home.path())
         .stdin(Stdio::null());
     command
+}
+
+/// Who starts it would choose whose files it uses.
+#[test]
+fn a_setuid_or_setgid_program_does_not_run() {
+    use std::os::unix::process::CommandExt as _;
+    let why = "a program that is another user's";
+    let dir = tempfile::tempdir().unwrap();
+    let flags = rustix::fs::statvfs(dir.path()).unwrap().f_flag;
+    if !crate::support::skip::is_root_or_skip(why) {
+        return;
+    }
+    if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
+        return crate::support::skip::skip("setuid", why);
+    }
+    chmod(dir.path(), 0o755);
+    let program = dir.path().join("clawkeep");
+    fs::copy(env!("CARGO_BIN_EXE_clawkeep"), &program).unwrap();
+    for (mode, status) in [(0o4755, 77), (0o2755, 77), (0o755, 0)] {
+        chmod(&program, mode);
+        let mut command = Command::new(&program);
+        command.arg("--version").env_clear().uid(1000).gid(1000);
+        let run = Run::from(command.output().unwrap()).exits(status);
+        let is_refused = run.stderr.contains("does not run setuid or setgid");
+        assert_eq!(is_refused, status == 77, "{run:?}");
+        assert_eq!(run.stdout.is_empty(), status == 77, "{run:?}");
+        assert!(run.stderr.lines().count() <= 1, "{run:?}");
+    }
 }
 
 /// A process that has opened the vault and waits on stdin for the rest of its answer.

@@ -58,6 +58,50 @@ fn a_passphrase_file_is_a_regular_one() {
     }
 }
 
+/// The shell opened it, and the file is another user's or open to others all the same. A pipe, and
+/// a file without a name, are what a script hands over.
+#[test]
+fn a_file_behind_a_descriptor_is_judged_as_one_that_is_named() {
+    let home = home();
+    with_phrase(&home);
+    hide_key_file(&home);
+    let path = home.at(PHRASE_FILE);
+    let run = |line: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", line, env!("CARGO_BIN_EXE_clawkeep")])
+            .arg(&path)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .env("CLAWKEEP_KEYCHAIN", "off");
+        Run::from(command.output().unwrap())
+    };
+    let by_descriptor = "exec 7<\"$1\"; exec \"$0\" --passphrase-fd 7 models status";
+    let by_stdin = "exec \"$0\" --passphrase-file - models status < \"$1\"";
+    let refused = |what: &str| {
+        for line in [by_descriptor, by_stdin] {
+            let run = run(line);
+            assert!(
+                run.status != 0 && run.stderr.contains(what),
+                "{line}: {run:?}"
+            );
+        }
+    };
+    for line in [by_descriptor, by_stdin] {
+        run(line).ok();
+    }
+    chmod(&path, 0o644);
+    refused("can be read by other users");
+    run("cat \"$1\" | \"$0\" --passphrase-file - models status").ok();
+    run("exec 7<\"$1\"; rm \"$1\"; exec \"$0\" --passphrase-fd 7 models status").ok();
+    if can_be_others("a_file_behind_a_descriptor_is_judged_as_one_that_is_named") {
+        fs::write(&path, PHRASE).unwrap();
+        own(&path, ANA);
+        refused("belongs to user 1000");
+    }
+}
+
 /// A directory of credentials is judged as any other: systemd closes it to others, and may let a
 /// service's user in by an access list.
 #[test]

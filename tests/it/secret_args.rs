@@ -230,6 +230,71 @@ fn an_id_that_begins_as_a_secret_is_refused() {
     }
 }
 
+/// The session and the id would be stored, and the path recorded.
+#[test]
+fn a_word_that_could_be_a_secret_is_not_repeated_and_is_no_new_name() {
+    const BARE: &str = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE";
+    const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
+    let home = Home::new();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    let paste = ["models", "auth", "paste-api-key", "--provider", "openai"];
+    home.run_with_input(&paste, "sk-test-of-the-vault-0123456789")
+        .ok();
+    let hex = "0f1e2d3c4b5a69788796a5b4c3d2e1f0abcd";
+    let id = format!("openai:{hex}");
+    let path = home.at(SECRET);
+    let path = path.to_str().unwrap();
+    let under = home.at("none").join(SECRET);
+    for (args, status) in [
+        (&["token", BARE][..], 64),
+        (&["rm", BARE, "--yes"], 64),
+        (&["rm", &id], 64),
+        (&["run", BARE, "--", TRUE], 64),
+        (&["login", BARE], 1),
+        (&["connect", BARE], 64),
+        (&["use", BARE], 64),
+        (&["refresh", BARE], 64),
+        (&["restore", BARE], 1),
+        (&["ls", BARE], 64),
+        (&["ls", "--agent", BARE], 64),
+        (&["models", "auth", "remove", BARE], 64),
+        (&["session", "pin", "42", BARE], 64),
+        (&["add", "--id", &id, "openai"], 64),
+        (&["add", BARE], 64),
+        (&["history", "--profile", BARE], 0),
+        (&["export", "--reveal", "--to", path], 64),
+        (&["export", "--reveal", "--to", under.to_str().unwrap()], 64),
+        (&["backup", "create", path], 64),
+    ] {
+        let run = home.run(args);
+        let wanted = if status == 0 { 0..=0 } else { 1..=status };
+        assert!(wanted.contains(&run.status), "{run:?}");
+        for secret in [BARE, hex, SECRET] {
+            let shown = format!("{}{}", run.stdout, run.stderr).to_lowercase();
+            assert!(!shown.contains(&secret.to_lowercase()), "{args:?}: {run:?}");
+            let kept =
+                [secret, &secret.to_lowercase()].map(|secret| is_in_a_file(home.path(), secret));
+            assert_eq!(kept, [false, false], "{args:?}");
+        }
+    }
+    let token = home.run(&["token", BARE]);
+    let lines: Vec<&str> = token.stderr.lines().collect();
+    assert_eq!(
+        lines[0],
+        "Error: no provider or credential is named \"[hidden]\"",
+    );
+    assert!(
+        lines[1].contains("If that is a secret, it is now"),
+        "{lines:?}"
+    );
+    assert!(lines[2].contains("openai:manual"), "{lines:?}");
+    home.run(&["session", "pin", UUID, "openai:manual"]).ok();
+    // It is a file already.
+    fs::write(path, "").unwrap();
+    let run = home.run(&["import", path]);
+    assert!(run.stderr.contains(SECRET), "{run:?}");
+}
+
 #[test]
 fn what_is_no_secret_is_named_as_before() {
     let home = Home::new();

@@ -127,6 +127,12 @@ impl Refusal {
         }
     }
 
+    /// Whether the mode of a file is at fault, not its owner and not a directory.
+    #[cfg(unix)]
+    pub(super) fn is_of_file_mode(&self) -> bool {
+        !self.is_dir && !matches!(self.fault, Fault::Owner | Fault::Links(_))
+    }
+
     /// Whether taking rights away with `chmod` fixes it, and this user may.
     #[must_use]
     pub fn is_fixed_by_chmod(&self) -> bool {
@@ -167,7 +173,7 @@ impl Refusal {
             _ => "You cannot change that here. Give".to_owned(),
         };
         format!(
-            "{begin} the passphrase on stdin (--passphrase-file -), mount the file as a \
+            "{begin} the passphrase through a pipe (--passphrase-file -), mount the file as a \
              container's secret, or have systemd hand it over in CREDENTIALS_DIRECTORY \
              (LoadCredential=clawkeep.key:FILE or clawkeep.passphrase:FILE)"
         )

@@ -1,8 +1,9 @@
 //! Secrets in arguments. None is accepted there, and no error repeats one.
 //!
-//! Hidden are, whatever the command: words that begin as secrets do. Where the command takes a
-//! secret: also words that are as random as keys, an argument that clap did not expect, and a value
-//! that clap refused and that is as long as a passphrase.
+//! Hidden are, whatever the command: words that begin as secrets do, and where an error says that
+//! something is not known, words that could be secrets. Where the command takes a secret: also words
+//! that are as random as keys, an argument that clap did not expect, and a value that clap refused
+//! and that is as long as a passphrase.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clawkeep::internal::config::provider_variables;
 use clawkeep::internal::crypto::PASSPHRASE_MIN;
 use clawkeep::internal::domain::{
-    ProviderId, begins_as_secret, is_random, known_secret_in, recognise_secret,
+    ProviderId, begins_as_secret, could_be_secret, is_random, known_secret_in, recognise_secret,
 };
 
 use super::words::command_words;
@@ -24,6 +25,22 @@ const HIDDEN: &str = "[hidden]";
 const TAKING: [&str; 4] = ["models auth", "add", "init", "key"];
 /// The commands whose words are names of files.
 const FILES: [&str; 2] = ["backup", "import"];
+/// The commands that store a new name of a credential or a provider. Programs choose the names of
+/// their sessions, also random ones: those are not judged.
+const NAMING: [&str; 5] = [
+    "add",
+    "models auth add",
+    "models auth paste-api-key",
+    "models auth paste-token",
+    "models auth setup-token",
+];
+/// The commands that report a name that they do not know in a way of their own.
+const REPORTING: [&str; 4] = [
+    "login",
+    "models auth login",
+    "models auth restore",
+    "restore",
+];
 /// Parts of the names that people give to an option for a secret.
 const NAMES: [&str; 5] = ["key", "token", "secret", "pass", "code"];
 
@@ -62,11 +79,12 @@ impl Arguments {
         let names_file = FILES.iter().any(|files| self.command.starts_with(files));
         let is_secret = match names_file {
             // a file may be named `sk-old.json`
-            true => |part: &str| known_secret_in(part).is_some(),
+            true => |part: &str| secret_inside(part).is_some(),
             false => is_known_secret,
         };
+        let stores_name = NAMING.contains(&self.command.as_str());
         let mut parts = ours.parts();
-        match parts.any(is_secret) {
+        match parts.any(|part| is_secret(part) || (stores_name && could_be_secret(part))) {
             true => Err(Failure::SecretArgument),
             false => Ok(()),
         }
@@ -79,7 +97,12 @@ impl Arguments {
             _ => None,
         };
         let may_be_random = self.takes_secret() || self.names_passphrase();
-        let is_secret = |part: &&str| is_known_secret(part) || (may_be_random && is_random(part));
+        let is_sure = |part: &str| is_known_secret(part) || (may_be_random && is_random(part));
+        let is_unknown = match failure {
+            Failure::Usage(_) | Failure::UnknownName { .. } | Failure::BadArgument(_) => true,
+            _ => REPORTING.contains(&self.command.as_str()),
+        };
+        let is_secret = |part: &&str| is_sure(part) || (is_unknown && could_be_secret(part));
         // Also arguments for another program: no error shows them.
         let inside = self.words.iter().filter_map(|word| secret_inside(word));
         let known: Vec<&str> = parts_of(&self.words)
@@ -92,21 +115,31 @@ impl Arguments {
             shown = hide(&shown, secret);
         }
         let is_why = match clap {
-            Some(error) => self.parts().any(|part| is_secret(&part)) || self.names_secret(error),
+            Some(error) => self.parts().any(is_sure) || self.names_secret(error),
             None => matches!(failure, Failure::SecretArgument),
         };
         if shown == text && !is_why {
             return shown;
         }
         let what = shown.lines().next().unwrap_or_default();
-        let which = match known.is_empty() {
-            true => "If that is a secret, it",
-            false => "The secret",
+        let is_sure = known.iter().copied().any(is_sure);
+        let which = match is_sure {
+            true => "The secret",
+            false => "If that is a secret, it",
+        };
+        let next = match failure {
+            Failure::Usage(_) | Failure::SecretArgument => self.right_form(),
+            _ if is_sure => self.right_form(),
+            _ => shown
+                .lines()
+                .skip(1)
+                .map(str::trim)
+                .collect::<Vec<_>>()
+                .join(" "),
         };
         format!(
             "{what}\n  {which} is now in the shell's history and was visible in the process list. \
-             If others use this machine, replace it.\n  {}",
-            self.right_form()
+             If others use this machine, replace it.\n  {next}"
         )
     }
 
@@ -268,13 +301,14 @@ fn is_known_secret(word: &str) -> bool {
         || secret_inside(word).is_some()
 }
 
-/// The known secret in a word, also between the slashes of an address. A file may be named as a
-/// secret is: that is what a word means whose directory is there.
+/// The known secret in a word, also between the slashes of an address or a path. A file may be named
+/// as a secret is: that is what a path means that is there.
 fn secret_inside(word: &str) -> Option<&str> {
-    let dir = Path::new(word).parent();
-    let is_file = || dir.is_some_and(|dir| dir.parent().is_some() && dir.is_dir());
-    match word.contains('/') && !is_file() {
-        true => word.split('/').find_map(known_secret_in),
+    let is_path = word.contains(std::path::is_separator);
+    match is_path && !Path::new(word).exists() {
+        true => word
+            .split(std::path::is_separator)
+            .find_map(known_secret_in),
         false => known_secret_in(word),
     }
 }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use clawkeep::internal::config::Layout;
 use clawkeep::internal::crypto::{PASSPHRASE_MAX, check_passphrase};
 use clawkeep::internal::domain::{shown_path, utf8_of_utf16, without_bom};
-use clawkeep::internal::platform::{Access, FileError, exists, keep_from_children, read_trusted};
+use clawkeep::internal::platform::{
+    Access, FileError, check_handed_over, exists, keep_from_children, read_trusted,
+};
 use clawkeep::internal::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -215,9 +217,12 @@ fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
     ))
 }
 
-/// Reads a passphrase from a descriptor that this process was started with, to its end.
+/// Reads a passphrase from a descriptor that this process was started with, to its end. A regular
+/// file behind it is judged as one that is named.
 fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
-    read_opened(path, File::open(path))
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    check_handed_over(path, &file)?;
+    read_opened(path, Ok(file))
 }
 
 fn read_opened(path: &Path, opened: io::Result<impl io::Read>) -> Result<SecretString, KeyProblem> {

@@ -1,6 +1,6 @@
 //! Carries out repairs. Each checks its finding again first: the problem may be gone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::configuration::renamed_default;
@@ -40,7 +40,7 @@ impl Repair {
         Ok(match self {
             Self::Chmod { path, mode } => done(close_to_others(path, *mode)?),
             Self::RemoveStaleLock { store, queue } => done(remove_stale_lock(store, queue)?),
-            Self::RemoveLeftover { path, key_dir } => done(remove_leftover(path, key_dir)?),
+            Self::RemoveLeftover { path, own_dirs } => done(remove_leftover(path, own_dirs)?),
             Self::MoveVault { .. } | Self::MergeVault { .. } | Self::RemoveLeftVault { .. } => {
                 return Err(RepairError::NeedsKey);
             }
@@ -100,12 +100,12 @@ fn renamed_in(settings: &Settings, from: &ProfileId, to: &ProfileId) -> Vec<Stri
 }
 
 /// Removes a leftover, unless somebody is about to use it.
-fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
+fn remove_leftover(path: &Path, own_dirs: &[PathBuf]) -> Result<bool, RepairError> {
     check_trusted(path, Access::Read)?;
     let dir = path.parent().unwrap_or(Path::new("."));
     // A process of ours that changes a configuration has this lock while there is a draft.
     let _lock = DirectoryLock::acquire(dir, Instant::now() + QUEUE_TIMEOUT)?;
-    let is_left = is_leftover(path, key_dir) && is_replaceable(path);
+    let is_left = is_leftover(path, own_dirs) && is_replaceable(path);
     Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)
 }
 

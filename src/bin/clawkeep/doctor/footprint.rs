@@ -36,9 +36,10 @@ const LEFT: Duration = Duration::from_secs(60);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
+    let own_dirs = own_dirs(layout);
     let mut found = Vec::new();
     for path in dirs(evidence).iter().flat_map(|dir| files_in(dir)) {
-        if is_leftover(&path, &layout.key_file_dir()) {
+        if is_leftover(&path, &own_dirs) {
             found.push(leftover(evidence, path));
         } else if name_of(&path).ends_with(TEMPORARY) && is_old(&path) {
             found.push(other_leftover(evidence, path));
@@ -58,7 +59,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let docs = evidence.agents.iter().map(|examined| &examined.doc);
     let secrets: HashSet<&[u8]> = docs.flat_map(secrets_of).collect();
-    let key_dir = evidence.layout.key_file_dir();
+    let own_dirs = own_dirs(evidence.layout);
     let stores: HashSet<PathBuf> = places(evidence)
         .flat_map(|place| [place.site().to_owned(), place.real().to_owned()])
         .collect();
@@ -68,7 +69,7 @@ pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         .iter()
         .flat_map(|dir| files_in(dir))
         .filter(|path| is_named_as_copy(path) || is_older_store(evidence, path))
-        .filter(|path| !is_leftover(path, &key_dir) && !name_of(path).ends_with(TEMPORARY));
+        .filter(|path| !is_leftover(path, &own_dirs) && !name_of(path).ends_with(TEMPORARY));
     // A store of an agent that has another one now, or that is no agent any more.
     let known = evidence.vault.locked().map(Vault::known_stores);
     let former = known.into_iter().flatten().flatten().map(|(path, _)| path);
@@ -98,8 +99,8 @@ fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         layout.state_dir.clone(),
         layout.state_dir.join("agent"), // of before there were several agents
         layout.oauth_dir.clone(),
-        layout.key_file_dir(),
     ];
+    dirs.extend(own_dirs(layout));
     dirs.extend(
         evidence
             .agents
@@ -115,6 +116,17 @@ fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let mut known = HashSet::new();
     dirs.retain(|dir| known.insert(canonicalize(dir).unwrap_or_else(|_| dir.clone())));
     dirs
+}
+
+/// The directories in which only this program makes files: of keys, of heads, of other programs'
+/// settings, of notes about alerts.
+fn own_dirs(layout: &Layout) -> [PathBuf; 4] {
+    [
+        layout.key_file_dir(),
+        layout.heads_dir(),
+        layout.connected_dir(),
+        layout.alert_notes_dir(),
+    ]
 }
 
 /// The regular files of a directory, by name.
@@ -167,12 +179,12 @@ fn is_named_as_copy(path: &Path) -> bool {
 /// Whether a file was left by a process that was killed while it wrote, and holds nothing that is
 /// not elsewhere: by its name, and by how long ago that was. A store's own temporary file is none:
 /// what another program wrote can be in it.
-pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
+pub(super) fn is_leftover(path: &Path, own_dirs: &[PathBuf]) -> bool {
     let name = name_of(path);
     let is_draft = name.ends_with(DRAFT);
-    // tempfile's names; only this program makes files in its directory of keys.
-    let is_tempfiles =
-        name.starts_with(".tmp") && name.len() == 10 && path.parent() == Some(key_dir);
+    let is_in = |dir: &PathBuf| path.parent() == Some(dir);
+    // tempfile's names
+    let is_tempfiles = name.starts_with(".tmp") && name.len() == 10 && own_dirs.iter().any(is_in);
     (is_draft || is_tempfiles) && is_old(path)
 }
 
@@ -235,7 +247,7 @@ fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     }
     finding.repair(Repair::RemoveLeftover {
         path,
-        key_dir: layout.key_file_dir(),
+        own_dirs: own_dirs(layout).to_vec(),
     })
 }
 
@@ -352,12 +364,16 @@ mod tests {
     #[test]
     fn only_drafts_that_hold_nothing_else_are_leftovers() {
         let dir = tempfile::tempdir().unwrap();
-        let keys = dir.path().join("clawkeep");
-        std::fs::create_dir(&keys).unwrap();
+        let own_dirs = ["clawkeep", "connected"].map(|name| dir.path().join(name));
+        for dir in &own_dirs {
+            std::fs::create_dir(dir).unwrap();
+        }
         let old = SystemTime::now() - Duration::from_secs(3600);
         for (name, want) in [
             ("clawdbot.json.clawkeep-draft", true),
             ("clawkeep/.tmpA1b2C3", true),
+            ("connected/.tmpA1b2C3", true),
+            ("connected/claude", false),
             (".tmpA1b2C3", false),
             ("auth-profiles.json.clawkeep-tmp", false),
             ("shared.clawkeep-tmp", false),
@@ -365,10 +381,10 @@ mod tests {
         ] {
             let path = dir.path().join(name);
             std::fs::write(&path, "").unwrap();
-            assert!(!is_leftover(&path, &keys), "{name} is new");
+            assert!(!is_leftover(&path, &own_dirs), "{name} is new");
             let file = std::fs::File::options().write(true).open(&path).unwrap();
             file.set_modified(old).unwrap();
-            assert_eq!(is_leftover(&path, &keys), want, "{name}");
+            assert_eq!(is_leftover(&path, &own_dirs), want, "{name}");
         }
     }
 

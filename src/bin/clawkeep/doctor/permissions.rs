@@ -11,6 +11,7 @@ use clawkeep::internal::config::Layout;
 use clawkeep::internal::export::StorePlace;
 use clawkeep::internal::platform::{
     Access, Fault, FileError, Permissions, Refusal, Trust, canonicalize, check_trusted,
+    is_mounted_secret,
 };
 
 /// What others must not do with a file or directory.
@@ -72,6 +73,9 @@ fn named(evidence: &Evidence<'_>, path: PathBuf, permissions: Permissions) -> Op
     let Err(FileError::Untrusted(refusal)) = check_trusted(&path, Access::Secret) else {
         return None;
     };
+    if is_refused_link(evidence.layout, &path) {
+        return Some(refused_link(evidence.layout, path));
+    }
     if permissions.is_ours && refusal.path == path && refusal.is_fixed_by_chmod() {
         return fault(permissions, Kept::Secret)
             .map(|id| open(evidence, path, permissions, (id, Kept::Secret)));
@@ -142,6 +146,23 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
             _ => refusal.mode & 0o755,
         },
     })
+}
+
+/// Whether a path is a link in the place of a key file, through which no key is read. The mode of
+/// what it leads to says nothing then.
+fn is_refused_link(layout: &Layout, path: &Path) -> bool {
+    let is_key = layout.named_key_file() == Some(path)
+        || (path.parent() == Some(&layout.key_file_dir())
+            && path.extension().is_some_and(|extension| extension == "key"));
+    is_key && path.is_symlink() && !is_mounted_secret(path)
+}
+
+fn refused_link(layout: &Layout, path: PathBuf) -> Finding {
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} is a symbolic link, through which no key is read");
+    Finding::new(FindingId::PermissionsSecret, message)
+        .path(path)
+        .advice("Put the key file itself there, or name it, with mode 600.")
 }
 
 fn fault(permissions: Permissions, kept: Kept) -> Option<FindingId> {
@@ -243,6 +264,9 @@ fn open(
     let shown = evidence.layout.shorten_home(&path);
     let message = format!("{shown} {what} (mode {:03o})", permissions.mode & 0o777);
     let finding = Finding::new(id, message).path(&path);
+    if is_refused_link(evidence.layout, &path) {
+        return refused_link(evidence.layout, path);
+    }
     if permissions.is_shared_dir() {
         return finding.advice("That directory is shared by all users; use one of your own.");
     }

@@ -28,8 +28,8 @@ pub(crate) enum Repair {
     RemoveLeftover {
         /// The file.
         path: PathBuf,
-        /// This program's directory of keys.
-        key_dir: PathBuf,
+        /// The directories in which only this program makes files.
+        own_dirs: Vec<PathBuf>,
     },
     /// Moves the vault and its settings to another directory. It takes the vault's key, so the
     /// command that has it carries it out; the same holds for the next two.

@@ -1,7 +1,7 @@
 //! Notes for a person who queries the record.
 
 use clawkeep::internal::audit::Filter;
-use clawkeep::internal::domain::UnixMs;
+use clawkeep::internal::domain::{UnixMs, could_be_secret};
 use clawkeep::internal::export::StorePlace;
 use clawkeep::internal::vault::Vault;
 
@@ -61,6 +61,12 @@ pub(crate) fn note_unknown_names(
             continue;
         };
         if known.iter().any(|known| **known == *asked) {
+            continue;
+        }
+        if could_be_secret(asked) {
+            context.ui.note(&format!(
+                "Note: the record has no such {what} (not shown, since it may be a secret)."
+            ));
             continue;
         }
         let nearest = known
