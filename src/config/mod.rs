@@ -28,6 +28,7 @@ mod settings;
 mod shell_env;
 mod trusted;
 mod variable_name;
+mod variable_provider;
 mod vault_home;
 mod windows_names;
 
@@ -48,8 +49,7 @@ pub use dotenv::parse as dotenv_lines;
 pub(crate) use edit::edited;
 pub use edit::{ConfigChange, ConfigEdit, edit_config, edit_config_keeping};
 pub use env::{
-    Env, ProviderVariable, provider_of_variable, provider_variable, provider_variables,
-    providers_with_variables,
+    Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };
 pub use error::ConfigError;
 pub use error::{ConfigEditError, OwnSettingsError};
@@ -73,3 +73,4 @@ pub(crate) use shell_env::expected_in;
 pub use shell_env::{ShellEnv, ShellFault};
 pub use trusted::trust_of;
 pub use variable_name::check_variable_name;
+pub use variable_provider::provider_of_variable;
