@@ -3,7 +3,7 @@
 
 mod consent;
 pub(crate) mod disconnect;
-mod kept;
+pub(crate) mod kept;
 pub(crate) mod openclaw;
 mod settings;
 
@@ -21,7 +21,7 @@ use self::consent::confirm;
 use self::kept::Kept;
 use self::settings::{Connectable, Settings, damaged, find, name};
 use crate::commands::auth::paste::profile_id;
-use crate::commands::monitor::unattended::program::this_program;
+use crate::commands::monitor::unattended::program::stored_program;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -201,7 +201,7 @@ impl Connect {
             }
             (None, _) => None,
         };
-        let program = this_program(context.env.raw("PATH")).map_err(Failure::Output)?;
+        let program = stored_program(context.env.raw("PATH"))?;
         let program = program.to_str().map(str::to_owned).ok_or_else(|| {
             refused(
                 "the path of clawkeep is not UTF-8, as the settings need it".to_owned(),
