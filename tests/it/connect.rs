@@ -84,7 +84,9 @@ fn what_was_changed_since_stays() {
     );
     // Without a copy that opens, too: the value that was replaced is then not known.
     home.run(&["connect", "codex", "--yes"]).ok();
-    home.run(&["key", "rotate"]).ok();
+    let files = home.files();
+    let copy = files.iter().find(|file| file.ends_with("connected/codex"));
+    fs::remove_file(home.at(copy.unwrap())).unwrap();
     home.run(&["disconnect", "codex", "--yes"]).ok();
     assert!(
         !home.read(CODEX).contains("clawkeep"),
@@ -230,6 +232,8 @@ fn pi_gets_any_key_by_a_command_and_programs_that_take_none_are_told() {
     );
     let again = home.run(&["connect", "pi"]).ok();
     assert!(again.contains("pi is connected already"), "{again}");
+    // The only copy of what was there opens after a rotation, too.
+    home.run(&["key", "rotate"]).ok();
     home.run(&["disconnect", "pi", "--yes"]).ok();
     assert_eq!(home.read(auth), text);
     refuses(
@@ -310,4 +314,32 @@ fn a_connected_program_whose_key_is_gone_is_named() {
         .ok();
     let listed = home.run(&["connect", "--json"]).json();
     assert_eq!(listed["programs"][1]["state"], json!("connected"));
+}
+
+/// What is run later must be what is installed now.
+#[cfg(unix)]
+#[test]
+fn no_program_is_stored_that_another_user_can_replace() {
+    let home = home();
+    home.write(CODEX, SETTINGS);
+    fs::create_dir(home.at("open")).unwrap();
+    let program = home.command(&[]).get_program().to_owned();
+    std::os::unix::fs::symlink(program, home.at("open/clawkeep")).unwrap();
+    chmod(&home.at("open"), 0o777);
+    for args in [
+        &["connect", "codex", "--yes"][..],
+        &["monitor", "install", "--dry-run"],
+    ] {
+        let mut command = home.command(args);
+        let output = command.env("PATH", home.at("open")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for words in [
+            "can be written by other users",
+            "Install clawkeep in a directory",
+        ] {
+            assert!(said.contains(words), "{args:?}: {said}");
+        }
+    }
+    assert_eq!(home.read(CODEX), SETTINGS);
 }

@@ -528,6 +528,60 @@ fn repairs_take_no_more_than_they_have_to() {
     assert!(home.at("clawkeep/.tmpAb12Cd").exists());
 }
 
+/// A repair would make trusted what another user may have written. A person reads it first.
+#[cfg(unix)]
+#[test]
+fn no_repair_makes_trusted_what_another_user_may_have_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = healthy();
+    let settings = ".clawdbot/clawkeep.toml";
+    home.write(settings, "[notify.command.x]\nrun = [\"/bin/false\"]\n");
+    home.write(CONFIG, "{}");
+    let files = [settings, CONFIG, STORE];
+    for file in files {
+        chmod(&home.at(file), 0o666);
+    }
+    let found = findings(&home.run(REPAIR));
+    for file in files {
+        let of_file = |finding: &&Value| {
+            let path = finding["path"].as_str().unwrap_or_default();
+            let group = finding["id"].as_str().unwrap_or_default();
+            path.ends_with(file) && group.starts_with("permissions.")
+        };
+        let finding = found.iter().find(of_file);
+        let finding = finding.unwrap_or_else(|| panic!("{file} in {found:#?}"));
+        assert_eq!(finding["repaired"], json!(false), "{finding}");
+        let fix = finding["fix"].as_str().unwrap();
+        assert!(fix.contains("Read it first, then: chmod "), "{fix}");
+        let mode = home.at(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o666, "{file}");
+    }
+}
+
+/// Neither the home directory is changed, nor a directory where a link of another program's leads.
+#[cfg(unix)]
+#[test]
+fn repairs_stay_in_clawkeeps_and_the_gateways_places() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |home: &Home, dir: &str| {
+        let found = home.at(dir).metadata().unwrap().permissions().mode();
+        found & 0o777
+    };
+    let home = healthy();
+    home.write("shared/auth.json", "{}");
+    fs::create_dir(home.at(".codex")).unwrap();
+    std::os::unix::fs::symlink("../shared/auth.json", home.at(".codex/auth.json")).unwrap();
+    chmod(&home.at("shared"), 0o777);
+    let found = findings(&home.run(REPAIR));
+    assert_eq!(mode(&home, "shared"), 0o777, "{found:#?}");
+    chmod(&home.at("shared"), 0o700);
+    chmod(home.path(), 0o777);
+    let run = home.run(REPAIR);
+    assert_eq!(mode(&home, ""), 0o777, "{run:?}");
+    assert!(run.stdout.contains("your home directory"), "{run:?}");
+    assert!(!run.stdout.contains("chmod"), "{run:?}");
+}
+
 /// A printed command must not put another key in the place of the vault's own.
 #[test]
 fn a_key_that_is_not_this_vaults_is_not_to_be_moved() {

@@ -191,6 +191,10 @@ fn a_copy_replaces_a_copy_and_nothing_else() {
             & 0o777,
         0o600
     );
+    home.write("notes.txt", "my own notes");
+    let run = (home.run(&["export", "--reveal", "--to", "notes.txt"])).exits(64);
+    assert!(run.stderr.contains("notes.txt is there already"), "{run:?}");
+    assert_eq!(home.read("notes.txt"), "my own notes");
     let printed = home.run(&["export", "--reveal", "--to", "-"]).json();
     assert_eq!(printed, home.json(STORE));
     let revealed = home

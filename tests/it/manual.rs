@@ -58,6 +58,50 @@ fn a_page_has_its_examples_as_they_are_typed() {
     assert!(examples.starts_with("clawkeep export  "), "{examples}");
 }
 
+/// Root has the most to lose: whoever chooses what a page replaces, chooses a file of root's.
+#[cfg(unix)]
+#[test]
+fn no_page_is_written_where_somebody_else_chooses_what_it_replaces() {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use crate::support::damage::chmod;
+    use crate::support::users::{ANA, can_be_others, give};
+
+    let home = Home::new();
+    let run = |dir: &str| home.run(&["man", "--to", dir]);
+    // Anything that is no earlier page stays.
+    home.write("mine/clawkeep.1", "my own notes");
+    let refused = run("mine");
+    assert_eq!(refused.status, 64, "{refused:?}");
+    assert!(refused.stderr.contains("clawkeep.1 is there already"));
+    assert_eq!(home.read("mine/clawkeep.1"), "my own notes");
+    fs::create_dir(home.at("pipe")).unwrap();
+    let pipe = home.at("pipe/clawkeep.1");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    assert_ne!(run("pipe").status, 0);
+    // A directory that others can write, and one below it.
+    fs::create_dir(home.at("open")).unwrap();
+    chmod(&home.at("open"), 0o777);
+    for dir in ["open", "open/man1"] {
+        let refused = run(dir);
+        assert_eq!(refused.status, 1, "{refused:?}");
+        assert!(refused.stderr.contains("can be written by other users"));
+    }
+    assert_eq!(fs::read_dir(home.at("open")).unwrap().count(), 0);
+    if !can_be_others("no_page_is_written_where_somebody_else_chooses_what_it_replaces") {
+        return;
+    }
+    home.write("precious", "root's");
+    fs::create_dir(home.at("anas")).unwrap();
+    symlink(home.at("precious"), home.at("anas/clawkeep.1")).unwrap();
+    symlink(home.at("dangling"), home.at("anas/clawkeep-token.1")).unwrap();
+    give(&home.at("anas"), ANA, ANA);
+    assert_ne!(run("anas").status, 0);
+    assert_eq!(home.read("precious"), "root's");
+    assert!(!home.at("dangling").exists());
+}
+
 /// With the formatter that is here; troff is part of what `man` needs.
 #[cfg(unix)] // groff or mandoc
 #[test]

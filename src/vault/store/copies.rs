@@ -8,7 +8,7 @@ use crate::vault::sealing::seal_json::{open_json, seal_json};
 
 impl UnlockedVault {
     /// Seals a copy of settings of the program of that name. The vault's present data key opens it:
-    /// not after the key was rotated.
+    /// after a rotation it has to be sealed again.
     pub fn seal_copy(&self, name: &str, copy: &SecretJson) -> Result<Vec<u8>, VaultError> {
         let aad = Aad::new(self.id, "copy", "settings").text(name);
         Ok(seal_json(&self.keys.seal, aad, copy.expose_secret())?)

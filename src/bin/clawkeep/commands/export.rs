@@ -7,13 +7,13 @@ use clawkeep::internal::audit::{EventDraft, EventKind, Origin};
 use clawkeep::internal::config::{AgentRef, ExportMode, order_agent};
 use clawkeep::internal::domain::{StoreDoc, from_outside, path_text};
 use clawkeep::internal::export::{StorePlace, render};
-use clawkeep::internal::platform::{replace_file, resolve_link};
+use clawkeep::internal::platform::resolve_link;
 use clawkeep::internal::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::options::target;
+use crate::options::target::{self, Readers, Replaceable};
 use crate::terminal::text::{json_shown, shown_id};
 
 /// Write the agent's auth-profiles.json, or its content elsewhere.
@@ -34,6 +34,9 @@ pub(crate) struct Export {
     #[arg(long)]
     reveal: bool,
 }
+
+/// A copy may replace an earlier copy of a store.
+const COPY: Replaceable = Replaceable::With("\"profiles\":");
 
 impl Export {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
@@ -107,7 +110,7 @@ impl Export {
                 }
             )));
         }
-        target::check(context, to)?;
+        target::check(context, to, COPY)?;
         target::check_not_openclaws(context, to)?;
         let mut vault = context.vault_to_record_in(None)?;
         let loaded = context.load(&mut vault, agent)?;
@@ -122,9 +125,9 @@ impl Export {
             let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
             return context.ui.write(&json_shown(&text));
         }
-        let mut temporary = to.as_os_str().to_owned();
-        temporary.push(".clawkeep-tmp");
-        replace_file(to, Path::new(&temporary), &bytes)?;
+        target::write(context, to, (COPY, Readers::Owner), |out| {
+            out.write_all(&bytes).map_err(Failure::Output)
+        })?;
         let text = format!(
             "{}: exported to {}\n",
             shown_id(agent.name.as_str()),

@@ -6,10 +6,10 @@ use chrono::DateTime;
 use clap::{Args, Command};
 use clap_mangen::Man as Page;
 use clap_mangen::roff::{Inline, Roff};
-use clawkeep::internal::platform::FileError;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::target::{self, Replaceable};
 
 /// Print the manual page, or write those of every command.
 #[derive(Debug, Args)]
@@ -33,21 +33,12 @@ impl Man {
             let text = page(&command, &date).map_err(Failure::Output)?;
             return context.ui.write(&text);
         };
-        std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
-        let written = write_all(&command, &date, dir)?;
-        let dir = context.layout.shorten_home(dir);
+        let dir = context.layout.user_path(dir);
+        let written = write_all(&command, &date, &dir)?;
+        let dir = context.layout.shorten_home(&dir);
         context
             .ui
             .answer(&format!("Wrote {written} pages to {dir}\n"))
-    }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
-    let path = path.to_owned();
-    move |source| FileError::Io {
-        action,
-        path,
-        source,
     }
 }
 
@@ -62,15 +53,18 @@ fn date(context: &Context) -> String {
 
 /// Writes a command's page and those of the commands below it; how many.
 fn write_all(command: &Command, date: &str, dir: &Path) -> Result<usize, Failure> {
-    let path = dir.join(Page::new(command.clone()).get_filename());
+    let name = Page::new(command.clone()).get_filename();
     let text = page(command, date).map_err(Failure::Output)?;
-    std::fs::write(&path, text).map_err(failed("write", &path))?;
+    target::write_in(dir, &name, Replaceable::With(MARK), text.as_bytes())?;
     let mut written = 1;
     for below in command.get_subcommands() {
         written += write_all(below, date, dir)?;
     }
     Ok(written)
 }
+
+/// What each of these pages has near its beginning, and no other file.
+const MARK: &str = ".TH CLAWKEEP";
 
 /// The definition that clap_mangen puts before each section; once is enough.
 const APOSTROPHE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";

@@ -135,8 +135,16 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
         ),
     };
     let finding = Finding::new(id, message).path(&refusal.path);
-    let is_login = (layout.logins.iter()).any(|files| files.login == refusal.path);
-    if is_login || !refusal.is_fixed_by_chmod() {
+    if is_home(layout, &refusal.path) && refusal.fault != Fault::Owner {
+        return finding.advice(CLOSE_HOME);
+    }
+    if !refusal.is_fixed_by_chmod() {
+        return finding.advice(refusal.fix());
+    }
+    if refusal.fault != Fault::Readable && !refusal.path.is_dir() {
+        return finding.advice(read_first(&refusal.fix()));
+    }
+    if !is_in_relied_on_dir(layout, &refusal.path) {
         return finding.advice(refusal.fix());
     }
     finding.repair(Repair::Chmod {
@@ -163,6 +171,36 @@ fn refused_link(layout: &Layout, path: PathBuf) -> Finding {
     Finding::new(FindingId::PermissionsSecret, message)
         .path(path)
         .advice("Put the key file itself there, or name it, with mode 600.")
+}
+
+/// What a person does about a home directory that others can write to. No command changes that.
+const CLOSE_HOME: &str = "Only you should be able to write to your home directory: take that right \
+    from other users.";
+
+/// A command that makes a file trusted, for a person who has read what is in it. No repair makes
+/// something trusted that another user may have written.
+fn read_first(command: &str) -> String {
+    let command = command.strip_prefix("Fix it with: ").unwrap_or(command);
+    format!("Another user may have changed it. Read it first, then: {command}")
+}
+
+fn is_home(layout: &Layout, path: &Path) -> bool {
+    let [home, path] = [&layout.home, path].map(canonicalize);
+    home.is_ok_and(|home| path.is_ok_and(|path| path == home))
+}
+
+/// Whether a path is a directory of this program's or the gateway's, or in one. Where a link of
+/// another program's leads is none.
+fn is_in_relied_on_dir(layout: &Layout, path: &Path) -> bool {
+    let dirs = [
+        layout.state_dir.clone(),
+        layout.vault_dir.clone(),
+        layout.data_dir.clone(),
+        layout.key_file_dir(),
+        layout.heads_dir(),
+    ];
+    let mut dirs = dirs.iter().filter_map(|dir| canonicalize(dir).ok());
+    dirs.any(|dir| path.starts_with(&dir) && !is_home(layout, &dir))
 }
 
 fn fault(permissions: Permissions, kept: Kept) -> Option<FindingId> {
@@ -281,13 +319,35 @@ fn open(
     if !is_own && !is_changed {
         return finding.advice("Use another one, in a directory that only you can enter.");
     }
+    if is_home(evidence.layout, &path) {
+        return finding.advice(CLOSE_HOME);
+    }
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
         _ if !is_own => permissions.unwritable(),
         Kept::Unchanged => permissions.unwritable(),
         Kept::Secret | Kept::Named | Kept::Private => permissions.closed(),
     };
+    if permissions.is_writable_by_others()
+        && !permissions.is_dir
+        && !is_sealed(evidence.layout, &path)
+    {
+        let shown = shell_path(evidence.layout, &path);
+        return finding.advice(read_first(&format!("chmod {mode:o} {shown}")));
+    }
     finding.repair(Repair::Chmod { path, mode })
+}
+
+/// Whether a file is the vault or lies beside it by its name: its content is sealed and proven, and
+/// its locks have none.
+fn is_sealed(layout: &Layout, path: &Path) -> bool {
+    let vault = canonicalize(&layout.vault_file).unwrap_or_else(|_| layout.vault_file.clone());
+    let beside = ["", "-wal", "-shm", "-journal", ".lock"];
+    beside.iter().any(|suffix| {
+        let mut name = vault.as_os_str().to_owned();
+        name.push(suffix);
+        path == Path::new(&name)
+    })
 }
 
 fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding {

@@ -76,7 +76,16 @@ pub(crate) fn write(
     if is_stdout(to) {
         return context.ui.stream(write);
     }
-    check(context, to)?;
+    check(context, to, replaceable)?;
+    replace(to, (replaceable, readers), write)
+}
+
+/// Writes a file in a place that was checked, whole or not at all.
+fn replace(
+    to: &Path,
+    (replaceable, readers): (Replaceable, Readers),
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let real = resolve_link(to)?;
     replaceable.check(&real)?;
     let dir = real.parent().unwrap_or(Path::new("."));
@@ -104,9 +113,54 @@ pub(crate) fn write(
     Ok(sync_dir(dir)?)
 }
 
+/// Writes a file of a directory that the user named, whole or not at all. Every user may read it.
+/// The directory is created if it is missing. It asks for no configuration: what `replaceable` says
+/// is in no store, setting or key.
+pub(crate) fn write_in(
+    dir: &Path,
+    name: &str,
+    replaceable: Replaceable,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    let to = dir.join(name);
+    check_place(&to)?;
+    if !dir.is_dir() {
+        create_dirs(dir)?;
+    }
+    replace(&to, (replaceable, Readers::Everyone), |out| {
+        out.write_all(bytes).map_err(Failure::Output)
+    })
+}
+
+/// Creates a directory and those above it, each in one that nobody else can write to.
+fn create_dirs(dir: &Path) -> Result<(), Failure> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
+    for dir in missing.into_iter().rev() {
+        std::fs::create_dir(dir).map_err(|source| FileError::Io {
+            action: "create",
+            path: dir.to_owned(),
+            source,
+        })?;
+        check_place(dir)?;
+    }
+    Ok(())
+}
+
+/// Checks that nobody else can have chosen what is written over.
+fn check_place(to: &Path) -> Result<(), Failure> {
+    let checked = check_trusted(to, Access::Read).map_err(|error| match error {
+        FileError::Untrusted(refusal) => Failure::Refused {
+            what: refusal.to_string(),
+            next: "Name another file, with --to.".to_owned(),
+        },
+        error => error.into(),
+    });
+    checked.map(|_| ())
+}
+
 /// A copy may replace an older copy and nothing else: no store, login, setting, key or vault.
 /// Without a configuration that can be read it is not known where the stores are.
-pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
+pub(crate) fn check(context: &Context, to: &Path, replaceable: Replaceable) -> Result<(), Failure> {
     if is_stdout(to) {
         return Ok(());
     }
@@ -118,14 +172,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
             dir.display()
         )));
     }
-    // A link of somebody else's would choose what is written over.
-    check_trusted(to, Access::Read).map_err(|error| match error {
-        FileError::Untrusted(refusal) => Failure::Refused {
-            what: refusal.to_string(),
-            next: "Name another file, with --to.".to_owned(),
-        },
-        error => error.into(),
-    })?;
+    check_place(to)?;
     let agents = existing_agents(layout, context.settings()?)?;
     let stores = agents
         .iter()
@@ -155,7 +202,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     let why = match (is_taken, is_special) {
         (true, _) => "it is a store, a login, a setting, a key or the vault",
         (_, true) => "what is there is not a plain file",
-        _ => return Ok(()),
+        _ => return replaceable.check(&real),
     };
     Err(Failure::BadArgument(format!(
         "{} is no place for it: {why}; name another file, or - for stdout",

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use clawkeep::internal::config::CONNECTIONS;
 use clawkeep::internal::domain::{Owner, SecretJson};
 use clawkeep::internal::platform::{
     Access, FileError, create_private_dir, persist, read_own, remove_if_present, sync_dir,
@@ -103,6 +104,33 @@ pub(super) fn read(
         let sealed = contents.bytes.strip_prefix(MAGIC)?;
         vault.open_copy(owner.as_str(), sealed)
     }))
+}
+
+/// The copies that open now, each with its program: what a rotation of the data key is to reseal.
+pub(crate) fn read_all(
+    context: &Context,
+    vault: &UnlockedVault,
+) -> Result<Vec<(Owner, SecretJson)>, Failure> {
+    let known = CONNECTIONS.iter().map(|connection| connection.owner);
+    let mut copies = Vec::new();
+    for owner in known.chain([Owner::OpenClaw]) {
+        let copy = read(context, vault, owner)?;
+        copies.extend(copy.map(|copy| (owner, copy)));
+    }
+    Ok(copies)
+}
+
+/// Seals copies again with the vault's new data key.
+pub(crate) fn reseal(context: &Context, vault: &UnlockedVault, copies: &[(Owner, SecretJson)]) {
+    for (owner, copy) in copies {
+        if let Err(failure) = keep(context, vault, *owner, copy) {
+            context.ui.warn(&format!(
+                "Warning: the settings of {} from before clawkeep connect are lost: {}",
+                owner.program(),
+                failure.lines().join(" ")
+            ));
+        }
+    }
 }
 
 pub(super) fn forget(context: &Context, owner: Owner) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 pub(crate) mod asked_key;
 mod consent;
 pub(crate) mod disconnect;
-mod kept;
+pub(crate) mod kept;
 pub(crate) mod openclaw;
 mod settings;
 
@@ -30,7 +30,7 @@ use self::kept::Kept;
 use self::settings::{Connectable, Settings, damaged, find, name, unreadable};
 use crate::commands::auth::edit::edit_store;
 use crate::commands::auth::paste::profile_id;
-use crate::commands::monitor::unattended::program::this_program;
+use crate::commands::monitor::unattended::program::stored_program;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -218,7 +218,7 @@ impl Connect {
             }
             (None, _) => None,
         };
-        let program = this_program(context.env.raw("PATH")).map_err(Failure::Output)?;
+        let program = stored_program(context.env.raw("PATH"))?;
         let program = program.to_str().map(str::to_owned).ok_or_else(|| {
             refused(
                 "the path of clawkeep is not UTF-8, as the settings need it".to_owned(),

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::add::in_lines;
 use super::log_warning::warn_of_log;
+use crate::commands::connect::kept;
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
@@ -60,6 +61,7 @@ impl Rotate {
         } else {
             RotationScope::DataKey
         };
+        let copies = kept::read_all(context, &vault)?;
         let progress = context
             .ui
             .progress("Encrypting everything with the new key");
@@ -71,7 +73,9 @@ impl Rotate {
                 one above most likely opens nothing.",
             );
         }
-        self.print_result(context, &rotated?)
+        let rotated = rotated?;
+        kept::reseal(context, &vault, &copies);
+        self.print_result(context, &rotated)
     }
 
     fn passphrases(&self, vault: &UnlockedVault) -> Result<BTreeMap<i64, SecretString>, Failure> {

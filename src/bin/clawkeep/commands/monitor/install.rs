@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
 use super::unattended::job::{Job, Pace};
 use super::unattended::own_file::{FileState, put, read_own_file, remove};
-use super::unattended::program::{doubt, this_program};
+use super::unattended::program::{doubt, stored_program};
 use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
 use super::unattended::{cron, launchd, systemd, task};
 use crate::commands::watch::ahead;
@@ -123,10 +123,7 @@ impl Install {
     /// The job: this program with the current options.
     fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
         let layout = &context.layout;
-        let program = this_program(context.env.raw("PATH")).map_err(|error| Failure::Refused {
-            what: format!("where this program lies is not known: {error}"),
-            next: "Call it by its path.".to_owned(),
-        })?;
+        let program = stored_program(context.env.raw("PATH"))?;
         let mut job = Job {
             program: text(&program)?,
             global: Vec::new(),

@@ -10,7 +10,7 @@ use clawkeep::internal::platform::{
     FileError, create_private_dir, persist, remove_if_present, sync_file, temporary_in,
 };
 
-use crate::commands::monitor::unattended::program::this_program;
+use crate::commands::monitor::unattended::program::stored_program;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -22,7 +22,7 @@ fn copy(layout: &Layout) -> PathBuf {
 
 /// The program for OpenClaw's settings, installed where it has to be.
 pub(super) fn install(context: &Context) -> Result<PathBuf, Failure> {
-    let program = this_program(context.env.raw("PATH")).map_err(Failure::Output)?;
+    let program = stored_program(context.env.raw("PATH"))?;
     let copy = copy(&context.layout);
     if is_accepted(&program) && program != copy {
         return Ok(program);

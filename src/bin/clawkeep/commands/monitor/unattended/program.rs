@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use clawkeep::internal::platform::{Access, canonicalize, check_trusted};
+use clawkeep::internal::platform::{Access, Fault, FileError, canonicalize, check_trusted};
+
+use crate::failure::Failure;
 
 /// The file that marks a directory whose contents can be regenerated. Source: the Cache Directory
 /// Tagging Specification.
@@ -20,6 +22,31 @@ pub(crate) fn this_program(path: Option<&OsStr>) -> std::io::Result<PathBuf> {
         .map(|dir| dir.join(&name));
     let is_this = |program: &PathBuf| canonicalize(program).is_ok_and(|found| found == real);
     Ok(named.find(is_this).unwrap_or(real))
+}
+
+/// [`this_program`], to be stored where it is run later: refused where another user can replace it.
+/// A group that may write to it is a [`doubt`] only: Homebrew's directories are the group's.
+pub(crate) fn stored_program(path: Option<&OsStr>) -> Result<PathBuf, Failure> {
+    let refused = |what: String, next: &str| Failure::Refused {
+        what,
+        next: next.to_owned(),
+    };
+    let program = this_program(path).map_err(|error| {
+        let what = format!("where this program lies is not known: {error}");
+        refused(what, "Call it by its path.")
+    })?;
+    match check_trusted(&program, Access::Read) {
+        // On Windows, administrators and the installer own programs: see `doubt`.
+        Err(FileError::Untrusted(refusal))
+            if cfg!(unix) && matches!(refusal.fault, Fault::Owner | Fault::Writable) =>
+        {
+            Err(refused(
+                refusal.to_string(),
+                "Install clawkeep in a directory that only you can write to, and run it from there.",
+            ))
+        }
+        _ => Ok(program),
+    }
 }
 
 /// Why a program may soon disappear or change.
