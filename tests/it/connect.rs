@@ -85,7 +85,7 @@ fn what_was_changed_since_stays() {
     // Without a copy that opens, too: the value that was replaced is then not known.
     home.run(&["connect", "codex", "--yes"]).ok();
     let files = home.files();
-    let copy = files.iter().find(|file| file.ends_with("connected/codex"));
+    let copy = files.iter().find(|file| file.ends_with("connected/codex-cli"));
     fs::remove_file(home.at(copy.unwrap())).unwrap();
     home.run(&["disconnect", "codex", "--yes"]).ok();
     assert!(
@@ -236,6 +236,16 @@ fn pi_gets_any_key_by_a_command_and_programs_that_take_none_are_told() {
     home.run(&["key", "rotate"]).ok();
     home.run(&["disconnect", "pi", "--yes"]).ok();
     assert_eq!(home.read(auth), text);
+    // One that does not open is named, and is no reason to remove it.
+    home.run(&args).ok();
+    let files = home.files().into_iter();
+    let copy: Vec<String> = files
+        .filter(|file| file.ends_with("connected/pi"))
+        .collect();
+    home.write(&copy[0], "clawkeep copy 1\nanother key's");
+    let run = home.run(&["disconnect", "pi", "--yes"]).exits(0);
+    assert!(run.stderr.contains("does not open"), "{run:?}");
+    assert!(home.at(&copy[0]).exists() && !home.read(auth).contains("token -q"));
     refuses(
         &home,
         &["connect", "opencode"],

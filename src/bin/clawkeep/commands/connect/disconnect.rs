@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::internal::config::{Connection, Edited, SettingsFault};
+use clawkeep::internal::platform::exists;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -53,6 +54,15 @@ impl Disconnect {
             let answer = json!({"program": name(owner), "disconnected": false});
             return context.ui.done(&what, &answer);
         }
+        let copy = kept::file(context, owner);
+        let is_lost = kept.is_none() && exists(&copy);
+        if is_lost {
+            context.ui.warn(&format!(
+                "Warning: {}, the copy of the settings from before, does not open with this \
+                 vault's key. What clawkeep connect replaced does not come back; the copy stays.",
+                context.layout.shorten_home(&copy)
+            ));
+        }
         let taken_out = taken_out(connection, &settings, kept.as_ref()).map_err(fault)?;
         show(context, &settings, &taken_out);
         confirm(self.yes, &format!("Disconnect {}?", owner.program()))?;
@@ -64,7 +74,9 @@ impl Disconnect {
             }
         };
         settings.replace(bytes.as_ref().map(|bytes| bytes.as_slice()))?;
-        kept::forget(context, owner)?;
+        if !is_lost {
+            kept::forget(context, owner)?;
+        }
         let text = format!("{} is disconnected; {how}\n", owner.program());
         let answer = json!({"program": name(owner), "disconnected": true});
         context.ui.done(&text, &answer)
