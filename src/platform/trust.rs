@@ -24,7 +24,7 @@ pub(super) mod refusal;
 mod windows;
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -283,7 +283,8 @@ impl Trust {
     /// Checks an open file that was handed to this process: a regular one's owner, and its mode if
     /// it has a name by which others could open it. Its directories have no say, since nobody
     /// looks it up in them.
-    fn check_handed_over(&self, path: &Path, file: &File) -> Result<(), FileError> {
+    #[cfg(feature = "cli")]
+    fn check_handed_over(&self, path: &Path, file: &fs::File) -> Result<(), FileError> {
         use std::os::unix::fs::MetadataExt as _;
         let meta = file.metadata().map_err(FileError::io("examine", path))?;
         if !meta.is_file() {
@@ -483,7 +484,7 @@ pub fn check_trusted(path: &Path, access: Access) -> Result<PathBuf, FileError> 
 /// # Errors
 /// [`FileError::Untrusted`] for a regular file of another user, or one that others can read.
 #[cfg(feature = "cli")]
-pub fn check_handed_over(path: &Path, file: &File) -> Result<(), FileError> {
+pub fn check_handed_over(path: &Path, file: &fs::File) -> Result<(), FileError> {
     #[cfg(unix)]
     return Trust::current().check_handed_over(path, file);
     #[cfg(not(unix))]

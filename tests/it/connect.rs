@@ -85,7 +85,9 @@ fn what_was_changed_since_stays() {
     // Without a copy that opens, too: the value that was replaced is then not known.
     home.run(&["connect", "codex", "--yes"]).ok();
     let files = home.files();
-    let copy = files.iter().find(|file| file.ends_with("connected/codex-cli"));
+    let copy = files
+        .iter()
+        .find(|file| file.ends_with("connected/codex-cli"));
     fs::remove_file(home.at(copy.unwrap())).unwrap();
     home.run(&["disconnect", "codex", "--yes"]).ok();
     assert!(

@@ -296,7 +296,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::StoreOpenclaw, |home| {
         home.write(".openclaw/openclaw.json", "{}");
         by_hand(|home, fix| {
-            assert!(fix.contains("clawkeep secretref"), "{fix}");
+            assert!(fix.contains("clawkeep connect openclaw"), "{fix}");
             fs::remove_dir_all(home.at(".openclaw")).unwrap();
         })
     }),
@@ -383,6 +383,18 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             assert_eq!(fix, "Log in again with mcp-remote");
             let login = json!({"access_token": "sk-test-mcp", "expires_in": 2_000_000});
             home.write(MCP_TOKENS, login.to_string());
+        })
+    }),
+    (FindingId::SourceNoKey, |home| {
+        let program = env!("CARGO_BIN_EXE_clawkeep");
+        let helper = format!("{program} token -q --profile anthropic:gone --strict");
+        home.write(
+            ".claude/settings.json",
+            json!({"apiKeyHelper": helper}).to_string(),
+        );
+        by_hand(|home, fix| {
+            assert!(fix.contains("clawkeep add anthropic"), "{fix}");
+            fs::remove_file(home.at(".claude/settings.json")).unwrap();
         })
     }),
     (FindingId::SourceShared, |home| {
