@@ -537,7 +537,7 @@ fn no_repair_makes_trusted_what_another_user_may_have_written() {
     let settings = ".clawdbot/clawkeep.toml";
     home.write(settings, "[notify.command.x]\nrun = [\"/bin/false\"]\n");
     home.write(CONFIG, "{}");
-    let files = [settings, CONFIG, STORE];
+    let files = [settings, CONFIG];
     for file in files {
         chmod(&home.at(file), 0o666);
     }

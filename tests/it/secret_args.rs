@@ -257,7 +257,7 @@ fn a_word_that_could_be_a_secret_is_not_repeated_and_is_no_new_name() {
         (&["restore", BARE], 64),
         (&["ls", BARE], 64),
         (&["ls", "--agent", BARE], 64),
-        (&["models", "auth", "remove", BARE], 64),
+        (&["models", "auth", "remove", BARE], 1),
         (&["session", "pin", "42", BARE], 64),
         (&["add", "--id", &id, "openai"], 64),
         (&["add", BARE], 64),

@@ -364,7 +364,10 @@ fn an_emptied_store_is_taken_and_its_credentials_are_offered() {
     let run = home.run(&["sync"]);
     says(
         &run,
-        &["groq:a, groq:b, openai:c", "clawkeep restore groq:a"],
+        &[
+            "groq:a, groq:b, openai:c",
+            "clawkeep models auth restore groq:a",
+        ],
     );
     assert!(
         run.stdout.contains("removed groq:a, groq:b, openai:c"),
@@ -375,13 +378,14 @@ fn an_emptied_store_is_taken_and_its_credentials_are_offered() {
     fixes.sort_unstable();
     assert_eq!(
         fixes,
-        ["groq:a", "groq:b", "openai:c"].map(|id| format!("Put it back: clawkeep restore {id}"))
+        ["groq:a", "groq:b", "openai:c"]
+            .map(|id| format!("Put it back: clawkeep models auth restore {id}"))
     );
     for args in [["--provider", "openai"], ["--profile", "openai:c"]] {
         let run = home.run(&[&["token"][..], &args].concat()).exits(1);
         assert!(
             run.stderr
-                .contains("Put it back: clawkeep restore openai:c"),
+                .contains("Put it back: clawkeep models auth restore openai:c"),
             "{run:?}"
         );
     }

@@ -141,7 +141,8 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
     if !refusal.is_fixed_by_chmod() {
         return finding.advice(refusal.fix());
     }
-    if refusal.fault != Fault::Readable && !refusal.path.is_dir() {
+    let is_file = !refusal.path.is_dir() && !is_harmless(layout, &refusal.path);
+    if refusal.fault != Fault::Readable && is_file {
         return finding.advice(read_first(&refusal.fix()));
     }
     if !is_in_relied_on_dir(layout, &refusal.path) {
@@ -330,7 +331,7 @@ fn open(
     };
     if permissions.is_writable_by_others()
         && !permissions.is_dir
-        && !is_sealed(evidence.layout, &path)
+        && !is_harmless(evidence.layout, &path)
     {
         let shown = shell_path(evidence.layout, &path);
         return finding.advice(read_first(&format!("chmod {mode:o} {shown}")));
@@ -338,9 +339,16 @@ fn open(
     finding.repair(Repair::Chmod { path, mode })
 }
 
-/// Whether a file is the vault or lies beside it by its name: its content is sealed and proven, and
-/// its locks have none.
-fn is_sealed(layout: &Layout, path: &Path) -> bool {
+/// Whether what another user may have written into a file starts no program and is believed by
+/// nobody: the vault and its log are sealed and proven, its locks are empty, and what comes from a
+/// store is in the record.
+fn is_harmless(layout: &Layout, path: &Path) -> bool {
+    if path
+        .file_name()
+        .is_some_and(|name| name == "auth-profiles.json")
+    {
+        return true;
+    }
     let vault = canonicalize(&layout.vault_file).unwrap_or_else(|_| layout.vault_file.clone());
     let beside = ["", "-wal", "-shm", "-journal", ".lock"];
     beside.iter().any(|suffix| {

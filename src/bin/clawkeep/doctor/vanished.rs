@@ -7,7 +7,6 @@ use super::finding::Finding;
 use super::finding_id::FindingId;
 use crate::advice::of_agent;
 use crate::advice::shell_word;
-use crate::terminal::program_name::restore_command;
 use clawkeep::internal::audit::{EventKind, Filter, KindFilter, Origin};
 use clawkeep::internal::domain::{AgentName, Credential, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::internal::vault::UnlockedVault;
@@ -34,7 +33,7 @@ impl Removed {
     pub(crate) fn restore_command(&self, agent: &AgentName) -> String {
         let profile = shell_word(&self.id);
         let agent_option = of_agent(agent);
-        format!("{} {profile}{agent_option}", restore_command())
+        format!("clawkeep models auth restore {profile}{agent_option}")
     }
 }
 
