@@ -258,7 +258,7 @@ fn a_word_that_could_be_a_secret_is_not_repeated_and_is_no_new_name() {
         (&["ls", BARE], 64),
         (&["ls", "--agent", BARE], 64),
         (&["models", "auth", "remove", BARE], 1),
-        (&["session", "pin", "42", BARE], 64),
+        (&["session", "pin", "42", BARE], 1),
         (&["add", "--id", &id, "openai"], 64),
         (&["add", BARE], 64),
         (&["history", "--profile", BARE], 0),

@@ -364,10 +364,7 @@ fn an_emptied_store_is_taken_and_its_credentials_are_offered() {
     let run = home.run(&["sync"]);
     says(
         &run,
-        &[
-            "groq:a, groq:b, openai:c",
-            "clawkeep models auth restore groq:a",
-        ],
+        &["groq:a, groq:b, openai:c", "clawkeep restore groq:a"],
     );
     assert!(
         run.stdout.contains("removed groq:a, groq:b, openai:c"),
@@ -414,7 +411,10 @@ fn one_that_goes_alone_is_a_deletion_and_only_who_asks_for_it_hears_of_it() {
     assert_eq!(home.run(&["sync"]).stderr, "");
     assert!(findings(&home, "store.vanished").is_empty());
     let run = home.run(&["token", "--provider", "openai"]).exits(1);
-    assert!(run.stderr.contains("clawkeep restore openai:c"), "{run:?}");
+    assert!(
+        run.stderr.contains("models auth restore openai:c"),
+        "{run:?}"
+    );
     // What a command removed is not offered.
     remove(&home, "groq:a");
     remove(&home, "groq:b");

@@ -35,11 +35,12 @@ const NAMING: [&str; 5] = [
     "models auth setup-token",
 ];
 /// The commands that report a name that they do not know in a way of their own.
-const REPORTING: [&str; 4] = [
+const REPORTING: [&str; 5] = [
     "login",
     "models auth login",
     "models auth restore",
     "restore",
+    "session pin",
 ];
 /// Parts of the names that people give to an option for a secret.
 const NAMES: [&str; 5] = ["key", "token", "secret", "pass", "code"];
