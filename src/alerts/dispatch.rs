@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
 use super::heartbeat::{LastBeat, due, problems, rhythm};
-use super::history::{Entry, TargetHistory, recorded};
+use super::history::{Entry, TargetHistory, append, recorded};
 use super::message::Message;
 use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
 use super::subject::Trouble;
@@ -411,7 +411,7 @@ impl Alerts {
         if self.unrecorded.is_empty() {
             return Ok(());
         }
-        match append(vault, &self.unrecorded, (&self.actor, self.clock)) {
+        match append(vault, &self.unrecorded, &self.actor, self.clock) {
             Ok(()) => {
                 self.unrecorded.clear();
                 self.release();
@@ -585,17 +585,4 @@ fn facts<'f>(
         is_all_trouble,
         remedies_command,
     }
-}
-
-fn append(
-    vault: &mut UnlockedVault,
-    entries: &[Entry],
-    (actor, clock): (&Actor, Clock),
-) -> Result<(), VaultError> {
-    let mut tx = vault.begin(actor, clock)?;
-    for entry in entries {
-        let (agent, draft) = entry.draft();
-        tx.append(agent.as_ref(), draft)?;
-    }
-    tx.commit()
 }

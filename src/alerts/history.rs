@@ -9,7 +9,8 @@ use super::reason::GOOD;
 use super::subject::Subject;
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
 use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};
-use crate::vault::{Vault, VaultError};
+use crate::platform::{Actor, Clock};
+use crate::vault::{UnlockedVault, Vault, VaultError};
 
 /// The earlier messages about one subject to one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -208,4 +209,19 @@ pub(super) fn recorded(
     }
     entries.reverse();
     Ok((entries, newest))
+}
+
+/// Records what became of messages.
+pub(super) fn append(
+    vault: &mut UnlockedVault,
+    entries: &[Entry],
+    actor: &Actor,
+    clock: Clock,
+) -> Result<(), VaultError> {
+    let mut tx = vault.begin(actor, clock)?;
+    for entry in entries {
+        let (agent, draft) = entry.draft();
+        tx.append(agent.as_ref(), draft)?;
+    }
+    tx.commit()
 }

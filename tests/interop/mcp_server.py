@@ -1,4 +1,4 @@
-"""A server of the Model Context Protocol on loopback that asks for a login, and gives one to whoever asks.
+"""A server of the Model Context Protocol on loopback that gives every client a login.
 
     mcp_server.py PORT
 """

@@ -58,7 +58,7 @@ fn a_page_has_its_examples_as_they_are_typed() {
     assert!(examples.starts_with("clawkeep export  "), "{examples}");
 }
 
-/// Root has the most to lose: whoever chooses what a page replaces, chooses a file of root's.
+/// A planted link must not choose which of root's files a page replaces.
 #[cfg(unix)]
 #[test]
 fn no_page_is_written_where_somebody_else_chooses_what_it_replaces() {

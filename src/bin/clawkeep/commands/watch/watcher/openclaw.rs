@@ -1,4 +1,5 @@
-//! OpenClaw keeps the keys that it got until it is told to ask again: it is told when one changes.
+//! OpenClaw keeps the keys that it got until it reloads its secrets: `watch` makes it reload when a
+//! key changes.
 
 use clawkeep::internal::domain::CredentialType;
 use clawkeep::internal::platform::start_thread;
